@@ -1,0 +1,3 @@
+from vggcalc.cli import main
+
+main()

@@ -1,0 +1,182 @@
+"""From a kernel size or a network to its variants, their costs and their ratios."""
+
+from typing import Unpack
+
+import msgspec
+
+from vggcalc.analysis.costs import COSTS, ITEMSIZE, costs, sites, total
+from vggcalc.analysis.receptive_field import receptive_fields
+from vggcalc.results import BlockResult, Comparison, LayerResult, Ratio, Variant
+from vggcalc.spec.factorization import Splitting, check_kernel, merge, split
+from vggcalc.spec.layers import (
+    Activation,
+    BatchNorm2d,
+    Conv2d,
+    Layer,
+    Network,
+    Node,
+    Pair,
+    SpecError,
+    chain,
+    renumbered,
+)
+from vggcalc.spec.shapes import map_sizes, shapes
+from vggcalc.spec.sources import Overrides, given
+from vggcalc.spec.vgg import ACTIVATIONS, Config
+
+
+def factorize(
+    kernel_size: int,
+    *,
+    in_channels: int = 64,
+    out_channels: int = 64,
+    size: int | Pair = 56,
+    batch: int = 1,
+    stride: int = 1,
+    padding: int | None = None,
+    dilation: int = 1,
+    groups: int = 1,
+    bias: bool = True,
+    batch_norm: bool = False,
+    activation: str = "relu",
+    splitting: Splitting = Splitting(),
+    dtype: str = "float32",
+) -> Comparison:
+    """One k×k convolution, `naive`, against its stack of 3×3s, `factorized`.
+
+    `size` is the map, one number or (height, width); `padding=None` keeps the map at stride 1.
+    Raises `SpecError` with one line for what cannot be factorized.
+    """
+    check_kernel(kernel_size)
+    if activation not in ACTIVATIONS:
+        raise SpecError(f"activation {activation!r} is none of {', '.join(ACTIVATIONS)}")
+    if padding is None:
+        padding = dilation * (kernel_size - 1) // 2
+    conv = Conv2d(
+        in_channels,
+        out_channels,
+        (kernel_size, kernel_size),
+        (stride, stride),
+        (padding, padding),
+        (dilation, dilation),
+        groups,
+        bias,
+    )
+    layers: list[Layer] = [conv]
+    if batch_norm:
+        layers.append(BatchNorm2d(out_channels))
+    chosen = ACTIVATIONS[activation]
+    if chosen is not None:
+        layers.append(chosen)
+    height, width = (size, size) if isinstance(size, int) else size
+    naive = chain(
+        f"{kernel_size}×{kernel_size}",
+        (batch, in_channels, height, width),
+        [("block1", layer) for layer in layers],
+    )
+    variants = _analyzed(naive, split(naive, splitting), dtype)
+    return _comparison(naive, tuple(_of_kernel(variant) for variant in variants), dtype)
+
+
+def compare(
+    model: str | Config | Network,
+    *,
+    splitting: Splitting = Splitting(),
+    dtype: str = "float32",
+    **overrides: Unpack[Overrides],
+) -> Comparison:
+    """A network with its runs of convolutions merged, `naive`, against them split, `factorized`.
+
+    `model` and the overrides (size, batch, in_channels, classes, batch_norm, activation, bias)
+    are those of `vggcalc.spec.sources.given`.
+    Raises `SpecError` with one line for what is no such network.
+    """
+    network = given(model, **overrides)
+    return _comparison(network, _analyzed(merge(network), split(network, splitting), dtype), dtype)
+
+
+def summary(
+    model: str | Config | Network, *, dtype: str = "float32", **overrides: Unpack[Overrides]
+) -> Comparison:
+    """One network, layer by layer: a comparison with one variant, named after the model."""
+    network = given(model, **overrides)
+    return _comparison(network, (analyze(network, network.name, dtype),), dtype)
+
+
+def analyze(network: Network, name: str, dtype: str = "float32") -> Variant:
+    """What one network costs, by layer, by block and in total."""
+    if dtype not in ITEMSIZE:
+        raise SpecError(f"dtype {dtype!r} is none of {', '.join(ITEMSIZE)}")
+    known = shapes(network)
+    fields = receptive_fields(network, known)
+    layers = tuple(
+        LayerResult(
+            node.name,
+            type(node.layer).__name__,
+            msgspec.structs.asdict(node.layer),
+            node.inputs,
+            site.inputs[0],
+            site.output,
+            costs(site),
+            fields[node.name],
+        )
+        for node, site in zip(network.nodes, sites(network, known, ITEMSIZE[dtype]), strict=True)
+    )
+    members: dict[str, list[tuple[Node, LayerResult]]] = {}
+    for node, layer in zip(network.nodes, layers, strict=True):
+        members.setdefault(node.block, []).append((node, layer))
+    blocks = tuple(
+        BlockResult(
+            name,
+            total([layer.costs for _, layer in rows]),
+            rows[-1][1].receptive_field,
+            rows[-1][1].output_shape,
+            tuple(node.layer.kernel_size for node, _ in rows if isinstance(node.layer, Conv2d)),
+        )
+        for name, rows in members.items()
+    )
+    return Variant(
+        name,
+        layers[-1].output_shape,
+        total([block.costs for block in blocks]),
+        None,
+        sum(layer.type == "Conv2d" for layer in layers),
+        sum(isinstance(node.layer, Activation) for node in network.nodes),
+        next((layer.receptive_field for layer in reversed(layers) if layer.receptive_field), None),
+        blocks,
+        layers,
+        network.layout,
+    )
+
+
+def _analyzed(naive: Network, factorized: Network, dtype: str) -> tuple[Variant, ...]:
+    return (
+        analyze(renumbered(naive), "naive", dtype),
+        analyze(renumbered(factorized), "factorized", dtype),
+    )
+
+
+def _of_kernel(variant: Variant) -> Variant:
+    """What only a factorized kernel has: 49 for 7×7, 9 + 9 + 9 for its stack, and the maps."""
+    same, valid = (map_sizes(variant.network, padding) for padding in ("same", "valid"))
+    return msgspec.structs.replace(
+        variant,
+        weights_per_channel_pair=sum(h * w for block in variant.blocks for h, w in block.kernels),
+        layers=tuple(
+            msgspec.structs.replace(layer, same_map=same[layer.name], valid_map=valid[layer.name])
+            for layer in variant.layers
+        ),
+    )
+
+
+def _comparison(network: Network, variants: tuple[Variant, ...], dtype: str) -> Comparison:
+    baseline, *others = variants
+    ratios = tuple(
+        Ratio(other.name, {key: _ratio(other.costs[key], baseline.costs[key]) for key in COSTS})
+        for other in others
+    )
+    return Comparison(network.name, network.input_shape, dtype, baseline.name, variants, ratios)
+
+
+def _ratio(value: int | float | None, base: int | float | None) -> float | None:
+    return value / base if value is not None and base else None

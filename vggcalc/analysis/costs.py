@@ -1,0 +1,213 @@
+"""Costs on paper. Each is a law over one layer where it stands, or follows from other costs.
+
+Conventions: 1 MAC is one multiply-accumulate with a weight of a convolution or linear layer, and
+nothing else is one; FLOPs = 2 × MACs. Biases, norms, activations and poolings do no MACs.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from math import prod
+
+import msgspec
+
+from vggcalc.results import Costs
+from vggcalc.spec.layers import (
+    GELU,
+    INPUT,
+    BatchNorm2d,
+    Conv2d,
+    Dropout,
+    Flatten,
+    Layer,
+    Linear,
+    Network,
+    ReLU,
+    Shape,
+    SiLU,
+)
+
+#: Bytes of one element.
+ITEMSIZE: dict[str, int] = {"float32": 4, "float64": 8, "bfloat16": 2, "float16": 2}
+
+
+class Site(msgspec.Struct):
+    """A layer where it stands, which is all that a law may read.
+
+    `alive_bytes` is what is alive while the layer runs in inference, its output included.
+    """
+
+    layer: Layer
+    inputs: list[Shape]
+    output: Shape
+    itemsize: int
+    alive_bytes: int
+
+
+class Cost(msgspec.Struct, frozen=True):
+    """How a cost is had for one layer and for several: by a law, or from the other costs."""
+
+    unit: str
+    definition: str
+    law: Callable[[Site], int] | None = None
+    total: Callable[[Iterable[int]], int] = sum
+    derived: Callable[[Costs], int | float | None] | None = None
+
+
+def parameters(site: Site) -> int:
+    """Learnable scalars, biases and affine norm parameters included.
+
+    Conv2d: out·(in/groups)·kh·kw + out for the bias; Linear: out·in + out; BatchNorm2d: 2·features.
+    """
+    match site.layer:
+        case Conv2d() as conv:
+            kh, kw = conv.kernel_size
+            weights = conv.out_channels * (conv.in_channels // conv.groups) * kh * kw
+            return weights + conv.out_channels * conv.bias
+        case Linear() as linear:
+            return linear.out_features * (linear.in_features + linear.bias)
+        case BatchNorm2d() as norm:
+            return 2 * norm.num_features
+        case _:
+            return 0
+
+
+def macs(site: Site) -> int:
+    """Output elements × the weights that each one meets: (in/groups)·kh·kw, or in_features.
+
+    Padding is counted as pixels, as every counter does; the bias is not a MAC.
+    """
+    match site.layer:
+        case Conv2d() as conv:
+            kh, kw = conv.kernel_size
+            return prod(site.output) * (conv.in_channels // conv.groups) * kh * kw
+        case Linear() as linear:
+            return prod(site.output) * linear.in_features
+        case _:
+            return 0
+
+
+def flops(costs: Costs) -> int:
+    """2 × MACs: a multiplication and an addition."""
+    return 2 * _count(costs, "macs")
+
+
+def activations(site: Site) -> int:
+    """Elements that convolutions and linear layers put out (Radosavovic et al. 2020; fvcore, timm)."""
+    return prod(site.output) if isinstance(site.layer, Conv2d | Linear) else 0
+
+
+def weight_bytes(site: Site) -> int:
+    """Parameters × bytes of an element."""
+    return parameters(site) * site.itemsize
+
+
+def traffic_bytes(site: Site) -> int:
+    """Compulsory traffic: inputs and weights read once, output written once.
+
+    A view (Flatten) and dropout, which inference leaves out, move nothing.
+    """
+    if isinstance(site.layer, Flatten | Dropout):
+        return 0
+    elements = sum(prod(shape) for shape in site.inputs) + prod(site.output) + parameters(site)
+    return elements * site.itemsize
+
+
+def peak_activation_bytes(site: Site) -> int:
+    """The most bytes of activations that are alive at once in inference: see `liveness`."""
+    return site.alive_bytes
+
+
+def intensity(costs: Costs) -> float | None:
+    """FLOPs per byte of compulsory traffic (Williams et al. 2009); unknown where nothing moves."""
+    traffic = _count(costs, "traffic_bytes")
+    return _count(costs, "flops") / traffic if traffic else None
+
+
+def _count(costs: Costs, key: str) -> int:
+    value = costs[key]
+    assert isinstance(value, int)
+    return value
+
+
+COSTS: dict[str, Cost] = {
+    "parameters": Cost("count", "learnable scalars, biases and affine norm parameters included", parameters),
+    "macs": Cost("count", "multiply-accumulates with weights of convolutions and linear layers", macs),
+    "flops": Cost("count", "2 × MACs", derived=flops),
+    "activations": Cost("elements", "outputs of convolutions and linear layers", activations),
+    "weight_bytes": Cost("bytes", "parameters × bytes of an element", weight_bytes),
+    "traffic_bytes": Cost("bytes", "inputs and weights read once, outputs written once", traffic_bytes),
+    "peak_activation_bytes": Cost(
+        "bytes", "activations alive at once in inference", peak_activation_bytes, total=max
+    ),
+    "intensity": Cost("FLOPs/byte", "FLOPs / compulsory traffic", derived=intensity),
+}
+
+
+def costs(site: Site) -> Costs:
+    """Every cost of one layer."""
+    row: Costs = {}
+    for key, cost in COSTS.items():
+        if cost.law is not None:
+            row[key] = cost.law(site)
+        elif cost.derived is not None:
+            row[key] = cost.derived(row)
+    return row
+
+
+def total(rows: list[Costs]) -> Costs:
+    """Every cost of several layers together."""
+    whole: Costs = {}
+    for key, cost in COSTS.items():
+        if cost.derived is not None:
+            whole[key] = cost.derived(whole)
+        else:
+            whole[key] = cost.total(_count(row, key) for row in rows)
+    return whole
+
+
+def sites(network: Network, shapes: Mapping[str, Shape], itemsize: int) -> list[Site]:
+    """Each node's layer where it stands, in order."""
+    alive = liveness(network, shapes)
+    return [
+        Site(
+            node.layer,
+            [shapes[name] for name in node.inputs],
+            shapes[node.name],
+            itemsize,
+            alive[i] * itemsize,
+        )
+        for i, node in enumerate(network.nodes)
+    ]
+
+
+def liveness(network: Network, shapes: Mapping[str, Shape]) -> list[int]:
+    """Elements alive while each node runs: its inputs, its output and what later nodes still read.
+
+    A tensor dies after its last reader, the image too. An in-place activation whose input nothing
+    else reads, a view and dropout put out the tensor that they read.
+    """
+    storage: dict[str, str] = {INPUT: INPUT}
+    last_read: dict[str, int] = {INPUT: -1}
+    readers = network.readers()
+    for i, node in enumerate(network.nodes):
+        source = node.inputs[0]
+        shares = isinstance(node.layer, Flatten | Dropout) or (
+            runs_in_place(node.layer) and len(readers[source]) == 1 and source != INPUT
+        )
+        storage[node.name] = storage[source] if shares else node.name
+        for name in (*node.inputs, node.name):
+            last_read[storage[name]] = i
+    dying: dict[int, list[str]] = {}
+    for name, i in last_read.items():
+        dying.setdefault(i, []).append(name)
+    alive, counts = prod(shapes[INPUT]), []
+    for i, node in enumerate(network.nodes):
+        if storage[node.name] == node.name:
+            alive += prod(shapes[node.name])
+        counts.append(alive)
+        alive -= sum(prod(shapes[name]) for name in dying.get(i, ()))
+    return counts
+
+
+def runs_in_place(layer: Layer) -> bool:
+    """Whether the layer overwrites its input (torch's `inplace`)."""
+    return not isinstance(layer, GELU) and isinstance(layer, ReLU | SiLU) and layer.inplace

@@ -1,0 +1,394 @@
+"""The command line: parse, call, write."""
+
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+
+import vggcalc
+from vggcalc.analysis.costs import ITEMSIZE
+from vggcalc.results import CONVENTIONS, SCHEMA_VERSION, Comparison, Report
+from vggcalc.spec.factorization import STRIDE_AT, WIDEN, Splitting
+from vggcalc.spec.layers import Pair, SpecError
+from vggcalc.spec.vgg import ACTIVATIONS, Config
+
+Command = Callable[..., Any]
+
+
+class Size(click.ParamType[Any]):
+    """`224` or `HxW`."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Pair:
+        if isinstance(value, tuple):
+            return value
+        match = re.fullmatch(r"(\d{1,18})(?:[x×](\d{1,18}))?", value, re.ASCII | re.IGNORECASE)
+        if match is None:
+            self.fail(f"{value!r} is no size: write one number, such as 224, or HEIGHTxWIDTH, such as 224x320")
+        return int(match[1]), int(match[2] or match[1])
+
+
+class Widths(click.ParamType[Any]):
+    """`32,32,64`."""
+
+    name = "n,n,…"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        if re.fullmatch(r"\d{1,18}(,\d{1,18})*", value, re.ASCII) is None:
+            self.fail(f"{value!r} is no list of widths: write them with commas, such as 32,32,64")
+        return tuple(int(width) for width in value.split(","))
+
+
+class Padding(click.ParamType[Any]):
+    """`same` or a number of pixels."""
+
+    name = "same|n"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
+        if value is None or isinstance(value, int):
+            return value
+        if value == "same":
+            return None
+        if re.fullmatch(r"\d{1,18}", value, re.ASCII) is None:
+            self.fail(f"{value!r} is no padding: write same, which keeps the map, or pixels, such as 3")
+        return int(value)
+
+
+def options(*which: Command) -> Command:
+    """Several options as one decorator, in the order given."""
+
+    def decorate(command: Command) -> Command:
+        for option in reversed(which):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+NETWORK = options(
+    click.option("--batch", type=int, default=1, show_default=True, help="Images at once."),
+    click.option("--batch-norm", is_flag=True, default=None, help="Batch norm after every convolution."),
+    click.option(
+        "--activation", type=click.Choice(list(ACTIVATIONS)), help="After every layer.  [default: relu]"
+    ),
+    click.option("--bias/--no-bias", default=None, help="Convolutions with a bias.  [default: bias]"),
+    click.option("--dtype", type=click.Choice(list(ITEMSIZE)), default="float32", show_default=True),
+)
+
+MODEL = options(
+    click.argument("model"),
+    click.option("--size", type=Size(), help="Image: 224 or HxW.  [default: the model's own]"),
+    click.option("--in-channels", type=int, help="Channels of the image.  [default: the model's own]"),
+    click.option("--classes", type=int, help="Width of the last linear layer."),
+)
+
+SPLIT = options(
+    click.option(
+        "--stride-at", type=click.Choice(STRIDE_AT), help="Which layer has the stride.  [default: last]"
+    ),
+    click.option(
+        "--widen", type=click.Choice(WIDEN), help="Which layer changes the channels.  [default: first]"
+    ),
+)
+
+MEASURE = options(
+    click.option("--latency/--no-latency", default=True, show_default=True, help="Time the built modules."),
+    click.option(
+        "--check/--no-check", default=None, help="Count again with torch and fvcore.  [default: with latency]"
+    ),
+    click.option(
+        "--device",
+        multiple=True,
+        help="cpu, cuda, mps, …; auto is the CPU and an accelerator.  [default: auto]",
+    ),
+    click.option("--threads", type=click.IntRange(1, 4096), help="Threads on the CPU.  [default: 1]"),
+    click.option(
+        "--budget",
+        type=click.FloatRange(0, min_open=True),
+        metavar="SECONDS",
+        help="To measure each comparison.  [default: 30]",
+    ),
+    click.option("--quick", is_flag=True, help="5 s are enough, and an interval of 10%."),
+    click.option(
+        "--seed", type=click.IntRange(0, 2**63 - 1), help="Of weights, image and order.  [default: 0]"
+    ),
+    click.option(
+        "--allocator", type=click.Choice(("pinned", "default")), help="malloc's thresholds.  [default: pinned]"
+    ),
+)
+
+WRITE = options(
+    click.option(
+        "--format", "format_", type=click.Choice(("table", "json", "csv", "markdown")), help="[default: table]"
+    ),
+    click.option("--json", "as_json", is_flag=True, help="Short for --format json."),
+    click.option("--output", type=click.Path(), metavar="FILE", help="Write there, whole or not at all."),
+)
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit status: 0 done, 1 something asked for could not be delivered, 2 wrong use or bad input, "
+    "3 the crosscheck disagrees, 130 interrupted.",
+)
+@click.version_option(vggcalc.__version__, message="vggcalc %(version)s")
+def cli() -> None:
+    """What it costs to see k pixels, in one large convolution or in a stack of 3×3s.
+
+    \b
+    vggcalc factorize 7
+    vggcalc compare vgg16 --no-latency
+    vggcalc compare vgg16 --json | jq '.comparisons[0].ratios[0].costs.macs'
+    """
+
+
+@cli.command(epilog="Example: vggcalc factorize 5 7 9 11 --channels 128 --size 28 --no-latency")
+@click.argument("kernels", type=int, nargs=-1, required=True, metavar="KERNEL...")
+@click.option("--channels", type=int, help="Channels in and out.  [default: 64]")
+@click.option("--in-channels", type=int, help="Channels in.  [default: 64]")
+@click.option("--out-channels", type=int, help="Channels out.  [default: 64]")
+@click.option("--size", type=Size(), default="56", show_default=True, help="Map: 56 or HxW.")
+@click.option("--stride", type=int, default=1, show_default=True)
+@click.option(
+    "--padding", type=Padding(), default="same", show_default=True, help="Pixels, or same: keeps the map."
+)
+@click.option("--dilation", type=int, default=1, show_default=True)
+@click.option("--groups", type=int, help="[default: 1]")
+@click.option("--depthwise", is_flag=True, help="As many groups as channels in.")
+@SPLIT
+@click.option("--widths", type=Widths(), help="Channels out of each layer of the stack.")
+@NETWORK
+@MEASURE
+@WRITE
+def factorize(kernels: tuple[int, ...], **given: Any) -> None:
+    """One k×k convolution against its stack of 3×3 layers, for every KERNEL."""
+    into, out_of = _channels(given)
+    groups = given["groups"]
+    if given["depthwise"]:
+        if groups is not None:
+            raise click.UsageError("--depthwise says the groups already: leave out --groups")
+        groups = into
+    if given["widths"] and given["widen"]:
+        raise click.UsageError("--widths name every layer already: leave out --widen")
+    if given["stride_at"] and given["stride"] == 1:
+        raise click.UsageError("--stride-at places a stride, but --stride is 1: give --stride too")
+    comparisons = [
+        vggcalc.factorize(
+            kernel,
+            in_channels=into,
+            out_channels=out_of,
+            size=given["size"],
+            batch=given["batch"],
+            stride=given["stride"],
+            padding=given["padding"],
+            dilation=given["dilation"],
+            groups=1 if groups is None else groups,
+            bias=given["bias"] is not False,
+            batch_norm=bool(given["batch_norm"]),
+            activation=given["activation"] or "relu",
+            splitting=_splitting(given),
+            dtype=given["dtype"],
+        )
+        for kernel in kernels
+    ]
+    _deliver("factorize", comparisons, given)
+
+
+def _channels(given: dict[str, Any]) -> tuple[int, int]:
+    both, into, out_of = given["channels"], given["in_channels"], given["out_channels"]
+    if both is not None and (into is not None or out_of is not None):
+        raise click.UsageError("--channels says both ends: leave it out beside --in-channels or --out-channels")
+    into = 64 if into is None else into
+    return (both, both) if both is not None else (into, 64 if out_of is None else out_of)
+
+
+def _splitting(given: dict[str, Any]) -> Splitting:
+    return Splitting(given["stride_at"] or "last", given["widen"] or "first", given.get("widths"))
+
+
+@cli.command(epilog='Example: vggcalc compare "64,64,M,128@7,M" --size 64 --no-latency')
+@MODEL
+@NETWORK
+@SPLIT
+@MEASURE
+@WRITE
+def compare(model: str, **given: Any) -> None:
+    """A network with its runs of convolutions merged into large kernels against it as 3×3 stacks.
+
+    MODEL is a name (see vggcalc models), tokens such as 64,M,128, a TOML or JSON file, or - for
+    standard input.
+    """
+    comparison = vggcalc.compare(
+        _load(model), splitting=_splitting(given), dtype=given["dtype"], **_overrides(given)
+    )
+    _deliver("compare", [comparison], given)
+
+
+@cli.command(epilog="Example: vggcalc summary vgg16 --no-latency")
+@MODEL
+@NETWORK
+@MEASURE
+@WRITE
+def summary(model: str, **given: Any) -> None:
+    """One network, layer by layer. MODEL is what compare takes."""
+    comparison = vggcalc.summary(_load(model), dtype=given["dtype"], **_overrides(given))
+    _deliver("summary", [comparison], given)
+
+
+def _load(model: str) -> Config:
+    from vggcalc.spec.sources import load
+
+    return load(model, lambda size: sys.stdin.buffer.read(size))
+
+
+def _overrides(given: dict[str, Any]) -> Any:
+    names = ("size", "batch", "in_channels", "classes", "batch_norm", "activation", "bias")
+    return {name: given[name] for name in names}
+
+
+@cli.command(epilog="Example: vggcalc models --json | jq -r '.[].name'")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def models(as_json: bool) -> None:
+    """What MODEL may be: the published VGG configurations, and how to write one."""
+    from vggcalc.report.listing import listing
+
+    click.echo(listing(as_json), nl=False)
+
+
+@cli.command(epilog="Example: vggcalc schema > vggcalc.schema.json")
+def schema() -> None:
+    """The JSON Schema of the JSON output, version 1."""
+    from vggcalc.report.schema import schema as document
+
+    click.echo(document(), nl=False)
+
+
+#: Options that only a measuring reads.
+_OF_LATENCY = ("device", "threads", "budget", "quick", "seed", "allocator")
+
+
+def _plan(given: dict[str, Any]) -> Any:
+    from vggcalc.measurement import Plan
+
+    chosen = {
+        "threads": given["threads"],
+        "seed": given["seed"],
+        "budget_s": given["budget"] or (5.0 if given["quick"] else None),
+        "precision": 0.1 if given["quick"] else None,
+        "devices": given["device"] or None,
+        "pin_allocator": given["allocator"] != "default",
+    }
+    return Plan(
+        latency=given["latency"],
+        check=given["latency"] if given["check"] is None else given["check"],
+        **{key: value for key, value in chosen.items() if value is not None},
+    )
+
+
+def _deliver(command: str, comparisons: Sequence[Comparison], given: dict[str, Any]) -> None:
+    """Measure what was asked for, write the report, and exit with what became of it."""
+    from vggcalc.report.formats import FORMATS, Screen, counts, measured
+    from vggcalc.report.output import Output
+    from vggcalc.report.reading import read
+
+    format_ = given["format_"]
+    if given["as_json"]:
+        if format_ not in (None, "json"):
+            raise click.UsageError(f"--json and --format {format_} contradict each other")
+        format_ = "json"
+    format_ = format_ or "table"
+    if not given["latency"]:
+        for name in _OF_LATENCY:
+            if given[name]:
+                raise click.UsageError(f"--{name} is for measuring: leave it out beside --no-latency")
+    output = Output(given["output"])
+    try:
+        screen = Screen()
+        if format_ == "table":
+            screen = _screen(output.is_stdout)
+
+        def report(found: Sequence[Comparison], environment: Any = None) -> Report:
+            import msgspec
+
+            read_out = tuple(msgspec.structs.replace(one, notes=read(one)) for one in found)
+            return Report(SCHEMA_VERSION, vggcalc.__version__, command, CONVENTIONS, environment, read_out)
+
+        if not (given["latency"] or given["check"]):
+            output.write(FORMATS[format_](report(comparisons), screen))
+            return
+        at_once = format_ == "table" and output.is_stdout
+        if at_once:
+            output.write(counts(report(comparisons), screen))
+        outcome = _measure(comparisons, given)
+        final = report(outcome.comparisons, outcome.environment)
+        output.write(measured(final, screen) if at_once else FORMATS[format_](final, screen))
+    finally:
+        output.discard()
+    for failure in outcome.failures:
+        click.echo(f"vggcalc: {failure}", err=True)
+    if outcome.interrupted:
+        click.echo("vggcalc: interrupted; what was measured before stands above", err=True)
+        sys.exit(130)
+    sys.exit(3 if outcome.disagrees else 1 if outcome.failures else 0)
+
+
+def _measure(comparisons: Sequence[Comparison], given: dict[str, Any]) -> Any:
+    from vggcalc.measurement import carry_out
+    from vggcalc.report.progress import Progress
+
+    progress = Progress()
+    try:
+        return carry_out(comparisons, _plan(given), progress)
+    finally:
+        progress.close()
+
+
+def _screen(is_stdout: bool) -> Any:
+    """The terminal's width and colours; 80 columns and none for anything else."""
+    import shutil
+
+    from vggcalc.report.formats import Screen
+
+    terminal = is_stdout and sys.stdout.isatty()
+    width = shutil.get_terminal_size((80, 24)).columns if terminal or "COLUMNS" in os.environ else 80
+    return Screen(max(width, 40), terminal and "NO_COLOR" not in os.environ)
+
+
+def main() -> None:
+    """The console script: every error of the user's is one line and exit status 2."""
+    from vggcalc.report.output import OutputError
+
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    try:
+        cli.main(standalone_mode=False)
+    except (SpecError, OutputError) as error:
+        _fail(str(error))
+    except click.NoSuchOption as error:
+        _fail(_negative(error) or error.format_message())
+    except click.ClickException as error:
+        _fail(error.format_message())
+    except (KeyboardInterrupt, click.Abort):
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader has gone (`| head`): nothing more can reach it, the flush at exit included.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+def _negative(error: click.NoSuchOption) -> str | None:
+    """`vggcalc factorize -3` is a negative kernel, not an option."""
+    number = next((a for a in sys.argv if a.startswith(error.option_name) and a[1:2].isdigit()), None)
+    return f"{number} is negative: a kernel is an odd number of 3 or more, such as 7" if number else None
+
+
+def _fail(message: str) -> None:
+    click.echo("vggcalc: error: " + " ".join(message.split()), err=True)
+    sys.exit(2)

@@ -1,0 +1,1 @@
+"""How people and programs read results: units, tables, sentences, formats."""

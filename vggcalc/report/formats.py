@@ -1,0 +1,207 @@
+"""Reports as text: a function for each format, and a line in `FORMATS`."""
+
+import io
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from vggcalc.report import tables, units
+from vggcalc.results import Comparison, Costs, ReceptiveField, Report
+
+
+class Screen(msgspec.Struct, frozen=True):
+    """What a text is for: its width in columns, and whether it may have colours."""
+
+    width: int = 80
+    colour: bool = False
+
+
+Format = Callable[[Report, Screen], str]
+
+
+def json(report: Report, screen: Screen) -> str:
+    """The JSON document, schema version 1."""
+    return msgspec.json.format(msgspec.json.encode(report), indent=2).decode() + "\n"
+
+
+def csv(report: Report, screen: Screen) -> str:
+    """One line for each layer, block, total and latency, which the column `level` names."""
+    from csv import DictWriter
+
+    rows = [row for comparison in report.comparisons for row in _records(comparison)]
+    columns = dict.fromkeys(key for row in rows for key in row)
+    text = io.StringIO()
+    writer = DictWriter(text, list(columns), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _records(comparison: Comparison) -> Iterator[dict[str, object]]:
+    ratios = {ratio.variant: ratio for ratio in comparison.ratios}
+    for variant in comparison.variants:
+        place: dict[str, object] = {"comparison": comparison.name, "variant": variant.name}
+        for layer in variant.layers:
+            kernel = layer.arguments.get("kernel_size")
+            yield (
+                place
+                | {
+                    "level": "layer",
+                    "name": layer.name,
+                    "type": layer.type,
+                    "kernels": units.pair(kernel) if isinstance(kernel, tuple) else "",
+                    "output_shape": units.shape(layer.output_shape),
+                }
+                | _flat(layer.receptive_field, layer.costs)
+            )
+        for block in variant.blocks:
+            yield (
+                place
+                | {
+                    "level": "block",
+                    "name": block.name,
+                    "kernels": " ".join(units.pair(kernel) for kernel in block.kernels),
+                    "output_shape": units.shape(block.output_shape),
+                }
+                | _flat(block.receptive_field, block.costs)
+            )
+        yield (
+            place
+            | {
+                "level": "total",
+                "name": comparison.name,
+                "output_shape": units.shape(variant.output_shape),
+            }
+            | _flat(variant.receptive_field, variant.costs)
+        )
+        for i, latency in enumerate(variant.latency):
+            times = msgspec.structs.asdict(latency)
+            del times["times_s"]
+            row = place | {"level": "latency", "name": comparison.name} | times
+            if variant.name in ratios:
+                ratio = ratios[variant.name].latency[i]
+                low, high = ratio.ci95 or (None, None)
+                row |= {"ratio": ratio.ratio, "ci95_low": low, "ci95_high": high, "verdict": ratio.verdict}
+            yield row
+
+
+def _flat(field: ReceptiveField | None, costs: Costs) -> dict[str, object]:
+    flat: dict[str, object] = {}
+    for what in ("size", "stride", "padding"):
+        height, width = getattr(field, what) if field else (None, None)
+        flat |= {f"receptive_field_{what}_height": height, f"receptive_field_{what}_width": width}
+    return flat | costs
+
+
+def markdown(report: Report, screen: Screen) -> str:
+    """The same tables as in the terminal, with every column, in GitHub's Markdown."""
+    parts = []
+    for section in _sections(report):
+        match section:
+            case tables.Table():
+                parts.append(_markdown_table(section))
+            case tables.Text():
+                parts.append("\n".join(f"- {line}" for line in section.lines))
+    return "\n\n".join(parts) + "\n"
+
+
+def _markdown_table(table: tables.Table) -> str:
+    def line(cells: tuple[str, ...]) -> str:
+        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+    lines = [f"### {table.title}", "", line(tuple(column.title for column in table.columns))]
+    lines.append(line(tuple("---:" if column.right else ":---" for column in table.columns)))
+    lines += [
+        line(tuple(f"**{cell}**" if cell and row.strong else cell for cell in row.cells)) for row in table.rows
+    ]
+    return "\n".join(lines)
+
+
+def table(report: Report, screen: Screen) -> str:
+    """Tables and sentences for a terminal."""
+    return counts(report, screen) + measured(report, screen)
+
+
+def counts(report: Report, screen: Screen) -> str:
+    """The first part of `table`: what is known before anything is measured."""
+    return _render(_counts(report), screen)
+
+
+def measured(report: Report, screen: Screen) -> str:
+    """The second part of `table`: what was measured, and the reading of it all."""
+    return _render(_measured(report), screen)
+
+
+def _sections(report: Report) -> list[tables.Section]:
+    return _counts(report) + _measured(report)
+
+
+def _counts(report: Report) -> list[tables.Section]:
+    kernels = [comparison for comparison in report.comparisons if tables.is_kernel(comparison)]
+    sections = tables.overview(kernels) if len(kernels) > 1 else []
+    return sections + [section for comparison in report.comparisons for section in tables.counts(comparison)]
+
+
+def _measured(report: Report) -> list[tables.Section]:
+    sections = [section for comparison in report.comparisons for section in tables.measured(comparison)]
+    if report.environment is not None:
+        sections.append(tables.surroundings(report.environment))
+    return sections + [section for comparison in report.comparisons for section in tables.reading(comparison)]
+
+
+def _render(sections: list[tables.Section], screen: Screen) -> str:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    text = io.StringIO()
+    console = Console(
+        file=text,
+        width=screen.width,
+        force_terminal=screen.colour,
+        color_system="standard" if screen.colour else None,
+        highlight=False,
+        emoji=False,
+        markup=False,
+    )
+    for section in sections:
+        if isinstance(section, tables.Text):
+            for line in section.lines:
+                console.print(Text(line, style="dim" if section.quiet else ""))
+            console.print()
+            continue
+        shown = _that_fit(section, screen.width)
+        grid = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+        for i in shown:
+            column = section.columns[i]
+            grid.add_column(Text(column.title), justify="right" if column.right else "left", overflow="fold")
+        for row, following in zip(section.rows, (*section.rows[1:], None), strict=True):
+            grid.add_row(
+                *(Text(row.cells[i]) for i in shown),
+                style="bold" if row.strong else "",
+                end_section=following is not None and following.ruled,
+            )
+        console.print(Text(section.title, style="bold cyan"))
+        console.print(grid)
+        console.print()
+    return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
+
+
+def _that_fit(table: tables.Table, width: int) -> list[int]:
+    """The columns to show: all that are not wide, and the wide ones, from the left, while they fit."""
+
+    def breadth(i: int) -> int:
+        return max(len(text) for text in (table.columns[i].title, *(row.cells[i] for row in table.rows))) + 2
+
+    room = width - sum(breadth(i) for i, column in enumerate(table.columns) if not column.wide)
+    shown = []
+    for i, column in enumerate(table.columns):
+        if column.wide:
+            room -= breadth(i)
+        if not column.wide or room >= 0:
+            shown.append(i)
+    return shown
+
+
+FORMATS: dict[str, Format] = {"table": table, "json": json, "csv": csv, "markdown": markdown}

@@ -1,0 +1,33 @@
+"""The list of what MODEL may be."""
+
+import msgspec
+
+from vggcalc.spec.vgg import ALIASES, CONFIGS, SYNTAX
+
+
+def listing(as_json: bool) -> str:
+    """Every published configuration under all its names, and how to write another."""
+    torchvision = {net: alias for alias, net in ALIASES.items()}
+    rows = [
+        {"name": torchvision.get(net, net), "net": net, "features": tokens.split(",")}
+        for net, tokens in CONFIGS.items()
+    ]
+    if as_json:
+        return msgspec.json.format(msgspec.json.encode(rows), indent=2).decode() + "\n"
+    lines = ["Simonyan & Zisserman 2014, table 1 (with _bn behind the name: batch normalization)", ""]
+    lines += [
+        f"  {row['net']:6} {row['name'] if row['name'] != row['net'] else '':6} {CONFIGS[str(row['net'])]}"
+        for row in rows
+    ]
+    lines += [
+        "",
+        "or tokens, such as 64,64,M,128@7s2,M:",
+        f"  {SYNTAX}",
+        "",
+        "or a .toml or .json file, or - for standard input, with",
+        '  features = [64, 64, "M", "128@7s2", "M"]',
+        "and, where they differ from these,",
+        '  name = "…"  input = [3, 224, 224]  classifier = []  batch_norm = false',
+        '  activation = "relu"  bias = true',
+    ]
+    return "\n".join(lines) + "\n"

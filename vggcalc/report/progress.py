@@ -1,0 +1,29 @@
+"""Progress on standard error: one line that is rewritten in a terminal, a line a stage elsewhere."""
+
+import sys
+
+
+class Progress:
+    """Called with what is going on; `close` clears the line."""
+
+    def __init__(self) -> None:
+        self._terminal = sys.stderr.isatty()
+        self._stage = ""
+        self._length = 0
+
+    def __call__(self, text: str) -> None:
+        if self._terminal:
+            sys.stderr.write("\r" + text.ljust(self._length))
+            self._length = len(text)
+        else:
+            stage = text.partition(":")[0]
+            if stage != self._stage:
+                sys.stderr.write(f"vggcalc: {stage}\n")
+            self._stage = stage
+        sys.stderr.flush()
+
+    def close(self) -> None:
+        if self._terminal and self._length:
+            sys.stderr.write("\r" + " " * self._length + "\r")
+            sys.stderr.flush()
+            self._length = 0

@@ -1,0 +1,241 @@
+"""The reading: a few sentences about a comparison, each derived from its numbers by a rule.
+
+A rule is a function from a comparison to its sentences, none where it has nothing to say. Its
+name in `RULES` is the note's code.
+"""
+
+from collections.abc import Callable, Iterator
+
+from vggcalc.report import units
+from vggcalc.results import BlockResult, Comparison, Costs, LatencyRatio, LayerResult, Note, Variant
+
+
+def read(comparison: Comparison) -> tuple[Note, ...]:
+    """Every sentence that follows from the comparison, in the order of `RULES`."""
+    return tuple(Note(code, text) for code, rule in RULES.items() for text in rule(comparison))
+
+
+def _amount(costs: Costs, key: str) -> int | float:
+    value = costs[key]
+    assert value is not None, key
+    return value
+
+
+def _pairs(comparison: Comparison) -> Iterator[tuple[Variant, Variant]]:
+    """The baseline beside each other variant."""
+    baseline, *others = comparison.variants
+    for other in others:
+        yield baseline, other
+
+
+def _times_macs(value: int | float, base: int | float) -> str:
+    if value == base:
+        return "as many MACs as"
+    if abs(value / base - 1) < 0.1:
+        return f"{_percent(value / base)} MACs than"
+    if value < base:
+        return f"{units.times(base / value)} times fewer MACs than"
+    return f"{units.times(value / base)} times the MACs of"
+
+
+def _percent(ratio: float) -> str:
+    change = units.change(ratio)
+    return f"{change.lstrip('+−')} {'fewer' if ratio < 1 else 'more'}"
+
+
+def _convolutions(variant: Variant, block: str) -> list[LayerResult]:
+    return [x for x in variant.layers if x.type == "Conv2d" and x.name.partition(".")[0] == block]
+
+
+def _because(convolutions: list[LayerResult]) -> str:
+    """Why a stack costs more than its kernel: it widens, or works before its stride, too early."""
+    if len(convolutions) < 2:
+        return ""
+    first, last = convolutions[0], convolutions[-1]
+    reasons = []
+    entering, leaving = first.input_shape[1], last.output_shape[1]
+    if entering < leaving and first.output_shape[1] > entering:
+        reasons.append(f"the widening {entering} → {leaving} happens in its first layer")
+    stride = last.arguments["stride"]
+    if isinstance(stride, tuple) and max(stride) > 1:
+        reasons.append(
+            f"stride {units.axes(stride)} stands in its last layer, so those before work on the full map"
+        )
+    return ", because " + " and ".join(reasons) if reasons else ""
+
+
+def weights(comparison: Comparison) -> Iterator[str]:
+    """k² against 9n weights for each pair of an input and an output channel (TRUTH: 49/27)."""
+    for naive, stack in _pairs(comparison):
+        one, many = naive.weights_per_channel_pair, stack.weights_per_channel_pair
+        if one is None or many is None:
+            continue
+        if stack.convolutions == 1:
+            yield f"A {comparison.name} is its own stack: there is nothing to factorize."
+            continue
+        yield (
+            f"For each pair of an input and an output channel the {comparison.name} has {one}/{many} = "
+            f"{units.times(one / many)} times the weights of its stack ({(one / many - 1):.0%} more), "
+            f"so the stack saves {(1 - many / one):.1%}."
+        )
+
+
+def kernel_macs(comparison: Comparison) -> Iterator[str]:
+    """What the channels and the stride make of that saving."""
+    for naive, stack in _pairs(comparison):
+        if naive.weights_per_channel_pair is None or stack.convolutions == 1:
+            continue
+        macs, base = _amount(stack.costs, "macs"), _amount(naive.costs, "macs")
+        because = _because(_convolutions(stack, "block1")) if macs > base else ""
+        yield (
+            f"With these channels and this map the stack does {_times_macs(macs, base)} the "
+            f"{comparison.name}{because}."
+        )
+
+
+def whole(comparison: Comparison) -> Iterator[str]:
+    """The change over a whole network, whichever sign it has."""
+    for naive, other in _pairs(comparison):
+        if naive.weights_per_channel_pair is not None:
+            continue
+        if naive.layers == other.layers:
+            yield (
+                "There is nothing to merge and nothing to split: no two convolutions follow each other, "
+                "and no kernel is larger than 3×3. Both variants are the given network."
+            )
+            continue
+        macs, parameters = (
+            _percent(_amount(other.costs, key) / _amount(naive.costs, key)) for key in ("macs", "parameters")
+        )
+        yield (
+            f"Over the whole of {comparison.name}, {other.name} does {macs} MACs and has {parameters} "
+            f"parameters than {naive.name}."
+        )
+
+
+def blocks(comparison: Comparison) -> Iterator[str]:
+    """Where factorizing costs MACs, with the reason, and where it saves most."""
+    for naive, other in _pairs(comparison):
+        if naive.weights_per_channel_pair is not None:
+            continue
+        best: tuple[float, BlockResult, BlockResult] | None = None
+        for one, many in _matching(naive, other):
+            base, macs = _amount(one.costs, "macs"), _amount(many.costs, "macs")
+            if macs > 1.01 * base:
+                yield (
+                    f"{many.name} alone costs {_times_macs(macs, base)} its {units.kernels(one.kernels)}"
+                    f"{_because(_convolutions(other, many.name))}."
+                )
+            if best is None or base / macs > best[0]:
+                best = base / macs, one, many
+        if best is not None and best[0] > 1.01:
+            saving, one, many = best
+            yield (
+                f"{many.name} saves most: its stack does {units.times(saving)} times fewer MACs than its "
+                f"{units.kernels(one.kernels)}."
+            )
+
+
+def _matching(naive: Variant, other: Variant) -> Iterator[tuple[BlockResult, BlockResult]]:
+    """The blocks that both have and that have convolutions."""
+    by_name = {block.name: block for block in other.blocks}
+    for block in naive.blocks:
+        if block.kernels and block.name in by_name:
+            yield block, by_name[block.name]
+
+
+def classifier(comparison: Comparison) -> Iterator[str]:
+    """What the linear layers hold, which no factorizing of kernels touches."""
+    variant = comparison.variants[-1]
+    for block in variant.blocks:
+        if block.name == "classifier":
+            parameters, macs = (
+                _amount(block.costs, key) / _amount(variant.costs, key) for key in ("parameters", "macs")
+            )
+            yield f"The classifier holds {parameters:.1%} of the parameters and does {macs:.1%} of the MACs."
+
+
+def receptive_field(comparison: Comparison) -> Iterator[str]:
+    """Whether the variants see the same pixels, and if not by how much not."""
+    for naive, other in _pairs(comparison):
+        one, many = naive.receptive_field, other.receptive_field
+        if one is None or many is None:
+            continue
+        if one == many:
+            stride = f" at stride {units.axes(one.stride)}" if max(one.stride) > 1 else ""
+            yield f"Both variants see {units.pair(one.size)} pixels{stride}."
+        else:
+            yield (
+                f"The receptive fields differ: {many.size[0]} against {one.size[0]} pixels "
+                f"({many.size[0] - one.size[0]:+d}) for {other.name} against {naive.name}."
+            )
+
+
+def maps(comparison: Comparison) -> Iterator[str]:
+    """Why padding is essential: the map shrinks by 2 dilations at every 3×3 without it."""
+    for naive, stack in _pairs(comparison):
+        if naive.weights_per_channel_pair is None:
+            continue
+        height = stack.layers[0].input_shape[2]
+        after = [layer.valid_map for layer in _convolutions(stack, "block1")]
+        path = [str(height), *(str(size[0]) if size else "nothing" for size in after)]
+        if len(path) > 8:
+            path[3:-2] = ["…"]
+        yield f"Without padding the map's height shrinks along the stack, {' → '.join(path)}; padding keeps it."
+
+
+def depth(comparison: Comparison) -> Iterator[str]:
+    """What a deeper variant brings and what it leaves to be stored."""
+    for naive, other in _pairs(comparison):
+        if naive.convolutions == other.convolutions:
+            continue
+        more = _amount(other.costs, "activations") / _amount(naive.costs, "activations")
+        yield (
+            f"{other.name} has {other.nonlinearities} nonlinearities against {naive.nonlinearities}, and puts "
+            f"out {units.times(more)} times the activations, which training keeps for the backward pass."
+        )
+
+
+def latency(comparison: Comparison) -> Iterator[str]:
+    """The measured verdict beside the count."""
+    for naive, other in _pairs(comparison):
+        for ratio in comparison.ratios:
+            if ratio.variant != other.name:
+                continue
+            macs = _times_macs(_amount(other.costs, "macs"), _amount(naive.costs, "macs"))
+            for measured in ratio.latency:
+                yield f"{_verdict(measured, other.name, naive.name)}; it does {macs} {naive.name}."
+
+
+def _verdict(measured: LatencyRatio, other: str, naive: str) -> str:
+    where = f"On {measured.device} with {measured.threads} thread{'s' * (measured.threads > 1)}"
+    if measured.ci95 is None:
+        return (
+            f"{where} {other} took {units.times(measured.ratio)} times as long as {naive}, without an "
+            f"interval: {measured.rounds} rounds hold none"
+        )
+    low, high = measured.ci95
+    gain = f"95% CI {units.times(1 / high)}–{units.times(1 / low)}"
+    faster = f"{units.times(1 / measured.ratio)} ({gain}) times faster"
+    loss = f"95% CI {units.times(low)}–{units.times(high)}"
+    slower = f"{units.times(measured.ratio)} ({loss}) times as slow"
+    said = {
+        "faster": f"{other} is {faster} than {naive}",
+        "slower": f"{other} is {slower} as {naive}",
+        "same": f"{other} and {naive} take the same time, within what this machine can tell",
+        "unclear": f"it is unclear whether {other} or {naive} is faster",
+    }
+    return f"{where} {said[measured.verdict]}"
+
+
+RULES: dict[str, Callable[[Comparison], Iterator[str]]] = {
+    "weights": weights,
+    "kernel_macs": kernel_macs,
+    "whole": whole,
+    "blocks": blocks,
+    "classifier": classifier,
+    "receptive_field": receptive_field,
+    "maps": maps,
+    "depth": depth,
+    "latency": latency,
+}

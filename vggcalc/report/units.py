@@ -1,0 +1,84 @@
+"""Numbers as people read them. Results keep integers and seconds; only this module scales."""
+
+from collections.abc import Sequence
+from itertools import groupby
+
+UNKNOWN = "—"
+
+
+def count(value: int | float | None) -> str:
+    """An exact count, in groups of three digits."""
+    return UNKNOWN if value is None else f"{value:,}"
+
+
+def size(value: int | float | None) -> str:
+    """Bytes in binary units (1 MiB = 2²⁰ bytes), to three digits or more."""
+    if value is None:
+        return UNKNOWN
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if value < 1024 or unit == "TiB":
+            break
+        value /= 1024
+    return f"{value} {unit}" if unit == "B" else f"{value:,.{_places(value)}f} {unit}"
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds, scaled to s, ms or µs, with three significant digits."""
+    if seconds is None:
+        return UNKNOWN
+    for unit, scale in (("s", 1.0), ("ms", 1e-3)):
+        if seconds >= scale:
+            return f"{seconds / scale:.{_places(seconds / scale)}f} {unit}"
+    return f"{seconds / 1e-6:.{_places(seconds / 1e-6)}f} µs"
+
+
+def _places(value: float) -> int:
+    """Decimal places that leave three significant digits."""
+    return 2 if value < 10 else 1 if value < 100 else 0
+
+
+def number(value: float | None) -> str:
+    """A plain figure such as an intensity, to three significant digits."""
+    return UNKNOWN if value is None else f"{value:,.{_places(value)}f}"
+
+
+def ratio(value: float | None) -> str:
+    """variant / baseline, to four significant digits below ten."""
+    if value is None:
+        return UNKNOWN
+    return f"{value:.4f}" if value < 1 else f"{value:,.3f}" if value < 100 else f"{value:,.0f}"
+
+
+def change(value: float | None) -> str:
+    """A ratio as the change in percent: 0.551 is −44.9%, 8.04 is +704.0%, 0.9967 is −0.33%."""
+    if value is None:
+        return UNKNOWN
+    percent = (value - 1) * 100
+    text = f"{percent:+,.1f}%" if abs(percent) >= 1 else f"{percent:+.2f}%"
+    return "0%" if percent == 0 else text.replace("-", "−")
+
+
+def times(value: float) -> str:
+    """A factor in words: 1.81, 8.0, 0.33."""
+    return f"{value:.2f}" if value < 10 else f"{value:,.1f}"
+
+
+def pair(value: Sequence[int] | None) -> str:
+    """A kernel or a map: 7×7."""
+    return UNKNOWN if value is None else f"{value[0]}×{value[1]}"
+
+
+def shape(value: Sequence[int]) -> str:
+    """A whole shape: 1×64×56×56."""
+    return "×".join(str(n) for n in value)
+
+
+def kernels(value: Sequence[Sequence[int]]) -> str:
+    """Kernels in order, runs counted: `3×3 ×2, 1×1`."""
+    runs = [(kernel, len(list(run))) for kernel, run in groupby(value)]
+    return ", ".join(pair(kernel) + (f" ×{length}" if length > 1 else "") for kernel, length in runs)
+
+
+def axes(value: Sequence[int]) -> str:
+    """One number where both axes agree, `7`, or both: `7×5`."""
+    return str(value[0]) if value[0] == value[1] else pair(value)

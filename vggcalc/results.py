@@ -1,0 +1,222 @@
+"""What every room hands on: frozen results in integers, seconds and names, without formatting.
+
+These Structs are the JSON output, schema version 1: keys are added, never renamed.
+"""
+
+import msgspec
+
+from vggcalc.spec.layers import LAYERS, Network, Node, Pair, Shape
+
+SCHEMA_VERSION = 1
+
+Costs = dict[str, int | float | None]
+
+
+class ReceptiveField(msgspec.Struct, frozen=True):
+    """In input pixels, (height, width): output unit u sees u·stride − padding … + size − 1."""
+
+    size: Pair
+    stride: Pair
+    padding: Pair
+
+
+class LayerResult(msgspec.Struct, frozen=True):
+    """One layer: `type` and `arguments` are those of its `torch.nn` class, `inputs` the nodes it reads.
+
+    For a factorized kernel `same_map` and `valid_map` are its output's (height, width) if all
+    convolutions had padding that keeps the map, or none at all; None where no map is left.
+    """
+
+    name: str
+    type: str
+    arguments: dict[str, int | float | bool | Pair]
+    inputs: tuple[str, ...]
+    input_shape: Shape
+    output_shape: Shape
+    costs: Costs
+    receptive_field: ReceptiveField | None
+    same_map: Pair | None = None
+    valid_map: Pair | None = None
+
+
+class BlockResult(msgspec.Struct, frozen=True):
+    """The layers that share the first part of their names; `kernels` are its convolutions'."""
+
+    name: str
+    costs: Costs
+    receptive_field: ReceptiveField | None
+    output_shape: Shape
+    kernels: tuple[Pair, ...]
+
+
+class Latency(msgspec.Struct, frozen=True):
+    """Seconds for one call of one variant on one device.
+
+    `times_s` are per call, one for each round in the order measured; `iqr_s` is the distance
+    between their quartiles. `faults_per_call` are minor page faults, None where the platform
+    does not count them.
+    """
+
+    device: str
+    dtype: str
+    threads: int
+    mode: str
+    median_s: float
+    iqr_s: float
+    times_s: tuple[float, ...]
+    calls_per_round: int
+    faults_per_call: float | None
+
+
+class Counted(msgspec.Struct, frozen=True):
+    """One figure as the closed form has it and as others counted it; None where they did not."""
+
+    closed_form: int
+    torch: int | None = None
+    fvcore: int | None = None
+
+    @property
+    def agrees(self) -> bool:
+        return all(other in (None, self.closed_form) for other in (self.torch, self.fvcore))
+
+
+class Crosscheck(msgspec.Struct, frozen=True):
+    """The closed forms beside torch's and fvcore's counts of the real modules."""
+
+    agrees: bool
+    parameters: Counted
+    macs: Counted
+    activations: Counted
+    notes: tuple[str, ...] = ()
+
+
+class Variant(msgspec.Struct, frozen=True):
+    """One network of a comparison and what it costs."""
+
+    name: str
+    output_shape: Shape
+    costs: Costs
+    weights_per_channel_pair: int | None
+    convolutions: int
+    nonlinearities: int
+    receptive_field: ReceptiveField | None
+    blocks: tuple[BlockResult, ...]
+    layers: tuple[LayerResult, ...]
+    layout: str = "nodes"
+    latency: tuple[Latency, ...] = ()
+    crosscheck: Crosscheck | None = None
+
+    @property
+    def network(self) -> Network:
+        """The network itself, to be built with `vggcalc.runtime.build`."""
+        nodes = tuple(
+            Node(layer.name, LAYERS[layer.type](**layer.arguments), layer.inputs) for layer in self.layers
+        )
+        return Network(self.name, self.layers[0].input_shape, nodes, self.layout)
+
+
+class LatencyRatio(msgspec.Struct, frozen=True):
+    """Time of the variant / time of the baseline, measured in alternation; below 1 is faster.
+
+    `control_ratio` is a second copy of the baseline against the baseline, and `floor` what it
+    shows to be indistinguishable from 1. The intervals are None where fewer than six rounds hold
+    no exact one; the verdict is then "unclear". `contended` is the share of timings whose wall
+    time exceeded the processor time by a tenth, None where that says nothing.
+    """
+
+    device: str
+    dtype: str
+    threads: int
+    mode: str
+    ratio: float
+    ci95: tuple[float, float] | None
+    verdict: str
+    processes: int
+    rounds: int
+    control_ratio: float
+    control_ci95: tuple[float, float] | None
+    control_times_s: tuple[float, ...]
+    floor: float
+    allocator: str
+    contended: float | None
+    seed: int
+    stopped: str
+
+
+class Ratio(msgspec.Struct, frozen=True):
+    """A variant against the baseline: every cost and latency as variant / baseline."""
+
+    variant: str
+    costs: dict[str, float | None]
+    latency: tuple[LatencyRatio, ...] = ()
+
+
+class Note(msgspec.Struct, frozen=True):
+    """A sentence that follows from the numbers by a rule, which `code` names."""
+
+    code: str
+    text: str
+
+
+class Comparison(msgspec.Struct, frozen=True):
+    """The variants of one network or kernel; `comparison["naive"]` is one of them."""
+
+    name: str
+    input_shape: Shape
+    dtype: str
+    baseline: str
+    variants: tuple[Variant, ...]
+    ratios: tuple[Ratio, ...] = ()
+    notes: tuple[Note, ...] = ()
+
+    def __getitem__(self, name: str) -> Variant:
+        for variant in self.variants:
+            if variant.name == name:
+                return variant
+        raise KeyError(f"{name!r} is none of {', '.join(variant.name for variant in self.variants)}")
+
+
+class Device(msgspec.Struct, frozen=True):
+    """What was measured on: `name` as torch has it, `model` as its maker calls it."""
+
+    name: str
+    model: str
+    details: dict[str, str] = {}
+
+
+class Environment(msgspec.Struct, frozen=True):
+    """What every measured figure holds for."""
+
+    python: str
+    torch: str
+    fvcore: str
+    platform: str
+    cpu: str
+    instruction_set: str
+    cores: int
+    load: float | None
+    devices: tuple[Device, ...] = ()
+
+
+#: How the figures are to be read; they stand in every JSON output.
+CONVENTIONS: dict[str, str] = {
+    "macs": "1 MAC is one multiply-accumulate with a weight of a convolution or linear layer; "
+    "nothing else is a MAC",
+    "flops": "2 × MACs",
+    "receptive_field": "per axis (height, width) in input pixels: output unit u sees pixels "
+    "u·stride − padding … u·stride − padding + size − 1; null where a unit sees the whole image",
+    "shapes": "(batch, channels, height, width); spatial pairs are (height, width)",
+    "ratios": "variant / baseline; of latencies the median of rounds in which both alternate",
+    "times": "seconds for one call",
+}
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What a command puts out: the JSON document of schema version 1."""
+
+    schema_version: int
+    vggcalc_version: str
+    command: str
+    conventions: dict[str, str]
+    environment: Environment | None
+    comparisons: tuple[Comparison, ...]

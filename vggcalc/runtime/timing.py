@@ -1,0 +1,108 @@
+"""The round loop: every arm once in each round, in random order, on a clock that is given.
+
+Arms measured one after the other drift apart; the same module against itself then misses the
+ratio 1 in a third of all runs. Randomly interleaved pairs do not (see MEASURING in the README).
+"""
+
+import gc
+import random
+from collections.abc import Callable, Iterator, Sequence
+from timeit import Timer
+
+import msgspec
+
+from vggcalc.runtime.devices import Device
+
+#: Warm every arm this often and this long, but for no more than its share of the budget.
+WARM_CALLS, WARM_S, WARM_SHARE = 5, 0.2, 0.1
+
+#: A call that is longer than this needs no settling call before it: its weights and maps do not
+#: outlive in a cache what the other arms do, and a call of its own length would halve the rounds.
+SETTLE_BELOW_S = 0.05
+
+#: The name of the second copy of the baseline.
+CONTROL = "control"
+
+
+class Arm(msgspec.Struct, frozen=True):
+    """Something to time. `calls` of it make one timing, after `settling` that are not timed."""
+
+    name: str
+    call: Callable[[], object]
+    calls: int = 1
+    settling: int = 1
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """Processor seconds and minor page faults of this process so far."""
+
+    cpu_s: float
+    faults: int
+
+
+class Timing(msgspec.Struct, frozen=True):
+    """For one call: wall and processor seconds, minor page faults."""
+
+    wall_s: float
+    cpu_s: float
+    faults: float
+
+
+def usage() -> Usage:
+    """This process's, as the operating system counts it; no faults where it does not."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        import time
+
+        return Usage(time.process_time(), 0)
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return Usage(used.ru_utime + used.ru_stime, used.ru_minflt)
+
+
+def warm(name: str, call: Callable[[], object], device: Device, budget_s: float) -> Arm:
+    """Call until it is warm, and choose how many calls make a timing that the clock resolves."""
+    times: list[float] = []
+    while True:
+        start = device.clock()
+        call()
+        times.append(device.clock() - start)
+        enough = len(times) >= WARM_CALLS and sum(times) >= WARM_S
+        if enough or sum(times) >= WARM_SHARE * budget_s:
+            break
+    fastest = max(min(times), 1e-9)
+    calls = max(1, -int(-device.least_timing_s() // fastest))
+    return Arm(name, call, calls, settling=1 if fastest < SETTLE_BELOW_S else 0)
+
+
+def rounds(
+    arms: Sequence[Arm],
+    clock: Callable[[], float],
+    rng: random.Random,
+    used: Callable[[], Usage] = usage,
+) -> Iterator[tuple[Timing, ...]]:
+    """Rounds without end; each yields the arms' timings in the order of `arms`.
+
+    The inner clock is the standard library's `Timer`, which turns the garbage collector off,
+    under the given clock: torch's own, which synchronizes accelerators. torch's `Timer.timeit`
+    would settle every timing with two calls, which for slow arms is most of the time.
+    """
+    timers = [Timer(arm.call, timer=clock) for arm in arms]
+    order = list(range(len(arms)))
+    gc.collect()
+    while True:
+        rng.shuffle(order)
+        found: dict[int, Timing] = {}
+        for i in order:
+            arm = arms[i]
+            for _ in range(arm.settling):
+                arm.call()
+            before = used()
+            wall = timers[i].timeit(arm.calls)
+            after = used()
+            found[i] = Timing(
+                wall / arm.calls,
+                (after.cpu_s - before.cpu_s) / arm.calls,
+                (after.faults - before.faults) / arm.calls,
+            )
+        yield tuple(found[i] for i in range(len(arms)))

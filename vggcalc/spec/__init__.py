@@ -1,0 +1,1 @@
+"""What a network is: layers, networks, VGG configurations, factorizing and merging."""

@@ -1,0 +1,160 @@
+"""The shape of every tensor in a network, as torch computes it."""
+
+from typing import assert_never
+
+import msgspec
+
+from vggcalc.spec.layers import (
+    GELU,
+    INPUT,
+    LARGEST_DIMENSION,
+    AdaptiveAvgPool2d,
+    Add,
+    BatchNorm2d,
+    Concat,
+    Conv2d,
+    Dropout,
+    Flatten,
+    Layer,
+    Linear,
+    LocalResponseNorm,
+    MaxPool2d,
+    Network,
+    Pair,
+    ReLU,
+    Shape,
+    SiLU,
+    SpecError,
+    check_number,
+)
+
+
+class MapTooSmall(SpecError):
+    """A convolution or pooling met a map smaller than its window."""
+
+
+def window(layer: Conv2d | MaxPool2d) -> Pair:
+    """What one output pixel sees of the layer's input, (height, width): dilation × (kernel − 1) + 1."""
+    if isinstance(layer, MaxPool2d):
+        return layer.kernel_size
+    (kh, kw), (dh, dw) = layer.kernel_size, layer.dilation
+    return dh * (kh - 1) + 1, dw * (kw - 1) + 1
+
+
+def _slide(layer: Conv2d | MaxPool2d, size: Shape) -> Shape:
+    """The map after a sliding window: floor((size + 2·padding − window) / stride) + 1 (torch's rule)."""
+    (h, w), (ph, pw), (sh, sw) = size, layer.padding, layer.stride
+    wh, ww = window(layer)
+    if h + 2 * ph < wh or w + 2 * pw < ww:
+        padded = f", padded to {h + 2 * ph}×{w + 2 * pw}," if ph or pw else ""
+        raise MapTooSmall(f"a {h}×{w} map{padded} is smaller than the {wh}×{ww} window")
+    return (h + 2 * ph - wh) // sh + 1, (w + 2 * pw - ww) // sw + 1
+
+
+def output_shape(layer: Layer, inputs: list[Shape]) -> Shape:
+    """The shape that `layer` makes of its inputs' shapes; raises `SpecError` where they do not fit."""
+    first = inputs[0]
+    match layer:
+        case Conv2d():
+            if len(first) != 4 or first[1] != layer.in_channels:
+                raise SpecError(f"in_channels is {layer.in_channels}, but the input is {first}")
+            return (first[0], layer.out_channels, *_slide(layer, first[2:]))
+        case ReLU() | GELU() | SiLU() | Dropout() | LocalResponseNorm():
+            return first
+        case BatchNorm2d():
+            if first[1] != layer.num_features:
+                raise SpecError(f"num_features is {layer.num_features}, but the input is {first}")
+            return first
+        case MaxPool2d():
+            return (*first[:2], *_slide(layer, first[2:]))
+        case AdaptiveAvgPool2d():
+            return (*first[:2], *layer.output_size)
+        case Flatten():
+            size = 1
+            for n in first[1:]:
+                size *= n
+            return first[0], size
+        case Linear():
+            if first[-1] != layer.in_features:
+                raise SpecError(f"in_features is {layer.in_features}, but the input is {first}")
+            return (*first[:-1], layer.out_features)
+        case Add():
+            if any(shape != first for shape in inputs):
+                raise SpecError(f"shapes differ: {inputs}")
+            return first
+        case Concat():
+            if any((shape[0], *shape[2:]) != (first[0], *first[2:]) for shape in inputs):
+                raise SpecError(f"shapes differ beside their channels: {inputs}")
+            return (first[0], sum(shape[1] for shape in inputs), *first[2:])
+        case _:
+            assert_never(layer)
+
+
+def shapes(network: Network) -> dict[str, Shape]:
+    """The shape of every node's output, and of `input`.
+
+    Raises `SpecError` naming the node, and, where a map shrank to nothing, the size needed.
+    """
+    for what, number in zip(("batch", "channels", "height", "width"), network.input_shape, strict=True):
+        check_number(what, number)
+    try:
+        return _shapes(network, network.input_shape)
+    except MapTooSmall as error:
+        raise MapTooSmall(f"{error}{_size_needed(network)}") from None
+
+
+def map_sizes(network: Network, padding: str) -> dict[str, Pair | None]:
+    """Every node's map if its convolutions were padded as torch's `"same"` or `"valid"` says.
+
+    "same" is dilation·(k − 1)/2, which keeps the map at stride 1; "valid" is none. None where
+    there is no map: behind a `Flatten`, or where it has shrunk to nothing.
+    """
+    known: dict[str, Shape] = {INPUT: network.input_shape}
+    sizes: dict[str, Pair | None] = {}
+    for node in network.nodes:
+        layer = node.layer
+        if isinstance(layer, Conv2d):
+            height, width = window(layer)
+            same = (height // 2, width // 2) if padding == "same" else (0, 0)
+            layer = msgspec.structs.replace(layer, padding=same)
+        try:
+            shape = output_shape(layer, [known[name] for name in node.inputs])
+        except (KeyError, SpecError):  # what it reads has no map, or too small a one
+            sizes[node.name] = None
+        else:
+            known[node.name] = shape
+            sizes[node.name] = (shape[2], shape[3]) if len(shape) == 4 else None
+    return sizes
+
+
+def _shapes(network: Network, input_shape: Shape) -> dict[str, Shape]:
+    known: dict[str, Shape] = {INPUT: input_shape}
+    for node in network.nodes:
+        try:
+            known[node.name] = output_shape(node.layer, [known[name] for name in node.inputs])
+        except SpecError as error:
+            raise type(error)(f"{node.name}: {error}") from None
+    return known
+
+
+def _size_needed(network: Network) -> str:
+    """The smallest square input that passes; maps grow with the input, so bisection finds it."""
+
+    def passes(size: int) -> bool:
+        try:
+            _shapes(network, (*network.input_shape[:2], size, size))
+        except MapTooSmall:
+            return False
+        except SpecError:  # beyond the maps: a linear layer met another size than its own
+            return True
+        return True
+
+    low, high = 0, 1
+    while not passes(high):
+        low, high = high, high * 2
+        if high > LARGEST_DIMENSION:
+            return ""
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if passes(middle) else (middle, high)
+    return f"; the input must be at least {high}×{high}"

@@ -1,0 +1,164 @@
+"""MODEL, as users write it: a published name, tokens, a TOML or JSON file, or standard input."""
+
+import os
+import re
+from collections.abc import Callable
+from typing import TypedDict, Unpack
+
+import msgspec
+
+from vggcalc.spec.layers import Network, Pair, SpecError
+from vggcalc.spec.vgg import ALIASES, CONFIGS, Config, network, published
+
+LARGEST_FILE = 1_000_000
+
+#: `M`, `LRN` or something that begins like a token, alone or in a list.
+_TOKENS = re.compile(r"\s*(\d+\w*(@\w*)?|M|LRN)\s*", re.IGNORECASE)
+
+
+def load(model: str, standard_input: Callable[[int], bytes] | None = None) -> Config:
+    """The configuration that MODEL names; `standard_input` reads that many bytes for `-`.
+
+    Raises `SpecError` with one line that names the culprit, its place and what would be right.
+    """
+    if model == "-" and standard_input is not None:
+        return parse(_text("standard input", standard_input(LARGEST_FILE + 1)), "standard input")
+    config = published(model)
+    if config is not None:
+        return config
+    if model.lower().endswith((".toml", ".json")) or "/" in model or "\\" in model:
+        return _read(model)
+    if "," in model or _TOKENS.fullmatch(model):
+        return Config(model, tuple(model.split(",")))
+    if os.path.exists(model):
+        return _read(model)
+    raise SpecError(f"unknown model {model!r}: {_nearest(model)}")
+
+
+def _nearest(model: str) -> str:
+    import difflib
+
+    names = [name for base in (*ALIASES, *CONFIGS) for name in (base, f"{base}_bn")]
+    near = difflib.get_close_matches(model.lower(), [name.lower() for name in names], n=1)
+    if near:
+        return f"did you mean {next(name for name in names if name.lower() == near[0])}?"
+    return f"try {', '.join(ALIASES)}, tokens such as 64,M,128 or a .toml or .json file"
+
+
+def _read(path: str) -> Config:
+    try:
+        with open(path, "rb") as file:
+            content = file.read(LARGEST_FILE + 1)
+    except OSError as error:
+        raise SpecError(f"{path}: {error.strerror or error}: a TOML or JSON file is needed") from None
+    return parse(_text(path, content), path, os.path.splitext(os.path.basename(path))[0])
+
+
+def _text(where: str, content: bytes) -> str:
+    if len(content) > LARGEST_FILE:
+        raise SpecError(f"{where} is larger than {LARGEST_FILE:,} bytes: no network configuration is")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise SpecError(f"{where} is not text: byte {error.start} is not UTF-8; write TOML or JSON") from None
+    if not text.strip():
+        raise SpecError(f'{where} is empty: name features, such as features = [64, "M", 128]')
+    return text
+
+
+def parse(text: str, where: str, default_name: str = "network") -> Config:
+    """A configuration from TOML, JSON (it begins with a brace) or a bare list of tokens.
+
+    `where` is named in the message of the `SpecError` that malformed text raises.
+    """
+    stripped = text.strip()
+    if stripped.startswith(("{", "[{")) or where.lower().endswith(".json"):
+        content = _json(text, where)
+    elif "=" not in text and not where.lower().endswith(".toml"):
+        return Config(default_name, tuple(stripped.replace("\n", ",").split(",")))
+    else:
+        content = _toml(text, where)
+    if isinstance(content, dict):
+        content.setdefault("name", default_name)
+    try:
+        return msgspec.convert(content, Config)
+    except msgspec.ValidationError as error:
+        keys = ", ".join(field.name for field in msgspec.structs.fields(Config))
+        raise SpecError(f"{where}: {_place(str(error), text)}; the keys are {keys}") from None
+
+
+def _json(text: str, where: str) -> object:
+    import json
+
+    def refuse(constant: str) -> object:
+        raise SpecError(f"{where}: {constant} is no number of a network")
+
+    try:
+        return json.loads(text, parse_constant=refuse)
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        raise SpecError(f"{where}: malformed JSON: {error.msg} (at {place})") from None
+    except (RecursionError, ValueError) as error:
+        if isinstance(error, SpecError):
+            raise
+        raise SpecError(f"{where}: malformed JSON: {error}") from None
+
+
+def _toml(text: str, where: str) -> object:
+    import tomllib
+
+    try:
+        return tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
+        raise SpecError(f"{where}: malformed TOML: {error}") from None
+
+
+def _place(message: str, text: str) -> str:
+    """msgspec's message with the line on which the key at fault stands, where there is one."""
+    key = re.search(r"\$\.(\w+)|field `(\w+)`", message)
+    name = key and (key[1] or key[2])
+    for number, line in enumerate(text.splitlines(), 1):
+        if name and re.search(rf"\b{re.escape(name)}\b", line.partition("#")[0]):
+            return f"line {number}: {message}"
+    return message
+
+
+class Overrides(TypedDict, total=False):
+    """What replaces the model's own: None, as if it were not given, leaves what the model says.
+
+    `size` is the image, one number or (height, width); `classes` the width of the last linear layer.
+    """
+
+    size: int | Pair | None
+    batch: int | None
+    in_channels: int | None
+    classes: int | None
+    batch_norm: bool | None
+    activation: str | None
+    bias: bool | None
+
+
+def given(model: str | Config | Network, **overrides: Unpack[Overrides]) -> Network:
+    """The network that `model` names or is, with the overrides.
+
+    A `Network` is taken as it is and allows none. Raises `SpecError`.
+    """
+    chosen = {key: value for key, value in overrides.items() if value is not None}
+    if isinstance(model, Network):
+        if chosen:
+            raise SpecError(f"{model.name} is a network already: {', '.join(chosen)} cannot change it")
+        return model
+    config = load(model) if isinstance(model, str) else model
+    size = overrides.get("size") or config.input[1:]
+    height, width = (size, size) if isinstance(size, int) else size
+    channels = overrides.get("in_channels") or config.input[0]
+    config = msgspec.structs.replace(
+        config,
+        input=(channels, *config.input[1:]),
+        **{key: chosen[key] for key in ("batch_norm", "activation", "bias") if key in chosen},
+    )
+    if classes := overrides.get("classes"):
+        if not config.classifier:
+            raise SpecError(f"{config.name} has no classifier, so classes {classes} changes nothing")
+        config = msgspec.structs.replace(config, classifier=(*config.classifier[:-1], classes))
+    return network(config, (overrides.get("batch") or 1, channels, height, width))

@@ -1,0 +1,139 @@
+"""Running a job in a worker process, and what becomes of it when the worker dies or falls silent."""
+
+import os
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from types import TracebackType
+from typing import IO, cast
+
+import msgspec
+
+from vggcalc.jobs import PROTOCOL, Done, Facts, Job, Message, Refused
+
+COMMAND = (sys.executable, "-P", "-m", "vggcalc.runtime.worker")
+
+
+class WorkerFailed(Exception):
+    """The worker did not do its job; the message says why, in one line."""
+
+
+class Worker:
+    """A worker process with its job. Leaving the context ends the process, whatever it does."""
+
+    def __init__(self, job: Job, silence_s: float, command: tuple[str, ...] = COMMAND) -> None:
+        """`silence_s` is how long it may send nothing before it is taken for hung."""
+        self._job = job
+        self._silence_s = silence_s
+        self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._errors: list[bytes] = []
+        # A session of its own: Ctrl-C in the terminal reaches the parent alone, which then decides.
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            env=_environment(),
+        )
+        streams = self._process.stdin, self._process.stdout, self._process.stderr
+        self._stdin, output, errors = cast("tuple[IO[bytes], IO[bytes], IO[bytes]]", streams)
+        self._readers = [
+            threading.Thread(target=self._read, args=(output,), daemon=True),
+            threading.Thread(target=self._read_errors, args=(errors,), daemon=True),
+        ]
+
+    def __enter__(self) -> "Worker":
+        for reader in self._readers:
+            reader.start()
+        with suppress(OSError):  # where it is dead already `messages` says how
+            self._stdin.write(msgspec.json.encode(self._job) + b"\n")
+            self._stdin.flush()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+        try:
+            self._process.wait(0.0 if kind else 5.0)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        for reader in self._readers:
+            reader.join(1.0)
+
+    def stop(self) -> None:
+        """Ask it to stop at the next round."""
+        with suppress(OSError):
+            self._stdin.close()
+
+    def messages(self) -> Iterator[Message]:
+        """Its messages up to `Done`, which is not among them. Raises `WorkerFailed`."""
+        while True:
+            try:
+                line = self._lines.get(timeout=self._silence_s)
+            except queue.Empty:
+                self._process.kill()
+                raise WorkerFailed(f"the worker was silent for {self._silence_s:.0f} s and was ended") from None
+            if not line.endswith(b"\n"):
+                raise WorkerFailed(self._why_dead(line))
+            try:
+                message = msgspec.json.decode(line, type=Message)
+            except msgspec.MsgspecError:
+                self._process.kill()
+                raise WorkerFailed(f"the worker sent something that is no message: {line[:60]!r}") from None
+            match message:
+                case Done():
+                    return
+                case Refused():
+                    raise WorkerFailed(message.reason)
+                case Facts() if message.protocol != PROTOCOL:
+                    raise WorkerFailed(
+                        f"the worker is of another version: protocol {message.protocol}, not {PROTOCOL}"
+                    )
+            yield message
+
+    def _read(self, stream: IO[bytes]) -> None:
+        for line in stream:
+            self._lines.put(line)
+        self._lines.put(b"")
+
+    def _read_errors(self, stream: IO[bytes]) -> None:
+        for line in stream:
+            self._errors = [*self._errors[-20:], line]
+
+    def _why_dead(self, rest: bytes) -> str:
+        """How it ended: by a signal, or with the last line that it wrote to standard error."""
+        status = self._process.wait()
+        self._readers[1].join(1.0)
+        last = next((line for line in reversed(self._errors) if line.strip()), b"")
+        said = last.decode(errors="replace").strip()
+        half = " in the middle of a message" if rest else ""
+        if status < 0:
+            name = _signal(-status)
+            killed = " (the system kills so when memory runs out)" if name == "SIGKILL" else ""
+            return f"the worker was ended by {name}{half}{killed}"
+        return f"the worker ended with status {status}{half}" + (f": {said}" if said else "")
+
+
+def _signal(number: int) -> str:
+    import signal
+
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _environment() -> dict[str, str]:
+    """This process's, so that the worker finds vggcalc where we did, and never in the user's folder."""
+    import vggcalc
+
+    here = os.path.dirname(os.path.dirname(os.path.abspath(vggcalc.__file__)))
+    if here in (os.path.abspath(path) for path in sys.path[1:] if path):
+        return dict(os.environ)
+    return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), here)))}
