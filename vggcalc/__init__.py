@@ -1,15 +1,20 @@
 """vggcalc: what it costs to see k pixels, in one large convolution or in a stack of 3×3s.
 
 The torch-free names are here; `vggcalc.runtime` builds, crosschecks and times torch modules.
+They are imported when they are first used, so that `vggcalc --help` does not wait for them.
 """
 
-from vggcalc.analysis.comparison import compare, factorize, summary
-from vggcalc.analysis.costs import COSTS
-from vggcalc.results import Comparison, Costs, ReceptiveField, Variant
-from vggcalc.spec.factorization import FAMILIES, Splitting, merge, split
-from vggcalc.spec.layers import Conv2d, Network, Node, SpecError
-from vggcalc.spec.sources import given as network
-from vggcalc.spec.vgg import CONFIGS, Config
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vggcalc.analysis.comparison import compare, factorize, summary
+    from vggcalc.analysis.costs import COSTS
+    from vggcalc.results import Comparison, Costs, ReceptiveField, Variant
+    from vggcalc.spec.factorization import FAMILIES, Splitting, merge, split
+    from vggcalc.spec.layers import Conv2d, Network, Node
+    from vggcalc.spec.sources import network
+    from vggcalc.spec.vgg import CONFIGS, Config
+    from vggcalc.spec.words import SpecError
 
 __version__ = "0.1.0"
 
@@ -35,3 +40,22 @@ __all__ = [
     "split",
     "summary",
 ]
+
+_ROOMS = ("analysis.comparison", "analysis.costs", "results", "spec.factorization", "spec.layers",
+          "spec.sources", "spec.vgg", "spec.words")  # fmt: skip
+
+
+def __getattr__(name: str) -> object:
+    """Find a public name in its room (PEP 562)."""
+    if name in __all__:
+        from importlib import import_module
+
+        for room in _ROOMS:
+            module = import_module(f"vggcalc.{room}")
+            if name in vars(module):
+                return vars(module)[name]
+    raise AttributeError(f"module 'vggcalc' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,19 +1,24 @@
-"""The command line: parse, call, write."""
+"""The command line: what may be said, and what is called for it."""
+
+from __future__ import annotations
 
 import os
 import re
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 import vggcalc
-from vggcalc.analysis.costs import ITEMSIZE
-from vggcalc.results import CONVENTIONS, SCHEMA_VERSION, Comparison, Report
-from vggcalc.spec.factorization import STRIDE_AT, WIDEN, Splitting
-from vggcalc.spec.layers import Pair, SpecError
-from vggcalc.spec.vgg import ACTIVATIONS, Config
+from vggcalc.spec.words import ACTIVATIONS, ITEMSIZE, STRIDE_AT, WIDEN, SpecError
+
+if TYPE_CHECKING:
+    from vggcalc.measurement import Plan
+    from vggcalc.results import Comparison
+    from vggcalc.spec.factorization import Splitting
+    from vggcalc.spec.layers import Pair
+    from vggcalc.spec.vgg import Config
 
 Command = Callable[..., Any]
 
@@ -209,6 +214,8 @@ def _channels(given: dict[str, Any]) -> tuple[int, int]:
 
 
 def _splitting(given: dict[str, Any]) -> Splitting:
+    from vggcalc.spec.factorization import Splitting
+
     return Splitting(given["stride_at"] or "last", given["widen"] or "first", given.get("widths"))
 
 
@@ -273,7 +280,23 @@ def schema() -> None:
 _OF_LATENCY = ("device", "threads", "budget", "quick", "seed", "allocator")
 
 
-def _plan(given: dict[str, Any]) -> Any:
+def _deliver(command: str, comparisons: Sequence[Comparison], given: dict[str, Any]) -> None:
+    """Hand the comparisons to be measured and written, and exit with what became of it."""
+    from vggcalc.delivery import deliver
+
+    format_ = given["format_"] or ("json" if given["as_json"] else "table")
+    if given["as_json"] and format_ != "json":
+        raise click.UsageError(f"--json and --format {format_} contradict each other")
+    if not given["latency"]:
+        for name in _OF_LATENCY:
+            if given[name]:
+                raise click.UsageError(f"--{name} is for measuring: leave it out beside --no-latency")
+    check = given["latency"] if given["check"] is None else given["check"]
+    plan = _plan(given, check) if given["latency"] or check else None
+    sys.exit(deliver(command, comparisons, plan, format_, given["output"]))
+
+
+def _plan(given: dict[str, Any], check: bool) -> Plan:
     from vggcalc.measurement import Plan
 
     chosen = {
@@ -282,82 +305,13 @@ def _plan(given: dict[str, Any]) -> Any:
         "budget_s": given["budget"] or (5.0 if given["quick"] else None),
         "precision": 0.1 if given["quick"] else None,
         "devices": given["device"] or None,
-        "pin_allocator": given["allocator"] != "default",
     }
     return Plan(
         latency=given["latency"],
-        check=given["latency"] if given["check"] is None else given["check"],
+        check=check,
+        pin_allocator=given["allocator"] != "default",
         **{key: value for key, value in chosen.items() if value is not None},
     )
-
-
-def _deliver(command: str, comparisons: Sequence[Comparison], given: dict[str, Any]) -> None:
-    """Measure what was asked for, write the report, and exit with what became of it."""
-    from vggcalc.report.formats import FORMATS, Screen, counts, measured
-    from vggcalc.report.output import Output
-    from vggcalc.report.reading import read
-
-    format_ = given["format_"]
-    if given["as_json"]:
-        if format_ not in (None, "json"):
-            raise click.UsageError(f"--json and --format {format_} contradict each other")
-        format_ = "json"
-    format_ = format_ or "table"
-    if not given["latency"]:
-        for name in _OF_LATENCY:
-            if given[name]:
-                raise click.UsageError(f"--{name} is for measuring: leave it out beside --no-latency")
-    output = Output(given["output"])
-    try:
-        screen = Screen()
-        if format_ == "table":
-            screen = _screen(output.is_stdout)
-
-        def report(found: Sequence[Comparison], environment: Any = None) -> Report:
-            import msgspec
-
-            read_out = tuple(msgspec.structs.replace(one, notes=read(one)) for one in found)
-            return Report(SCHEMA_VERSION, vggcalc.__version__, command, CONVENTIONS, environment, read_out)
-
-        if not (given["latency"] or given["check"]):
-            output.write(FORMATS[format_](report(comparisons), screen))
-            return
-        at_once = format_ == "table" and output.is_stdout
-        if at_once:
-            output.write(counts(report(comparisons), screen))
-        outcome = _measure(comparisons, given)
-        final = report(outcome.comparisons, outcome.environment)
-        output.write(measured(final, screen) if at_once else FORMATS[format_](final, screen))
-    finally:
-        output.discard()
-    for failure in outcome.failures:
-        click.echo(f"vggcalc: {failure}", err=True)
-    if outcome.interrupted:
-        click.echo("vggcalc: interrupted; what was measured before stands above", err=True)
-        sys.exit(130)
-    sys.exit(3 if outcome.disagrees else 1 if outcome.failures else 0)
-
-
-def _measure(comparisons: Sequence[Comparison], given: dict[str, Any]) -> Any:
-    from vggcalc.measurement import carry_out
-    from vggcalc.report.progress import Progress
-
-    progress = Progress()
-    try:
-        return carry_out(comparisons, _plan(given), progress)
-    finally:
-        progress.close()
-
-
-def _screen(is_stdout: bool) -> Any:
-    """The terminal's width and colours; 80 columns and none for anything else."""
-    import shutil
-
-    from vggcalc.report.formats import Screen
-
-    terminal = is_stdout and sys.stdout.isatty()
-    width = shutil.get_terminal_size((80, 24)).columns if terminal or "COLUMNS" in os.environ else 80
-    return Screen(max(width, 40), terminal and "NO_COLOR" not in os.environ)
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ from typing import Unpack
 
 import msgspec
 
-from vggcalc.analysis.costs import COSTS, ITEMSIZE, costs, sites, total
+from vggcalc.analysis.costs import COSTS, costs, sites, total
 from vggcalc.analysis.receptive_field import receptive_fields
 from vggcalc.results import BlockResult, Comparison, LayerResult, Ratio, Variant
 from vggcalc.spec.factorization import Splitting, check_kernel, merge, split
@@ -16,13 +16,14 @@ from vggcalc.spec.layers import (
     Network,
     Node,
     Pair,
-    SpecError,
     chain,
     renumbered,
 )
 from vggcalc.spec.shapes import map_sizes, shapes
-from vggcalc.spec.sources import Overrides, given
-from vggcalc.spec.vgg import ACTIVATIONS, Config
+from vggcalc.spec.sources import Overrides, network
+from vggcalc.spec.vgg import Config
+from vggcalc.spec.vgg import activation as activation_layer
+from vggcalc.spec.words import ITEMSIZE, SpecError
 
 
 def factorize(
@@ -48,8 +49,6 @@ def factorize(
     Raises `SpecError` with one line for what cannot be factorized.
     """
     check_kernel(kernel_size)
-    if activation not in ACTIVATIONS:
-        raise SpecError(f"activation {activation!r} is none of {', '.join(ACTIVATIONS)}")
     if padding is None:
         padding = dilation * (kernel_size - 1) // 2
     conv = Conv2d(
@@ -65,9 +64,9 @@ def factorize(
     layers: list[Layer] = [conv]
     if batch_norm:
         layers.append(BatchNorm2d(out_channels))
-    chosen = ACTIVATIONS[activation]
-    if chosen is not None:
-        layers.append(chosen)
+    nonlinearity = activation_layer(activation)
+    if nonlinearity is not None:
+        layers.append(nonlinearity)
     height, width = (size, size) if isinstance(size, int) else size
     naive = chain(
         f"{kernel_size}×{kernel_size}",
@@ -88,19 +87,19 @@ def compare(
     """A network with its runs of convolutions merged, `naive`, against them split, `factorized`.
 
     `model` and the overrides (size, batch, in_channels, classes, batch_norm, activation, bias)
-    are those of `vggcalc.spec.sources.given`.
+    are those of `vggcalc.network`.
     Raises `SpecError` with one line for what is no such network.
     """
-    network = given(model, **overrides)
-    return _comparison(network, _analyzed(merge(network), split(network, splitting), dtype), dtype)
+    given = network(model, **overrides)
+    return _comparison(given, _analyzed(merge(given), split(given, splitting), dtype), dtype)
 
 
 def summary(
     model: str | Config | Network, *, dtype: str = "float32", **overrides: Unpack[Overrides]
 ) -> Comparison:
     """One network, layer by layer: a comparison with one variant, named after the model."""
-    network = given(model, **overrides)
-    return _comparison(network, (analyze(network, network.name, dtype),), dtype)
+    given = network(model, **overrides)
+    return _comparison(given, (analyze(given, given.name, dtype),), dtype)
 
 
 def analyze(network: Network, name: str, dtype: str = "float32") -> Variant:

@@ -25,9 +25,6 @@ from vggcalc.spec.layers import (
     SiLU,
 )
 
-#: Bytes of one element.
-ITEMSIZE: dict[str, int] = {"float32": 4, "float64": 8, "bfloat16": 2, "float16": 2}
-
 
 class Site(msgspec.Struct):
     """A layer where it stands, which is all that a law may read.

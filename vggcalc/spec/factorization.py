@@ -20,14 +20,11 @@ from vggcalc.spec.layers import (
     Pair,
     ReLU,
     SiLU,
-    SpecError,
     check_number,
 )
+from vggcalc.spec.words import STRIDE_AT, WIDEN, SpecError
 
 LARGEST_KERNEL = 999
-
-STRIDE_AT = ("last", "first")
-WIDEN = ("first", "last")
 
 
 def check_kernel(kernel_size: int) -> None:

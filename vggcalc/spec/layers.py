@@ -9,15 +9,13 @@ from collections.abc import Callable
 
 import msgspec
 
+from vggcalc.spec.words import SpecError
+
 Pair = tuple[int, int]
 Shape = tuple[int, ...]
 
 #: Beyond this no torch tensor has a dimension that its kernels can index.
 LARGEST_DIMENSION = 2**31 - 1
-
-
-class SpecError(ValueError):
-    """What was asked for is no network: one line that names the culprit and what would be right."""
 
 
 class _Layer(msgspec.Struct, frozen=True, tag=True):

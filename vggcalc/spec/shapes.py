@@ -24,9 +24,9 @@ from vggcalc.spec.layers import (
     ReLU,
     Shape,
     SiLU,
-    SpecError,
     check_number,
 )
+from vggcalc.spec.words import SpecError
 
 
 class MapTooSmall(SpecError):

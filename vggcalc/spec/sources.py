@@ -7,8 +7,9 @@ from typing import TypedDict, Unpack
 
 import msgspec
 
-from vggcalc.spec.layers import Network, Pair, SpecError
-from vggcalc.spec.vgg import ALIASES, CONFIGS, Config, network, published
+from vggcalc.spec.layers import Network, Pair
+from vggcalc.spec.vgg import ALIASES, CONFIGS, Config, from_config, published
+from vggcalc.spec.words import SpecError
 
 LARGEST_FILE = 1_000_000
 
@@ -138,7 +139,7 @@ class Overrides(TypedDict, total=False):
     bias: bool | None
 
 
-def given(model: str | Config | Network, **overrides: Unpack[Overrides]) -> Network:
+def network(model: str | Config | Network, **overrides: Unpack[Overrides]) -> Network:
     """The network that `model` names or is, with the overrides.
 
     A `Network` is taken as it is and allows none. Raises `SpecError`.
@@ -161,4 +162,4 @@ def given(model: str | Config | Network, **overrides: Unpack[Overrides]) -> Netw
         if not config.classifier:
             raise SpecError(f"{config.name} has no classifier, so classes {classes} changes nothing")
         config = msgspec.structs.replace(config, classifier=(*config.classifier[:-1], classes))
-    return network(config, (overrides.get("batch") or 1, channels, height, width))
+    return from_config(config, (overrides.get("batch") or 1, channels, height, width))

@@ -23,11 +23,11 @@ from vggcalc.spec.layers import (
     ReLU,
     Shape,
     SiLU,
-    SpecError,
     chain,
     check_number,
 )
 from vggcalc.spec.shapes import shapes
+from vggcalc.spec.words import ACTIVATIONS, SpecError
 
 #: Table 1: filters of each 3×3, `@1` for a 1×1, LRN, and M for 2×2 max-pooling with stride 2.
 CONFIGS: dict[str, str] = {
@@ -42,12 +42,14 @@ CONFIGS: dict[str, str] = {
 #: torchvision's names for the paper's.
 ALIASES: dict[str, str] = {"vgg11": "A", "vgg13": "B", "vgg16": "D", "vgg19": "E"}
 
-ACTIVATIONS: dict[str, Activation | None] = {
-    "relu": ReLU(),
-    "gelu": GELU(),
-    "silu": SiLU(),
-    "none": None,
-}
+_ACTIVATIONS: dict[str, Activation | None] = dict(zip(ACTIVATIONS, (ReLU(), GELU(), SiLU(), None), strict=True))
+
+
+def activation(name: str) -> Activation | None:
+    """The layer of that name, None for "none". Raises `SpecError` for another."""
+    if name not in _ACTIVATIONS:
+        raise SpecError(f"activation {name!r} is none of {', '.join(ACTIVATIONS)}")
+    return _ACTIVATIONS[name]
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -92,7 +94,7 @@ def _convolution(token: str, in_channels: int, bias: bool) -> Conv2d:
 
 
 def _features(config: Config) -> list[tuple[str, Layer]]:
-    activation = ACTIVATIONS[config.activation]
+    chosen = activation(config.activation)
     layers: list[tuple[str, Layer]] = []
     channels, block = config.input[0], 1
     for position, token in enumerate(config.features, 1):
@@ -112,8 +114,8 @@ def _features(config: Config) -> list[tuple[str, Layer]]:
                 layers.append((name, conv))
                 if config.batch_norm:
                     layers.append((name, BatchNorm2d(channels)))
-                if activation is not None:
-                    layers.append((name, activation))
+                if chosen is not None:
+                    layers.append((name, chosen))
     if not any(isinstance(layer, Conv2d) for _, layer in layers):
         raise SpecError(f"{config.name}: features name no convolution: {SYNTAX}")
     return layers
@@ -123,7 +125,7 @@ def _classifier(config: Config, features: Shape) -> list[tuple[str, Layer]]:
     """torchvision's head: pooled to `features`' map, hidden layers with activation and dropout."""
     channels, height, width = features[1:]
     layers: list[Layer] = [AdaptiveAvgPool2d((height, width)), Flatten()]
-    activation = ACTIVATIONS[config.activation]
+    chosen = activation(config.activation)
     wide = channels * height * width
     for i, out in enumerate(config.classifier, 1):
         try:
@@ -132,11 +134,11 @@ def _classifier(config: Config, features: Shape) -> list[tuple[str, Layer]]:
             raise SpecError(f"{config.name}: classifier {i}, {out}: {error}") from None
         wide = out
         if i < len(config.classifier):
-            layers += [activation, Dropout()] if activation is not None else [Dropout()]
+            layers += [chosen, Dropout()] if chosen is not None else [Dropout()]
     return [("classifier", layer) for layer in layers]
 
 
-def network(config: Config, input_shape: Shape | None = None) -> Network:
+def from_config(config: Config, input_shape: Shape | None = None) -> Network:
     """The network of a configuration, for (batch, channels, height, width) or its own input.
 
     Raises `SpecError` naming the token or the layer that is at fault.
