@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from vggcalc.measurement import Plan
     from vggcalc.results import Comparison
     from vggcalc.spec.factorization import Splitting
-    from vggcalc.spec.layers import Pair
-    from vggcalc.spec.vgg import Config
+    from vggcalc.spec.layers import Network, Pair
 
 Command = Callable[..., Any]
 
@@ -48,6 +47,21 @@ class Widths(click.ParamType[Any]):
         if re.fullmatch(r"\d{1,18}(,\d{1,18})*", value, re.ASCII) is None:
             self.fail(f"{value!r} is no list of widths: write them with commas, such as 32,32,64")
         return tuple(int(width) for width in value.split(","))
+
+
+class Seconds(click.ParamType[Any]):
+    """A positive, finite number."""
+
+    name = "seconds"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            seconds = float(value)
+        except ValueError:
+            seconds = 0.0
+        if not 0 < seconds <= 1e6:
+            self.fail(f"{value!r} is no time: write seconds, more than 0 and at most a million, such as 30")
+        return seconds
 
 
 class Padding(click.ParamType[Any]):
@@ -115,7 +129,7 @@ MEASURE = options(
     click.option("--threads", type=click.IntRange(1, 4096), help="Threads on the CPU.  [default: 1]"),
     click.option(
         "--budget",
-        type=click.FloatRange(0, min_open=True),
+        type=Seconds(),
         metavar="SECONDS",
         help="To measure each comparison.  [default: 30]",
     ),
@@ -231,9 +245,7 @@ def compare(model: str, **given: Any) -> None:
     MODEL is a name (see vggcalc models), tokens such as 64,M,128, a TOML or JSON file, or - for
     standard input.
     """
-    comparison = vggcalc.compare(
-        _load(model), splitting=_splitting(given), dtype=given["dtype"], **_overrides(given)
-    )
+    comparison = vggcalc.compare(_network(model, given), splitting=_splitting(given), dtype=given["dtype"])
     _deliver("compare", [comparison], given)
 
 
@@ -244,19 +256,22 @@ def compare(model: str, **given: Any) -> None:
 @WRITE
 def summary(model: str, **given: Any) -> None:
     """One network, layer by layer. MODEL is what compare takes."""
-    comparison = vggcalc.summary(_load(model), dtype=given["dtype"], **_overrides(given))
+    comparison = vggcalc.summary(_network(model, given), dtype=given["dtype"])
     _deliver("summary", [comparison], given)
 
 
-def _load(model: str) -> Config:
-    from vggcalc.spec.sources import load
-
-    return load(model, lambda size: sys.stdin.buffer.read(size))
-
-
-def _overrides(given: dict[str, Any]) -> Any:
-    names = ("size", "batch", "in_channels", "classes", "batch_norm", "activation", "bias")
-    return {name: given[name] for name in names}
+def _network(model: str, given: dict[str, Any]) -> Network:
+    return vggcalc.network(
+        model,
+        lambda size: sys.stdin.buffer.read(size),
+        size=given["size"],
+        batch=given["batch"],
+        in_channels=given["in_channels"],
+        classes=given["classes"],
+        batch_norm=given["batch_norm"],
+        activation=given["activation"],
+        bias=given["bias"],
+    )
 
 
 @cli.command(epilog="Example: vggcalc models --json | jq -r '.[].name'")
@@ -325,6 +340,9 @@ def main() -> None:
         cli.main(standalone_mode=False)
     except (SpecError, OutputError) as error:
         _fail(str(error))
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        sys.exit(2)
     except click.NoSuchOption as error:
         _fail(_negative(error) or error.format_message())
     except click.ClickException as error:

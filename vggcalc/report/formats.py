@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable, Iterator
+from typing import Literal
 
 import msgspec
 
@@ -175,7 +176,13 @@ def _render(sections: list[tables.Section], screen: Screen) -> str:
         grid = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
         for i in shown:
             column = section.columns[i]
-            grid.add_column(Text(column.title), justify="right" if column.right else "left", overflow="fold")
+            justify: Literal["right", "left"] = "right" if column.right else "left"
+            grid.add_column(Text(column.title), justify=justify, no_wrap=column.right, overflow="fold")
+                Text(column.title),
+                justify="right" if column.right else "left",
+                overflow="fold",
+                no_wrap=column.right,
+            )
         for row, following in zip(section.rows, (*section.rows[1:], None), strict=True):
             grid.add_row(
                 *(Text(row.cells[i]) for i in shown),

@@ -267,7 +267,7 @@ def _network(comparison: Comparison) -> Table:
             Column("kernels", right=False),
             Column("sees"),
             *_cost_columns(comparison.variants[0].costs),
-            Column("MACs ratio"),
+            Column("ratio"),
         ),
         tuple(rows),
     )

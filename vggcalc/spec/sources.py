@@ -139,27 +139,47 @@ class Overrides(TypedDict, total=False):
     bias: bool | None
 
 
-def network(model: str | Config | Network, **overrides: Unpack[Overrides]) -> Network:
+def network(
+    model: str | Config | Network,
+    standard_input: Callable[[int], bytes] | None = None,
+    **overrides: Unpack[Overrides],
+) -> Network:
     """The network that `model` names or is, with the overrides.
 
-    A `Network` is taken as it is and allows none. Raises `SpecError`.
+    A string is what `load` takes; a `Network` is taken as it is and allows no override.
+    Raises `SpecError` with one line that names the culprit, its place and what would be right.
     """
     chosen = {key: value for key, value in overrides.items() if value is not None}
     if isinstance(model, Network):
         if chosen:
             raise SpecError(f"{model.name} is a network already: {', '.join(chosen)} cannot change it")
         return model
-    config = load(model) if isinstance(model, str) else model
-    size = overrides.get("size") or config.input[1:]
-    height, width = (size, size) if isinstance(size, int) else size
-    channels = overrides.get("in_channels") or config.input[0]
-    config = msgspec.structs.replace(
-        config,
-        input=(channels, *config.input[1:]),
-        **{key: chosen[key] for key in ("batch_norm", "activation", "bias") if key in chosen},
-    )
-    if classes := overrides.get("classes"):
+    config = load(model, standard_input) if isinstance(model, str) else model
+    where = "standard input" if model == "-" else model if isinstance(model, str) else config.name
+    try:
+        return _overridden(config, **overrides)
+    except SpecError as error:
+        raise SpecError(f"{where}: {error}") from None
+
+
+def _overridden(
+    config: Config,
+    size: int | Pair | None = None,
+    batch: int | None = None,
+    in_channels: int | None = None,
+    classes: int | None = None,
+    batch_norm: bool | None = None,
+    activation: str | None = None,
+    bias: bool | None = None,
+) -> Network:
+    channels = config.input[0] if in_channels is None else in_channels
+    changes: dict[str, object] = {"batch_norm": batch_norm, "activation": activation, "bias": bias}
+    if classes is not None:
         if not config.classifier:
-            raise SpecError(f"{config.name} has no classifier, so classes {classes} changes nothing")
-        config = msgspec.structs.replace(config, classifier=(*config.classifier[:-1], classes))
-    return from_config(config, (overrides.get("batch") or 1, channels, height, width))
+            raise SpecError(f"there is no classifier, so classes {classes} changes nothing")
+        changes["classifier"] = (*config.classifier[:-1], classes)
+    changes["input"] = (channels, *config.input[1:])
+    config = msgspec.structs.replace(config, **{k: v for k, v in changes.items() if v is not None})
+    size = config.input[1:] if size is None else size
+    height, width = (size, size) if isinstance(size, int) else size
+    return from_config(config, (1 if batch is None else batch, channels, height, width))

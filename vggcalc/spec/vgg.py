@@ -109,7 +109,7 @@ def _features(config: Config) -> list[tuple[str, Layer]]:
                 try:
                     conv = _convolution(str(token).strip(), channels, config.bias)
                 except SpecError as error:
-                    raise SpecError(f"{config.name}: token {position}, {token!r}: {error}") from None
+                    raise SpecError(f"token {position}, {token!r}: {error}") from None
                 channels = conv.out_channels
                 layers.append((name, conv))
                 if config.batch_norm:
@@ -117,7 +117,7 @@ def _features(config: Config) -> list[tuple[str, Layer]]:
                 if chosen is not None:
                     layers.append((name, chosen))
     if not any(isinstance(layer, Conv2d) for _, layer in layers):
-        raise SpecError(f"{config.name}: features name no convolution: {SYNTAX}")
+        raise SpecError(f"features name no convolution: {SYNTAX}")
     return layers
 
 
@@ -131,7 +131,7 @@ def _classifier(config: Config, features: Shape) -> list[tuple[str, Layer]]:
         try:
             layers.append(Linear(wide, out))
         except SpecError as error:
-            raise SpecError(f"{config.name}: classifier {i}, {out}: {error}") from None
+            raise SpecError(f"classifier {i}, {out}: {error}") from None
         wide = out
         if i < len(config.classifier):
             layers += [chosen, Dropout()] if chosen is not None else [Dropout()]
@@ -144,9 +144,7 @@ def from_config(config: Config, input_shape: Shape | None = None) -> Network:
     Raises `SpecError` naming the token or the layer that is at fault.
     """
     for what, number in zip(("channels", "height", "width"), config.input, strict=True):
-        check_number(f"{config.name}: input {what}", number)
-    if config.activation not in ACTIVATIONS:
-        raise SpecError(f"{config.name}: activation {config.activation!r} is none of {', '.join(ACTIVATIONS)}")
+        check_number(f"input {what}", number)
     shape = (1, *config.input)
     layers = _features(config)
     if config.classifier:
