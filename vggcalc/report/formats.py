@@ -178,11 +178,6 @@ def _render(sections: list[tables.Section], screen: Screen) -> str:
             column = section.columns[i]
             justify: Literal["right", "left"] = "right" if column.right else "left"
             grid.add_column(Text(column.title), justify=justify, no_wrap=column.right, overflow="fold")
-                Text(column.title),
-                justify="right" if column.right else "left",
-                overflow="fold",
-                no_wrap=column.right,
-            )
         for row, following in zip(section.rows, (*section.rows[1:], None), strict=True):
             grid.add_row(
                 *(Text(row.cells[i]) for i in shown),
