@@ -337,7 +337,7 @@ def main() -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     try:
-        cli.main(standalone_mode=False)
+        cli.main(prog_name="vggcalc", standalone_mode=False)
     except (SpecError, OutputError) as error:
         _fail(str(error))
     except click.exceptions.NoArgsIsHelpError as error:

@@ -1,0 +1,388 @@
+"""The command line in a real process: standard output, standard error, exit status."""
+
+import csv
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+import vggcalc
+
+
+def run(*arguments: str, stdin: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "vggcalc", *arguments],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=300,
+        env={**os.environ, "COLUMNS": "80", **environment},
+    )
+
+
+def of_json(*arguments: str, stdin: str = "") -> Any:
+    done = run(*arguments, "--json", stdin=stdin)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def variants(document: Any, index: int = 0) -> dict[str, Any]:
+    return {variant["name"]: variant for variant in document["comparisons"][index]["variants"]}
+
+
+# What it answers
+
+
+def test_compare_vgg16_carries_the_published_figures() -> None:
+    found = variants(of_json("compare", "vgg16", "--no-latency"))
+    assert found["naive"]["costs"]["parameters"] == 144_727_144
+    assert found["naive"]["costs"]["macs"] == 15_521_644_544
+    assert found["factorized"]["costs"]["parameters"] == 138_357_544
+    assert found["factorized"]["costs"]["macs"] == 15_470_264_320
+    assert found["factorized"]["receptive_field"] == {
+        "size": [212, 212],
+        "stride": [32, 32],
+        "padding": [90, 90],
+    }
+
+
+def test_json_has_the_keys_of_schema_version_1() -> None:
+    document = of_json("factorize", "7", "--no-latency")
+    assert document["schema_version"] == 1
+    assert document["vggcalc_version"] == vggcalc.__version__
+    assert document["command"] == "factorize"
+    assert {"macs", "flops", "receptive_field"} <= set(document["conventions"])
+    assert document["environment"] is None
+    (comparison,) = document["comparisons"]
+    assert comparison["input_shape"] == [1, 64, 56, 56]
+    assert comparison["baseline"] == "naive"
+    naive = comparison["variants"][0]
+    assert naive["weights_per_channel_pair"] == 49
+    assert naive["convolutions"] == naive["nonlinearities"] == 1
+    assert naive["costs"]["parameters"] == 200_768
+    assert naive["costs"]["macs"] == 629_407_744
+    assert naive["costs"]["flops"] == 1_258_815_488
+    assert naive["blocks"][0]["kernels"] == [[7, 7]]
+    layer = naive["layers"][0]
+    assert (layer["name"], layer["type"]) == ("block1.conv1", "Conv2d")
+    assert layer["arguments"]["kernel_size"] == [7, 7]
+    assert layer["receptive_field"] == {"size": [7, 7], "stride": [1, 1], "padding": [3, 3]}
+    assert naive["latency"] == []
+    assert naive["crosscheck"] is None
+    (ratio,) = comparison["ratios"]
+    assert ratio["variant"] == "factorized"
+    assert ratio["costs"]["macs"] == pytest.approx(27 / 49)
+    assert all(note["code"] and note["text"] for note in comparison["notes"])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("factorize", "5", "7", "--stride", "2", "--stride-at", "first"),
+        ("compare", "vgg16_bn"),
+        ("summary", "A-LRN"),
+        ("compare", "64,M,128@1,256@7s2,M", "--size", "32"),
+    ],
+    ids=" ".join,
+)
+def test_json_is_valid_against_the_schema(arguments: tuple[str, ...]) -> None:
+    schema = json.loads(run("schema").stdout)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.Draft202012Validator(schema).validate(of_json(*arguments, "--no-latency"))
+
+
+def test_the_schema_refuses_a_wrong_document() -> None:
+    schema = json.loads(run("schema").stdout)
+    document = of_json("factorize", "7", "--no-latency")
+    del document["comparisons"][0]["baseline"]
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(document, schema)
+
+
+def test_factorize_shows_weights_and_maps() -> None:
+    text = run("factorize", "5", "7", "9", "11", "--no-latency").stdout
+    for figure in ("25/18", "49/27", "81/36", "121/45"):
+        assert figure in text
+    # 7×7 on 56×56: the map with padding, and as it shrinks by 2 at every layer without
+    assert re.search(r"conv1 +3×3 +56×56 +56×56 +54×54 ", text)
+    assert re.search(r"conv2 +3×3 +56×56 +56×56 +52×52 ", text)
+    assert re.search(r"conv3 +3×3 +56×56 +56×56 +50×50 ", text)
+    assert "56 → 54 → 52 → 50" in text.replace("\n", " ")
+
+
+def test_the_reading_says_what_the_numbers_say() -> None:
+    def notes(*arguments: str) -> str:
+        (comparison,) = of_json(*arguments, "--no-latency")["comparisons"]
+        return " ".join(note["text"] for note in comparison["notes"])
+
+    assert "81% more" in notes("factorize", "7")
+    assert "saves 44.9%" in notes("factorize", "7")
+    assert "8.02 times the MACs" in notes("factorize", "7", "--in-channels", "3")
+    assert "widening 3 → 64 happens in its first layer" in notes("factorize", "7", "--in-channels", "3")
+    assert "stride 2 stands in its last layer" in notes("factorize", "7", "--stride", "2")
+    strided = notes("factorize", "5", "--stride", "2", "--stride-at", "first")
+    assert "7 against 5 pixels" in strided
+    vgg = notes("compare", "vgg16")
+    assert "0.33% fewer MACs" in vgg
+    assert "block1 alone costs 8.04 times the MACs of its 5×5" in vgg
+    assert "20.9% more MACs" in notes("compare", "B")
+    assert "nothing to factorize" in notes("factorize", "3")
+    assert "nothing to merge and nothing to split" in notes("compare", "64,M,64,M")
+
+
+def test_models_in_every_form(tmp_path: Path) -> None:
+    tokens = "64,64,M,128@7s2,M"
+    toml = tmp_path / "net.toml"
+    toml.write_text('features = [64, 64, "M", "128@7s2", "M"]\n')
+    as_json = tmp_path / "net.json"
+    as_json.write_text(json.dumps({"features": tokens.split(",")}))
+    expected = variants(of_json("compare", tokens, "--no-latency"))
+    for model, stdin in (
+        (str(toml), ""),
+        (str(as_json), ""),
+        ("-", toml.read_text()),
+        ("-", as_json.read_text()),
+        ("-", tokens),
+    ):
+        found = variants(of_json("compare", model, "--no-latency", stdin=stdin))
+        assert found["naive"]["costs"] == expected["naive"]["costs"]
+        assert found["factorized"]["layers"] == expected["factorized"]["layers"]
+
+
+def test_the_configuration_file_of_the_design(tmp_path: Path) -> None:
+    path = tmp_path / "tiny-vgg.toml"
+    path.write_text(
+        'name = "tiny-vgg"\ninput = [3, 32, 32]\n'
+        'features = [64, 64, "M", 128, "128@1", "256@7s2", "M"]\n'
+        "classifier = [512, 10]\nbatch_norm = false\n"
+    )
+    document = of_json("summary", str(path), "--no-latency")
+    (comparison,) = document["comparisons"]
+    assert comparison["name"] == "tiny-vgg"
+    assert comparison["input_shape"] == [1, 3, 32, 32]
+    assert comparison["ratios"] == []
+    (variant,) = comparison["variants"]
+    assert variant["name"] == "tiny-vgg"
+    assert variant["output_shape"] == [1, 10]
+    features = 1_792 + 36_928 + 73_856 + 16_512 + 1_605_888  # Σ out·(in·k² + 1)
+    classifier = 512 * (256 * 4 * 4 + 1) + 10 * (512 + 1)  # 32 → 16 → 8 → 4
+    assert variant["costs"]["parameters"] == features + classifier
+
+
+def test_names_in_any_case_and_both_schemes() -> None:
+    for one, two in (("vgg16", "D"), ("VGG11_BN", "a_bn"), ("vgg13", "B"), ("vgg19", "e")):
+        assert (
+            variants(of_json("compare", one, "--no-latency"))["naive"]["costs"]
+            == variants(of_json("compare", two, "--no-latency"))["naive"]["costs"]
+        )
+
+
+def test_csv_carries_the_same_figures() -> None:
+    done = run("compare", "vgg16", "--no-latency", "--format", "csv")
+    rows = list(csv.DictReader(io.StringIO(done.stdout)))
+    total = [row for row in rows if row["level"] == "total" and row["variant"] == "factorized"]
+    assert [int(row["macs"]) for row in total] == [15_470_264_320]
+    blocks = [int(row["macs"]) for row in rows if (row["level"], row["variant"]) == ("block", "factorized")]
+    layers = [int(row["macs"]) for row in rows if (row["level"], row["variant"]) == ("layer", "factorized")]
+    assert sum(blocks) == sum(layers) == 15_470_264_320
+
+
+def test_markdown_is_a_table() -> None:
+    lines = run("factorize", "7", "--no-latency", "--format", "markdown").stdout.splitlines()
+    table = [line for line in lines if line.startswith("|")]
+    assert len({line.count("|") for line in table[:10]}) == 1
+    assert any("629,407,744" in line and "346,816,512" in line for line in table)
+
+
+# Where it goes
+
+
+def test_no_colour_in_a_pipe_and_nothing_on_standard_error() -> None:
+    done = run("compare", "vgg16", "--no-latency")
+    assert "\x1b" not in done.stdout
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("columns", [80, 100, 160])
+@pytest.mark.parametrize("model", ["vgg19_bn", "C", "A-LRN"])
+def test_tables_fit_their_width(columns: int, model: str) -> None:
+    text = run("compare", model, "--no-latency", COLUMNS=str(columns)).stdout
+    assert max(map(len, text.splitlines())) <= columns
+    for variant in variants(of_json("compare", model, "--no-latency")).values():
+        for costs in (variant["costs"], *(block["costs"] for block in variant["blocks"])):
+            assert re.search(rf"\b{costs['parameters']:,}\b", text), "no figure is cut"
+            assert re.search(rf"\b{costs['macs']:,}\b", text), "no figure is cut"
+
+
+def test_a_wide_terminal_shows_more_columns() -> None:
+    narrow, wide = (run("compare", "vgg16", "--no-latency", COLUMNS=c).stdout for c in ("80", "160"))
+    assert "activations" not in narrow.splitlines()[1]
+    assert "peak activations" in wide.splitlines()[1]
+
+
+def test_head_ends_quietly() -> None:
+    done = subprocess.run(
+        f"{sys.executable} -m vggcalc compare vgg19 --no-latency --json | head -c 10",
+        shell=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stderr == ""
+    assert len(done.stdout) == 10
+
+
+def test_output_is_whole_or_not_there(tmp_path: Path) -> None:
+    path = tmp_path / "out.json"
+    done = run("compare", "vgg16", "--no-latency", "--json", "--output", str(path))
+    assert (done.returncode, done.stdout) == (0, "")
+    assert json.loads(path.read_text())["schema_version"] == 1
+    before = path.read_bytes()
+    assert run("compare", "vgg16", "--size", "8", "--no-latency", "--output", str(path)).returncode == 2
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_terminal_that_knows_only_ascii_gets_an_answer() -> None:
+    done = run("factorize", "7", "--no-latency", PYTHONIOENCODING="ascii")
+    assert done.returncode == 0
+    assert "629,407,744" in done.stdout
+
+
+def test_version_and_help() -> None:
+    assert run("--version").stdout == f"vggcalc {vggcalc.__version__}\n"
+    for command in ("factorize", "compare", "summary", "models", "schema"):
+        done = run(command, "--help")
+        assert done.returncode == 0
+        assert f"Example: vggcalc {command}" in " ".join(done.stdout.split())
+
+
+def test_shell_completion() -> None:
+    done = run("fact", _VGGCALC_COMPLETE="bash_source")
+    assert "_VGGCALC_COMPLETE" in done.stdout
+
+
+# What is refused: one line that names the culprit and what would be right, exit status 2
+
+
+BAD: list[tuple[tuple[str, ...], str]] = [
+    (("factorize", "8"), r"8 is even.*Try 7 or 9"),
+    (("factorize", "2"), r"2 is even.*Try 3$"),
+    (("factorize", "-3"), r"-3 is negative"),
+    (("factorize", "0"), r"0 is not positive"),
+    (("factorize", "1"), r"1 sees one pixel"),
+    (("factorize", "1001"), r"1001 is too large: the largest is 999"),
+    (("factorize", "9" * 30), r"too large"),
+    (("factorize", "seven"), r"'seven' is not a valid integer"),
+    (("factorize", "7.5"), r"'7.5' is not a valid integer"),
+    (("factorize",), r"Missing argument 'KERNEL"),
+    (("factorize", "7", "--padding", "0", "--size", "5"), r"5×5 map is smaller than the 7×7 window.*7×7"),
+    (("factorize", "7", "--channels", "10", "--groups", "3"), r"3 groups do not divide in_channels 10"),
+    (("factorize", "7", "--channels", "1" + "0" * 18), r"in_channels 10+ is out of range"),
+    (("factorize", "7", "--channels", "3", "--in-channels", "4"), r"--channels says both ends"),
+    (("factorize", "7", "--depthwise", "--groups", "2"), r"--depthwise says the groups"),
+    (("factorize", "7", "--widths", "3,64,64", "--widen", "first"), r"leave out --widen"),
+    (("factorize", "7", "--widths", "3,64"), r"name 3 widths"),
+    (("factorize", "7", "--widths", "3,64,65"), r"must end with out_channels, 64"),
+    (("factorize", "7", "--widths", "x"), r"'x' is no list of widths"),
+    (("factorize", "7", "--groups", "2", "--widths", "3,64,64"), r"3 is not divisible by the 2 groups"),
+    (("factorize", "7", "--stride-at", "first"), r"give --stride too"),
+    (("factorize", "7", "--stride", "0"), r"stride 0 is out of range"),
+    (("factorize", "7", "--size", "5y7"), r"'5y7' is no size"),
+    (("factorize", "7", "--batch", "0"), r"batch 0 is out of range"),
+    (("factorize", "7", "--padding", "much"), r"'much' is no padding"),
+    (("compare", "vgg17"), r"unknown model 'vgg17': did you mean vgg1\d"),
+    (("compare", "resnet"), r"unknown model 'resnet': try vgg11"),
+    (("compare", ""), r"unknown model ''"),
+    (("compare", "vgg16", "--size", "16"), r"block5\.pool: a 1×1 map.*at least 32×32"),
+    (("compare", "64,M,12x"), r"token 3, '12x'"),
+    (("compare", "64,,M"), r"token 2, ''"),
+    (("compare", "64@4"), r"token 1, '64@4': kernel 4 is even.*Try 3 or 5"),
+    (("compare", "64,M,64g7"), r"token 3, '64g7': 7 groups do not divide"),
+    (("compare", "M,M"), r"no convolution"),
+    (("compare", "nowhere.toml"), r"nowhere\.toml: No such file"),
+    (("compare", "."), r"\.: Is a directory"),
+    (("compare", "vgg16", "--classes", "0"), r"out_features 0 is out of range"),
+    (("compare", "64,M", "--classes", "10"), r"no classifier"),
+    (("compare", "vgg16", "--in-channels", "0"), r"input channels 0 is out of range"),
+    (("compare", "vgg16", "--dtype", "int8"), r"'int8' is not one of"),
+    (("compare", "vgg16", "--no-latency", "--budget", "3"), r"--budget is for measuring"),
+    (("compare", "vgg16", "--budget", "nan"), r"'nan' is no time"),
+    (("compare", "vgg16", "--json", "--format", "csv"), r"contradict"),
+    (("compare", "vgg16", "--nope"), r"No such option '?--nope"),
+    (("compare", "vgg16", "--no-latency", "--output", "/nowhere/x"), r"--output /nowhere/x cannot be written"),
+    (("compare", "vgg16", "--no-latency", "--output", "."), r"--output \. cannot be written: it is a dir"),
+    (("summary",), r"Missing argument 'MODEL'"),
+    (("nothing",), r"No such command 'nothing'"),
+]
+
+
+def refused(done: subprocess.CompletedProcess[str], message: str) -> None:
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("vggcalc: error: ")
+    assert re.search(message, done.stderr.rstrip("\n")), done.stderr
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD, ids=[" ".join(case)[:60] for case, _ in BAD])
+def test_bad_arguments(arguments: tuple[str, ...], message: str) -> None:
+    refused(run(*arguments), message)
+
+
+BAD_FILES: list[tuple[str, bytes, str]] = [
+    ("net.toml", b'features = [64, "M"\n', r"net\.toml: malformed TOML: .*"),
+    ("net.toml", b"features = [64]\n\nfoo = 3\n", r"net\.toml: line 3: .*unknown field `foo`.*keys are"),
+    ("net.toml", b"features = [64]\nbatch_norm = 3\n", r"line 2: Expected `bool`, got `int`.*batch_norm"),
+    ("net.toml", b"features = [nan]\n", r"line 1: Expected .*got `float` - at `\$\.features\[0\]`"),
+    ("net.toml", b"", r"net\.toml is empty"),
+    ("net.toml", b"features = [64, 'M', '12x']", r"net\.toml: token 3, '12x'"),
+    ("net.json", b'{"features": [64,,"M"]}', r"net\.json: malformed JSON: .*line 1, column 18"),
+    ("net.json", b'{"features": [NaN]}', r"net\.json: NaN"),
+    (
+        "net.json",
+        b'{"features": [64], "input": [3, "x", 5]}',
+        r"Expected `int`, got `str` - at `\$\.input\[1\]`",
+    ),
+    ("net.json", b"[1, 2]", r"Expected `object`, got `array`"),
+    ("net.json", b"{}", r"missing required field `features`"),
+    ("net.json", b'{"features": [1000000000000000000]}', r"token 1, 10+: out_channels 10+ is out of range"),
+    ("net.json", b'{"features": [64], "activation": "tanhh"}', r"activation 'tanhh' is none of relu"),
+    ("net.json", b"[" * 100_000, r"malformed JSON"),
+    ("net.json", b"\xff\xfe\x00\x80", r"not text: byte 0"),
+    ("net.json", b" " * 1_000_001, r"larger than 1,000,000 bytes"),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "message"), BAD_FILES)
+def test_bad_files(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    refused(run("compare", str(path), "--no-latency"), message)
+
+
+def test_a_file_of_100_megabytes_is_refused_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "huge.toml"
+    with path.open("wb") as file:
+        file.truncate(100_000_000)
+    refused(run("compare", str(path)), r"huge\.toml is larger than 1,000,000 bytes")
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root reads everything")
+def test_an_unreadable_file(tmp_path: Path) -> None:
+    path = tmp_path / "net.toml"
+    path.write_text("features = [64]")
+    path.chmod(0)
+    refused(run("compare", str(path)), r"net\.toml: Permission denied")
+
+
+def test_empty_standard_input() -> None:
+    refused(run("compare", "-"), r"standard input is empty")
