@@ -41,6 +41,7 @@ class Worker:
         )
         streams = self._process.stdin, self._process.stdout, self._process.stderr
         self._stdin, output, errors = cast("tuple[IO[bytes], IO[bytes], IO[bytes]]", streams)
+        self._streams = (output, errors)
         self._readers = [
             threading.Thread(target=self._read, args=(output,), daemon=True),
             threading.Thread(target=self._read_errors, args=(errors,), daemon=True),
@@ -65,6 +66,8 @@ class Worker:
             self._process.wait()
         for reader in self._readers:
             reader.join(1.0)
+        for stream in self._streams:
+            stream.close()
 
     def stop(self) -> None:
         """Ask it to stop at the next round."""

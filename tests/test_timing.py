@@ -1,0 +1,102 @@
+"""The round loop and the warm-up under a clock that is given: no real duration is asserted."""
+
+import random
+from collections import Counter
+
+import pytest
+
+from vggcalc import results
+from vggcalc.runtime.timing import Arm, Usage, rounds, warm
+
+
+class FakeDevice:
+    """A device on which a call takes the time that it says, and drifts if asked to."""
+
+    name = "fake"
+
+    def __init__(self, least_timing_s: float = 1e-3) -> None:
+        self.now = 100.0
+        self.least = least_timing_s
+        self.log: list[str] = []
+
+    def call(self, name: str, seconds: float) -> object:
+        def run() -> None:
+            self.log.append(name)
+            self.now += seconds
+
+        return run
+
+    def clock(self) -> float:
+        return self.now
+
+    def facts(self) -> results.Device:
+        return results.Device(self.name, "imaginary")
+
+    def free_bytes(self) -> int | None:
+        return None
+
+    def least_timing_s(self) -> float:
+        return self.least
+
+
+def arm(device: FakeDevice, name: str, seconds: float, calls: int = 1, settling: int = 1) -> Arm:
+    return Arm(name, device.call(name, seconds), calls, settling)  # type: ignore[arg-type]
+
+
+def test_times_are_those_of_one_call() -> None:
+    device = FakeDevice()
+    arms = [arm(device, "a", 0.004, calls=3), arm(device, "b", 0.002, calls=5)]
+    usage = iter(range(10**6))
+    found = rounds(arms, device.clock, random.Random(0), lambda: Usage(next(usage) * 0.006, 0))
+    for _ in range(5):
+        a, b = next(found)
+        assert a.wall_s == pytest.approx(0.004)
+        assert b.wall_s == pytest.approx(0.002)
+        assert a.cpu_s == pytest.approx(0.006 / 3)
+
+
+def test_every_round_has_every_arm_in_random_order_each_settled() -> None:
+    device = FakeDevice()
+    arms = [arm(device, name, 0.001, calls=2, settling=1) for name in "abc"]
+    found = rounds(arms, device.clock, random.Random(1))
+    orders: Counter[str] = Counter()
+    for _ in range(300):
+        device.log.clear()
+        next(found)
+        assert [device.log[i : i + 3] for i in (0, 3, 6)] == [[name] * 3 for name in device.log[::3]]
+        orders["".join(device.log[::3])] += 1
+    assert len(orders) == 6
+    assert min(orders.values()) > 25  # 50 expected, σ = 6.5
+
+
+def test_the_seed_decides_the_order() -> None:
+    def order(seed: int) -> list[str]:
+        device = FakeDevice()
+        found = rounds([arm(device, name, 0.001) for name in "abc"], device.clock, random.Random(seed))
+        for _ in range(20):
+            next(found)
+        return device.log
+
+    assert order(3) == order(3)
+    assert order(3) != order(4)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "least", "calls", "settling"),
+    [(1e-4, 1e-3, 10, 1), (3e-4, 1e-3, 4, 1), (5e-3, 1e-3, 1, 1), (0.3, 1e-3, 1, 0), (1e-4, 0.05, 500, 1)],
+)
+def test_calls_make_a_timing_that_the_clock_resolves(
+    seconds: float, least: float, calls: int, settling: int
+) -> None:
+    device = FakeDevice(least)
+    warmed = warm("a", device.call("a", seconds), device, budget_s=30.0)  # type: ignore[arg-type]
+    assert warmed.calls in (calls, calls + 1)
+    assert warmed.settling == settling
+    assert len(device.log) >= 5
+    assert len(device.log) * seconds >= 0.2 - 1e-9
+
+
+def test_a_call_longer_than_its_share_of_the_budget_is_warmed_once() -> None:
+    device = FakeDevice()
+    warm("a", device.call("a", 40.0), device, budget_s=30.0)  # type: ignore[arg-type]
+    assert len(device.log) == 1
