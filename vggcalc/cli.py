@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import vggcalc
-from vggcalc.spec.words import ACTIVATIONS, ITEMSIZE, STRIDE_AT, WIDEN, SpecError
+from vggcalc.spec.words import ACTIVATIONS, ITEMSIZE, MEMORY_FORMATS, MODES, STRIDE_AT, WIDEN, SpecError
 
 if TYPE_CHECKING:
-    from vggcalc.measurement import Plan
     from vggcalc.results import Comparison
     from vggcalc.spec.factorization import Splitting
     from vggcalc.spec.layers import Network, Pair
+    from vggcalc.trial import Plan
 
 Command = Callable[..., Any]
 
@@ -64,6 +64,41 @@ class Seconds(click.ParamType[Any]):
         return seconds
 
 
+class Precision(click.ParamType[Any]):
+    """`3%` or `0.03`."""
+
+    name = "percent"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):
+            return value
+        match = re.fullmatch(r"(\d{0,9}\.?\d{1,9})(%?)", value, re.ASCII)
+        share = float(match[1]) / (100 if match[2] else 1) if match else 0.0
+        if not 0 < share <= 1:
+            self.fail(f"{value!r} is no precision: write the interval's full width, such as 3% or 0.03")
+        return share
+
+
+class Threads(click.ParamType[Any]):
+    """A number or `all`."""
+
+    name = "n|all"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        if value == "all":
+            return usable_cpus()
+        if re.fullmatch(r"0*[1-9]\d{0,3}", value, re.ASCII) is None:
+            self.fail(f"{value!r} is no number of threads: write 1 to 9999, or all")
+        return int(value)
+
+
+def usable_cpus() -> int:
+    """The processors that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 class Padding(click.ParamType[Any]):
     """`same` or a number of pixels."""
 
@@ -97,7 +132,13 @@ NETWORK = options(
         "--activation", type=click.Choice(list(ACTIVATIONS)), help="After every layer.  [default: relu]"
     ),
     click.option("--bias/--no-bias", default=None, help="Convolutions with a bias.  [default: bias]"),
-    click.option("--dtype", type=click.Choice(list(ITEMSIZE)), default="float32", show_default=True),
+    click.option(
+        "--dtype",
+        "dtypes",
+        type=click.Choice(list(ITEMSIZE)),
+        multiple=True,
+        help="The first is that of the counts' bytes.  [default: float32]",
+    ),
 )
 
 MODEL = options(
@@ -123,20 +164,29 @@ MEASURE = options(
     ),
     click.option(
         "--device",
+        "devices",
         multiple=True,
         help="cpu, cuda, mps, …; auto is the CPU and an accelerator.  [default: auto]",
     ),
-    click.option("--threads", type=click.IntRange(1, 4096), help="Threads on the CPU.  [default: 1]"),
+    click.option("--threads", type=Threads(), multiple=True, help="On the CPU.  [default: 1]"),
+    click.option("--mode", "modes", type=click.Choice(MODES), multiple=True, help="[default: inference]"),
     click.option(
-        "--budget",
-        type=Seconds(),
-        metavar="SECONDS",
-        help="To measure each comparison.  [default: 30]",
+        "--memory-format",
+        "memory_formats",
+        type=click.Choice(MEMORY_FORMATS),
+        multiple=True,
+        help="[default: contiguous]",
     ),
-    click.option("--quick", is_flag=True, help="5 s are enough, and an interval of 10%."),
+    click.option("--compile", "compiled", is_flag=True, help="torch.compile's modules beside the eager ones."),
+    click.option("--cold", is_flag=True, help="Flush the caches before every call."),
+    click.option("--budget", type=Seconds(), help="For each comparison and way of running.  [default: 30]"),
+    click.option("--precision", type=Precision(), help="Interval that is narrow enough.  [default: 3%]"),
+    click.option("--processes", type=click.IntRange(1, 100), help="At most.  [default: 6]"),
     click.option(
-        "--seed", type=click.IntRange(0, 2**63 - 1), help="Of weights, image and order.  [default: 0]"
+        "--rounds", type=click.IntRange(1, 100_000), help="In each process.  [default: until precise]"
     ),
+    click.option("--quick", is_flag=True, help="One process and 5 s: a claim for this process only."),
+    click.option("--seed", type=click.IntRange(0, 2**62), help="Of weights, image and order.  [default: 0]"),
     click.option(
         "--allocator", type=click.Choice(("pinned", "default")), help="malloc's thresholds.  [default: pinned]"
     ),
@@ -212,7 +262,7 @@ def factorize(kernels: tuple[int, ...], **given: Any) -> None:
             batch_norm=bool(given["batch_norm"]),
             activation=given["activation"] or "relu",
             splitting=_splitting(given),
-            dtype=given["dtype"],
+            dtype=_dtype(given),
         )
         for kernel in kernels
     ]
@@ -225,6 +275,11 @@ def _channels(given: dict[str, Any]) -> tuple[int, int]:
         raise click.UsageError("--channels says both ends: leave it out beside --in-channels or --out-channels")
     into = 64 if into is None else into
     return (both, both) if both is not None else (into, 64 if out_of is None else out_of)
+
+
+def _dtype(given: dict[str, Any]) -> str:
+    """The dtype of the counts' bytes."""
+    return str(given["dtypes"][0]) if given["dtypes"] else "float32"
 
 
 def _splitting(given: dict[str, Any]) -> Splitting:
@@ -245,7 +300,7 @@ def compare(model: str, **given: Any) -> None:
     MODEL is a name (see vggcalc models), tokens such as 64,M,128, a TOML or JSON file, or - for
     standard input.
     """
-    comparison = vggcalc.compare(_network(model, given), splitting=_splitting(given), dtype=given["dtype"])
+    comparison = vggcalc.compare(_network(model, given), splitting=_splitting(given), dtype=_dtype(given))
     _deliver("compare", [comparison], given)
 
 
@@ -256,7 +311,7 @@ def compare(model: str, **given: Any) -> None:
 @WRITE
 def summary(model: str, **given: Any) -> None:
     """One network, layer by layer. MODEL is what compare takes."""
-    comparison = vggcalc.summary(_network(model, given), dtype=given["dtype"])
+    comparison = vggcalc.summary(_network(model, given), dtype=_dtype(given))
     _deliver("summary", [comparison], given)
 
 
@@ -291,8 +346,12 @@ def schema() -> None:
     click.echo(document(), nl=False)
 
 
-#: Options that only a measuring reads.
-_OF_LATENCY = ("device", "threads", "budget", "quick", "seed", "allocator")
+#: Options that only a measuring reads, by their parameter.
+_OF_LATENCY = {
+    "devices": "device", "threads": "threads", "modes": "mode", "memory_formats": "memory-format",
+    "compiled": "compile", "cold": "cold", "budget": "budget", "precision": "precision",
+    "processes": "processes", "rounds": "rounds", "quick": "quick", "seed": "seed", "allocator": "allocator",
+}  # fmt: skip
 
 
 def _deliver(command: str, comparisons: Sequence[Comparison], given: dict[str, Any]) -> None:
@@ -303,27 +362,37 @@ def _deliver(command: str, comparisons: Sequence[Comparison], given: dict[str, A
     if given["as_json"] and format_ != "json":
         raise click.UsageError(f"--json and --format {format_} contradict each other")
     if not given["latency"]:
-        for name in _OF_LATENCY:
-            if given[name]:
+        for parameter, name in _OF_LATENCY.items():
+            if given[parameter] not in (None, False, ()):
                 raise click.UsageError(f"--{name} is for measuring: leave it out beside --no-latency")
+    if given["quick"] and given["processes"] not in (None, 1):
+        raise click.UsageError("--quick is one process: leave it out beside --processes")
     check = given["latency"] if given["check"] is None else given["check"]
     plan = _plan(given, check) if given["latency"] or check else None
     sys.exit(deliver(command, comparisons, plan, format_, given["output"]))
 
 
 def _plan(given: dict[str, Any], check: bool) -> Plan:
-    from vggcalc.measurement import Plan
+    from vggcalc.trial import Plan
 
+    quick = given["quick"]
     chosen = {
-        "threads": given["threads"],
+        "devices": given["devices"] or None,
+        "threads": tuple(dict.fromkeys(given["threads"])) or None,
+        "modes": given["modes"] or None,
+        "memory_formats": given["memory_formats"] or None,
+        "executions": ("eager", "compiled") if given["compiled"] else None,
+        "budget_s": given["budget"] or (5.0 if quick else None),
+        "precision": given["precision"],
+        "processes": 1 if quick else given["processes"],
+        "rounds": given["rounds"],
         "seed": given["seed"],
-        "budget_s": given["budget"] or (5.0 if given["quick"] else None),
-        "precision": 0.1 if given["quick"] else None,
-        "devices": given["device"] or None,
     }
     return Plan(
         latency=given["latency"],
         check=check,
+        dtypes=given["dtypes"] or ("float32",),
+        cold=given["cold"],
         pin_allocator=given["allocator"] != "default",
         **{key: value for key, value in chosen.items() if value is not None},
     )

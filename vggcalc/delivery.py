@@ -14,7 +14,8 @@ from vggcalc.report.reading import read
 from vggcalc.results import CONVENTIONS, SCHEMA_VERSION, Comparison, Environment, Report
 
 if TYPE_CHECKING:
-    from vggcalc.measurement import Outcome, Plan
+    from vggcalc.measurement import Outcome
+    from vggcalc.trial import Plan
 
 DONE, NOT_DELIVERED, DISAGREES, INTERRUPTED = 0, 1, 3, 130
 

@@ -2,28 +2,36 @@
 
 d = log(baseline / arm) in each round. Within one process the interval is the exact binomial one
 of the median of d, which assumes nothing of its distribution (Hahn & Meeker 1991, section 5.2).
+Over processes it is Student's t interval of their medians, since the process is where most of the
+variance arises (Kalibera & Jones 2013).
 """
 
 from collections.abc import Sequence
-from math import exp, log
-from statistics import median, quantiles
+from math import ceil, exp, log, log2
+from statistics import fmean, median, quantiles, stdev
 
 import msgspec
 
-#: No interval of 95% exists for fewer: 2 · 0.5⁵ > 0.05.
-LEAST_ROUNDS = 6
-
 FIRST_LOOK = 30
+
+
+def least_rounds(compared: int) -> int:
+    """The fewest rounds that hold an exact interval, `compared` of them 95% together: 2 · 0.5ⁿ ≤ 5% / k."""
+    return ceil(log2(2 * compared / 0.05))
+
 
 #: Less than this is never called a difference.
 LEAST_FLOOR = 0.01
 
+Times = Sequence[float]
+
 
 class Estimate(msgspec.Struct, frozen=True):
-    """Time of the arm / time of the baseline, with its 95% interval where there is one."""
+    """Time of the arm / time of the baseline, its interval where there is one, and its basis."""
 
     ratio: float
     ci95: tuple[float, float] | None
+    basis: str = "process"
 
     @property
     def width(self) -> float:
@@ -31,16 +39,34 @@ class Estimate(msgspec.Struct, frozen=True):
         return (self.ci95[1] - self.ci95[0]) / self.ratio if self.ci95 else float("inf")
 
 
-def estimate(baseline: Sequence[float], arm: Sequence[float]) -> Estimate:
-    """From the times of two arms, round by round, in one process."""
-    d = [log(b / a) for b, a in zip(baseline, arm, strict=True)]
-    ratio = exp(-median(d))
-    if len(d) < LEAST_ROUNDS:
-        return Estimate(ratio, None)
+def log_ratios(baseline: Times, arm: Times) -> list[float]:
+    """d of each round."""
+    return [log(b / a) for b, a in zip(baseline, arm, strict=True)]
+
+
+def within_process(d: Sequence[float], compared: int = 1) -> Estimate:
+    """From the rounds of one process; `compared` such intervals hold 95% together (Bonferroni)."""
     from scipy.stats import quantile_test
 
-    interval = quantile_test(d, q=0, p=0.5).confidence_interval(0.95)
-    return Estimate(ratio, (exp(-float(interval.high)), exp(-float(interval.low))))
+    ratio = exp(-median(d))
+    interval = quantile_test(d, q=0, p=0.5).confidence_interval(1 - 0.05 / compared)
+    low, high = float(interval.low), float(interval.high)
+    if low != low or high != high:  # NaN: too few rounds
+        return Estimate(ratio, None, "none")
+    return Estimate(ratio, (exp(-high), exp(-low)))
+
+
+def estimate(processes: Sequence[Sequence[float]], compared: int = 1) -> Estimate:
+    """From the d of each process: over processes where there are two or more, else within the one."""
+    if len(processes) == 1:
+        return within_process(processes[0], compared)
+    from scipy.stats import t
+
+    medians = [median(d) for d in processes]
+    mean = fmean(medians)
+    error = stdev(medians) / len(medians) ** 0.5
+    reach = float(t.ppf(1 - 0.025 / compared, len(medians) - 1)) * error
+    return Estimate(exp(-mean), (exp(-mean - reach), exp(-mean + reach)), "processes")
 
 
 def floor(control: Estimate) -> float:
@@ -72,7 +98,7 @@ def next_look(rounds: int) -> int:
     return look
 
 
-def quartile_distance(times: Sequence[float]) -> float:
+def quartile_distance(times: Times) -> float:
     """Between the first and the third quartile; 0 for a single time."""
     if len(times) < 2:
         return 0.0

@@ -7,43 +7,59 @@ stops at the next round: the parent ends a measuring so, and a dead parent leave
 
 import msgspec
 
-from vggcalc.results import Environment
+from vggcalc.results import Configuration, Environment
 from vggcalc.spec.layers import Network
 
-PROTOCOL = 1
+PROTOCOL = 2
 
 
 class Subject(msgspec.Struct, frozen=True):
-    """A network under the name of its variant. `fvcore` says whether fvcore may run it."""
+    """A network under the name that the parent gives it."""
 
     name: str
     network: Network
-    fvcore: bool = True
 
 
 class CheckJob(msgspec.Struct, frozen=True, tag=True):
-    """Count the subjects again with torch and fvcore."""
+    """Count the subjects again with torch; those named in `run` also by running them."""
 
     subjects: tuple[Subject, ...]
+    run: tuple[str, ...]
+
+
+class ProbeJob(msgspec.Struct, frozen=True, tag=True):
+    """Try each configuration on a small convolution: what is not supported is said before all else."""
+
+    configurations: tuple[Configuration, ...]
 
 
 class TimingJob(msgspec.Struct, frozen=True, tag=True):
-    """Time the subjects in alternation, the first of them twice, for at most `budget_s` seconds.
+    """Time the subjects in alternation, the first of them twice, until the parent says stop.
 
-    `need_bytes` is what all of them need at once on the device.
+    `slice_s` is about what the process has, of which warming may take its share; `need_bytes` is
+    what all subjects need at once on the device.
     """
 
     subjects: tuple[Subject, ...]
-    device: str
-    dtype: str
-    threads: int
+    configuration: Configuration
     seed: int
-    budget_s: float
+    slice_s: float
     need_bytes: int
     pin_allocator: bool = True
 
 
-Job = CheckJob | TimingJob
+Job = CheckJob | ProbeJob | TimingJob
+
+
+class Go(msgspec.Struct, frozen=True, tag=True):
+    """The parent's answer to `Start`: time these arms, for so many rounds or until it closes its end.
+
+    Then the worker finds the roof, and the kernels and the peak of memory of the arms in `explain`.
+    """
+
+    arms: tuple[str, ...]
+    rounds: int | None = None
+    explain: tuple[str, ...] = ()
 
 
 class Facts(msgspec.Struct, frozen=True, tag=True):
@@ -55,27 +71,37 @@ class Facts(msgspec.Struct, frozen=True, tag=True):
 
 
 class Counts(msgspec.Struct, frozen=True, tag=True):
-    """One subject counted again; None where fvcore did not run it."""
+    """One subject counted again; None where it was not run, or where torch is known to be wrong."""
 
     subject: str
     parameters: int
     torch_macs: int
+    torch_training_flops: int | None
+    torch_saved_bytes: int | None
     fvcore_macs: int | None
     fvcore_activations: int | None
     uncounted: dict[str, int]
 
 
+class Unsupported(msgspec.Struct, frozen=True, tag=True):
+    """The configuration of that index cannot be run here."""
+
+    index: int
+    reason: str
+
+
 class Start(msgspec.Struct, frozen=True, tag=True):
-    """The arms are warm: their names (the last one is the control), calls in each timing."""
+    """The arms are warm. For each: calls in a timing, and seconds that it takes of a round."""
 
     arms: tuple[str, ...]
     calls: tuple[int, ...]
-    settling: tuple[int, ...]
+    round_s: tuple[float, ...]
+    compile_s: tuple[float | None, ...]
     allocator: str
 
 
 class Rounds(msgspec.Struct, frozen=True, tag=True):
-    """Rounds since the last message; for each the arms' figures, in the order of `Start.arms`.
+    """Rounds since the last message; for each the arms' figures, in the order of `Go.arms`.
 
     Wall and processor seconds for one call; minor page faults for one call.
     """
@@ -83,6 +109,22 @@ class Rounds(msgspec.Struct, frozen=True, tag=True):
     wall_s: tuple[tuple[float, ...], ...]
     cpu_s: tuple[tuple[float, ...], ...]
     faults: tuple[tuple[float, ...], ...]
+
+
+class Peaks(msgspec.Struct, frozen=True, tag=True):
+    """The best rates that the calibration reached."""
+
+    flops_per_s: float
+    bytes_per_s: float
+    peak_by: str
+
+
+class Explained(msgspec.Struct, frozen=True, tag=True):
+    """One subject's kernels, in the order first met, and the allocator's peak in one call."""
+
+    subject: str
+    kernels: tuple[str, ...]
+    peak_allocated_bytes: int | None
 
 
 class Done(msgspec.Struct, frozen=True, tag=True):
@@ -95,4 +137,4 @@ class Refused(msgspec.Struct, frozen=True, tag=True):
     reason: str
 
 
-Message = Facts | Counts | Start | Rounds | Done | Refused
+Message = Facts | Counts | Unsupported | Start | Rounds | Peaks | Explained | Done | Refused

@@ -39,33 +39,58 @@ class LayerResult(msgspec.Struct, frozen=True):
     valid_map: Pair | None = None
 
 
+class Configuration(msgspec.Struct, frozen=True):
+    """How a module was run. `mode` "training" is forward and backward, without an optimizer's step.
+
+    `execution` is eager, compiled (torch.compile) or graph (a CUDA graph, replayed). `cold` means
+    that the caches were flushed before every call.
+    """
+
+    device: str
+    dtype: str
+    threads: int = 1
+    mode: str = "inference"
+    memory_format: str = "contiguous"
+    execution: str = "eager"
+    cold: bool = False
+
+
+class Latency(Configuration, frozen=True, kw_only=True):
+    """Seconds for one call.
+
+    `times_s` are per call, one for each round, process after process in the order measured;
+    `iqr_s` is the distance between their quartiles. `faults_per_call` are minor page faults.
+    `flops_per_s` is FLOPs / median, `roof_share` that rate against what the roofline allows (see
+    `Roof`), which is `bound` by "compute" or by "memory". `kernels` are the kernels that torch
+    names, `peak_allocated_bytes` the allocator's peak in a pass of its own; each None or empty
+    where it was not measured.
+    """
+
+    median_s: float
+    iqr_s: float
+    times_s: tuple[float, ...]
+    calls_per_round: int
+    faults_per_call: float
+    compile_s: float | None = None
+    flops_per_s: float | None = None
+    roof_share: float | None = None
+    bound: str | None = None
+    kernels: tuple[str, ...] = ()
+    peak_allocated_bytes: int | None = None
+
+
 class BlockResult(msgspec.Struct, frozen=True):
-    """The layers that share the first part of their names; `kernels` are its convolutions'."""
+    """The layers that share the first part of their names; `kernels` are its convolutions'.
+
+    Its latency is that of its convolutions and what follows them, on the map that they meet.
+    """
 
     name: str
     costs: Costs
     receptive_field: ReceptiveField | None
     output_shape: Shape
     kernels: tuple[Pair, ...]
-
-
-class Latency(msgspec.Struct, frozen=True):
-    """Seconds for one call of one variant on one device.
-
-    `times_s` are per call, one for each round in the order measured; `iqr_s` is the distance
-    between their quartiles. `faults_per_call` are minor page faults, None where the platform
-    does not count them.
-    """
-
-    device: str
-    dtype: str
-    threads: int
-    mode: str
-    median_s: float
-    iqr_s: float
-    times_s: tuple[float, ...]
-    calls_per_round: int
-    faults_per_call: float | None
+    latency: tuple[Latency, ...] = ()
 
 
 class Counted(msgspec.Struct, frozen=True):
@@ -87,6 +112,8 @@ class Crosscheck(msgspec.Struct, frozen=True):
     parameters: Counted
     macs: Counted
     activations: Counted
+    training_flops: Counted
+    saved_bytes: Counted
     notes: tuple[str, ...] = ()
 
 
@@ -115,32 +142,42 @@ class Variant(msgspec.Struct, frozen=True):
         return Network(self.name, self.layers[0].input_shape, nodes, self.layout)
 
 
-class LatencyRatio(msgspec.Struct, frozen=True):
+class LatencyRatio(Configuration, frozen=True, kw_only=True):
     """Time of the variant / time of the baseline, measured in alternation; below 1 is faster.
 
-    `control_ratio` is a second copy of the baseline against the baseline, and `floor` what it
-    shows to be indistinguishable from 1. The intervals are None where fewer than six rounds hold
-    no exact one; the verdict is then "unclear". `contended` is the share of timings whose wall
-    time exceeded the processor time by a tenth, None where that says nothing.
+    `basis` says what the interval rests on: "processes" is Student's t interval of the processes'
+    median log-ratios, "process" the exact interval of one process's median, "none" that there is
+    no interval, because fewer than six rounds hold no exact one. `compared` intervals hold their
+    95% together (Bonferroni). `rounds` is the fewest in a process, `rounds_per_process` all.
+    `control_ratio` is a second copy of the baseline against the baseline, and `floor` what that
+    shows to be indistinguishable from 1. `contended` is the share of timings whose wall time
+    exceeded the processor time by a tenth, None where that says nothing.
     """
 
-    device: str
-    dtype: str
-    threads: int
-    mode: str
     ratio: float
     ci95: tuple[float, float] | None
     verdict: str
+    basis: str
+    compared: int
     processes: int
     rounds: int
+    rounds_per_process: tuple[int, ...]
     control_ratio: float
     control_ci95: tuple[float, float] | None
     control_times_s: tuple[float, ...]
     floor: float
     allocator: str
     contended: float | None
+    load: float | None
     seed: int
     stopped: str
+
+
+class BlockRatio(msgspec.Struct, frozen=True):
+    """The latencies of one block against those of the baseline's block of that name."""
+
+    name: str
+    latency: tuple[LatencyRatio, ...]
 
 
 class Ratio(msgspec.Struct, frozen=True):
@@ -149,6 +186,20 @@ class Ratio(msgspec.Struct, frozen=True):
     variant: str
     costs: dict[str, float | None]
     latency: tuple[LatencyRatio, ...] = ()
+    blocks: tuple[BlockRatio, ...] = ()
+
+
+class Roof(Configuration, frozen=True, kw_only=True):
+    """The best rates observed in one process, which bound what a layer can reach (the roofline).
+
+    `peak_by` names what reached the peak; `raised_by` the module that was measured faster than
+    every calibration and so became the roof itself, if one was.
+    """
+
+    flops_per_s: float
+    bytes_per_s: float
+    peak_by: str
+    raised_by: str | None = None
 
 
 class Note(msgspec.Struct, frozen=True):
@@ -168,6 +219,7 @@ class Comparison(msgspec.Struct, frozen=True):
     variants: tuple[Variant, ...]
     ratios: tuple[Ratio, ...] = ()
     notes: tuple[Note, ...] = ()
+    roofs: tuple[Roof, ...] = ()
 
     def __getitem__(self, name: str) -> Variant:
         for variant in self.variants:

@@ -2,6 +2,7 @@
 
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -50,24 +51,35 @@ class Worker:
     def __enter__(self) -> "Worker":
         for reader in self._readers:
             reader.start()
-        with suppress(OSError):  # where it is dead already `messages` says how
-            self._stdin.write(msgspec.json.encode(self._job) + b"\n")
-            self._stdin.flush()
+        self.send(self._job)
         return self
+
+    def send(self, message: msgspec.Struct) -> None:
+        """Write it a line. Where it is dead already `messages` says how."""
+        with suppress(OSError, ValueError):
+            self._stdin.write(msgspec.json.encode(message) + b"\n")
+            self._stdin.flush()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-        try:
+        with suppress(subprocess.TimeoutExpired):
             self._process.wait(0.0 if kind else 5.0)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        self._kill()
+        self._process.wait()
         for reader in self._readers:
             reader.join(1.0)
         for stream in self._streams:
             stream.close()
+
+    def _kill(self) -> None:
+        """End the process and whatever it started."""
+        with suppress(OSError):
+            if hasattr(os, "killpg"):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            else:
+                self._process.kill()
 
     def stop(self) -> None:
         """Ask it to stop at the next round."""
@@ -80,14 +92,14 @@ class Worker:
             try:
                 line = self._lines.get(timeout=self._silence_s)
             except queue.Empty:
-                self._process.kill()
+                self._kill()
                 raise WorkerFailed(f"the worker was silent for {self._silence_s:.0f} s and was ended") from None
             if not line.endswith(b"\n"):
                 raise WorkerFailed(self._why_dead(line))
             try:
                 message = msgspec.json.decode(line, type=Message)
             except msgspec.MsgspecError:
-                self._process.kill()
+                self._kill()
                 raise WorkerFailed(f"the worker sent something that is no message: {line[:60]!r}") from None
             match message:
                 case Done():
@@ -124,8 +136,6 @@ class Worker:
 
 
 def _signal(number: int) -> str:
-    import signal
-
     try:
         return signal.Signals(number).name
     except ValueError:

@@ -9,6 +9,7 @@ from math import prod
 
 import msgspec
 
+from vggcalc.analysis import training
 from vggcalc.results import Costs
 from vggcalc.spec.layers import (
     GELU,
@@ -29,7 +30,8 @@ from vggcalc.spec.layers import (
 class Site(msgspec.Struct):
     """A layer where it stands, which is all that a law may read.
 
-    `alive_bytes` is what is alive while the layer runs in inference, its output included.
+    `alive_bytes` is what is alive while the layer runs in inference, its output included;
+    `saved_bytes` what it adds to what training keeps for the backward pass.
     """
 
     layer: Layer
@@ -37,6 +39,8 @@ class Site(msgspec.Struct):
     output: Shape
     itemsize: int
     alive_bytes: int
+    saved_bytes: int
+    needs_input_gradient: bool
 
 
 class Cost(msgspec.Struct, frozen=True):
@@ -113,6 +117,19 @@ def peak_activation_bytes(site: Site) -> int:
     return site.alive_bytes
 
 
+def saved_bytes(site: Site) -> int:
+    """Bytes of activations kept from the forward to the backward pass: see `training.saved_bytes`."""
+    return site.saved_bytes
+
+
+def training_flops(site: Site) -> int:
+    """Forward, gradient of the weights and gradient of the input, each 2 × the forward's MACs.
+
+    No gradient of the input where none flows: in the first layer with parameters.
+    """
+    return 2 * macs(site) * (2 + site.needs_input_gradient)
+
+
 def intensity(costs: Costs) -> float | None:
     """FLOPs per byte of compulsory traffic (Williams et al. 2009); unknown where nothing moves."""
     traffic = _count(costs, "traffic_bytes")
@@ -135,6 +152,8 @@ COSTS: dict[str, Cost] = {
     "peak_activation_bytes": Cost(
         "bytes", "activations alive at once in inference", peak_activation_bytes, total=max
     ),
+    "saved_bytes": Cost("bytes", "activations that training keeps for the backward pass", saved_bytes),
+    "training_flops": Cost("count", "forward, weight gradient and input gradient", training_flops),
     "intensity": Cost("FLOPs/byte", "FLOPs / compulsory traffic", derived=intensity),
 }
 
@@ -164,6 +183,8 @@ def total(rows: list[Costs]) -> Costs:
 def sites(network: Network, shapes: Mapping[str, Shape], itemsize: int) -> list[Site]:
     """Each node's layer where it stands, in order."""
     alive = liveness(network, shapes)
+    saved = training.saved_bytes(network, shapes, itemsize)
+    needs = training.needs_gradient(network)
     return [
         Site(
             node.layer,
@@ -171,6 +192,8 @@ def sites(network: Network, shapes: Mapping[str, Shape], itemsize: int) -> list[
             shapes[node.name],
             itemsize,
             alive[i] * itemsize,
+            saved[i],
+            needs[node.inputs[0]],
         )
         for i, node in enumerate(network.nodes)
     ]

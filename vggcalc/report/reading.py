@@ -7,7 +7,17 @@ name in `RULES` is the note's code.
 from collections.abc import Callable, Iterator
 
 from vggcalc.report import units
-from vggcalc.results import BlockResult, Comparison, Costs, LatencyRatio, LayerResult, Note, Variant
+from vggcalc.report.tables import how, label
+from vggcalc.results import (
+    BlockResult,
+    Comparison,
+    Configuration,
+    Costs,
+    LatencyRatio,
+    LayerResult,
+    Note,
+    Variant,
+)
 
 
 def read(comparison: Comparison) -> tuple[Note, ...]:
@@ -185,47 +195,78 @@ def maps(comparison: Comparison) -> Iterator[str]:
 
 
 def depth(comparison: Comparison) -> Iterator[str]:
-    """What a deeper variant brings and what it leaves to be stored."""
+    """What a deeper variant brings, and what it makes training keep."""
     for naive, other in _pairs(comparison):
         if naive.convolutions == other.convolutions:
             continue
-        more = _amount(other.costs, "activations") / _amount(naive.costs, "activations")
+        kept, base = (units.size(_amount(variant.costs, "saved_bytes")) for variant in (other, naive))
         yield (
-            f"{other.name} has {other.nonlinearities} nonlinearities against {naive.nonlinearities}, and puts "
-            f"out {units.times(more)} times the activations, which training keeps for the backward pass."
+            f"{other.name} has {other.nonlinearities} nonlinearities against {naive.nonlinearities}; training "
+            f"keeps {kept} of activations for its backward pass against {base}."
         )
 
 
 def latency(comparison: Comparison) -> Iterator[str]:
-    """The measured verdict beside the count."""
+    """The measured verdict beside the count, and why the one follows the other or does not."""
     for naive, other in _pairs(comparison):
         for ratio in comparison.ratios:
             if ratio.variant != other.name:
                 continue
             macs = _times_macs(_amount(other.costs, "macs"), _amount(naive.costs, "macs"))
             for measured in ratio.latency:
-                yield f"{_verdict(measured, other.name, naive.name)}; it does {macs} {naive.name}."
+                verdict = _verdict(measured, other.name, naive.name)
+                yield f"{verdict}; it does {macs} {naive.name}{_why(measured, other, naive)}."
 
 
 def _verdict(measured: LatencyRatio, other: str, naive: str) -> str:
-    where = f"On {measured.device} with {measured.threads} thread{'s' * (measured.threads > 1)}"
+    where = f"On {label(measured)}"
     if measured.ci95 is None:
         return (
             f"{where} {other} took {units.times(measured.ratio)} times as long as {naive}, without an "
-            f"interval: {measured.rounds} rounds hold none"
+            f"interval: one process of {measured.rounds} rounds holds none"
         )
     low, high = measured.ci95
-    gain = f"95% CI {units.times(1 / high)}–{units.times(1 / low)}"
-    faster = f"{units.times(1 / measured.ratio)} ({gain}) times faster"
-    loss = f"95% CI {units.times(low)}–{units.times(high)}"
-    slower = f"{units.times(measured.ratio)} ({loss}) times as slow"
+    only = "" if measured.basis == "processes" else ", this process only"
+    gain = f"95% CI {units.times(1 / high)}–{units.times(1 / low)}{only}"
+    loss = f"95% CI {units.times(low)}–{units.times(high)}{only}"
     said = {
-        "faster": f"{other} is {faster} than {naive}",
-        "slower": f"{other} is {slower} as {naive}",
-        "same": f"{other} and {naive} take the same time, within what this machine can tell",
-        "unclear": f"it is unclear whether {other} or {naive} is faster",
+        "faster": f"{other} is {units.times(1 / measured.ratio)} times faster ({gain}) than {naive}",
+        "slower": f"{other} takes {units.times(measured.ratio)} times as long ({loss}) as {naive}",
+        "same": f"{other} takes as long as {naive}, within the {measured.floor:.1%} that can be told ({loss})",
+        "unclear": f"it is unclear whether {other} or {naive} is faster ({loss} times as long)",
     }
     return f"{where} {said[measured.verdict]}"
+
+
+def _why(measured: LatencyRatio, other: Variant, naive: Variant) -> str:
+    """How near each comes to the roof, where that is known."""
+    shares = [
+        f"{found.roof_share:.0%} of its {found.bound} roof"
+        for variant in (other, naive)
+        for found in variant.latency
+        if how(found) == how(measured) and found.roof_share is not None
+    ]
+    return f" and runs at {shares[0]}, {naive.name} at {shares[1]}" if len(shares) == 2 else ""
+
+
+def block_latency(comparison: Comparison) -> Iterator[str]:
+    """The block in which the time changes most."""
+    for naive, other in _pairs(comparison):
+        of_other = {block.name: block for block in other.blocks}
+        changes: dict[Configuration, list[tuple[float, str, BlockResult]]] = {}
+        for block in naive.blocks:
+            for before in block.latency:
+                for after in of_other[block.name].latency:
+                    if how(before) == how(after):
+                        change = after.median_s - before.median_s
+                        changes.setdefault(how(before), []).append((change, block.name, block))
+        for configuration, found in changes.items():
+            change, name, block = max(found, key=lambda entry: abs(entry[0]))
+            way = "longer" if change > 0 else "less"
+            yield (
+                f"On {label(configuration)} the time changes most in {name}: alone its stack takes "
+                f"{units.duration(abs(change))} {way} than its {units.kernels(block.kernels)}."
+            )
 
 
 RULES: dict[str, Callable[[Comparison], Iterator[str]]] = {
@@ -238,4 +279,5 @@ RULES: dict[str, Callable[[Comparison], Iterator[str]]] = {
     "maps": maps,
     "depth": depth,
     "latency": latency,
+    "block_latency": block_latency,
 }

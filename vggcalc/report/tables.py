@@ -1,12 +1,14 @@
 """Comparisons as sections of text cells, which every format for people renders."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 import msgspec
 
 from vggcalc.report import units
 from vggcalc.results import (
     Comparison,
+    Configuration,
     Costs,
     Environment,
     Latency,
@@ -55,6 +57,8 @@ HEADINGS: dict[str, tuple[str, Callable[[int | float | None], str]]] = {
     "weight_bytes": ("weights", units.size),
     "traffic_bytes": ("traffic", units.size),
     "peak_activation_bytes": ("peak activations", units.size),
+    "saved_bytes": ("kept for backward", units.size),
+    "training_flops": ("training FLOPs", units.count),
     "intensity": ("FLOPs/byte", units.number),
 }
 
@@ -350,63 +354,50 @@ def measured(comparison: Comparison) -> list[Section]:
     sections: list[Section] = []
     if any(variant.latency for variant in comparison.variants):
         sections.append(_latency(comparison))
+        blocks = _block_latency(comparison)
+        if blocks.rows:
+            note = "Blocks are timed alone, without their poolings, and do not add up to the whole."
+            sections += [blocks, Text((note,), quiet=True)]
         sections.append(Text(tuple(_conditions(comparison)), quiet=True))
     sections += _crosscheck(comparison)
     return sections
 
 
-def _latency(comparison: Comparison) -> Table:
-    rows = []
-    baseline, *_ = comparison.variants
-    for i, first in enumerate(baseline.latency):
-        for variant in comparison.variants:
-            latency = variant.latency[i]
-            ratio = next((r.latency[i] for r in comparison.ratios if r.variant == variant.name), None)
-            rows.append(
-                Row(
-                    (
-                        first.device if variant is baseline else "",
-                        variant.name,
-                        units.duration(latency.median_s),
-                        units.duration(latency.iqr_s),
-                        units.number(_rate(variant, latency)),
-                        *_ratio_cells(ratio),
-                    ),
-                    ruled=variant is baseline,
-                )
-            )
-    return Table(
-        f"Latency of {comparison.name}, one call at batch {comparison.input_shape[0]} (this process only)",
-        (
-            Column("device", right=False),
-            Column("variant", right=False),
-            Column("median"),
-            Column("IQR"),
-            Column("GMAC/s", wide=True),
-            Column("ratio"),
-            Column("95% interval"),
-            Column("A/A"),
-            Column("A/A interval", wide=True),
-            Column("verdict", right=False),
-        ),
-        tuple(rows),
-    )
+_LATENCY_COLUMNS = (
+    Column("median"),
+    Column("IQR", wide=True),
+    Column("GFLOP/s", wide=True),
+    Column("of roof"),
+    Column("ratio"),
+    Column("95% interval"),
+    Column("verdict", right=False),
+    Column("A/A", wide=True),
+    Column("A/A interval", wide=True),
+    Column("bound by", right=False, wide=True),
+    Column("allocated", wide=True),
+)
 
 
-def _rate(variant: Variant, latency: Latency) -> float:
-    macs = variant.costs["macs"]
-    return (macs or 0) / latency.median_s / 1e9
-
-
-def _ratio_cells(ratio: LatencyRatio | None) -> tuple[str, ...]:
+def _latency_cells(latency: Latency, ratio: LatencyRatio | None) -> tuple[str, ...]:
+    gflops = None if latency.flops_per_s is None else latency.flops_per_s / 1e9
     if ratio is None:
-        return ("",) * 5
+        against = ("", "", "", "", "")
+    else:
+        against = (
+            units.ratio(ratio.ratio),
+            _interval(ratio.ci95, ratio.rounds),
+            ratio.verdict,
+            units.ratio(ratio.control_ratio),
+            _interval(ratio.control_ci95, ratio.rounds),
+        )
     return (
-        units.ratio(ratio.ratio),
-        _interval(ratio.ci95, ratio.rounds),
-        units.ratio(ratio.control_ratio),
-        _interval(ratio.control_ci95, ratio.rounds),
-        ratio.verdict,
+        units.duration(latency.median_s),
+        units.duration(latency.iqr_s),
+        units.number(gflops),
+        units.share(latency.roof_share),
+        *against,
+        latency.bound or units.UNKNOWN,
+        units.size(latency.peak_allocated_bytes),
     )
 
 
@@ -414,35 +405,138 @@ def _interval(ci95: tuple[float, float] | None, rounds: int) -> str:
     return f"{ci95[0]:.3f}–{ci95[1]:.3f}" if ci95 else f"none: {rounds} rounds"
 
 
+def how(configuration: Configuration) -> Configuration:
+    """The configuration alone, of a latency or a ratio."""
+    names = Configuration.__struct_fields__
+    return Configuration(**{name: getattr(configuration, name) for name in names})
+
+
+def label(configuration: Configuration) -> str:
+    """A way of running in a few words, what is usual left out."""
+    words = [configuration.device]
+    if configuration.dtype != "float32":
+        words.append(configuration.dtype)
+    if configuration.threads != 1:
+        words.append(f"{configuration.threads} threads")
+    usual = ("inference", "contiguous", "eager")
+    words += [
+        word
+        for word in (configuration.mode, configuration.memory_format, configuration.execution)
+        if word not in usual
+    ]
+    return " ".join(words + ["cold"] * configuration.cold)
+
+
+Measured = TypeVar("Measured", bound=Configuration)
+
+
+def _of(measured: Iterable[Measured], configuration: Configuration) -> Measured | None:
+    """The one that was measured in that configuration."""
+    return next((one for one in measured if how(one) == configuration), None)
+
+
+def _latency(comparison: Comparison) -> Table:
+    rows = []
+    for first in comparison.variants[0].latency:
+        for i, variant in enumerate(comparison.variants):
+            latency = _of(variant.latency, how(first))
+            ratios = [r for ratio in comparison.ratios if ratio.variant == variant.name for r in ratio.latency]
+            if latency is not None:
+                cells = _latency_cells(latency, _of(ratios, how(first)))
+                rows.append(Row((label(first) if not i else "", variant.name, *cells), ruled=not i))
+    return Table(
+        f"Latency of {comparison.name}, one call at batch {comparison.input_shape[0]}",
+        (Column("on", right=False), Column("variant", right=False), *_LATENCY_COLUMNS),
+        tuple(rows),
+    )
+
+
+def _block_latency(comparison: Comparison) -> Table:
+    """Each block alone: kernel against stack on the map that it meets."""
+    rows = []
+    for block in comparison.variants[0].blocks:
+        for first in block.latency:
+            for i, variant in enumerate(comparison.variants):
+                own = next((other for other in variant.blocks if other.name == block.name), None)
+                latency = _of(own.latency, how(first)) if own else None
+                ratios = [
+                    r
+                    for ratio in comparison.ratios
+                    for of_block in ratio.blocks
+                    if (ratio.variant, of_block.name) == (variant.name, block.name)
+                    for r in of_block.latency
+                ]
+                if own is not None and latency is not None:
+                    cells = _latency_cells(latency, _of(ratios, how(first)))
+                    name = f"{block.name} {label(first)}" if not i else ""
+                    rows.append(Row((name, units.kernels(own.kernels), *cells), ruled=not i))
+    return Table(
+        f"Latency of the blocks of {comparison.name}",
+        (Column("block", right=False), Column("kernels", right=False), *_LATENCY_COLUMNS),
+        tuple(rows),
+    )
+
+
 def _conditions(comparison: Comparison) -> list[str]:
-    """How each device's latencies were measured."""
+    """How each configuration's latencies were measured, and what the roof is."""
     lines = []
-    for i, latency in enumerate(comparison.variants[0].latency):
-        words = [
-            f"{latency.device}: {latency.threads} thread{'s' * (latency.threads > 1)}, {latency.dtype}",
-            f"{latency.mode}, eager",
-        ]
-        for ratio in comparison.ratios[:1]:
-            with_it = ratio.latency[i]
-            words += [
-                f"{with_it.rounds} rounds in random order, until {with_it.stopped}",
-                f"seed {with_it.seed}",
-                f"allocator {with_it.allocator}",
-            ]
-            if with_it.contended is not None:
-                words.append(f"{with_it.contended:.0%} of timings waited for a processor")
-        calls = "/".join(str(variant.latency[i].calls_per_round) for variant in comparison.variants)
-        faults = "/".join(units.number(variant.latency[i].faults_per_call) for variant in comparison.variants)
-        words += [f"{calls} calls a round", f"{faults} page faults a call"]
-        lines.append(", ".join(words))
+    for latency in comparison.variants[0].latency:
+        configuration = how(latency)
+        threads = f"{latency.threads} thread{'s' * (latency.threads > 1)}"
+        words = [threads, latency.dtype, latency.memory_format, latency.mode, latency.execution]
+        if latency.mode == "training":
+            words.append("forward and backward without an optimizer's step")
+        if latency.cold:
+            words.append("caches flushed before every call")
+        ratio = _of([r for ratio in comparison.ratios for r in ratio.latency], configuration)
+        if ratio is not None:
+            words += [claim(ratio), f"until {ratio.stopped}", f"seed {ratio.seed}"]
+            control = f"A/A {units.ratio(ratio.control_ratio)}"
+            words.append(f"{control} [{_interval(ratio.control_ci95, ratio.rounds)}]")
+            words.append(f"allocator {ratio.allocator}")
+            if ratio.contended is not None:
+                words.append(f"{ratio.contended:.0%} of timings waited for a processor")
+            if ratio.load is not None:
+                words.append(f"load {ratio.load:.2f}")
+        both = [found for v in comparison.variants if (found := _of(v.latency, configuration))]
+        words.append(f"{'/'.join(str(found.calls_per_round) for found in both)} calls a round")
+        words.append(f"{'/'.join(units.number(found.faults_per_call) for found in both)} page faults a call")
+        compiled = [units.duration(found.compile_s) for found in both if found.compile_s is not None]
+        if compiled:
+            words.append(f"compiled in {'/'.join(compiled)}, not counted")
+        lines.append(f"{label(latency)}: " + ", ".join(words) + ".")
+        roof = _of(comparison.roofs, configuration)
+        if roof is not None:
+            raised = f", raised by {roof.raised_by}" if roof.raised_by else ""
+            lines.append(
+                f"Roof: {units.number(roof.flops_per_s / 1e9)} GFLOP/s ({roof.peak_by}{raised}), "
+                f"{units.number(roof.bytes_per_s / 1e9)} GB/s (copy)."
+            )
+        for variant in comparison.variants:
+            found = _of(variant.latency, configuration)
+            if found is not None and found.kernels:
+                lines.append(f"Kernels of {variant.name}: {', '.join(found.kernels)}.")
     return lines
+
+
+def claim(ratio: LatencyRatio) -> str:
+    """What the interval rests on, in words."""
+    rounds = f"{ratio.processes} processes × {ratio.rounds} rounds or more"
+    if ratio.basis == "processes":
+        return f"{rounds}, interval over processes" + _together(ratio)
+    if ratio.basis == "process":
+        return f"this process only: {ratio.rounds} rounds, exact interval of their median" + _together(ratio)
+    return f"no interval: {ratio.rounds} rounds of one process"
+
+
+def _together(ratio: LatencyRatio) -> str:
+    return f", 95% for {ratio.compared} comparisons together" if ratio.compared > 1 else ""
 
 
 def surroundings(environment: Environment) -> Text:
     """What every latency holds for."""
-    load = "" if environment.load is None else f", load {environment.load:.2f}"
     lines = [
-        f"{environment.cpu}, {environment.instruction_set}, {environment.cores} cores{load}, "
+        f"{environment.cpu}, {environment.instruction_set}, {environment.cores} cores, "
         f"torch {environment.torch}, fvcore {environment.fvcore}, Python {environment.python}"
     ]
     for device in environment.devices:
@@ -468,7 +562,7 @@ def _crosscheck(comparison: Comparison) -> list[Section]:
         ]
     rows = []
     for variant, check in checked:
-        for what in ("parameters", "macs", "activations"):
+        for what in ("parameters", "macs", "activations", "training_flops", "saved_bytes"):
             counted = getattr(check, what)
             rows.append(
                 Row(

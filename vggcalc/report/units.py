@@ -58,6 +58,11 @@ def change(value: float | None) -> str:
     return "0%" if percent == 0 else text.replace("-", "−")
 
 
+def share(value: float | None) -> str:
+    """A share in whole percent."""
+    return UNKNOWN if value is None else f"{value:.0%}"
+
+
 def times(value: float) -> str:
     """A factor in words: 1.81, 8.0, 0.33."""
     return f"{value:.2f}" if value < 10 else f"{value:,.1f}"

@@ -1,39 +1,72 @@
-"""Counting a network again: its built module by torch's counter and by fvcore."""
+"""Counting a network again: its built module by torch, by autograd's own hooks and by fvcore."""
 
 import torch
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from vggcalc.jobs import Counts, Subject
 from vggcalc.runtime.building import build
+from vggcalc.spec.layers import Conv2d
 
 
-def count(subject: Subject) -> Counts:
-    """Parameters and MACs of the built module, MACs and activations by fvcore if it may run.
+def count(subject: Subject, run: bool) -> Counts:
+    """Parameters, MACs, training FLOPs by torch; with `run` also what needs the real module to run.
 
-    torch counts on the meta device, without weights; it reports FLOPs = 2 × MACs. fvcore runs the
-    real module, and its "flops" are MACs; only its figures for convolutions and linear layers are
-    taken, since its total adds poolings and norms.
+    torch counts on the meta device, without weights; it reports FLOPs = 2 × MACs. Its count of
+    the weight gradient does not divide by the groups, so grouped networks get none from it.
+    fvcore's "flops" are MACs; only those of convolutions and linear layers are taken, since its
+    total adds poolings and norms.
     """
     with torch.device("meta"):
-        module = build(subject.network).eval()
+        module = build(subject.network)
         image = torch.empty(subject.network.input_shape)
-    parameters = sum(parameter.numel() for parameter in module.parameters())
-    with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        module(image)
-    fvcore_macs = fvcore_activations = None
+    with FlopCounterMode(display=False) as forward, torch.inference_mode():
+        module.eval()(image)
+    training_flops = None
+    if all(node.layer.groups == 1 for node in subject.network.nodes if isinstance(node.layer, Conv2d)):
+        with FlopCounterMode(display=False) as training:
+            module.train()(image).sum().backward()
+        training_flops = training.get_total_flops()
+    kept = macs = activations = None
     uncounted: dict[str, int] = {}
-    if subject.fvcore:
-        fvcore_macs, fvcore_activations, uncounted = _fvcore(subject)
+    if run:
+        real, image = build(subject.network), torch.zeros(subject.network.input_shape)
+        kept = saved_bytes(real.train(), image)
+        macs, activations, uncounted = _fvcore(real.eval(), image)
     return Counts(
-        subject.name, parameters, counter.get_total_flops() // 2, fvcore_macs, fvcore_activations, uncounted
+        subject.name,
+        sum(parameter.numel() for parameter in module.parameters()),
+        forward.get_total_flops() // 2,
+        training_flops,
+        kept,
+        macs,
+        activations,
+        uncounted,
     )
 
 
-def _fvcore(subject: Subject) -> tuple[int, int, dict[str, int]]:
+def saved_bytes(module: nn.Module, image: torch.Tensor) -> int:
+    """Bytes of the tensors that autograd keeps for the backward pass, parameters and buffers left out.
+
+    Each storage once, whatever views of it are kept.
+    """
+    own = {tensor.untyped_storage().data_ptr() for tensor in (*module.parameters(), *module.buffers())}
+    kept: dict[int, torch.UntypedStorage] = {}  # held, so that no address is used twice
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        module(image)
+    return sum(storage.nbytes() for storage in kept.values())
+
+
+def _fvcore(module: nn.Module, image: torch.Tensor) -> tuple[int, int, dict[str, int]]:
     from fvcore.nn import ActivationCountAnalysis, FlopCountAnalysis
 
-    module = build(subject.network).eval()
-    image = torch.zeros(subject.network.input_shape)
     with torch.no_grad():
         flops = FlopCountAnalysis(module, image).unsupported_ops_warnings(False)
         by_operator = flops.by_operator()

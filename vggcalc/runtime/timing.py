@@ -1,7 +1,7 @@
 """The round loop: every arm once in each round, in random order, on a clock that is given.
 
 Arms measured one after the other drift apart; the same module against itself then misses the
-ratio 1 in a third of all runs. Randomly interleaved pairs do not (see MEASURING in the README).
+ratio 1 in a third of all runs. Randomly interleaved pairs do not.
 """
 
 import gc
@@ -11,13 +11,11 @@ from timeit import Timer
 
 import msgspec
 
-from vggcalc.runtime.devices import Device
+#: Warm every arm this often and this long, but for no more than its share of the time there is.
+WARM_CALLS, WARM_S, WARM_SHARE = 5, 0.2, 0.03
 
-#: Warm every arm this often and this long, but for no more than its share of the budget.
-WARM_CALLS, WARM_S, WARM_SHARE = 5, 0.2, 0.1
-
-#: A call that is longer than this needs no settling call before it: its weights and maps do not
-#: outlive in a cache what the other arms do, and a call of its own length would halve the rounds.
+#: A call that is longer than this needs no settling call before it: what a cache holds of its
+#: weights and maps is gone within the call itself, and a call of its own length halves the rounds.
 SETTLE_BELOW_S = 0.05
 
 #: The name of the second copy of the baseline.
@@ -25,12 +23,22 @@ CONTROL = "control"
 
 
 class Arm(msgspec.Struct, frozen=True):
-    """Something to time. `calls` of it make one timing, after `settling` that are not timed."""
+    """Something to time. `calls` of it make one timing, after `settling` that are not timed.
+
+    `flush` is called before every timing where the caches are to be cold.
+    """
 
     name: str
     call: Callable[[], object]
     calls: int = 1
     settling: int = 1
+    flush: Callable[[], None] | None = None
+    seconds: float = 0.0
+
+    @property
+    def round_s(self) -> float:
+        """What a round of it takes, by its seconds for one call."""
+        return (self.calls + self.settling) * self.seconds
 
 
 class Usage(msgspec.Struct, frozen=True):
@@ -60,19 +68,28 @@ def usage() -> Usage:
     return Usage(used.ru_utime + used.ru_stime, used.ru_minflt)
 
 
-def warm(name: str, call: Callable[[], object], device: Device, budget_s: float) -> Arm:
-    """Call until it is warm, and choose how many calls make a timing that the clock resolves."""
+def warm(
+    name: str,
+    call: Callable[[], object],
+    clock: Callable[[], float],
+    least_timing_s: float,
+    slice_s: float,
+    flush: Callable[[], None] | None = None,
+) -> Arm:
+    """Call until it is warm, and choose how many calls make a timing of at least `least_timing_s`."""
     times: list[float] = []
     while True:
-        start = device.clock()
+        start = clock()
         call()
-        times.append(device.clock() - start)
+        times.append(clock() - start)
         enough = len(times) >= WARM_CALLS and sum(times) >= WARM_S
-        if enough or sum(times) >= WARM_SHARE * budget_s:
+        if enough or sum(times) >= WARM_SHARE * slice_s:
             break
     fastest = max(min(times), 1e-9)
-    calls = max(1, -int(-device.least_timing_s() // fastest))
-    return Arm(name, call, calls, settling=1 if fastest < SETTLE_BELOW_S else 0)
+    if flush is not None:
+        return Arm(name, call, 1, 0, flush, fastest)
+    calls = max(1, -int(-least_timing_s // fastest))
+    return Arm(name, call, calls, 1 if fastest < SETTLE_BELOW_S else 0, None, fastest)
 
 
 def rounds(
@@ -84,8 +101,9 @@ def rounds(
     """Rounds without end; each yields the arms' timings in the order of `arms`.
 
     The inner clock is the standard library's `Timer`, which turns the garbage collector off,
-    under the given clock: torch's own, which synchronizes accelerators. torch's `Timer.timeit`
-    would settle every timing with two calls, which for slow arms is most of the time.
+    under the given clock: torch.utils.benchmark's, which synchronizes accelerators. Its
+    `Timer.timeit` would settle every timing with two calls, for slow arms most of the time.
+    A round in which the clock did not go forward is left out.
     """
     timers = [Timer(arm.call, timer=clock) for arm in arms]
     order = list(range(len(arms)))
@@ -95,6 +113,8 @@ def rounds(
         found: dict[int, Timing] = {}
         for i in order:
             arm = arms[i]
+            if arm.flush is not None:
+                arm.flush()
             for _ in range(arm.settling):
                 arm.call()
             before = used()
@@ -105,4 +125,5 @@ def rounds(
                 (after.cpu_s - before.cpu_s) / arm.calls,
                 (after.faults - before.faults) / arm.calls,
             )
-        yield tuple(found[i] for i in range(len(arms)))
+        if all(timing.wall_s > 0 for timing in found.values()):
+            yield tuple(found[i] for i in range(len(arms)))

@@ -5,22 +5,38 @@ reads nothing but messages. The worker ends when its job is done or its standard
 """
 
 import os
+import queue
 import random
-import sys
 import threading
 import time
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterable
+from itertools import islice
 
 import msgspec
 import torch
 
-from vggcalc.jobs import CheckJob, Done, Facts, Job, Message, Refused, Rounds, Start, TimingJob
+from vggcalc.jobs import (
+    CheckJob,
+    Done,
+    Explained,
+    Facts,
+    Go,
+    Job,
+    Message,
+    ProbeJob,
+    Refused,
+    Rounds,
+    Start,
+    TimingJob,
+    Unsupported,
+)
 from vggcalc.runtime import allocator
-from vggcalc.runtime.building import build
+from vggcalc.runtime.arms import context, prepare
 from vggcalc.runtime.crosscheck import count
-from vggcalc.runtime.devices import Device, NoSuchDevice, available, device, environment
-from vggcalc.runtime.timing import CONTROL, Arm, Timing, rounds, warm
+from vggcalc.runtime.devices import Unavailable, available, device, environment
+from vggcalc.runtime.roofline import calibrate
+from vggcalc.runtime.timing import CONTROL, Timing, rounds, warm
+from vggcalc.spec.layers import Conv2d, chain
 
 #: Send rounds no more often than this, so that the parent's reading does not disturb them.
 SEND_EVERY_S = 0.5
@@ -28,107 +44,133 @@ SEND_EVERY_S = 0.5
 Send = Callable[[Message], None]
 
 
+class Inbox:
+    """Lines from the parent; `closed` once it has closed its end, or has gone."""
+
+    def __init__(self) -> None:
+        self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self.closed = threading.Event()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        rest = b""
+        while piece := os.read(0, 1 << 16):
+            *lines, rest = (rest + piece).split(b"\n")
+            for line in lines:
+                self._lines.put(line)
+        self.closed.set()
+        self._lines.put(b"")
+
+    def line(self) -> bytes:
+        """The next line; empty when the parent has gone."""
+        return self._lines.get()
+
+
 def check(job: CheckJob, send: Send) -> None:
     """Count every subject again, on all processors."""
-    send(Facts(environment([]), tuple(available())))
+    send(Facts(environment(), available()))
     for subject in job.subjects:
-        send(count(subject))
+        send(count(subject, subject.name in job.run))
 
 
-def time_arms(job: TimingJob, send: Send, stopped: threading.Event) -> None:
-    """Time the job's subjects in alternation until the budget is spent or the parent says stop."""
+def probe(job: ProbeJob, send: Send) -> None:
+    """Run a small convolution in every configuration and report those that fail."""
+    send(Facts(environment(), available()))
+    tiny = chain("probe", (1, 4, 8, 8), [("block1", Conv2d(4, 4, (3, 3), padding=(1, 1)))])
+    for index, configuration in enumerate(job.configurations):
+        try:
+            where = device(configuration.device)
+            where.configure(configuration)
+            with context(configuration):
+                prepare(tiny, configuration, where, 0)
+        except (Unavailable, RuntimeError, NotImplementedError, TypeError, ValueError) as error:
+            send(Unsupported(index, str(error).strip().splitlines()[0]))
+
+
+def time_arms(job: TimingJob, send: Send, inbox: Inbox) -> None:
+    """Time the job's subjects in alternation until the parent says stop; then look for the reason."""
     pinned = allocator.pin() if job.pin_allocator else "default"
-    try:
-        where = device(job.device)
-    except NoSuchDevice as error:
-        send(Refused(str(error)))
-        return
+    configuration = job.configuration
+    where = device(configuration.device)
+    where.configure(configuration)
+    send(Facts(environment(where.facts()), available()))
     free = where.free_bytes()
     if free is not None and free < job.need_bytes:
-        send(Refused(f"{job.device} has {free:,} bytes free, and {job.need_bytes:,} are needed"))
-        return
-    torch.set_num_threads(job.threads)
+        raise Unavailable(f"{where.name} has {free:,} bytes free, and {job.need_bytes:,} are needed")
     torch.manual_seed(job.seed)
-    send(Facts(environment([where.facts()]), tuple(available())))
-    calls = _calls(job, where)
-    deadline = time.monotonic() + job.budget_s
-    with torch.inference_mode():
-        arms = [warm(name, call, where, job.budget_s) for name, call in calls]
+    subjects = [*((s.name, s.network) for s in job.subjects), (CONTROL, job.subjects[0].network)]
+    least, flush = where.least_timing_s(), where.flush if configuration.cold else None
+    with context(configuration):
+        built = {name: prepare(network, configuration, where, job.seed) for name, network in subjects}
+        arms = {
+            name: warm(name, ready.call, where.clock, least, job.slice_s, flush)
+            for name, ready in built.items()
+        }
         send(
             Start(
-                tuple(arm.name for arm in arms),
-                tuple(arm.calls for arm in arms),
-                tuple(arm.settling for arm in arms),
+                tuple(arms),
+                tuple(arm.calls for arm in arms.values()),
+                tuple(arm.round_s for arm in arms.values()),
+                tuple(ready.compile_s for ready in built.values()),
                 pinned,
             )
         )
-        _run(
-            arms, where, random.Random(job.seed), send, lambda: stopped.is_set() or time.monotonic() > deadline
-        )
+        line = inbox.line()
+        if line:
+            go = msgspec.json.decode(line, type=Go)
+            chosen = rounds([arms[name] for name in go.arms], where.clock, random.Random(job.seed))
+            _send_rounds(islice(chosen, go.rounds), send, inbox.closed.is_set)
+            if go.explain:
+                send(calibrate(configuration, where))
+                for name in go.explain:
+                    call = built[name].call
+                    send(Explained(name, where.kernels(call), where.peak_bytes(call)))
 
 
-def _calls(job: TimingJob, where: Device) -> list[tuple[str, Callable[[], object]]]:
-    """A call for every subject, and the baseline's second copy; one image for all of them."""
-    dtype = getattr(torch, job.dtype)
-    baseline = job.subjects[0]
-    image = torch.rand(baseline.network.input_shape).to(where.name, dtype)
-    calls: list[tuple[str, Callable[[], object]]] = []
-    shapes = set()
-    for name, subject in [*((s.name, s) for s in job.subjects), (CONTROL, baseline)]:
-        module = build(subject.network).eval().to(where.name, dtype)
-        with torch.inference_mode():
-            output = module(image)
-        if not torch.isfinite(output).all():
-            raise ValueError(f"{name} puts out values that are not finite in {job.dtype}")
-        shapes.add(tuple(output.shape))
-        calls.append((name, partial(module, image)))
-    if len(shapes) > 1:
-        raise ValueError(f"the variants' outputs differ in shape: {sorted(shapes)}")
-    return calls
-
-
-def _run(arms: list[Arm], where: Device, rng: random.Random, send: Send, over: Callable[[], bool]) -> None:
-    """Send rounds in bundles until it is over; the first round is always measured."""
+def _send_rounds(timed: Iterable[tuple[Timing, ...]], send: Send, over: Callable[[], bool]) -> None:
+    """Send rounds in bundles until there are no more or it is over; the first is always measured."""
     waiting: list[tuple[Timing, ...]] = []
     sent = time.monotonic()
-    for timings in rounds(arms, where.clock, rng):
+
+    def send_waiting() -> None:
+        walls, cpus, faults = (
+            tuple(tuple(getattr(timing, figure) for timing in row) for row in waiting)
+            for figure in ("wall_s", "cpu_s", "faults")
+        )
+        send(Rounds(walls, cpus, faults))
+
+    for timings in timed:
         waiting.append(timings)
-        ended = over()
-        if ended or time.monotonic() - sent > SEND_EVERY_S:
-            send(
-                Rounds(
-                    tuple(tuple(t.wall_s for t in row) for row in waiting),
-                    tuple(tuple(t.cpu_s for t in row) for row in waiting),
-                    tuple(tuple(t.faults for t in row) for row in waiting),
-                )
-            )
+        if over():
+            break
+        if time.monotonic() - sent > SEND_EVERY_S:
+            send_waiting()
             waiting, sent = [], time.monotonic()
-        if ended:
-            return
+    if waiting:
+        send_waiting()
 
 
 def main() -> None:
-    channel = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    channel = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)
 
     def send(message: Message) -> None:
         channel.write(msgspec.json.encode(message) + b"\n")
 
-    job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Job)
-    stopped = threading.Event()
-
-    def watch() -> None:
-        while os.read(sys.stdin.fileno(), 4096):
-            pass
-        stopped.set()
-
-    threading.Thread(target=watch, daemon=True).start()
-    match job:
-        case CheckJob():
-            check(job, send)
-        case TimingJob():
-            time_arms(job, send, stopped)
-    send(Done())
+    inbox = Inbox()
+    job = msgspec.json.decode(inbox.line(), type=Job)
+    try:
+        match job:
+            case CheckJob():
+                check(job, send)
+            case ProbeJob():
+                probe(job, send)
+            case TimingJob():
+                time_arms(job, send, inbox)
+    except Unavailable as error:
+        send(Refused(str(error)))
+    else:
+        send(Done())
     channel.close()
 
 

@@ -13,3 +13,7 @@ ACTIVATIONS = ("relu", "gelu", "silu", "none")
 
 #: Bytes of one element of each dtype.
 ITEMSIZE: dict[str, int] = {"float32": 4, "float64": 8, "bfloat16": 2, "float16": 2}
+
+#: How a module may be run; defaults first.
+MODES = ("inference", "training")
+MEMORY_FORMATS = ("contiguous", "channels_last")

@@ -1,0 +1,128 @@
+"""The rounds of one comparison in one configuration, from all its processes, as results."""
+
+from collections.abc import Sequence
+from statistics import median
+
+import msgspec
+
+from vggcalc import intervals
+from vggcalc.jobs import Rounds, Start
+from vggcalc.results import Configuration, Latency, LatencyRatio
+
+Row = tuple[float, ...]
+
+
+class Process:
+    """What one worker sent: which arms it timed, and their figures round by round."""
+
+    def __init__(self, start: Start, arms: tuple[str, ...]) -> None:
+        self.start = start
+        self.arms = arms
+        self.wall: list[Row] = []
+        self.cpu: list[Row] = []
+        self.faults: list[Row] = []
+
+    def add(self, message: Rounds) -> None:
+        self.wall += message.wall_s
+        self.cpu += message.cpu_s
+        self.faults += message.faults
+
+    def times(self, arm: str) -> list[float]:
+        return [row[self.arms.index(arm)] for row in self.wall]
+
+    def fault_counts(self, arm: str) -> list[float]:
+        return [row[self.arms.index(arm)] for row in self.faults]
+
+
+class Pair(msgspec.Struct, frozen=True):
+    """An arm and the arm that it is held against."""
+
+    baseline: str
+    arm: str
+
+
+def narrow(process: Process, pairs: Sequence[Pair], precision: float) -> bool:
+    """Whether every interval is as narrow, in full width, as was asked for: never whether it excludes 1."""
+    return all(_within(process, pair).width <= precision for pair in pairs if pair.arm in process.arms)
+
+
+def _within(process: Process, pair: Pair) -> intervals.Estimate:
+    return intervals.within_process(_log_ratios(process, pair))
+
+
+def _log_ratios(process: Process, pair: Pair) -> list[float]:
+    return intervals.log_ratios(process.times(pair.baseline), process.times(pair.arm))
+
+
+class Collection(msgspec.Struct, frozen=True):
+    """All processes of one comparison in one configuration."""
+
+    configuration: Configuration
+    processes: tuple[Process, ...]
+    seed: int
+    stopped: str
+    load: float | None
+
+    def _having(self, arm: str) -> list[Process]:
+        return [process for process in self.processes if arm in process.arms and process.wall]
+
+    def latency(self, arm: str) -> Latency | None:
+        """The arm's own times, all processes together; None where it was not timed."""
+        having = self._having(arm)
+        if not having:
+            return None
+        times = [time for process in having for time in process.times(arm)]
+        first = having[0].start
+        index = first.arms.index(arm)
+        compiled = [s for process in having if (s := process.start.compile_s[index]) is not None]
+        return Latency(
+            **msgspec.structs.asdict(self.configuration),
+            median_s=median(times),
+            iqr_s=intervals.quartile_distance(times),
+            times_s=tuple(times),
+            calls_per_round=first.calls[index],
+            faults_per_call=median(count for process in having for count in process.fault_counts(arm)),
+            compile_s=median(compiled) if compiled else None,
+        )
+
+    def ratio(self, pair: Pair, control: Pair, compared: int) -> LatencyRatio | None:
+        """The pair's ratio with its verdict against the control; None where it was not timed."""
+        having = self._having(pair.arm)
+        if not having:
+            return None
+        estimate = intervals.estimate([_log_ratios(process, pair) for process in having], compared)
+        controlled = self._having(control.arm)
+        copy = intervals.estimate([_log_ratios(process, control) for process in controlled])
+        counts = tuple(len(process.wall) for process in having)
+        return LatencyRatio(
+            **msgspec.structs.asdict(self.configuration),
+            ratio=estimate.ratio,
+            ci95=estimate.ci95,
+            verdict=intervals.verdict(estimate, copy),
+            basis=estimate.basis,
+            compared=compared,
+            processes=len(having),
+            rounds=min(counts),
+            rounds_per_process=counts,
+            control_ratio=copy.ratio,
+            control_ci95=copy.ci95,
+            control_times_s=tuple(time for process in controlled for time in process.times(control.arm)),
+            floor=intervals.floor(copy),
+            allocator=having[0].start.allocator,
+            contended=self._contended(),
+            load=self.load,
+            seed=self.seed,
+            stopped=self.stopped,
+        )
+
+    def _contended(self) -> float | None:
+        """The share of timings that waited for a processor; accelerators and threads say nothing."""
+        if self.configuration.device != "cpu":
+            return None
+        waits = [
+            wall > 1.1 * cpu
+            for process in self.processes
+            for walls, cpus in zip(process.wall, process.cpu, strict=True)
+            for wall, cpu in zip(walls, cpus, strict=True)
+        ]
+        return sum(waits) / len(waits)

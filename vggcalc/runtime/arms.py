@@ -1,0 +1,97 @@
+"""Modules ready to be timed: on their device, in their dtype, with weights and an image."""
+
+import shutil
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from time import perf_counter
+
+import msgspec
+import torch
+from torch import nn
+
+from vggcalc.results import Configuration
+from vggcalc.runtime.building import build
+from vggcalc.runtime.devices import Device, Unavailable
+from vggcalc.spec.layers import Network, Shape
+
+MEMORY_FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
+
+_NOISE = 2**20
+
+
+class Built(msgspec.Struct, frozen=True):
+    """One call of a module in a configuration, and the shape that it puts out."""
+
+    call: Callable[[], object]
+    output_shape: Shape
+    compile_s: float | None = None
+
+
+def context(configuration: Configuration) -> AbstractContextManager[object]:
+    """What calls of that mode run under."""
+    return nullcontext() if configuration.mode == "training" else torch.inference_mode()
+
+
+def fill(module: nn.Module, noise: torch.Tensor) -> None:
+    """Weights of ±1/√fan-in from `noise`, over and over: as good to time as torch's own, and sooner there."""
+    for part in module.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.reset_parameters()
+        elif isinstance(part, nn.Conv2d | nn.Linear):
+            bound = part.weight[0].numel() ** -0.5
+            for parameter in part.parameters(recurse=False):
+                for piece in parameter.data.view(-1).split(len(noise)):
+                    piece.copy_(noise[: len(piece)])
+                parameter.data.mul_(bound)
+
+
+def prepare(network: Network, configuration: Configuration, where: Device, seed: int) -> Built:
+    """Build a network and an image, and run it once. Raises `Unavailable`, or what torch raises.
+
+    In training a call is forward and backward of the sum of the output, without an optimizer.
+    """
+    dtype = getattr(torch, configuration.dtype)
+    memory_format = MEMORY_FORMATS[configuration.memory_format]
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.rand(_NOISE, generator=generator) * 2 - 1
+    with torch.device("meta"):
+        module = build(network).to(dtype)
+    module = module.to_empty(device=where.name)
+    fill(module, noise.to(where.name, dtype))
+    module = module.to(memory_format=memory_format)  # type: ignore[call-overload]
+    training = configuration.mode == "training"
+    module.train(training)
+    image = torch.rand(network.input_shape, generator=generator).to(where.name, dtype)
+    image = image.contiguous(memory_format=memory_format)
+    run: Callable[[torch.Tensor], torch.Tensor] = module
+    if configuration.execution == "compiled":
+        run = _compiled(module, configuration)
+
+    def infer() -> torch.Tensor:
+        return run(image)
+
+    def train() -> torch.Tensor:
+        module.zero_grad(set_to_none=True)
+        output = run(image)
+        output.sum().backward()
+        return output
+
+    call = train if training else infer
+    start = perf_counter()
+    output = call()
+    where.clock()
+    first_s = perf_counter() - start
+    if not torch.isfinite(output).all():
+        raise ValueError(f"the output of {network.name} is not finite in {configuration.dtype}")
+    shape = tuple(output.shape)
+    del output
+    if configuration.execution == "graph":
+        return Built(where.graph(call), shape)
+    return Built(call, shape, first_s if configuration.execution == "compiled" else None)
+
+
+def _compiled(module: nn.Module, configuration: Configuration) -> Callable[[torch.Tensor], torch.Tensor]:
+    if configuration.device == "cpu" and not any(map(shutil.which, ("c++", "g++", "clang++", "cl"))):
+        raise Unavailable("torch.compile needs a C++ compiler, such as g++, and finds none")
+    compiled: Callable[[torch.Tensor], torch.Tensor] = torch.compile(module)
+    return compiled

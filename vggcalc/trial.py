@@ -1,0 +1,366 @@
+"""One comparison in one configuration: fresh processes, rounds, and what is made of them."""
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from itertools import product
+from time import monotonic
+
+import msgspec
+
+from vggcalc import memory
+from vggcalc.intervals import FIRST_LOOK, least_rounds, next_look
+from vggcalc.jobs import Explained, Facts, Go, Peaks, Rounds, Start, Subject, TimingJob
+from vggcalc.results import BlockRatio, Comparison, Configuration, Costs, Latency, Ratio, Roof, Variant
+from vggcalc.roof import placed, raised
+from vggcalc.rounds import Collection, Pair, Process, narrow
+from vggcalc.schedule import EVERY, MOST_PROCESSES, NOWHERE, Schedule, schedule
+from vggcalc.spec.blocks import blocks
+from vggcalc.spec.layers import Network
+from vggcalc.workers import Worker, WorkerFailed
+
+#: A worker that sends nothing for so long, or runs no faster than this, is taken for hung.
+SILENCE_S, SLOWEST_MACS_PER_S = 120.0, 1e8
+
+#: What torch itself takes before it holds any tensor.
+TORCH_BYTES = 600_000_000
+
+#: Of the budget, what finding the reason takes.
+EXPLAIN_SHARE, EXPLAIN_S = 0.1, 2.0
+
+#: After so many failed workers no further one is started.
+MOST_FAILURES = 2
+
+CONTROL = "control"
+
+PRECISE, SPENT, ROUNDS, FAILED, INTERRUPTED = (
+    "precise enough", "the budget was spent", "the rounds asked for were done", "a worker failed", "interrupted"
+)  # fmt: skip
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What to measure and for how long: every comparison in every configuration of the grid.
+
+    `budget_s` is for one comparison in one configuration; `precision` is the full width at which
+    an interval will do; `processes` and `rounds` None leave them to the budget.
+    """
+
+    latency: bool = True
+    check: bool = True
+    devices: tuple[str, ...] = ("auto",)
+    dtypes: tuple[str, ...] = ("float32",)
+    threads: tuple[int, ...] = (1,)
+    modes: tuple[str, ...] = ("inference",)
+    memory_formats: tuple[str, ...] = ("contiguous",)
+    executions: tuple[str, ...] = ("eager",)
+    cold: bool = False
+    budget_s: float = 30.0
+    precision: float = 0.03
+    processes: int | None = None
+    rounds: int | None = None
+    seed: int = 0
+    pin_allocator: bool = True
+
+    def configurations(self, available: Sequence[str]) -> list[Configuration]:
+        """The grid; `auto` is what is available. On CUDA inference is timed as a graph too."""
+        devices: list[str] = []
+        for name in self.devices:
+            devices += available if name == "auto" else [name]
+        grid = []
+        for device, dtype, threads, mode, memory_format in product(
+            dict.fromkeys(devices), self.dtypes, self.threads, self.modes, self.memory_formats
+        ):
+            graph = ("graph",) if device.startswith("cuda") and mode == "inference" else ()
+            grid += [
+                Configuration(device, dtype, threads, mode, memory_format, execution, self.cold)
+                for execution in (*self.executions, *graph)
+            ]
+        return grid
+
+
+def unusual(configuration: Configuration) -> bool:
+    """Whether it asks for more than any machine with torch can do."""
+    plain = Configuration("cpu", "float32", configuration.threads, cold=configuration.cold)
+    return configuration != plain
+
+
+def cost(costs: Costs, key: str) -> int:
+    """A cost that is a whole number."""
+    value = costs[key]
+    assert isinstance(value, int), key
+    return value
+
+
+def silence_s(variants: Iterable[Variant]) -> float:
+    """How long a worker on these may send nothing before it is taken for hung."""
+    macs = max((cost(variant.costs, "macs") for variant in variants), default=0)
+    return SILENCE_S + 30 * macs / SLOWEST_MACS_PER_S
+
+
+def describe(configuration: Configuration) -> str:
+    """A configuration in a few words, what is usual left out."""
+    words = [configuration.device, configuration.dtype, f"{configuration.threads} thread"]
+    words[-1] += "s" * (configuration.threads > 1)
+    usual = ("inference", "contiguous", "eager")
+    words += [
+        word
+        for word in (configuration.mode, configuration.memory_format, configuration.execution)
+        if word not in usual
+    ]
+    return ", ".join(words + ["cold"] * configuration.cold)
+
+
+class Trial:
+    """What is asked of the workers for one comparison in one configuration, and what they sent."""
+
+    def __init__(self, comparison: Comparison, configuration: Configuration, plan: Plan, compared: int) -> None:
+        """`compared` is how many such trials the command makes, for Bonferroni."""
+        self.failures: list[str] = []
+        self._comparison = comparison
+        self._configuration = configuration
+        self._plan = plan
+        self._compared = compared
+        self._what = f"latency of {comparison.name} on {describe(configuration)}"
+        self._whole = {variant.name: variant.network for variant in comparison.variants}
+        self._blocks = _blocks(comparison)
+        self._processes: list[Process] = []
+        self._stopped: set[str] = set()
+        self._compile_s = 0.0
+        self._peaks: Peaks | None = None
+        self._explained: dict[str, Explained] = {}
+        self._load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+
+    def run(self, note: Callable[[Facts], None], progress: Callable[[str], None]) -> None:
+        """Start the workers one after the other, within the budget. Ctrl-C passes through."""
+        need, free = self._need_bytes(), memory.free_bytes()
+        if free is not None and free < need:
+            self.failures.append(
+                f"{self._what}: it needs {need:,} bytes of memory, and {free:,} are free: "
+                "try a smaller --size or --batch"
+            )
+            return
+        budget_s = self._plan.budget_s - min(EXPLAIN_S, EXPLAIN_SHARE * self._plan.budget_s)
+        began = monotonic()
+        planned: Schedule | None = None
+        number = 0
+        try:
+            while planned is None or number < planned.processes:
+                left_s = budget_s - (monotonic() - began - self._compile_s)
+                if planned is not None and number and left_s <= 0:
+                    break
+                slice_s = left_s / (planned.processes - number if planned else MOST_PROCESSES)
+                progress(f"{self._what}: process {number + 1}{f' of {planned.processes}' if planned else ''}")
+                try:
+                    planned = self._process(number, planned, slice_s, budget_s, note, progress)
+                except WorkerFailed as error:
+                    of = f" of {planned.processes}" if planned else ""
+                    self.failures.append(f"{self._what}, process {number + 1}{of}: {error}")
+                    self._stopped.add(FAILED)
+                    if planned is None or len(self.failures) >= MOST_FAILURES:
+                        break
+                number += 1
+        except KeyboardInterrupt:
+            self._stopped.add(INTERRUPTED)
+            raise
+
+    def _process(
+        self,
+        number: int,
+        planned: Schedule | None,
+        slice_s: float,
+        budget_s: float,
+        note: Callable[[Facts], None],
+        progress: Callable[[str], None],
+    ) -> Schedule | None:
+        """One worker; the first one's start and rounds make the schedule, which is returned."""
+        wanted = planned is None or planned.blocks == EVERY
+        networks = self._whole | (self._blocks if wanted else {})
+        job = TimingJob(
+            tuple(Subject(name, network) for name, network in networks.items()),
+            self._configuration,
+            self._plan.seed + number,
+            slice_s,
+            self._need_bytes(),
+            self._plan.pin_allocator,
+        )
+        began = monotonic()
+        look = FIRST_LOOK
+        process: Process | None = None
+        with Worker(job, silence_s(self._comparison.variants)) as worker:
+            for message in worker.messages():
+                match message:
+                    case Facts():
+                        note(message)
+                    case Start():
+                        compile_s = sum(s for s in message.compile_s if s is not None)
+                        self._compile_s += compile_s
+                        began += compile_s
+                        if planned is None:
+                            planned = self._schedule(message, monotonic() - began, budget_s)
+                            slice_s = planned.first_s
+                            if planned.blocks == NOWHERE:
+                                networks = self._whole
+                        process = Process(message, (*networks, CONTROL))
+                        self._processes.append(process)
+                        last = number == planned.processes - 1
+                        explain = tuple(self._whole) if last else ()
+                        worker.send(Go(process.arms, self._plan.rounds, explain))
+                    case Rounds() if process is not None:
+                        process.add(message)
+                        rounds, spent = len(process.wall), monotonic() - began
+                        progress(
+                            f"{self._what}: process {number + 1} of {planned.processes if planned else 1}, "
+                            f"{rounds} rounds, {spent:.0f} of {slice_s:.0f} s"
+                        )
+                        reason = None
+                        if self._plan.rounds is not None:
+                            reason = ROUNDS if rounds >= self._plan.rounds else None
+                        elif rounds >= look:
+                            look = next_look(rounds)
+                            reason = PRECISE if narrow(process, self._pairs(), self._plan.precision) else None
+                        reason = reason or (SPENT if spent >= slice_s else None)
+                        if reason is not None:
+                            self._stopped.add(reason)
+                            worker.stop()
+                    case Peaks():
+                        self._peaks = message
+                    case Explained():
+                        self._explained[message.subject] = message
+        return planned
+
+    def _schedule(self, start: Start, start_s: float, budget_s: float) -> Schedule:
+        seconds = dict(zip(start.arms, start.round_s, strict=True))
+        return schedule(
+            budget_s,
+            start_s,
+            sum(seconds[name] for name in (*self._whole, CONTROL)),
+            sum(seconds[name] for name in self._blocks),
+            self._plan.rounds or least_rounds(self._compared),
+            self._plan.rounds or least_rounds(self._compared * max(1, len(self._pairs()))),
+            self._plan.processes,
+        )
+
+    def _need_bytes(self) -> int:
+        """For all arms at once, the baseline twice, and a convolution's own buffers, as large again."""
+        variants = self._comparison.variants
+        weights = sum(cost(variant.costs, "weight_bytes") for variant in (*variants, variants[0]))
+        maps = 2 * max(cost(variant.costs, "peak_activation_bytes") for variant in variants)
+        if self._configuration.mode == "training":
+            weights *= 2
+            maps += 2 * max(cost(variant.costs, "saved_bytes") for variant in variants)
+        blocks = weights if self._blocks else 0
+        return weights + blocks + maps + TORCH_BYTES
+
+    def _pairs(self) -> list[Pair]:
+        """The control, every other variant, and every block of another variant, against the baseline."""
+        baseline, *others = self._whole
+        found = [Pair(baseline, CONTROL), *(Pair(baseline, other) for other in others)]
+        for name in self._blocks:
+            variant, _, block = name.partition("/")
+            if variant != baseline:
+                found.append(Pair(f"{baseline}/{block}", name))
+        return found
+
+    def result(self) -> Comparison:
+        """The comparison with what was measured added; as it was where nothing was."""
+        complete = [process for process in self._processes if process.wall]
+        usable = [process for process in complete if len(process.wall) >= least_rounds(self._compared)]
+        usable = usable or sorted(complete, key=lambda process: len(process.wall))[-1:]
+        if self._plan.rounds is not None:
+            usable = complete
+        if not usable:
+            return self._comparison
+        stopped = next(
+            (reason for reason in (INTERRUPTED, FAILED, SPENT, ROUNDS, PRECISE) if reason in self._stopped),
+            INTERRUPTED,
+        )
+        collection = Collection(self._configuration, tuple(usable), self._plan.seed, stopped, self._load)
+        costs = self._costs()
+        latencies = {name: latency for name in costs if (latency := collection.latency(name)) is not None}
+        roof = self._roof(costs, latencies)
+        if roof is not None:
+            latencies = {name: placed(latency, costs[name], roof) for name, latency in latencies.items()}
+        for name, explained in self._explained.items():
+            if name in latencies:
+                latencies[name] = msgspec.structs.replace(
+                    latencies[name],
+                    kernels=explained.kernels,
+                    peak_allocated_bytes=explained.peak_allocated_bytes,
+                )
+        return msgspec.structs.replace(
+            self._comparison,
+            variants=tuple(_with_latencies(variant, latencies) for variant in self._comparison.variants),
+            ratios=tuple(self._ratio(ratio, collection) for ratio in self._comparison.ratios),
+            roofs=self._comparison.roofs + ((roof,) if roof is not None else ()),
+        )
+
+    def _costs(self) -> dict[str, Costs]:
+        """The costs of every arm but the control."""
+        costs = {variant.name: variant.costs for variant in self._comparison.variants}
+        for variant in self._comparison.variants:
+            costs |= {
+                f"{variant.name}/{block.name}": block.costs
+                for block in variant.blocks
+                if f"{variant.name}/{block.name}" in self._blocks
+            }
+        return costs
+
+    def _roof(self, costs: dict[str, Costs], latencies: dict[str, Latency]) -> Roof | None:
+        if self._peaks is None:
+            return None
+        roof = Roof(
+            **msgspec.structs.asdict(self._configuration),
+            flops_per_s=self._peaks.flops_per_s,
+            bytes_per_s=self._peaks.bytes_per_s,
+            peak_by=self._peaks.peak_by,
+        )
+        for name, latency in latencies.items():
+            roof = raised(roof, name, latency, costs[name])
+        return roof
+
+    def _ratio(self, ratio: Ratio, collection: Collection) -> Ratio:
+        """The variant's ratio in this configuration added, and each of its blocks'."""
+        baseline = self._comparison.baseline
+        control = Pair(baseline, CONTROL)
+        whole = collection.ratio(Pair(baseline, ratio.variant), control, self._compared)
+        names = [name.partition("/")[2] for name in self._blocks if name.startswith(f"{ratio.variant}/")]
+        found = {block.name: block for block in ratio.blocks}
+        for name in names:
+            pair = Pair(f"{baseline}/{name}", f"{ratio.variant}/{name}")
+            measured = collection.ratio(pair, control, self._compared * len(names))
+            if measured is not None:
+                before = found.get(name, BlockRatio(name, ()))
+                found[name] = BlockRatio(name, (*before.latency, measured))
+        latency = ratio.latency + ((whole,) if whole is not None else ())
+        return msgspec.structs.replace(ratio, latency=latency, blocks=tuple(found.values()))
+
+
+def _blocks(comparison: Comparison) -> dict[str, Network]:
+    """Every block of every variant as `variant/block`, where the variants differ in it.
+
+    None for a single variant, and none where there is but one block, which is the whole.
+    """
+    found = {variant.name: blocks(variant.network) for variant in comparison.variants}
+    baseline, *others = found.values()
+    if not others or len(baseline) < 2:
+        return {}
+    names = [name for name in baseline if all(name in other for other in others)]
+    return {
+        f"{variant}/{name}": networks[name]
+        for name in names
+        if any(other[name].nodes != baseline[name].nodes for other in others)
+        for variant, networks in found.items()
+    }
+
+
+def _with_latencies(variant: Variant, latencies: dict[str, Latency]) -> Variant:
+    def added(before: tuple[Latency, ...], name: str) -> tuple[Latency, ...]:
+        return before + ((latencies[name],) if name in latencies else ())
+
+    return msgspec.structs.replace(
+        variant,
+        latency=added(variant.latency, variant.name),
+        blocks=tuple(
+            msgspec.structs.replace(block, latency=added(block.latency, f"{variant.name}/{block.name}"))
+            for block in variant.blocks
+        ),
+    )
