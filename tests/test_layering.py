@@ -17,12 +17,16 @@ MAY_IMPORT = {
     "analysis": {"spec", "results"},
     "runtime": {"spec", "results", "jobs"},
     "intervals": set(),
+    "schedule": set(),
     "memory": set(),
+    "roof": {"results"},
+    "rounds": {"results", "jobs", "intervals"},
     "workers": {"jobs"},
-    "measurement": {"spec", "results", "jobs", "workers", "intervals", "memory"},
+    "trial": {"spec", "results", "jobs", "workers", "memory", "intervals", "schedule", "rounds", "roof"},
+    "measurement": {"spec", "results", "jobs", "workers", "memory", "trial"},
     "report": {"spec", "results"},
-    "delivery": {"results", "report", "measurement"},
-    "cli": {"spec", "results", "analysis", "measurement", "report", "delivery"},
+    "delivery": {"results", "report", "measurement", "trial"},
+    "cli": {"spec", "results", "analysis", "trial", "report", "delivery"},
 }
 
 #: What only one room may import.

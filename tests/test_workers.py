@@ -4,15 +4,14 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
 
 import pytest
 
-from vggcalc.jobs import CheckJob, Message, Subject
+from vggcalc.jobs import PROTOCOL, CheckJob, Message, Subject
 from vggcalc.spec.layers import Conv2d, chain
 from vggcalc.workers import Worker, WorkerFailed
 
-JOB = CheckJob((Subject("naive", chain("tiny", (1, 2, 5, 5), [("block1", Conv2d(2, 2, 3, 1, 1))])),))
+JOB = CheckJob((Subject("naive", chain("tiny", (1, 2, 5, 5), [("block1", Conv2d(2, 2, (3, 3)))])),), ())
 
 FACTS = (
     '{"type":"Facts","environment":{"python":"3","torch":"2","fvcore":"0","platform":"p","cpu":"c",'
@@ -56,7 +55,7 @@ def test_a_silent_worker_is_ended() -> None:
 
 
 def test_a_worker_that_does_its_job() -> None:
-    found = messages(f"sys.stdin.readline(); print('{FACTS % 1}'); print('{{\"type\":\"Done\"}}')")
+    found = messages(f"sys.stdin.readline(); print('{FACTS % PROTOCOL}'); print('{{\"type\":\"Done\"}}')")
     assert [type(message).__name__ for message in found] == ["Facts"]
 
 
@@ -64,15 +63,12 @@ def test_leaving_ends_the_process_whatever_it_does() -> None:
     """Also one that ignores that its standard input closed, and SIGTERM."""
     script = (
         "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-        f"print('{FACTS % 1}', flush=True); time.sleep(60)"
+        f"print('{FACTS % PROTOCOL}', flush=True); time.sleep(60)"
     )
 
-    def first(running: Worker) -> Iterator[Message]:
-        yield next(running.messages())
-
-    with pytest.raises(KeyboardInterrupt), worker(script) as running:
-        assert list(first(running))
+    with worker(script) as running:
+        next(running.messages())
         pid = running._process.pid
-        raise KeyboardInterrupt
-    with pytest.raises(ProcessLookupError):
-        os.kill(pid, signal.SIG_DFL)
+        running.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, signal.SIG_DFL)

@@ -12,7 +12,6 @@ import msgspec
 from vggcalc.analysis import training
 from vggcalc.results import Costs
 from vggcalc.spec.layers import (
-    GELU,
     INPUT,
     BatchNorm2d,
     Conv2d,
@@ -21,9 +20,7 @@ from vggcalc.spec.layers import (
     Layer,
     Linear,
     Network,
-    ReLU,
     Shape,
-    SiLU,
 )
 
 
@@ -202,18 +199,15 @@ def sites(network: Network, shapes: Mapping[str, Shape], itemsize: int) -> list[
 def liveness(network: Network, shapes: Mapping[str, Shape]) -> list[int]:
     """Elements alive while each node runs: its inputs, its output and what later nodes still read.
 
-    A tensor dies after its last reader, the image too. An in-place activation whose input nothing
-    else reads, a view and dropout put out the tensor that they read.
+    A tensor dies after its last reader, the image too. An activation that runs in place, a view and
+    dropout put out the tensor that they read.
     """
     storage: dict[str, str] = {INPUT: INPUT}
     last_read: dict[str, int] = {INPUT: -1}
-    readers = network.readers()
+    in_place = network.in_place()
     for i, node in enumerate(network.nodes):
-        source = node.inputs[0]
-        shares = isinstance(node.layer, Flatten | Dropout) or (
-            runs_in_place(node.layer) and len(readers[source]) == 1 and source != INPUT
-        )
-        storage[node.name] = storage[source] if shares else node.name
+        shares = isinstance(node.layer, Flatten | Dropout) or node.name in in_place
+        storage[node.name] = storage[node.inputs[0]] if shares else node.name
         for name in (*node.inputs, node.name):
             last_read[storage[name]] = i
     dying: dict[int, list[str]] = {}
@@ -226,8 +220,3 @@ def liveness(network: Network, shapes: Mapping[str, Shape]) -> list[int]:
         counts.append(alive)
         alive -= sum(prod(shapes[name]) for name in dying.get(i, ()))
     return counts
-
-
-def runs_in_place(layer: Layer) -> bool:
-    """Whether the layer overwrites its input (torch's `inplace`)."""
-    return not isinstance(layer, GELU) and isinstance(layer, ReLU | SiLU) and layer.inplace

@@ -44,15 +44,14 @@ def saved_bytes(network: Network, shapes: Mapping[str, Shape], itemsize: int) ->
     gradient flows through keeps nothing.
     """
     needs = needs_gradient(network)
-    readers = network.readers()
+    in_place = network.in_place()
     storage = {INPUT: INPUT}
     kept: set[str] = set()
     added = []
     for node in network.nodes:
         layer, source, shape = node.layer, node.inputs[0], shapes[node.name]
         elements = prod(shape)
-        in_place = isinstance(layer, ReLU | SiLU) and layer.inplace and source != INPUT
-        shares = isinstance(layer, Flatten) or (in_place and len(readers[source]) == 1)
+        shares = isinstance(layer, Flatten) or node.name in in_place
         storage[node.name] = storage[source] if shares else node.name
         keeps: list[str] = []
         own = 0

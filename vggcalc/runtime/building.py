@@ -25,6 +25,7 @@ from vggcalc.spec.layers import (
     ReLU,
     SiLU,
 )
+from vggcalc.spec.words import SpecError
 
 
 class Sum(nn.Module):
@@ -113,9 +114,16 @@ def _place(root: nn.Module, path: str, module: nn.Module) -> None:
     """Put a module at a dotted path, with a Sequential for every part before the last."""
     *parents, name = path.split(".")
     for parent in parents:
-        if not hasattr(root, parent):
-            root.add_module(parent, nn.Sequential())
-        root = getattr(root, parent)
+        if parent not in root._modules:
+            _add(root, parent, nn.Sequential(), path)
+        root = root.get_submodule(parent)
+    _add(root, name, module, path)
+
+
+def _add(root: nn.Module, name: str, module: nn.Module, path: str) -> None:
+    """Add a child, unless the name is taken or `root` is itself a layer."""
+    if not isinstance(root, nn.Sequential | Graph) or not name or hasattr(root, name):
+        raise SpecError(f"{path} cannot be built: another layer, or nn.Module itself, has that name")
     root.add_module(name, module)
 
 
@@ -138,17 +146,14 @@ def build(network: Network) -> nn.Module:
     A chain becomes a `nn.Sequential` of `nn.Sequential`s, anything else a `Graph`. For
     a VGG the `state_dict` has torchvision's names and shapes. Takes a tensor of the network's
     input shape and returns one of its output shape; builds on the device and with the dtype that
-    are torch's defaults where it is called.
+    are torch's defaults where it is called. Raises `SpecError` for a name that no module can have.
     """
     if network.layout == "torchvision":
         paths = _torchvision_paths(network)
     else:
         paths = [node.name for node in network.nodes]
-    readers = network.readers()
-    modules = [
-        _module(node.layer, node.inputs[0] != INPUT and len(readers[node.inputs[0]]) == 1)
-        for node in network.nodes
-    ]
+    in_place = network.in_place()
+    modules = [_module(node.layer, node.name in in_place) for node in network.nodes]
     before = [INPUT, *(node.name for node in network.nodes)]
     if all(node.inputs == (source,) for node, source in zip(network.nodes, before, strict=False)):
         root = nn.Sequential()

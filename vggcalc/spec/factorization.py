@@ -149,10 +149,12 @@ def split(
 
     Keeps for every input size the output shape, the channels at both ends, bias, groups and
     dilation, and with the stride in the last layer the receptive field and its padding too.
-    In a network the batch norm and activation that follow the convolution follow every layer.
+    In a network the batch norm and activation that alone read the convolution follow every layer.
     Raises `SpecError` for a kernel that is even, 1, too large or not square.
     """
     if isinstance(given, Conv2d):
+        if family not in FAMILIES:
+            raise SpecError(f"family {family!r} is none of {', '.join(FAMILIES)}")
         return FAMILIES[family](given, splitting)
     readers = given.readers()
     nodes: list[Node] = []
@@ -168,7 +170,10 @@ def split(
         for i, conv in enumerate(split(node.layer, splitting, family), 1):
             for part in parts:
                 layer = conv if part is node else _with_features(part.layer, conv.out_channels)
-                nodes.append(Node(f"{part.name}_{i}", layer, inputs))
+                name = f"{part.name}_{i}"
+                while name in readers:
+                    name += "_"
+                nodes.append(Node(name, layer, inputs))
                 inputs = (nodes[-1].name,)
                 new_names[part.name] = nodes[-1].name
     return msgspec.structs.replace(given, nodes=tuple(nodes))

@@ -27,9 +27,11 @@ def _pair(layer: msgspec.Struct, argument: str, least: int) -> None:
     value = getattr(layer, argument)
     if isinstance(value, int):
         value = (value, value)
-        msgspec.structs.force_setattr(layer, argument, value)
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        raise SpecError(f"{argument} {value!r} is neither a number nor a pair (height, width)")
     for number in value:
         check_number(argument, number, least)
+    msgspec.structs.force_setattr(layer, argument, tuple(value))
 
 
 def check_number(what: str, number: int, least: int = 1) -> None:
@@ -198,7 +200,7 @@ class Network(msgspec.Struct, frozen=True):
 
     `layout` says where a built module keeps its layers: under the nodes' own names, or where
     torchvision's VGG keeps them (`features.0` … `classifier.6`).
-    Raises `SpecError` where a name occurs twice or is read before it is made.
+    Raises `SpecError` where a name occurs twice, is read before it is made or never read.
     """
 
     name: str
@@ -209,7 +211,7 @@ class Network(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         if not self.nodes:
             raise SpecError(f"{self.name}: a network needs at least one layer")
-        known = {INPUT}
+        known, read = {INPUT}, set[str]()
         for node in self.nodes:
             missing = [name for name in node.inputs if name not in known]
             if missing or not node.inputs:
@@ -217,6 +219,10 @@ class Network(msgspec.Struct, frozen=True):
             if node.name in known:
                 raise SpecError(f"two nodes are named {node.name}")
             known.add(node.name)
+            read.update(node.inputs)
+        unread = known - read - {INPUT, self.nodes[-1].name}
+        if unread:
+            raise SpecError(f"nothing reads {', '.join(sorted(unread))}: only the last node is an output")
 
     def readers(self) -> dict[str, list[Node]]:
         """For each name, `input` included, the nodes that read it."""
@@ -225,6 +231,26 @@ class Network(msgspec.Struct, frozen=True):
             for name in node.inputs:
                 readers[name].append(node)
         return readers
+
+    def in_place(self) -> frozenset[str]:
+        """The activations that overwrite their input: nothing else reads it, nor does backward need it.
+
+        What `Flatten` and `Dropout` hand on is, in inference, the tensor that they read; the image
+        belongs to the caller; and a ReLU keeps its output for the backward pass.
+        """
+        readers, nodes = self.readers(), {node.name: node for node in self.nodes}
+        found = set()
+        for node in self.nodes:
+            if isinstance(node.layer, ReLU | SiLU) and node.layer.inplace:
+                source = node.inputs[0]
+                while source != INPUT and len(readers[source]) == 1:
+                    layer = nodes[source].layer
+                    if not isinstance(layer, Flatten | Dropout):
+                        if not isinstance(layer, ReLU):
+                            found.add(node.name)
+                        break
+                    source = nodes[source].inputs[0]
+        return frozenset(found)
 
 
 #: How a layer is called within its block; `#` becomes its number among its kind.
@@ -254,7 +280,9 @@ class Namer:
     def name(self, block: str, layer: Layer) -> str:
         stem = f"{block}.{KINDS[type(layer)]}"
         self._counts[stem] = number = self._counts.get(stem, 0) + 1
-        return stem.replace("#", str(number))
+        if "#" in stem:
+            return stem.replace("#", str(number))
+        return stem if number == 1 else f"{stem}{number}"
 
 
 def chain(name: str, input_shape: Shape, layers: list[tuple[str, Layer]], layout: str = "nodes") -> Network:

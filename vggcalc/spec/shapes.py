@@ -43,6 +43,8 @@ def window(layer: Conv2d | MaxPool2d) -> Pair:
 
 def _slide(layer: Conv2d | MaxPool2d, size: Shape) -> Shape:
     """The map after a sliding window: floor((size + 2·padding − window) / stride) + 1 (torch's rule)."""
+    if len(size) != 2:
+        raise SpecError(f"it needs (batch, channels, height, width), but the map is {size}")
     (h, w), (ph, pw), (sh, sw) = size, layer.padding, layer.stride
     wh, ww = window(layer)
     if h + 2 * ph < wh or w + 2 * pw < ww:
@@ -68,6 +70,8 @@ def output_shape(layer: Layer, inputs: list[Shape]) -> Shape:
         case MaxPool2d():
             return (*first[:2], *_slide(layer, first[2:]))
         case AdaptiveAvgPool2d():
+            if len(first) != 4:
+                raise SpecError(f"it needs (batch, channels, height, width), but the input is {first}")
             return (*first[:2], *layer.output_size)
         case Flatten():
             size = 1
@@ -95,6 +99,8 @@ def shapes(network: Network) -> dict[str, Shape]:
 
     Raises `SpecError` naming the node, and, where a map shrank to nothing, the size needed.
     """
+    if len(network.input_shape) != 4:
+        raise SpecError(f"input_shape {network.input_shape} is not (batch, channels, height, width)")
     for what, number in zip(("batch", "channels", "height", "width"), network.input_shape, strict=True):
         check_number(what, number)
     try:
