@@ -88,15 +88,12 @@ class Threads(click.ParamType[Any]):
         if isinstance(value, int):
             return value
         if value == "all":
+            from vggcalc.trial import usable_cpus
+
             return usable_cpus()
         if re.fullmatch(r"0*[1-9]\d{0,3}", value, re.ASCII) is None:
             self.fail(f"{value!r} is no number of threads: write 1 to 9999, or all")
         return int(value)
-
-
-def usable_cpus() -> int:
-    """The processors that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Padding(click.ParamType[Any]):

@@ -41,6 +41,8 @@ def deliver(
         output.write(measured(report, screen) if at_once else FORMATS[format_](report, screen))
     finally:
         output.discard()
+    for warning in outcome.warnings:
+        print(f"vggcalc: warning: {warning}", file=sys.stderr)
     for failure in outcome.failures:
         print(f"vggcalc: {failure}", file=sys.stderr)
     if outcome.interrupted:

@@ -24,6 +24,7 @@ class Outcome(msgspec.Struct, frozen=True):
     comparisons: tuple[Comparison, ...]
     environment: Environment | None = None
     failures: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     interrupted: bool = False
 
     @property
@@ -50,7 +51,13 @@ def carry_out(comparisons: Sequence[Comparison], plan: Plan, progress: Progress)
             session.time()
     except KeyboardInterrupt:
         interrupted = True
-    return Outcome(tuple(session.comparisons), session.environment, tuple(session.failures), interrupted)
+    return Outcome(
+        tuple(session.comparisons),
+        session.environment,
+        tuple(session.failures),
+        tuple(dict.fromkeys(session.warnings)),
+        interrupted,
+    )
 
 
 class _Session:
@@ -63,6 +70,7 @@ class _Session:
         self.environment: Environment | None = None
         self.available: tuple[str, ...] = ()
         self.failures: list[str] = []
+        self.warnings: list[str] = []
 
     def note(self, facts: Facts) -> None:
         """Keep the first worker's environment, with every device that was used."""
@@ -122,6 +130,7 @@ class _Session:
                     trial.run(self.note, self.progress)
                 finally:
                     self.failures += trial.failures
+                    self.warnings += trial.warnings
                     self.comparisons[index] = trial.result()
 
     def _supported(self, grid: list[Configuration]) -> list[Configuration]:

@@ -109,12 +109,31 @@ def describe(configuration: Configuration) -> str:
     return ", ".join(words + ["cold"] * configuration.cold)
 
 
+def usable_cpus() -> int:
+    """The processors that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def crowded(threads: int, load: float | None) -> list[str]:
+    """What speaks against believing a time: more threads than processors, or others that use them."""
+    cpus = usable_cpus()
+    if threads > cpus:
+        return [f"{threads} threads share {cpus} processors: they wait for each other, and so do the times"]
+    if load is not None and load + threads > cpus + 0.5:
+        return [
+            f"the load is {load:.2f} on {cpus} processors, which leaves less than {threads} free: "
+            "an interval holds for this state of the machine only"
+        ]
+    return []
+
+
 class Trial:
     """What is asked of the workers for one comparison in one configuration, and what they sent."""
 
     def __init__(self, comparison: Comparison, configuration: Configuration, plan: Plan, compared: int) -> None:
         """`compared` is how many such trials the command makes, for Bonferroni."""
         self.failures: list[str] = []
+        self.warnings: list[str] = []
         self._comparison = comparison
         self._configuration = configuration
         self._plan = plan
@@ -138,6 +157,7 @@ class Trial:
                 "try a smaller --size or --batch"
             )
             return
+        self.warnings += crowded(self._configuration.threads, self._load)
         budget_s = self._plan.budget_s - min(EXPLAIN_S, EXPLAIN_SHARE * self._plan.budget_s)
         began = monotonic()
         planned: Schedule | None = None

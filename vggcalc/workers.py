@@ -25,7 +25,7 @@ class WorkerFailed(Exception):
 class Worker:
     """A worker process with its job. Leaving the context ends the process, whatever it does."""
 
-    def __init__(self, job: Job, silence_s: float, command: tuple[str, ...] = COMMAND) -> None:
+    def __init__(self, job: Job, silence_s: float, command: tuple[str, ...] | None = None) -> None:
         """`silence_s` is how long it may send nothing before it is taken for hung."""
         self._job = job
         self._silence_s = silence_s
@@ -33,7 +33,7 @@ class Worker:
         self._errors: list[bytes] = []
         # A session of its own: Ctrl-C in the terminal reaches the parent alone, which then decides.
         self._process = subprocess.Popen(
-            command,
+            command or COMMAND,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -38,14 +38,14 @@ def _pairs(comparison: Comparison) -> Iterator[tuple[Variant, Variant]]:
         yield baseline, other
 
 
-def _times_macs(value: int | float, base: int | float) -> str:
+def _times_work(value: int | float, base: int | float, what: str = "MACs") -> str:
     if value == base:
-        return "as many MACs as"
+        return f"as many {what} as"
     if abs(value / base - 1) < 0.1:
-        return f"{_percent(value / base)} MACs than"
+        return f"{_percent(value / base)} {what} than"
     if value < base:
-        return f"{units.times(base / value)} times fewer MACs than"
-    return f"{units.times(value / base)} times the MACs of"
+        return f"{units.times(base / value)} times fewer {what} than"
+    return f"{units.times(value / base)} times the {what} of"
 
 
 def _percent(ratio: float) -> str:
@@ -98,7 +98,7 @@ def kernel_macs(comparison: Comparison) -> Iterator[str]:
         macs, base = _amount(stack.costs, "macs"), _amount(naive.costs, "macs")
         because = _because(_convolutions(stack, "block1")) if macs > base else ""
         yield (
-            f"With these channels and this map the stack does {_times_macs(macs, base)} the "
+            f"With these channels and this map the stack does {_times_work(macs, base)} the "
             f"{comparison.name}{because}."
         )
 
@@ -133,7 +133,7 @@ def blocks(comparison: Comparison) -> Iterator[str]:
             base, macs = _amount(one.costs, "macs"), _amount(many.costs, "macs")
             if macs > 1.01 * base:
                 yield (
-                    f"{many.name} alone costs {_times_macs(macs, base)} its {units.kernels(one.kernels)}"
+                    f"{many.name} alone costs {_times_work(macs, base)} its {units.kernels(one.kernels)}"
                     f"{_because(_convolutions(other, many.name))}."
                 )
             if best is None or base / macs > best[0]:
@@ -212,10 +212,12 @@ def latency(comparison: Comparison) -> Iterator[str]:
         for ratio in comparison.ratios:
             if ratio.variant != other.name:
                 continue
-            macs = _times_macs(_amount(other.costs, "macs"), _amount(naive.costs, "macs"))
             for measured in ratio.latency:
+                training = measured.mode == "training"
+                key, what = ("training_flops", "FLOPs") if training else ("macs", "MACs")
+                work = _times_work(_amount(other.costs, key), _amount(naive.costs, key), what)
                 verdict = _verdict(measured, other.name, naive.name)
-                yield f"{verdict}; it does {macs} {naive.name}{_why(measured, other, naive)}."
+                yield f"{verdict}; it does {work} {naive.name}{_why(measured, other, naive)}."
 
 
 def _verdict(measured: LatencyRatio, other: str, naive: str) -> str:
@@ -228,12 +230,12 @@ def _verdict(measured: LatencyRatio, other: str, naive: str) -> str:
     low, high = measured.ci95
     only = "" if measured.basis == "processes" else ", this process only"
     gain = f"95% CI {units.times(1 / high)}–{units.times(1 / low)}{only}"
-    loss = f"95% CI {units.times(low)}–{units.times(high)}{only}"
+    loss = f"{units.times(measured.ratio)} times as long, 95% CI {units.times(low)}–{units.times(high)}{only}"
     said = {
         "faster": f"{other} is {units.times(1 / measured.ratio)} times faster ({gain}) than {naive}",
-        "slower": f"{other} takes {units.times(measured.ratio)} times as long ({loss}) as {naive}",
+        "slower": f"{other} takes longer than {naive} ({loss})",
         "same": f"{other} takes as long as {naive}, within the {measured.floor:.1%} that can be told ({loss})",
-        "unclear": f"it is unclear whether {other} or {naive} is faster ({loss} times as long)",
+        "unclear": f"it is unclear whether {other} or {naive} is faster ({loss})",
     }
     return f"{where} {said[measured.verdict]}"
 

@@ -516,7 +516,7 @@ def _conditions(comparison: Comparison) -> list[str]:
             found = _of(variant.latency, configuration)
             if found is not None and found.kernels:
                 lines.append(f"Kernels of {variant.name}: {', '.join(found.kernels)}.")
-    return lines
+    return list(dict.fromkeys(lines))
 
 
 def claim(ratio: LatencyRatio) -> str:
