@@ -1,0 +1,135 @@
+"""Every command of the README and every example is run; what they are said to print, they print."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+#: Blocks of a shell session: a line that begins with `$ `, and what it printed.
+SESSIONS = re.findall(r"^```console\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+SHOWN = re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", "".join(SESSIONS), re.MULTILINE)
+COMMANDS = [command for command, _ in SHOWN]
+PYTHON = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+NEEDS_JQ = pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed")
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """`vggcalc` on the path is this interpreter's, also where its scripts are not."""
+    folder = tmp_path_factory.mktemp("bin")
+    for name, target in (("vggcalc", "-m vggcalc"), ("python", "")):
+        script = folder / name
+        script.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {target} "$@"\n')
+        script.chmod(0o755)
+    return {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "80"}
+
+
+def quick(command: str) -> str:
+    """The command with little measuring, where it would measure."""
+    measures = re.search(r"\b(factorize|compare|summary)\b", command) and "--no-latency" not in command
+    if not measures or "--budget" in command or "--help" in command:
+        return command
+    return re.sub(r"(vggcalc (?:factorize|compare|summary)\b)", r"\1 --quick --budget 2", command)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_of_the_readme(command: str, environment: dict[str, str]) -> None:
+    if "jq" in command and shutil.which("jq") is None:
+        pytest.skip("jq is not installed")
+    done = subprocess.run(
+        quick(command), shell=True, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=280
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+
+
+@pytest.mark.parametrize(("command", "shown"), [(command, shown) for command, shown in SHOWN if shown.strip()])
+def test_counts_in_the_readme_are_what_is_printed(
+    command: str, shown: str, environment: dict[str, str]
+) -> None:
+    """Where nothing is measured the whole output must be the same; else the part that is not."""
+    if "jq" in command and shutil.which("jq") is None:
+        pytest.skip("jq is not installed")
+    if "--no-latency" not in command and "vggcalc " in command and "models" not in command:
+        command += " --no-latency"
+        shown = shown.partition("\nLatency")[0]
+    printed = subprocess.run(
+        command, shell=True, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60
+    ).stdout
+    for line in shown.strip().splitlines():
+        assert line in printed.splitlines(), f"{command} does not print {line!r}"
+
+
+def test_python_of_the_readme() -> None:
+    assert PYTHON
+    for source in PYTHON:
+        subprocess.run([sys.executable, "-c", source], cwd=ROOT, check=True, timeout=120)
+
+
+def test_the_two_commands_to_set_up_are_single_lines() -> None:
+    blocks = re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    first, second = (block.strip() for block in blocks[:2])
+    for command in (first, second):
+        assert "\n" not in command
+        assert command.startswith("python3 -m venv .venv && ")
+        assert "--constraint constraints.txt" in command
+    assert first.endswith("vggcalc compare vgg16")
+    assert second.endswith("-m pytest")
+
+
+def test_the_tested_set_is_pinned() -> None:
+    pins = (ROOT / "constraints.txt").read_text().split()
+    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", pin) for pin in pins)
+    assert {"torch", "fvcore", "click", "rich", "msgspec", "scipy", "pytest"} <= {
+        pin.partition("==")[0] for pin in pins
+    }
+
+
+@NEEDS_JQ
+def test_example_pipeline(environment: dict[str, str]) -> None:
+    done = subprocess.run(
+        ["sh", "examples/pipeline.sh"], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    rows = [line.split("\t") for line in done.stdout.splitlines()]
+    assert ["vgg16", "block1", "5×5", "240844800", "1936392192", "8.04"] in rows
+    assert ["vgg16", "block5", "7×7", "2517630976", "1387266048", "0.551"] in rows
+
+
+def test_example_configuration(environment: dict[str, str]) -> None:
+    done = subprocess.run(
+        ["vggcalc", "compare", "examples/tiny-vgg.toml", "--no-latency", "--json"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    (comparison,) = json.loads(done.stdout)["comparisons"]
+    assert comparison["name"] == "tiny-vgg"
+    assert comparison["variants"][0]["output_shape"] == [1, 10]
+
+
+def test_example_training(environment: dict[str, str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "examples/train_both.py"], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    losses = re.findall(r"^(\w+) .* loss ([\d.]+) → ([\d.]+)$", done.stdout, re.MULTILINE)
+    assert [name for name, _, _ in losses] == ["naive", "factorized"]
+    assert all(float(last) < 0.5 * float(first) for _, first, last in losses)
+
+
+def test_every_example_is_run() -> None:
+    source = Path(__file__).read_text(encoding="utf-8")
+    for path in sorted((ROOT / "examples").iterdir()):
+        assert f"examples/{path.name}" in source, f"{path.name} is run by no test"
