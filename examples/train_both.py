@@ -47,7 +47,7 @@ def main() -> None:
         model = build(variant.network)
         losses = train(model)
         print(
-            f"{variant.name:10} {variant.costs['parameters']:>7,} parameters, {variant.costs['macs']:>11,} MACs, "
+            f"{variant.name:10} {variant.costs['parameters']:,} parameters, {variant.costs['macs']:,} MACs, "
             f"loss {losses[0]:.3f} → {losses[-1]:.3f}"
         )
 

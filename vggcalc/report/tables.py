@@ -215,13 +215,13 @@ def _stack(comparison: Comparison) -> Table:
         Row(("total", "", "", "", "", _field(variant.receptive_field), *_cost_cells(variant.costs)), True, True)
     )
     return Table(
-        "The stack, layer by layer",
+        "The stack, layer by layer, and its map with padding and without",
         (
             Column("layer", right=False),
             Column("kind", right=False),
             Column("map"),
-            Column("padded map"),
-            Column("without padding"),
+            Column("with padding"),
+            Column("without"),
             Column("sees"),
             *_cost_columns(variant.costs),
         ),
