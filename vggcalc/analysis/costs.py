@@ -4,8 +4,9 @@ Conventions: 1 MAC is one multiply-accumulate with a weight of a convolution or 
 nothing else is one; FLOPs = 2 × MACs. Biases, norms, activations and poolings do no MACs.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from math import prod
+from typing import Any
 
 import msgspec
 
@@ -40,17 +41,23 @@ class Site(msgspec.Struct):
     needs_input_gradient: bool
 
 
+#: The costs of one layer that stand before a cost in `COSTS`, which its law may build on.
+Row = dict[str, Any]
+
+
 class Cost(msgspec.Struct, frozen=True):
-    """How a cost is had for one layer and for several: by a law, or from the other costs."""
+    """A cost: its law for one layer, and how that of several layers follows from theirs.
+
+    `total` None: a ratio, whose law holds for totals as it holds for layers.
+    """
 
     unit: str
     definition: str
-    law: Callable[[Site], int] | None = None
-    total: Callable[[Iterable[int]], int] = sum
-    derived: Callable[[Costs], int | float | None] | None = None
+    law: Callable[[Site, Row], int | float | None]
+    total: Callable[[Iterable[int]], int] | None = sum
 
 
-def parameters(site: Site) -> int:
+def parameters(site: Site, row: Row) -> int:
     """Learnable scalars, biases and affine norm parameters included.
 
     Conv2d: out·(in/groups)·kh·kw + out for the bias; Linear: out·in + out; BatchNorm2d: 2·features.
@@ -68,7 +75,7 @@ def parameters(site: Site) -> int:
             return 0
 
 
-def macs(site: Site) -> int:
+def macs(site: Site, row: Row) -> int:
     """Output elements × the weights that each one meets: (in/groups)·kh·kw, or in_features.
 
     Padding is counted as pixels, as every counter does; the bias is not a MAC.
@@ -83,66 +90,62 @@ def macs(site: Site) -> int:
             return 0
 
 
-def flops(costs: Costs) -> int:
+def flops(site: Site, row: Row) -> int:
     """2 × MACs: a multiplication and an addition."""
-    return 2 * _count(costs, "macs")
+    return 2 * int(row["macs"])
 
 
-def activations(site: Site) -> int:
+def activations(site: Site, row: Row) -> int:
     """Elements that convolutions and linear layers put out (Radosavovic et al. 2020; fvcore, timm)."""
     return prod(site.output) if isinstance(site.layer, Conv2d | Linear) else 0
 
 
-def weight_bytes(site: Site) -> int:
+def weight_bytes(site: Site, row: Row) -> int:
     """Parameters × bytes of an element."""
-    return parameters(site) * site.itemsize
+    return int(row["parameters"]) * site.itemsize
 
 
-def traffic_bytes(site: Site) -> int:
+def traffic_bytes(site: Site, row: Row) -> int:
     """Compulsory traffic: inputs and weights read once, output written once.
 
     A view (Flatten) and dropout, which inference leaves out, move nothing.
     """
     if isinstance(site.layer, Flatten | Dropout):
         return 0
-    elements = sum(prod(shape) for shape in site.inputs) + prod(site.output) + parameters(site)
-    return elements * site.itemsize
+    elements = sum(prod(shape) for shape in site.inputs) + prod(site.output)
+    return elements * site.itemsize + int(row["weight_bytes"])
 
 
-def peak_activation_bytes(site: Site) -> int:
+def peak_activation_bytes(site: Site, row: Row) -> int:
     """The most bytes of activations that are alive at once in inference: see `liveness`."""
     return site.alive_bytes
 
 
-def saved_bytes(site: Site) -> int:
+def saved_bytes(site: Site, row: Row) -> int:
     """Bytes of activations kept from the forward to the backward pass: see `training.saved_bytes`."""
     return site.saved_bytes
 
 
-def training_flops(site: Site) -> int:
-    """Forward, gradient of the weights and gradient of the input, each 2 × the forward's MACs.
+def training_flops(site: Site, row: Row) -> int:
+    """Forward, gradient of the weights and gradient of the input, each as many as the forward's.
 
     No gradient of the input where none flows: in the first layer with parameters.
     """
-    return 2 * macs(site) * (2 + site.needs_input_gradient)
+    return int(row["flops"]) * (2 + site.needs_input_gradient)
 
 
-def intensity(costs: Costs) -> float | None:
+def intensity(site: Site, row: Row) -> float | None:
     """FLOPs per byte of compulsory traffic (Williams et al. 2009); unknown where nothing moves."""
-    traffic = _count(costs, "traffic_bytes")
-    return _count(costs, "flops") / traffic if traffic else None
+    return row["flops"] / row["traffic_bytes"] if row["traffic_bytes"] else None
 
 
-def _count(costs: Costs, key: str) -> int:
-    value = costs[key]
-    assert isinstance(value, int)
-    return value
-
+#: Ratios look at no layer.
+_NOWHERE = Site(Flatten(), [], (), 0, 0, 0, False)
 
 COSTS: dict[str, Cost] = {
     "parameters": Cost("count", "learnable scalars, biases and affine norm parameters included", parameters),
     "macs": Cost("count", "multiply-accumulates with weights of convolutions and linear layers", macs),
-    "flops": Cost("count", "2 × MACs", derived=flops),
+    "flops": Cost("count", "2 × MACs", flops),
     "activations": Cost("elements", "outputs of convolutions and linear layers", activations),
     "weight_bytes": Cost("bytes", "parameters × bytes of an element", weight_bytes),
     "traffic_bytes": Cost("bytes", "inputs and weights read once, outputs written once", traffic_bytes),
@@ -151,37 +154,35 @@ COSTS: dict[str, Cost] = {
     ),
     "saved_bytes": Cost("bytes", "activations that training keeps for the backward pass", saved_bytes),
     "training_flops": Cost("count", "forward, weight gradient and input gradient", training_flops),
-    "intensity": Cost("FLOPs/byte", "FLOPs / compulsory traffic", derived=intensity),
+    "intensity": Cost("FLOPs/byte", "FLOPs / compulsory traffic", intensity, total=None),
 }
 
 
 def costs(site: Site) -> Costs:
     """Every cost of one layer."""
-    row: Costs = {}
+    row: Row = {}
     for key, cost in COSTS.items():
-        if cost.law is not None:
-            row[key] = cost.law(site)
-        elif cost.derived is not None:
-            row[key] = cost.derived(row)
+        row[key] = cost.law(site, row)
     return row
 
 
 def total(rows: list[Costs]) -> Costs:
     """Every cost of several layers together."""
-    whole: Costs = {}
+    whole: Row = {}
     for key, cost in COSTS.items():
-        if cost.derived is not None:
-            whole[key] = cost.derived(whole)
+        if cost.total is None:
+            whole[key] = cost.law(_NOWHERE, whole)
         else:
-            whole[key] = cost.total(_count(row, key) for row in rows)
+            whole[key] = cost.total([row[key] for row in rows])  # type: ignore[misc]
     return whole
 
 
 def sites(network: Network, shapes: Mapping[str, Shape], itemsize: int) -> list[Site]:
     """Each node's layer where it stands, in order."""
-    alive = liveness(network, shapes)
-    saved = training.saved_bytes(network, shapes, itemsize)
+    in_place = network.in_place()
     needs = training.needs_gradient(network)
+    alive = liveness(network, shapes, in_place)
+    saved = training.saved_bytes(network, shapes, itemsize, in_place, needs)
     return [
         Site(
             node.layer,
@@ -196,15 +197,15 @@ def sites(network: Network, shapes: Mapping[str, Shape], itemsize: int) -> list[
     ]
 
 
-def liveness(network: Network, shapes: Mapping[str, Shape]) -> list[int]:
+def liveness(network: Network, shapes: Mapping[str, Shape], in_place: Container[str]) -> list[int]:
     """Elements alive while each node runs: its inputs, its output and what later nodes still read.
 
-    A tensor dies after its last reader, the image too. An activation that runs in place, a view and
-    dropout put out the tensor that they read.
+    `in_place` are the names of the activations that overwrite their input. A tensor dies after its
+    last reader, the image too. An activation that runs in place, a view and dropout put out the
+    tensor that they read.
     """
     storage: dict[str, str] = {INPUT: INPUT}
     last_read: dict[str, int] = {INPUT: -1}
-    in_place = network.in_place()
     for i, node in enumerate(network.nodes):
         shares = isinstance(node.layer, Flatten | Dropout) or node.name in in_place
         storage[node.name] = storage[node.inputs[0]] if shares else node.name

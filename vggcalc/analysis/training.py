@@ -1,6 +1,6 @@
 """What training keeps and computes: which gradients flow, and which tensors wait for them."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from math import prod
 
 from vggcalc.spec.layers import (
@@ -33,18 +33,23 @@ def needs_gradient(network: Network) -> dict[str, bool]:
     return needs
 
 
-def saved_bytes(network: Network, shapes: Mapping[str, Shape], itemsize: int) -> list[int]:
+def saved_bytes(
+    network: Network,
+    shapes: Mapping[str, Shape],
+    itemsize: int,
+    in_place: Container[str],
+    needs: Mapping[str, bool],
+) -> list[int]:
     """Bytes that each node adds to what autograd keeps from the forward to the backward pass.
 
-    Parameters are not counted, and a tensor that two nodes keep counts at the first of them. By
-    torch's derivatives (tools/autograd/derivatives.yaml): convolutions, linear and norm layers,
-    GELU, SiLU and poolings keep their input, ReLU its output, batch norm the batch's mean and
-    deviation, max-pooling the places of its maxima, dropout (on the CPU) its mask, local response
-    norm its padded squares and two maps more. An average over a whole map keeps nothing. What no
-    gradient flows through keeps nothing.
+    `in_place` are the names of the activations that overwrite their input, `needs` what
+    `needs_gradient` says. Parameters are not counted, and a tensor that two nodes keep counts at
+    the first of them. By torch's derivatives (tools/autograd/derivatives.yaml) convolutions, linear
+    and norm layers, GELU, SiLU and poolings keep their input, ReLU its output, batch norm the
+    batch's mean and deviation, max-pooling the places of its maxima, dropout (on the CPU) its mask,
+    local response norm its padded squares and two maps more. An average over a whole map keeps
+    nothing, and neither does what no gradient flows through.
     """
-    needs = needs_gradient(network)
-    in_place = network.in_place()
     storage = {INPUT: INPUT}
     kept: set[str] = set()
     added = []
