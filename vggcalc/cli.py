@@ -19,10 +19,14 @@ if TYPE_CHECKING:
     from vggcalc.spec.layers import Network, Pair
     from vggcalc.trial import Plan
 
+    ParamType = click.ParamType[Any]
+else:
+    ParamType = click.ParamType  # generic for type checkers, and in newer clicks only
+
 Command = Callable[..., Any]
 
 
-class Size(click.ParamType[Any]):
+class Size(ParamType):
     """`224` or `HxW`."""
 
     name = "size"
@@ -36,7 +40,7 @@ class Size(click.ParamType[Any]):
         return int(match[1]), int(match[2] or match[1])
 
 
-class Widths(click.ParamType[Any]):
+class Widths(ParamType):
     """`32,32,64`."""
 
     name = "n,n,…"
@@ -49,7 +53,7 @@ class Widths(click.ParamType[Any]):
         return tuple(int(width) for width in value.split(","))
 
 
-class Seconds(click.ParamType[Any]):
+class Seconds(ParamType):
     """A positive, finite number."""
 
     name = "seconds"
@@ -64,7 +68,7 @@ class Seconds(click.ParamType[Any]):
         return seconds
 
 
-class Precision(click.ParamType[Any]):
+class Precision(ParamType):
     """`3%` or `0.03`."""
 
     name = "percent"
@@ -79,7 +83,7 @@ class Precision(click.ParamType[Any]):
         return share
 
 
-class Threads(click.ParamType[Any]):
+class Threads(ParamType):
     """A number or `all`."""
 
     name = "n|all"
@@ -96,7 +100,7 @@ class Threads(click.ParamType[Any]):
         return int(value)
 
 
-class Padding(click.ParamType[Any]):
+class Padding(ParamType):
     """`same` or a number of pixels."""
 
     name = "same|n"

@@ -2,11 +2,13 @@
 
 import io
 from collections.abc import Callable, Iterator
-from typing import Literal
 
 import msgspec
 
-from vggcalc.report import tables, units
+from vggcalc.report import units
+from vggcalc.report.measured import surroundings, timings
+from vggcalc.report.sections import Section, Table, Text
+from vggcalc.report.tables import is_kernel, network_tables, overview
 from vggcalc.results import Comparison, Costs, ReceptiveField, Report
 
 
@@ -97,16 +99,16 @@ def _flat(field: ReceptiveField | None, costs: Costs) -> dict[str, object]:
 def markdown(report: Report, screen: Screen) -> str:
     """The same tables as in the terminal, with every column, in GitHub's Markdown."""
     parts = []
-    for section in _sections(report):
+    for section in _counts(report) + _measured(report):
         match section:
-            case tables.Table():
+            case Table():
                 parts.append(_markdown_table(section))
-            case tables.Text():
+            case Text():
                 parts.append("\n".join(f"- {line}" for line in section.lines))
     return "\n\n".join(parts) + "\n"
 
 
-def _markdown_table(table: tables.Table) -> str:
+def _markdown_table(table: Table) -> str:
     def line(cells: tuple[str, ...]) -> str:
         return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
@@ -125,85 +127,30 @@ def table(report: Report, screen: Screen) -> str:
 
 def counts(report: Report, screen: Screen) -> str:
     """The first part of `table`: what is known before anything is measured."""
-    return _render(_counts(report), screen)
+    from vggcalc.report.terminal import render
+
+    return render(_counts(report), screen.width, screen.colour)
 
 
 def measured(report: Report, screen: Screen) -> str:
     """The second part of `table`: what was measured, and the reading of it all."""
-    return _render(_measured(report), screen)
+    from vggcalc.report.terminal import render
+
+    return render(_measured(report), screen.width, screen.colour)
 
 
-def _sections(report: Report) -> list[tables.Section]:
-    return _counts(report) + _measured(report)
+def _counts(report: Report) -> list[Section]:
+    kernels = [comparison for comparison in report.comparisons if is_kernel(comparison)]
+    sections = overview(kernels) if len(kernels) > 1 else []
+    return sections + [section for comparison in report.comparisons for section in network_tables(comparison)]
 
 
-def _counts(report: Report) -> list[tables.Section]:
-    kernels = [comparison for comparison in report.comparisons if tables.is_kernel(comparison)]
-    sections = tables.overview(kernels) if len(kernels) > 1 else []
-    return sections + [section for comparison in report.comparisons for section in tables.counts(comparison)]
-
-
-def _measured(report: Report) -> list[tables.Section]:
-    sections = [section for comparison in report.comparisons for section in tables.measured(comparison)]
+def _measured(report: Report) -> list[Section]:
+    sections = [section for comparison in report.comparisons for section in timings(comparison)]
     if report.environment is not None:
-        sections.append(tables.surroundings(report.environment))
-    return sections + [section for comparison in report.comparisons for section in tables.reading(comparison)]
-
-
-def _render(sections: list[tables.Section], screen: Screen) -> str:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    text = io.StringIO()
-    console = Console(
-        file=text,
-        width=screen.width,
-        force_terminal=screen.colour,
-        color_system="standard" if screen.colour else None,
-        highlight=False,
-        emoji=False,
-        markup=False,
-    )
-    for section in sections:
-        if isinstance(section, tables.Text):
-            for line in section.lines:
-                console.print(Text(line, style="dim" if section.quiet else ""))
-            console.print()
-            continue
-        shown = _that_fit(section, screen.width)
-        grid = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-        for i in shown:
-            column = section.columns[i]
-            justify: Literal["right", "left"] = "right" if column.right else "left"
-            grid.add_column(Text(column.title), justify=justify, no_wrap=column.right, overflow="fold")
-        for row, following in zip(section.rows, (*section.rows[1:], None), strict=True):
-            grid.add_row(
-                *(Text(row.cells[i]) for i in shown),
-                style="bold" if row.strong else "",
-                end_section=following is not None and following.ruled,
-            )
-        console.print(Text(section.title, style="bold cyan"))
-        console.print(grid)
-        console.print()
-    return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
-
-
-def _that_fit(table: tables.Table, width: int) -> list[int]:
-    """The columns to show: all that are not wide, and the wide ones, from the left, while they fit."""
-
-    def breadth(i: int) -> int:
-        return max(len(text) for text in (table.columns[i].title, *(row.cells[i] for row in table.rows))) + 2
-
-    room = width - sum(breadth(i) for i, column in enumerate(table.columns) if not column.wide)
-    shown = []
-    for i, column in enumerate(table.columns):
-        if column.wide:
-            room -= breadth(i)
-        if not column.wide or room >= 0:
-            shown.append(i)
-    return shown
+        sections.append(surroundings(report.environment))
+    notes = [tuple(note.text for note in comparison.notes) for comparison in report.comparisons]
+    return sections + [Text(lines) for lines in notes if lines]
 
 
 FORMATS: dict[str, Format] = {"table": table, "json": json, "csv": csv, "markdown": markdown}

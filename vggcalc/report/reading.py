@@ -7,7 +7,7 @@ name in `RULES` is the note's code.
 from collections.abc import Callable, Iterator
 
 from vggcalc.report import units
-from vggcalc.report.tables import how, label
+from vggcalc.report.measured import how, label
 from vggcalc.results import (
     BlockResult,
     Comparison,

@@ -1,0 +1,240 @@
+"""What the clock and the other counters say, as tables and sentences."""
+
+from collections.abc import Iterable
+from typing import TypeVar
+
+from vggcalc.report import units
+from vggcalc.report.sections import Column, Row, Section, Table, Text, heading
+from vggcalc.results import Comparison, Configuration, Environment, Latency, LatencyRatio
+
+
+def timings(comparison: Comparison) -> list[Section]:
+    """What the clock and the other counters say."""
+    found: list[Section] = []
+    if any(variant.latency for variant in comparison.variants):
+        found.append(_latency(comparison))
+        blocks = _block_latency(comparison)
+        if blocks.rows:
+            note = "Blocks are timed alone, without their poolings, and do not add up to the whole."
+            found += [blocks, Text((note,), quiet=True)]
+        found.append(Text(tuple(_conditions(comparison)), quiet=True))
+    return found + _crosscheck(comparison)
+
+
+_LATENCY_COLUMNS = (
+    Column("median"),
+    Column("IQR", wide=True),
+    Column("GFLOP/s", wide=True),
+    Column("of roof"),
+    Column("ratio"),
+    Column("95% interval"),
+    Column("verdict", right=False),
+    Column("A/A", wide=True),
+    Column("A/A interval", wide=True),
+    Column("bound by", right=False, wide=True),
+    Column("allocated", wide=True),
+)
+
+
+def _latency_cells(latency: Latency, ratio: LatencyRatio | None) -> tuple[str, ...]:
+    gflops = None if latency.flops_per_s is None else latency.flops_per_s / 1e9
+    if ratio is None:
+        against = ("", "", "", "", "")
+    else:
+        against = (
+            units.ratio(ratio.ratio),
+            _interval(ratio.ci95, ratio.rounds),
+            ratio.verdict,
+            units.ratio(ratio.control_ratio),
+            _interval(ratio.control_ci95, ratio.rounds),
+        )
+    return (
+        units.duration(latency.median_s),
+        units.duration(latency.iqr_s),
+        units.number(gflops),
+        units.share(latency.roof_share),
+        *against,
+        latency.bound or units.UNKNOWN,
+        units.size(latency.peak_allocated_bytes),
+    )
+
+
+def _interval(ci95: tuple[float, float] | None, rounds: int) -> str:
+    return f"{ci95[0]:.3f}–{ci95[1]:.3f}" if ci95 else f"none: {rounds} rounds"
+
+
+def how(configuration: Configuration) -> Configuration:
+    """The configuration alone, of a latency or a ratio."""
+    names = Configuration.__struct_fields__
+    return Configuration(**{name: getattr(configuration, name) for name in names})
+
+
+def label(configuration: Configuration) -> str:
+    """A way of running in a few words, what is usual left out."""
+    words = [configuration.device]
+    if configuration.dtype != "float32":
+        words.append(configuration.dtype)
+    if configuration.threads != 1:
+        words.append(f"{configuration.threads} threads")
+    usual = ("inference", "contiguous", "eager")
+    words += [
+        word
+        for word in (configuration.mode, configuration.memory_format, configuration.execution)
+        if word not in usual
+    ]
+    return " ".join(words + ["cold"] * configuration.cold)
+
+
+Measured = TypeVar("Measured", bound=Configuration)
+
+
+def _of(measured: Iterable[Measured], configuration: Configuration) -> Measured | None:
+    """The one that was measured in that configuration."""
+    return next((one for one in measured if how(one) == configuration), None)
+
+
+def _latency(comparison: Comparison) -> Table:
+    rows = []
+    for first in comparison.variants[0].latency:
+        for i, variant in enumerate(comparison.variants):
+            latency = _of(variant.latency, how(first))
+            ratios = [r for ratio in comparison.ratios if ratio.variant == variant.name for r in ratio.latency]
+            if latency is not None:
+                cells = _latency_cells(latency, _of(ratios, how(first)))
+                rows.append(Row((label(first) if not i else "", variant.name, *cells), ruled=not i))
+    return Table(
+        f"Latency of {comparison.name}, one call at batch {comparison.input_shape[0]}",
+        (Column("on", right=False), Column("variant", right=False), *_LATENCY_COLUMNS),
+        tuple(rows),
+    )
+
+
+def _block_latency(comparison: Comparison) -> Table:
+    """Each block alone: kernel against stack on the map that it meets."""
+    rows = []
+    for block in comparison.variants[0].blocks:
+        for first in block.latency:
+            for i, variant in enumerate(comparison.variants):
+                own = next((other for other in variant.blocks if other.name == block.name), None)
+                latency = _of(own.latency, how(first)) if own else None
+                ratios = [
+                    r
+                    for ratio in comparison.ratios
+                    for of_block in ratio.blocks
+                    if (ratio.variant, of_block.name) == (variant.name, block.name)
+                    for r in of_block.latency
+                ]
+                if own is not None and latency is not None:
+                    cells = _latency_cells(latency, _of(ratios, how(first)))
+                    name = f"{block.name} {label(first)}" if not i else ""
+                    rows.append(Row((name, units.kernels(own.kernels), *cells), ruled=not i))
+    return Table(
+        f"Latency of the blocks of {comparison.name}",
+        (Column("block", right=False), Column("kernels", right=False), *_LATENCY_COLUMNS),
+        tuple(rows),
+    )
+
+
+def _conditions(comparison: Comparison) -> list[str]:
+    """How each configuration's latencies were measured, and what the roof is."""
+    lines = []
+    for latency in comparison.variants[0].latency:
+        configuration = how(latency)
+        threads = f"{latency.threads} thread{'s' * (latency.threads > 1)}"
+        words = [threads, latency.dtype, latency.memory_format, latency.mode, latency.execution]
+        if latency.mode == "training":
+            words.append("forward and backward without an optimizer's step")
+        if latency.cold:
+            words.append("caches flushed before every call")
+        ratio = _of([r for ratio in comparison.ratios for r in ratio.latency], configuration)
+        if ratio is not None:
+            words += [claim(ratio), f"until {ratio.stopped}", f"seed {ratio.seed}"]
+            control = f"A/A {units.ratio(ratio.control_ratio)}"
+            words.append(f"{control} [{_interval(ratio.control_ci95, ratio.rounds)}]")
+            words.append(f"allocator {ratio.allocator}")
+            if ratio.contended is not None:
+                words.append(f"{ratio.contended:.0%} of timings waited for a processor")
+            if ratio.load is not None:
+                words.append(f"load {ratio.load:.2f}")
+        both = [found for v in comparison.variants if (found := _of(v.latency, configuration))]
+        words.append(f"{'/'.join(str(found.calls_per_round) for found in both)} calls a round")
+        words.append(f"{'/'.join(units.number(found.faults_per_call) for found in both)} page faults a call")
+        compiled = [units.duration(found.compile_s) for found in both if found.compile_s is not None]
+        if compiled:
+            words.append(f"compiled in {'/'.join(compiled)}, not counted")
+        lines.append(f"{label(latency)}: " + ", ".join(words) + ".")
+        roof = _of(comparison.roofs, configuration)
+        if roof is not None:
+            raised = f", raised by {roof.raised_by}" if roof.raised_by else ""
+            lines.append(
+                f"Roof: {units.number(roof.flops_per_s / 1e9)} GFLOP/s ({roof.peak_by}{raised}), "
+                f"{units.number(roof.bytes_per_s / 1e9)} GB/s (copy)."
+            )
+        for variant in comparison.variants:
+            found = _of(variant.latency, configuration)
+            if found is not None and found.kernels:
+                lines.append(f"Kernels of {variant.name}: {', '.join(found.kernels)}.")
+    return list(dict.fromkeys(lines))
+
+
+def claim(ratio: LatencyRatio) -> str:
+    """What the interval rests on, in words."""
+    rounds = f"{ratio.processes} processes × {ratio.rounds} rounds or more"
+    if ratio.basis == "processes":
+        return f"{rounds}, interval over processes" + _together(ratio)
+    if ratio.basis == "process":
+        return f"this process only: {ratio.rounds} rounds, exact interval of their median" + _together(ratio)
+    return f"no interval: {ratio.rounds} rounds of one process"
+
+
+def _together(ratio: LatencyRatio) -> str:
+    return f", 95% for {ratio.compared} comparisons together" if ratio.compared > 1 else ""
+
+
+def surroundings(environment: Environment) -> Text:
+    """What every latency holds for."""
+    lines = [
+        f"{environment.cpu}, {environment.instruction_set}, {environment.cores} cores, "
+        f"torch {environment.torch}, fvcore {environment.fvcore}, Python {environment.python}"
+    ]
+    for device in environment.devices:
+        if device.name != "cpu":
+            details = "".join(f", {key} {value}" for key, value in device.details.items())
+            lines.append(f"{device.name}: {device.model}{details}")
+    return Text(tuple(lines), quiet=True)
+
+
+def _crosscheck(comparison: Comparison) -> list[Section]:
+    """One quiet line where all agree; every figure where they do not."""
+    checked = [(v, v.crosscheck) for v in comparison.variants if v.crosscheck is not None]
+    if not checked:
+        return []
+    notes = tuple(dict.fromkeys(note for _, check in checked for note in check.notes))
+    if all(check.agrees for _, check in checked):
+        by = "torch and fvcore" if all(check.macs.fvcore is not None for _, check in checked) else "torch"
+        said = f"Parameters, MACs, activations and training costs of {comparison.name} confirmed by {by}."
+        return [Text((said, *notes), quiet=True)]
+    rows = []
+    for variant, check in checked:
+        for what in ("parameters", "macs", "activations", "training_flops", "saved_bytes"):
+            counted = getattr(check, what)
+            rows.append(
+                Row(
+                    (
+                        variant.name,
+                        heading(what),
+                        units.count(counted.closed_form),
+                        units.count(counted.torch),
+                        units.count(counted.fvcore),
+                        "" if counted.agrees else "differs",
+                    ),
+                    strong=not counted.agrees,
+                )
+            )
+    columns = ("variant", "cost", "closed form", "torch", "fvcore", "")
+    table = Table(
+        f"The crosscheck of {comparison.name} disagrees",
+        tuple(Column(title, right=2 <= i <= 4) for i, title in enumerate(columns)),
+        tuple(rows),
+    )
+    return [table, Text(notes, quiet=True)]
