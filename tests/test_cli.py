@@ -317,7 +317,7 @@ BAD: list[tuple[tuple[str, ...], str]] = [
     (("compare", "vgg16", "--no-latency", "--budget", "3"), r"--budget is for measuring"),
     (("compare", "vgg16", "--budget", "nan"), r"'nan' is no time"),
     (("compare", "vgg16", "--json", "--format", "csv"), r"contradict"),
-    (("compare", "vgg16", "--nope"), r"No such option '?--nope"),
+    (("compare", "vgg16", "--nope"), r"No such option.*--nope"),
     (("compare", "vgg16", "--no-latency", "--output", "/nowhere/x"), r"--output /nowhere/x cannot be written"),
     (("compare", "vgg16", "--no-latency", "--output", "."), r"--output \. cannot be written: it is a dir"),
     (("summary",), r"Missing argument 'MODEL'"),
@@ -362,7 +362,11 @@ BAD_FILES: list[tuple[str, bytes, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "content", "message"), BAD_FILES)
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    BAD_FILES,
+    ids=[f"{name} {content[:20]!r}" for name, content, _ in BAD_FILES],
+)
 def test_bad_files(tmp_path: Path, name: str, content: bytes, message: str) -> None:
     path = tmp_path / name
     path.write_bytes(content)

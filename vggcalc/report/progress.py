@@ -1,5 +1,6 @@
 """Progress on standard error: one line that is rewritten in a terminal, a line a stage elsewhere."""
 
+import os
 import sys
 
 
@@ -13,6 +14,7 @@ class Progress:
 
     def __call__(self, text: str) -> None:
         if self._terminal:
+            text = text[: os.get_terminal_size(sys.stderr.fileno()).columns - 1]
             sys.stderr.write("\r" + text.ljust(self._length))
             self._length = len(text)
         else:
