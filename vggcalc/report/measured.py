@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from vggcalc.report import units
 from vggcalc.report.sections import Column, Row, Section, Table, Text, heading
-from vggcalc.results import Comparison, Configuration, Environment, Latency, LatencyRatio
+from vggcalc.results import Comparison, Configuration, Environment, Latency, LatencyRatio, Variant
 
 
 def timings(comparison: Comparison) -> list[Section]:
@@ -32,7 +32,6 @@ _LATENCY_COLUMNS = (
     Column("A/A", wide=True),
     Column("A/A interval", wide=True),
     Column("bound by", right=False, wide=True),
-    Column("allocated", wide=True),
 )
 
 
@@ -55,7 +54,6 @@ def _latency_cells(latency: Latency, ratio: LatencyRatio | None) -> tuple[str, .
         units.share(latency.roof_share),
         *against,
         latency.bound or units.UNKNOWN,
-        units.size(latency.peak_allocated_bytes),
     )
 
 
@@ -136,33 +134,19 @@ def _block_latency(comparison: Comparison) -> Table:
 
 
 def _conditions(comparison: Comparison) -> list[str]:
-    """How each configuration's latencies were measured, and what the roof is."""
+    """How each configuration's latencies were measured, and what was found beside them."""
     lines = []
-    for latency in comparison.variants[0].latency:
-        configuration = how(latency)
-        threads = f"{latency.threads} thread{'s' * (latency.threads > 1)}"
-        words = [threads, latency.dtype, latency.memory_format, latency.mode, latency.execution]
-        if latency.mode == "training":
-            words.append("forward and backward without an optimizer's step")
-        if latency.cold:
-            words.append("caches flushed before every call")
+    for first in comparison.variants[0].latency:
+        configuration = how(first)
+        both = [(v, found) for v in comparison.variants if (found := _of(v.latency, configuration))]
         ratio = _of([r for ratio in comparison.ratios for r in ratio.latency], configuration)
-        if ratio is not None:
-            words += [claim(ratio), f"until {ratio.stopped}", f"seed {ratio.seed}"]
-            control = f"A/A {units.ratio(ratio.control_ratio)}"
-            words.append(f"{control} [{_interval(ratio.control_ci95, ratio.rounds)}]")
-            words.append(f"allocator {ratio.allocator}")
-            if ratio.contended is not None:
-                words.append(f"{ratio.contended:.0%} of timings waited for a processor")
-            if ratio.load is not None:
-                words.append(f"load {ratio.load:.2f}")
-        both = [found for v in comparison.variants if (found := _of(v.latency, configuration))]
-        words.append(f"{'/'.join(str(found.calls_per_round) for found in both)} calls a round")
-        words.append(f"{'/'.join(units.number(found.faults_per_call) for found in both)} page faults a call")
-        compiled = [units.duration(found.compile_s) for found in both if found.compile_s is not None]
+        words = [*_way(first), *(_trust(ratio) if ratio is not None else ())]
+        words.append(f"{'/'.join(str(found.calls_per_round) for _, found in both)} calls a round")
+        words.append(f"{'/'.join(units.number(found.faults_per_call) for _, found in both)} page faults a call")
+        compiled = [units.duration(found.compile_s) for _, found in both if found.compile_s is not None]
         if compiled:
             words.append(f"compiled in {'/'.join(compiled)}, not counted")
-        lines.append(f"{label(latency)}: " + ", ".join(words) + ".")
+        lines.append(f"{label(first)}: {', '.join(words)}.")
         roof = _of(comparison.roofs, configuration)
         if roof is not None:
             raised = f", raised by {roof.raised_by}" if roof.raised_by else ""
@@ -170,11 +154,50 @@ def _conditions(comparison: Comparison) -> list[str]:
                 f"Roof: {units.number(roof.flops_per_s / 1e9)} GFLOP/s ({roof.peak_by}{raised}), "
                 f"{units.number(roof.bytes_per_s / 1e9)} GB/s (copy)."
             )
-        for variant in comparison.variants:
-            found = _of(variant.latency, configuration)
-            if found is not None and found.kernels:
-                lines.append(f"Kernels of {variant.name}: {', '.join(found.kernels)}.")
+        lines += [line for variant, found in both for line in _within_one_call(variant, found)]
     return list(dict.fromkeys(lines))
+
+
+def _way(latency: Latency) -> list[str]:
+    """How the modules were run."""
+    threads = f"{latency.threads} thread{'s' * (latency.threads > 1)}"
+    words = [threads, latency.dtype, latency.memory_format, latency.mode, latency.execution]
+    if latency.mode == "training":
+        words.append("forward and backward without an optimizer's step")
+    if latency.cold:
+        words.append("caches flushed before every call")
+    return words
+
+
+def _trust(ratio: LatencyRatio) -> list[str]:
+    """What the ratio rests on."""
+    words = [
+        claim(ratio),
+        f"until {ratio.stopped}",
+        f"seed {ratio.seed}",
+        f"A/A {units.ratio(ratio.control_ratio)} [{_interval(ratio.control_ci95, ratio.rounds)}]",
+        f"allocator {ratio.allocator}",
+    ]
+    if ratio.contended is not None:
+        words.append(f"{ratio.contended:.0%} of timings waited for a processor")
+    if ratio.load is not None:
+        words.append(f"load {ratio.load:.2f}")
+    return words
+
+
+def _within_one_call(variant: Variant, latency: Latency) -> list[str]:
+    """The kernels that ran, and the memory that was allocated beside what the law says."""
+    lines = []
+    if latency.kernels:
+        lines.append(f"Kernels of {variant.name}: {', '.join(latency.kernels)}.")
+    if latency.peak_allocated_bytes is not None:
+        training = latency.mode == "training"
+        law = units.size(variant.costs["saved_bytes" if training else "peak_activation_bytes"])
+        beside = f"{law} kept for backward" if training else f"lower bound {law}"
+        lines.append(
+            f"Allocated within a call of {variant.name}: {units.size(latency.peak_allocated_bytes)} ({beside})."
+        )
+    return lines
 
 
 def claim(ratio: LatencyRatio) -> str:

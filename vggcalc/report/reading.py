@@ -248,7 +248,11 @@ def _why(measured: LatencyRatio, other: Variant, naive: Variant) -> str:
         for found in variant.latency
         if how(found) == how(measured) and found.roof_share is not None
     ]
-    return f" and runs at {shares[0]}, {naive.name} at {shares[1]}" if len(shares) == 2 else ""
+    if len(shares) != 2:
+        return ""
+    moved = _amount(other.costs, "traffic_bytes") / _amount(naive.costs, "traffic_bytes")
+    bytes_ = f", moves {units.times(moved)} times the bytes" if moved > 1.1 else ""
+    return f"{bytes_} and runs at {shares[0]}, {naive.name} at {shares[1]}"
 
 
 def block_latency(comparison: Comparison) -> Iterator[str]:
