@@ -26,7 +26,8 @@ MAY_IMPORT = {
     "measurement": {"spec", "results", "jobs", "workers", "memory", "trial"},
     "report": {"spec", "results"},
     "delivery": {"results", "report", "measurement", "trial"},
-    "cli": {"spec", "results", "analysis", "trial", "report", "delivery"},
+    "options": {"spec", "trial"},
+    "cli": {"spec", "results", "analysis", "trial", "report", "delivery", "options"},
 }
 
 #: What only one room may import.
@@ -35,7 +36,7 @@ HEAVY = {
     "fvcore": {"runtime"},
     "rich": {"report"},
     "scipy": {"intervals"},
-    "click": {"cli"},
+    "click": {"cli", "options"},
 }
 
 

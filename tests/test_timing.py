@@ -71,7 +71,7 @@ def test_the_seed_decides_the_order() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "least", "calls", "settling"),
-    [(1e-4, 1e-3, 10, 1), (3e-4, 1e-3, 4, 1), (5e-3, 1e-3, 1, 1), (0.3, 1e-3, 1, 0), (1e-4, 0.05, 500, 1)],
+    [(1e-4, 1e-3, 10, 10), (3e-4, 1e-3, 4, 4), (5e-3, 1e-3, 1, 1), (0.3, 1e-3, 1, 0), (1e-4, 0.05, 500, 500)],
 )
 def test_calls_make_a_timing_that_the_clock_resolves(
     seconds: float, least: float, calls: int, settling: int
@@ -79,7 +79,8 @@ def test_calls_make_a_timing_that_the_clock_resolves(
     device = FakeDevice()
     warmed = warm("a", device.call("a", seconds), device.clock, least, slice_s=30.0)
     assert warmed.calls in (calls, calls + 1)
-    assert warmed.settling == settling
+    assert warmed.settling in (settling, settling + 1)
+    assert (warmed.settling == 0) == (settling == 0)
     spent = len(device.log) * seconds
     assert spent >= 0.2 - 1e-9
     assert len(device.log) >= 5 or spent >= 0.9 - 1e-9, "no more than 3% of the time there is"

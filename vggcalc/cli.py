@@ -3,203 +3,21 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 import vggcalc
-from vggcalc.spec.words import ACTIVATIONS, ITEMSIZE, MEMORY_FORMATS, MODES, STRIDE_AT, WIDEN, SpecError
+from vggcalc.options import MEASURE, MODEL, NETWORK, SPLIT, WRITE, Padding, Size, Widths
+from vggcalc.spec.words import SpecError
 
 if TYPE_CHECKING:
     from vggcalc.results import Comparison
     from vggcalc.spec.factorization import Splitting
-    from vggcalc.spec.layers import Network, Pair
+    from vggcalc.spec.layers import Network
     from vggcalc.trial import Plan
-
-    ParamType = click.ParamType[Any]
-else:
-    ParamType = click.ParamType  # generic for type checkers, and in newer clicks only
-
-Command = Callable[..., Any]
-
-
-class Size(ParamType):
-    """`224` or `HxW`."""
-
-    name = "size"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Pair:
-        if isinstance(value, tuple):
-            return value
-        match = re.fullmatch(r"(\d{1,18})(?:[x×](\d{1,18}))?", value, re.ASCII | re.IGNORECASE)
-        if match is None:
-            self.fail(f"{value!r} is no size: write one number, such as 224, or HEIGHTxWIDTH, such as 224x320")
-        return int(match[1]), int(match[2] or match[1])
-
-
-class Widths(ParamType):
-    """`32,32,64`."""
-
-    name = "n,n,…"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        if isinstance(value, tuple):
-            return value
-        if re.fullmatch(r"\d{1,18}(,\d{1,18})*", value, re.ASCII) is None:
-            self.fail(f"{value!r} is no list of widths: write them with commas, such as 32,32,64")
-        return tuple(int(width) for width in value.split(","))
-
-
-class Seconds(ParamType):
-    """A positive, finite number."""
-
-    name = "seconds"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        try:
-            seconds = float(value)
-        except ValueError:
-            seconds = 0.0
-        if not 0 < seconds <= 1e6:
-            self.fail(f"{value!r} is no time: write seconds, more than 0 and at most a million, such as 30")
-        return seconds
-
-
-class Precision(ParamType):
-    """`3%` or `0.03`."""
-
-    name = "percent"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        if isinstance(value, float):
-            return value
-        match = re.fullmatch(r"(\d{0,9}\.?\d{1,9})(%?)", value, re.ASCII)
-        share = float(match[1]) / (100 if match[2] else 1) if match else 0.0
-        if not 0 < share <= 1:
-            self.fail(f"{value!r} is no precision: write the interval's full width, such as 3% or 0.03")
-        return share
-
-
-class Threads(ParamType):
-    """A number or `all`."""
-
-    name = "n|all"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        if isinstance(value, int):
-            return value
-        if value == "all":
-            from vggcalc.trial import usable_cpus
-
-            return usable_cpus()
-        if re.fullmatch(r"0*[1-9]\d{0,3}", value, re.ASCII) is None:
-            self.fail(f"{value!r} is no number of threads: write 1 to 9999, or all")
-        return int(value)
-
-
-class Padding(ParamType):
-    """`same` or a number of pixels."""
-
-    name = "same|n"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
-        if value is None or isinstance(value, int):
-            return value
-        if value == "same":
-            return None
-        if re.fullmatch(r"\d{1,18}", value, re.ASCII) is None:
-            self.fail(f"{value!r} is no padding: write same, which keeps the map, or pixels, such as 3")
-        return int(value)
-
-
-def options(*which: Command) -> Command:
-    """Several options as one decorator, in the order given."""
-
-    def decorate(command: Command) -> Command:
-        for option in reversed(which):
-            command = option(command)
-        return command
-
-    return decorate
-
-
-NETWORK = options(
-    click.option("--batch", type=int, default=1, show_default=True, help="Images at once."),
-    click.option("--batch-norm", is_flag=True, default=None, help="Batch norm after every convolution."),
-    click.option(
-        "--activation", type=click.Choice(list(ACTIVATIONS)), help="After every layer.  [default: relu]"
-    ),
-    click.option("--bias/--no-bias", default=None, help="Convolutions with a bias.  [default: bias]"),
-    click.option(
-        "--dtype",
-        "dtypes",
-        type=click.Choice(list(ITEMSIZE)),
-        multiple=True,
-        help="The first is that of the counts' bytes.  [default: float32]",
-    ),
-)
-
-MODEL = options(
-    click.argument("model"),
-    click.option("--size", type=Size(), help="Image: 224 or HxW.  [default: the model's own]"),
-    click.option("--in-channels", type=int, help="Channels of the image.  [default: the model's own]"),
-    click.option("--classes", type=int, help="Width of the last linear layer."),
-)
-
-SPLIT = options(
-    click.option(
-        "--stride-at", type=click.Choice(STRIDE_AT), help="Which layer has the stride.  [default: last]"
-    ),
-    click.option(
-        "--widen", type=click.Choice(WIDEN), help="Which layer changes the channels.  [default: first]"
-    ),
-)
-
-MEASURE = options(
-    click.option("--latency/--no-latency", default=True, show_default=True, help="Time the built modules."),
-    click.option(
-        "--check/--no-check", default=None, help="Count again with torch and fvcore.  [default: with latency]"
-    ),
-    click.option(
-        "--device",
-        "devices",
-        multiple=True,
-        help="cpu, cuda, mps, …; auto is the CPU and an accelerator.  [default: auto]",
-    ),
-    click.option("--threads", type=Threads(), multiple=True, help="On the CPU.  [default: 1]"),
-    click.option("--mode", "modes", type=click.Choice(MODES), multiple=True, help="[default: inference]"),
-    click.option(
-        "--memory-format",
-        "memory_formats",
-        type=click.Choice(MEMORY_FORMATS),
-        multiple=True,
-        help="[default: contiguous]",
-    ),
-    click.option("--compile", "compiled", is_flag=True, help="torch.compile's modules beside the eager ones."),
-    click.option("--cold", is_flag=True, help="Flush the caches before every call."),
-    click.option("--budget", type=Seconds(), help="For each comparison and way of running.  [default: 30]"),
-    click.option("--precision", type=Precision(), help="Interval that is narrow enough.  [default: 3%]"),
-    click.option("--processes", type=click.IntRange(1, 100), help="At most.  [default: 6]"),
-    click.option(
-        "--rounds", type=click.IntRange(1, 100_000), help="In each process.  [default: until precise]"
-    ),
-    click.option("--quick", is_flag=True, help="One process and 5 s: a claim for this process only."),
-    click.option("--seed", type=click.IntRange(0, 2**62), help="Of weights, image and order.  [default: 0]"),
-    click.option(
-        "--allocator", type=click.Choice(("pinned", "default")), help="malloc's thresholds.  [default: pinned]"
-    ),
-)
-
-WRITE = options(
-    click.option(
-        "--format", "format_", type=click.Choice(("table", "json", "csv", "markdown")), help="[default: table]"
-    ),
-    click.option("--json", "as_json", is_flag=True, help="Short for --format json."),
-    click.option("--output", type=click.Path(), metavar="FILE", help="Write there, whole or not at all."),
-)
 
 
 @click.group(

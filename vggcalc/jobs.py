@@ -12,6 +12,9 @@ from vggcalc.spec.layers import Network
 
 PROTOCOL = 2
 
+#: The name of the second copy of the baseline, the A/A control.
+CONTROL = "control"
+
 
 class Subject(msgspec.Struct, frozen=True):
     """A network under the name that the parent gives it."""

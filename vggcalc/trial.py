@@ -9,7 +9,7 @@ import msgspec
 
 from vggcalc import memory
 from vggcalc.intervals import FIRST_LOOK, least_rounds, next_look
-from vggcalc.jobs import Explained, Facts, Go, Peaks, Rounds, Start, Subject, TimingJob
+from vggcalc.jobs import CONTROL, Explained, Facts, Go, Peaks, Rounds, Start, Subject, TimingJob
 from vggcalc.results import BlockRatio, Comparison, Configuration, Costs, Latency, Ratio, Roof, Variant
 from vggcalc.roof import placed, raised
 from vggcalc.rounds import Collection, Pair, Process, narrow
@@ -29,8 +29,6 @@ EXPLAIN_SHARE, EXPLAIN_S = 0.1, 2.0
 
 #: After so many failed workers no further one is started.
 MOST_FAILURES = 2
-
-CONTROL = "control"
 
 PRECISE, SPENT, ROUNDS, FAILED, INTERRUPTED = (
     "precise enough", "the budget was spent", "the rounds asked for were done", "a worker failed", "interrupted"
@@ -197,7 +195,7 @@ class Trial:
         job = TimingJob(
             tuple(Subject(name, network) for name, network in networks.items()),
             self._configuration,
-            self._plan.seed + number,
+            1000 * self._plan.seed + number,
             slice_s,
             self._need_bytes(),
             self._plan.pin_allocator,

@@ -14,12 +14,10 @@ import msgspec
 #: Warm every arm this often and this long, but for no more than its share of the time there is.
 WARM_CALLS, WARM_S, WARM_SHARE = 5, 0.2, 0.03
 
-#: A call that is longer than this needs no settling call before it: what a cache holds of its
-#: weights and maps is gone within the call itself, and a call of its own length halves the rounds.
+#: Before a timing as many calls settle what the other arms left in the caches; one is not enough
+#: for modules of 0.2 ms, which then seem 1–3% slower. A call that is longer than this needs none:
+#: what a cache holds of its weights and maps is gone within the call, and it would halve the rounds.
 SETTLE_BELOW_S = 0.05
-
-#: The name of the second copy of the baseline.
-CONTROL = "control"
 
 
 class Arm(msgspec.Struct, frozen=True):
@@ -89,7 +87,7 @@ def warm(
     if flush is not None:
         return Arm(name, call, 1, 0, flush, fastest)
     calls = max(1, -int(-least_timing_s // fastest))
-    return Arm(name, call, calls, 1 if fastest < SETTLE_BELOW_S else 0, None, fastest)
+    return Arm(name, call, calls, calls if fastest < SETTLE_BELOW_S else 0, None, fastest)
 
 
 def rounds(

@@ -16,6 +16,7 @@ import msgspec
 import torch
 
 from vggcalc.jobs import (
+    CONTROL,
     CheckJob,
     Done,
     Explained,
@@ -35,7 +36,7 @@ from vggcalc.runtime.arms import context, prepare
 from vggcalc.runtime.crosscheck import count
 from vggcalc.runtime.devices import Unavailable, available, device, environment
 from vggcalc.runtime.roofline import calibrate
-from vggcalc.runtime.timing import CONTROL, Timing, rounds, warm
+from vggcalc.runtime.timing import Timing, rounds, warm
 from vggcalc.spec.layers import Conv2d, chain
 
 #: Send rounds no more often than this, so that the parent's reading does not disturb them.

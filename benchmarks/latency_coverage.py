@@ -1,0 +1,199 @@
+"""How often does a 95% interval hold the true ratio? A convolution is timed against its own copy.
+
+The ratio of a module to a copy of it is 1, so every miss and every "faster" or "slower" is an error.
+One thread, float32, malloc's thresholds pinned, by the package's own pieces, in two settings:
+
+- in one process, which is what `--quick` claims: rounds of the baseline, the copy and the control
+  in random order, the exact interval of the median log ratio. Each comparison has modules of its
+  own, with random gaps between them: what their places in memory do to them counts as an error;
+- over processes, which is what the headline claims: the same rounds in fresh workers, Student's t
+  interval of the processes' medians. The workers are not asked for the roof and the kernels.
+
+For contrast other tools' way, on the arms of the first setting, before or after it by chance: all
+timings of the baseline, then as many of the copy, with the same clock, calls and settling. Of these
+Welch's t interval of the mean log times, and whether the two interquartile ranges overlap, which
+`torch.utils.benchmark.Measurement` prints and which claim no 95%. Their verdicts have the least
+floor, 1%, since there is no control.
+
+    python benchmarks/latency_coverage.py > table.md    # while nothing else runs
+"""
+
+import argparse
+import gc
+import os
+import random
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from math import exp, log
+from statistics import fmean, median, quantiles
+from typing import NamedTuple
+
+import torch
+from counters import machine, print_table
+from scipy.stats import binomtest, ttest_ind
+
+import vggcalc
+from vggcalc.intervals import FIRST_LOOK, LEAST_FLOOR, Estimate, Times, estimate, log_ratios, verdict
+from vggcalc.jobs import Go, Rounds, Start, Subject, TimingJob
+from vggcalc.results import Configuration
+from vggcalc.rounds import Process
+from vggcalc.runtime import allocator
+from vggcalc.runtime.arms import context, prepare
+from vggcalc.runtime.devices import Device, device
+from vggcalc.runtime.timing import Arm, rounds, warm
+from vggcalc.schedule import LEAST_PROCESSES
+from vggcalc.trial import SILENCE_S
+from vggcalc.workers import Worker, WorkerFailed
+
+#: A 3×3 has nothing to split: the comparison's two variants are the same network.
+COMPARISON = vggcalc.factorize(3, size=28, activation="none")
+CONFIGURATION = Configuration("cpu", "float32")
+
+#: Of which warming takes its share: 0.03 s for each arm here, 0.15 s in a worker as in a budget of 30 s.
+SLICE_S, WORKER_SLICE_S = 1.0, 5.0
+
+IN_ONE = f"in one process, {FIRST_LOOK} rounds: exact interval of the median"
+OVER = f"over {LEAST_PROCESSES} processes of {FIRST_LOOK} rounds: t interval of their medians"
+WELCH = f"{FIRST_LOOK} timings in a block, then {FIRST_LOOK} of the copy: Welch's t interval"
+QUARTILES = "the same blocks: the interquartile ranges"
+NO_CONTROL = Estimate(1.0, (1.0, 1.0))  # with it the floor is the least one
+
+
+class Found(NamedTuple):
+    """What one comparison of the module with its copy came to."""
+
+    estimate: Estimate
+    verdict: str
+
+
+def judged(processes: Sequence[Sequence[Times]]) -> Found:
+    """The package's ratio and verdict, from each process's times of baseline, copy and control."""
+    copy = estimate([log_ratios(baseline, copy) for baseline, copy, _ in processes])
+    control = estimate([log_ratios(baseline, control) for baseline, _, control in processes])
+    return Found(copy, verdict(copy, control))
+
+
+def welch(baseline: Times, copy: Times) -> Estimate:
+    """Two independent samples, as if no time had passed between them."""
+    ours, theirs = ([log(seconds) for seconds in times] for times in (copy, baseline))
+    interval = ttest_ind(ours, theirs, equal_var=False).confidence_interval(0.95)
+    return Estimate(exp(fmean(ours) - fmean(theirs)), (exp(interval.low), exp(interval.high)))
+
+
+def quartiles(baseline: Times, copy: Times) -> Estimate:
+    """The medians' ratio; it holds 1 where the interquartile ranges overlap."""
+    ours, theirs = (quantiles(times, n=4, method="inclusive") for times in (copy, baseline))
+    return Estimate(ours[1] / theirs[1], (ours[0] / theirs[2], ours[2] / theirs[0]))
+
+
+def in_this_process(where: Device, seed: int) -> dict[str, Found]:
+    """One comparison in this process and its contrast, by way."""
+    rng = random.Random(seed)
+    gaps, calls = [], []
+    for variant in (*COMPARISON.variants, COMPARISON.variants[0]):
+        gaps.append(torch.empty(rng.randrange(2**18)))  # kept until the comparison is over
+        calls.append(prepare(variant.network, CONFIGURATION, where, seed).call)
+    arms = [warm("", call, where.clock, where.least_timing_s(), SLICE_S) for call in calls]
+
+    def timed(arms: Sequence[Arm]) -> list[Times]:
+        taken = islice(rounds(arms, where.clock, rng), FIRST_LOOK)
+        return [[timing.wall_s for timing in timings] for timings in zip(*taken, strict=True)]
+
+    def interleaved() -> dict[str, Found]:
+        return {IN_ONE: judged([timed(arms)])}
+
+    def blocks() -> dict[str, Found]:
+        (baseline,), (copy,) = (timed([arm]) for arm in arms[:2])
+        both = {WELCH: welch(baseline, copy), QUARTILES: quartiles(baseline, copy)}
+        return {way: Found(one, verdict(one, NO_CONTROL)) for way, one in both.items()}
+
+    first, second = rng.sample([interleaved, blocks], 2)
+    return first() | second()
+
+
+def over_processes(seed: int) -> Found:
+    """One comparison in fresh workers, one after the other. Raises `WorkerFailed`."""
+    subjects = tuple(Subject(variant.name, variant.network) for variant in COMPARISON.variants)
+    processes: list[list[Times]] = []
+    for number in range(LEAST_PROCESSES):
+        job = TimingJob(subjects, CONFIGURATION, seed + number, WORKER_SLICE_S, need_bytes=0)
+        with Worker(job, SILENCE_S) as worker:
+            for message in worker.messages():
+                match message:
+                    case Start():
+                        process = Process(message, message.arms)
+                        worker.send(Go(message.arms, FIRST_LOOK))
+                    case Rounds():
+                        process.add(message)
+        processes.append([process.times(arm) for arm in process.arms])
+    return judged(processes)
+
+
+def share(part: int, whole: int) -> str:
+    """A share with its exact 95% interval (Clopper and Pearson's)."""
+    interval = binomtest(part, whole).proportion_ci()
+    return f"{part / whole:.1%} ({interval.low:.1%} to {interval.high:.1%})"
+
+
+def table(found: dict[str, list[Found]]) -> Iterable[Sequence[str]]:
+    """One line for each way of comparing."""
+    yield (
+        "way",
+        "comparisons",
+        "holds 1.0",
+        "faster or slower",
+        "median full width",
+        "median error",
+        "largest error",
+    )
+    for way, results in found.items():
+        estimates = [one.estimate for one in results]
+        held = sum(e.ci95 is not None and e.ci95[0] <= 1 <= e.ci95[1] for e in estimates)
+        wrong = sum(one.verdict in ("faster", "slower") for one in results)
+        errors = [abs(e.ratio - 1) for e in estimates]
+        figures = median(e.width for e in estimates), median(errors), max(errors)
+        count = len(results)
+        yield way, str(count), share(held, count), share(wrong, count), *(f"{one:.2%}" for one in figures)
+
+
+def measure(within: int, across: int, seed: int) -> dict[str, list[Found]]:
+    """All comparisons, by way; one whose worker failed is left out, and standard error says so."""
+    found: dict[str, list[Found]] = {way: [] for way in (IN_ONE, OVER, WELCH, QUARTILES)}
+    where = device(CONFIGURATION.device)
+    where.configure(CONFIGURATION)
+    gc.freeze()  # else the round loop's collection takes longer than its rounds, for what torch imported
+    for number in range(within):
+        if number % 20 == 0:
+            print(f"in one process: {number + 1} of {within}", file=sys.stderr)
+        with context(CONFIGURATION):
+            for way, one in in_this_process(where, seed + number).items():
+                found[way].append(one)
+    for number in range(across):
+        print(f"over processes: {number + 1} of {across}", file=sys.stderr)
+        try:
+            found[OVER].append(over_processes(seed + LEAST_PROCESSES * number))
+        except WorkerFailed as error:
+            print(f"left out: {error}", file=sys.stderr)
+    return {way: results for way, results in found.items() if results}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Coverage of the latency ratio's intervals, as Markdown.")
+    parser.add_argument("--within", type=int, default=200, metavar="N", help="in one process (%(default)s)")
+    parser.add_argument("--across", type=int, default=40, metavar="N", help="over processes (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of orders and weights (%(default)s)")
+    asked = parser.parse_args()
+    pinned, load, began = allocator.pin(), os.getloadavg()[0], time.monotonic()
+    print_table(table(measure(asked.within, asked.across, asked.seed)))
+    print(
+        f"{machine()}; {time.strftime('%Y-%m-%d')}; load {load:.2f} before, {os.getloadavg()[0]:.2f} after; "
+        f"3×3, 64 channels, 28×28, float32, {CONFIGURATION.threads} thread, allocator {pinned}; "
+        f"--seed {asked.seed}, {time.monotonic() - began:.0f} s. Faster or slower: outside the floor, which "
+        f"the control sets in the package's two ways and which is {LEAST_FLOOR:.0%} in the others."
+    )
+
+
+if __name__ == "__main__":
+    main()
