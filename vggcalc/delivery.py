@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 import vggcalc
+from vggcalc.interrupts import Deferred
 from vggcalc.report.formats import FORMATS, Screen, counts, measured
 from vggcalc.report.output import Output
 from vggcalc.report.reading import read
@@ -37,15 +38,16 @@ def deliver(
         if at_once:
             output.write(counts(_report(command, comparisons), screen))
         outcome = _measure(comparisons, plan)
-        report = _report(command, outcome.comparisons, outcome.environment)
-        output.write(measured(report, screen) if at_once else FORMATS[format_](report, screen))
+        with Deferred() as interrupt:
+            report = _report(command, outcome.comparisons, outcome.environment)
+            output.write(measured(report, screen) if at_once else FORMATS[format_](report, screen))
     finally:
         output.discard()
     for warning in outcome.warnings:
         print(f"vggcalc: warning: {warning}", file=sys.stderr)
     for failure in outcome.failures:
         print(f"vggcalc: {failure}", file=sys.stderr)
-    if outcome.interrupted:
+    if outcome.interrupted or interrupt.came:
         print("vggcalc: interrupted: only what was measured before is reported", file=sys.stderr)
         return INTERRUPTED
     return DISAGREES if outcome.disagrees else NOT_DELIVERED if outcome.failures else DONE

@@ -39,6 +39,11 @@ class Estimate(msgspec.Struct, frozen=True):
         return (self.ci95[1] - self.ci95[0]) / self.ratio if self.ci95 else float("inf")
 
 
+def prepare() -> None:
+    """Import what the intervals need, half a second of work, before anything is timed."""
+    import scipy.stats  # noqa: F401
+
+
 def log_ratios(baseline: Times, arm: Times) -> list[float]:
     """d of each round."""
     return [log(b / a) for b, a in zip(baseline, arm, strict=True)]

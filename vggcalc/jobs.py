@@ -24,10 +24,14 @@ class Subject(msgspec.Struct, frozen=True):
 
 
 class CheckJob(msgspec.Struct, frozen=True, tag=True):
-    """Count the subjects again with torch; those named in `run` also by running them."""
+    """Count the subjects again with torch; those named in `run` also by running them.
+
+    What autograd keeps is looked at in `dtype`; everything else does not depend on it.
+    """
 
     subjects: tuple[Subject, ...]
     run: tuple[str, ...]
+    dtype: str = "float32"
 
 
 class ProbeJob(msgspec.Struct, frozen=True, tag=True):

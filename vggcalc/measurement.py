@@ -7,6 +7,7 @@ from math import prod
 import msgspec
 
 from vggcalc import memory
+from vggcalc.interrupts import Deferred
 from vggcalc.jobs import CheckJob, Counts, Facts, ProbeJob, Subject, Unsupported
 from vggcalc.results import Comparison, Configuration, Counted, Crosscheck, Environment, Variant
 from vggcalc.trial import TORCH_BYTES, Plan, Trial, cost, describe, silence_s, unusual
@@ -92,6 +93,7 @@ class _Session:
         job = CheckJob(
             tuple(Subject(name, variant.network) for name, variant in named.items()),
             tuple(name for name, reason in left_out.items() if reason is None),
+            self.comparisons[0].dtype,
         )
         counts: dict[str, Counts] = {}
         try:
@@ -114,31 +116,28 @@ class _Session:
             self.comparisons[index] = msgspec.structs.replace(comparison, variants=variants)
 
     def time(self) -> None:
-        """Time every comparison in every configuration that this machine supports.
-
-        What `auto` means only a worker can tell: the CPU goes first, and an accelerator of which
-        it tells comes behind.
-        """
-        done: list[Configuration] = []
-        while grid := [c for c in self.plan.configurations(self.available or ("cpu",)) if c not in done]:
-            done += grid
-            supported = self._supported(grid)
-            compared = len(self.comparisons) * len(supported)
-            for index, configuration in product(range(len(self.comparisons)), supported):
-                trial = Trial(self.comparisons[index], configuration, self.plan, compared)
-                try:
-                    trial.run(self.note, self.progress)
-                finally:
+        """Time every comparison in every configuration that this machine supports."""
+        supported = self._supported()
+        compared = len(self.comparisons) * len(supported)
+        for index, configuration in product(range(len(self.comparisons)), supported):
+            trial = Trial(self.comparisons[index], configuration, self.plan, compared)
+            try:
+                trial.run(self.note, self.progress)
+            finally:
+                with Deferred() as interrupt:
                     self.failures += trial.failures
                     self.warnings += trial.warnings
                     self.comparisons[index] = trial.result()
+                if interrupt.came:
+                    raise KeyboardInterrupt
 
-    def _supported(self, grid: list[Configuration]) -> list[Configuration]:
+    def _supported(self) -> list[Configuration]:
         """The grid without what fails on a small convolution, which is said before anything is timed."""
-        if not any(unusual(configuration) for configuration in grid):
-            return grid
         try:
-            refused = self._probe(grid)
+            if "auto" in self.plan.devices and not self.available:
+                self._probe([])
+            grid = self.plan.configurations(self.available)
+            refused = self._probe(grid) if any(map(unusual, grid)) else {}
         except WorkerFailed as error:
             self.failures.append(f"latency: {error}")
             return []

@@ -23,10 +23,8 @@ def raised(roof: Roof, name: str, latency: Latency, costs: Costs) -> Roof:
     """
     flops, traffic = _amounts(latency, costs)
     rate = flops / latency.median_s
-    if traffic is None or not traffic or rate <= _allowed(roof, flops / traffic):
+    if not traffic or rate <= _allowed(roof, flops / traffic):
         return roof
-    if flops / traffic >= roof.flops_per_s / roof.bytes_per_s:
-        return msgspec.structs.replace(roof, flops_per_s=rate, raised_by=name)
     return msgspec.structs.replace(
         roof,
         flops_per_s=max(roof.flops_per_s, rate),
@@ -43,9 +41,9 @@ def placed(latency: Latency, costs: Costs, roof: Roof) -> Latency:
     """The latency with its rate, and in inference its share of the roof and what bounds it."""
     flops, traffic = _amounts(latency, costs)
     rate = flops / latency.median_s
-    if not traffic:
+    if not traffic or not flops:
         return msgspec.structs.replace(latency, flops_per_s=rate)
     intensity = flops / traffic
     bound = "compute" if intensity * roof.bytes_per_s >= roof.flops_per_s else "memory"
-    share = rate / _allowed(roof, intensity)
+    share = min(1.0, rate / _allowed(roof, intensity))  # a roof that it raised, but for rounding
     return msgspec.structs.replace(latency, flops_per_s=rate, roof_share=share, bound=bound)

@@ -8,6 +8,7 @@ import msgspec
 from vggcalc import intervals
 from vggcalc.jobs import Rounds, Start
 from vggcalc.results import Configuration, Latency, LatencyRatio
+from vggcalc.workers import WorkerFailed
 
 Row = tuple[float, ...]
 
@@ -23,6 +24,12 @@ class Process:
         self.faults: list[Row] = []
 
     def add(self, message: Rounds) -> None:
+        """Keep the rounds. Raises `WorkerFailed` for figures that no round can have."""
+        rows = (*message.wall_s, *message.cpu_s, *message.faults)
+        if any(len(row) != len(self.arms) for row in rows) or any(
+            t <= 0 for row in message.wall_s for t in row
+        ):
+            raise WorkerFailed("the worker sent rounds that do not fit its arms")
         self.wall += message.wall_s
         self.cpu += message.cpu_s
         self.faults += message.faults
@@ -116,8 +123,8 @@ class Collection(msgspec.Struct, frozen=True):
         )
 
     def _contended(self) -> float | None:
-        """The share of timings that waited for a processor; accelerators and threads say nothing."""
-        if self.configuration.device != "cpu":
+        """The share of timings that waited for a processor; accelerators and several threads do not tell."""
+        if self.configuration.device != "cpu" or self.configuration.threads != 1:
             return None
         waits = [
             wall > 1.1 * cpu

@@ -44,12 +44,12 @@ def schedule(
     first = start_s + least_blocks * (whole_s + blocks_s)
     bare = start_s + least * whole_s
     if most > 1 and enough * every <= budget_s:
-        held = min(most, int(budget_s / every))
+        held = min(most, max(enough, int(budget_s / every)))
         return Schedule(held, EVERY if blocks_s else NOWHERE, budget_s / held)
     if most > 1 and blocks_s and first + (enough - 1) * bare <= budget_s:
-        held = min(most, 1 + int((budget_s - first) / bare))
+        held = min(most, max(enough, 1 + int((budget_s - first) / bare)))
         return Schedule(held, FIRST, max(first, budget_s / held))
     if most > 1 and enough * bare <= budget_s:
-        held = min(most, int(budget_s / bare))
+        held = min(most, max(enough, int(budget_s / bare)))
         return Schedule(held, NOWHERE, budget_s / held)
     return Schedule(1, EVERY if blocks_s and first <= budget_s else NOWHERE, budget_s)

@@ -7,7 +7,7 @@ from time import monotonic
 
 import msgspec
 
-from vggcalc import memory
+from vggcalc import intervals, memory
 from vggcalc.intervals import FIRST_LOOK, least_rounds, next_look
 from vggcalc.jobs import CONTROL, Explained, Facts, Go, Peaks, Rounds, Start, Subject, TimingJob
 from vggcalc.results import BlockRatio, Comparison, Configuration, Costs, Latency, Ratio, Roof, Variant
@@ -18,14 +18,15 @@ from vggcalc.spec.blocks import blocks
 from vggcalc.spec.layers import Network
 from vggcalc.workers import Worker, WorkerFailed
 
-#: A worker that sends nothing for so long, or runs no faster than this, is taken for hung.
-SILENCE_S, SLOWEST_MACS_PER_S = 120.0, 1e8
+#: A worker that sends nothing for so long is taken for hung: longer before it has said how fast it
+#: is, when every module runs a few times, and by its own rounds afterwards.
+SILENCE_S, SLOWEST_MACS_PER_S, SLOW_ROUNDS = 60.0, 1e8, 20
 
 #: What torch itself takes before it holds any tensor.
 TORCH_BYTES = 600_000_000
 
 #: Of the budget, what finding the reason takes.
-EXPLAIN_SHARE, EXPLAIN_S = 0.1, 2.0
+EXPLAIN_SHARE, EXPLAIN_S = 0.1, 3.0
 
 #: After so many failed workers no further one is started.
 MOST_FAILURES = 2
@@ -90,8 +91,8 @@ def cost(costs: Costs, key: str) -> int:
 
 def silence_s(variants: Iterable[Variant]) -> float:
     """How long a worker on these may send nothing before it is taken for hung."""
-    macs = max((cost(variant.costs, "macs") for variant in variants), default=0)
-    return SILENCE_S + 30 * macs / SLOWEST_MACS_PER_S
+    macs = sum(cost(variant.costs, "macs") for variant in variants)
+    return SILENCE_S + macs / SLOWEST_MACS_PER_S
 
 
 def describe(configuration: Configuration) -> str:
@@ -139,6 +140,7 @@ class Trial:
         self._what = f"latency of {comparison.name} on {describe(configuration)}"
         self._whole = {variant.name: variant.network for variant in comparison.variants}
         self._blocks = _blocks(comparison)
+        self._planned: Schedule | None = None
         self._processes: list[Process] = []
         self._stopped: set[str] = set()
         self._compile_s = 0.0
@@ -158,22 +160,22 @@ class Trial:
         self.warnings += crowded(self._configuration.threads, self._load)
         budget_s = self._plan.budget_s - min(EXPLAIN_S, EXPLAIN_SHARE * self._plan.budget_s)
         began = monotonic()
-        planned: Schedule | None = None
         number = 0
         try:
-            while planned is None or number < planned.processes:
+            while self._planned is None or number < self._planned.processes:
                 left_s = budget_s - (monotonic() - began - self._compile_s)
-                if planned is not None and number and left_s <= 0:
+                if number and left_s <= 0:
+                    self._stopped.add(SPENT)
                     break
-                slice_s = left_s / (planned.processes - number if planned else MOST_PROCESSES)
-                progress(f"{self._what}: process {number + 1}{f' of {planned.processes}' if planned else ''}")
+                of = f" of {self._planned.processes}" if self._planned else ""
+                progress(f"{self._what}: process {number + 1}{of}")
+                still = self._planned.processes - number if self._planned else MOST_PROCESSES
                 try:
-                    planned = self._process(number, planned, slice_s, budget_s, note, progress)
+                    self._process(number, left_s / still, budget_s, note, progress)
                 except WorkerFailed as error:
-                    of = f" of {planned.processes}" if planned else ""
                     self.failures.append(f"{self._what}, process {number + 1}{of}: {error}")
                     self._stopped.add(FAILED)
-                    if planned is None or len(self.failures) >= MOST_FAILURES:
+                    if self._planned is None or len(self.failures) >= MOST_FAILURES:
                         break
                 number += 1
         except KeyboardInterrupt:
@@ -183,15 +185,14 @@ class Trial:
     def _process(
         self,
         number: int,
-        planned: Schedule | None,
         slice_s: float,
         budget_s: float,
         note: Callable[[Facts], None],
         progress: Callable[[str], None],
-    ) -> Schedule | None:
-        """One worker; the first one's start and rounds make the schedule, which is returned."""
-        wanted = planned is None or planned.blocks == EVERY
-        networks = self._whole | (self._blocks if wanted else {})
+    ) -> None:
+        """One worker. What the first one's start and rounds cost makes the schedule."""
+        with_blocks = self._planned is None or self._planned.blocks == EVERY
+        networks = self._whole | (self._blocks if with_blocks else {})
         job = TimingJob(
             tuple(Subject(name, network) for name, network in networks.items()),
             self._configuration,
@@ -204,38 +205,39 @@ class Trial:
         look = FIRST_LOOK
         process: Process | None = None
         with Worker(job, silence_s(self._comparison.variants)) as worker:
+            intervals.prepare()  # while the worker imports torch
             for message in worker.messages():
                 match message:
                     case Facts():
                         note(message)
                     case Start():
+                        worker.silence_s = SILENCE_S + SLOW_ROUNDS * sum(message.round_s)
                         compile_s = sum(s for s in message.compile_s if s is not None)
                         self._compile_s += compile_s
                         began += compile_s
-                        if planned is None:
-                            planned = self._schedule(message, monotonic() - began, budget_s)
-                            slice_s = planned.first_s
-                            if planned.blocks == NOWHERE:
+                        if self._planned is None:
+                            self._planned = self._schedule(message, monotonic() - began, budget_s)
+                            slice_s = self._planned.first_s
+                            if self._planned.blocks == NOWHERE:
                                 networks = self._whole
                         process = Process(message, (*networks, CONTROL))
                         self._processes.append(process)
-                        last = number == planned.processes - 1
-                        explain = tuple(self._whole) if last else ()
+                        explain = () if self._explained else tuple(self._whole)
                         worker.send(Go(process.arms, self._plan.rounds, explain))
-                    case Rounds() if process is not None:
+                    case Rounds() if process is not None and self._planned is not None:
                         process.add(message)
-                        rounds, spent = len(process.wall), monotonic() - began
+                        rounds, spent_s = len(process.wall), monotonic() - began
                         progress(
-                            f"{self._what}: process {number + 1} of {planned.processes if planned else 1}, "
-                            f"{rounds} rounds, {spent:.0f} of {slice_s:.0f} s"
+                            f"{self._what}: process {number + 1} of {self._planned.processes}, "
+                            f"{rounds} rounds, {spent_s:.0f} of {slice_s:.0f} s"
                         )
-                        reason = None
+                        reason = SPENT if spent_s >= slice_s else None
                         if self._plan.rounds is not None:
-                            reason = ROUNDS if rounds >= self._plan.rounds else None
+                            reason = ROUNDS if rounds >= self._plan.rounds else reason
                         elif rounds >= look:
                             look = next_look(rounds)
-                            reason = PRECISE if narrow(process, self._pairs(), self._plan.precision) else None
-                        reason = reason or (SPENT if spent >= slice_s else None)
+                            if narrow(process, self._pairs(), self._plan.precision):
+                                reason = PRECISE
                         if reason is not None:
                             self._stopped.add(reason)
                             worker.stop()
@@ -243,7 +245,8 @@ class Trial:
                         self._peaks = message
                     case Explained():
                         self._explained[message.subject] = message
-        return planned
+        if process is None:
+            raise WorkerFailed("the worker ended without measuring")
 
     def _schedule(self, start: Start, start_s: float, budget_s: float) -> Schedule:
         seconds = dict(zip(start.arms, start.round_s, strict=True))
@@ -281,10 +284,9 @@ class Trial:
     def result(self) -> Comparison:
         """The comparison with what was measured added; as it was where nothing was."""
         complete = [process for process in self._processes if process.wall]
-        usable = [process for process in complete if len(process.wall) >= least_rounds(self._compared)]
+        least = self._plan.rounds or least_rounds(self._compared)
+        usable = [process for process in complete if len(process.wall) >= least]
         usable = usable or sorted(complete, key=lambda process: len(process.wall))[-1:]
-        if self._plan.rounds is not None:
-            usable = complete
         if not usable:
             return self._comparison
         stopped = next(

@@ -28,7 +28,7 @@ class Worker:
     def __init__(self, job: Job, silence_s: float, command: tuple[str, ...] | None = None) -> None:
         """`silence_s` is how long it may send nothing before it is taken for hung."""
         self._job = job
-        self._silence_s = silence_s
+        self.silence_s = silence_s
         self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._errors: list[bytes] = []
         # A session of its own: Ctrl-C in the terminal reaches the parent alone, which then decides.
@@ -90,10 +90,10 @@ class Worker:
         """Its messages up to `Done`, which is not among them. Raises `WorkerFailed`."""
         while True:
             try:
-                line = self._lines.get(timeout=self._silence_s)
+                line = self._lines.get(timeout=self.silence_s)
             except queue.Empty:
                 self._kill()
-                raise WorkerFailed(f"the worker was silent for {self._silence_s:.0f} s and was ended") from None
+                raise WorkerFailed(f"the worker was silent for {self.silence_s:.0f} s and was ended") from None
             if not line.endswith(b"\n"):
                 raise WorkerFailed(self._why_dead(line))
             try:

@@ -227,19 +227,36 @@ def surroundings(environment: Environment) -> Text:
     return Text(tuple(lines), quiet=True)
 
 
+#: What the crosscheck looks at; parameters as they are called in a sentence.
+_CHECKED = {
+    "parameters": "parameters",
+    "macs": "MACs",
+    "activations": "activations",
+    "training_flops": "training FLOPs",
+    "saved_bytes": "bytes kept for backward",
+}
+
+
 def _crosscheck(comparison: Comparison) -> list[Section]:
-    """One quiet line where all agree; every figure where they do not."""
+    """One quiet line where all agree, which names what was counted; every figure where they do not."""
     checked = [(v, v.crosscheck) for v in comparison.variants if v.crosscheck is not None]
     if not checked:
         return []
     notes = tuple(dict.fromkeys(note for _, check in checked for note in check.notes))
     if all(check.agrees for _, check in checked):
-        by = "torch and fvcore" if all(check.macs.fvcore is not None for _, check in checked) else "torch"
-        said = f"Parameters, MACs, activations and training costs of {comparison.name} confirmed by {by}."
-        return [Text((said, *notes), quiet=True)]
+        counted = {key: [getattr(check, key) for _, check in checked] for key in _CHECKED}
+        by_torch = {key for key, found in counted.items() if all(one.torch is not None for one in found)}
+        by_fvcore = {key for key, found in counted.items() if all(one.fvcore is not None for one in found)}
+        *first, last = (word for key, word in _CHECKED.items() if key in by_torch | by_fvcore)
+        whom = comparison.name
+        if len(checked) < len(comparison.variants):
+            whom += f" ({', '.join(variant.name for variant, _ in checked)} only)"
+        by = "torch and fvcore" if by_fvcore else "torch"
+        said = f"{', '.join(first)} and {last} of {whom} confirmed by {by}."
+        return [Text((said[0].upper() + said[1:], *notes), quiet=True)]
     rows = []
     for variant, check in checked:
-        for what in ("parameters", "macs", "activations", "training_flops", "saved_bytes"):
+        for what in _CHECKED:
             counted = getattr(check, what)
             rows.append(
                 Row(

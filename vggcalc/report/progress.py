@@ -14,7 +14,7 @@ class Progress:
 
     def __call__(self, text: str) -> None:
         if self._terminal:
-            text = text[: os.get_terminal_size(sys.stderr.fileno()).columns - 1]
+            text = text[: max(20, os.get_terminal_size(sys.stderr.fileno()).columns - 1)]
             sys.stderr.write("\r" + text.ljust(self._length))
             self._length = len(text)
         else:

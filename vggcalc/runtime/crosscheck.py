@@ -1,5 +1,7 @@
 """Counting a network again: its built module by torch, by autograd's own hooks and by fvcore."""
 
+from contextlib import suppress
+
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -9,7 +11,7 @@ from vggcalc.runtime.building import build
 from vggcalc.spec.layers import Conv2d
 
 
-def count(subject: Subject, run: bool) -> Counts:
+def count(subject: Subject, run: bool, dtype: str) -> Counts:
     """Parameters, MACs, training FLOPs by torch; with `run` also what needs the real module to run.
 
     torch counts on the meta device, without weights; it reports FLOPs = 2 × MACs. Its count of
@@ -31,8 +33,10 @@ def count(subject: Subject, run: bool) -> Counts:
     uncounted: dict[str, int] = {}
     if run:
         real, image = build(subject.network), torch.zeros(subject.network.input_shape)
-        kept = saved_bytes(real.train(), image)
         macs, activations, uncounted = _fvcore(real.eval(), image)
+        as_asked = getattr(torch, dtype)
+        with suppress(RuntimeError):  # torch has not every operator in every dtype
+            kept = saved_bytes(real.to(as_asked).train(), image.to(as_asked))
     return Counts(
         subject.name,
         sum(parameter.numel() for parameter in module.parameters()),

@@ -71,7 +71,7 @@ def check(job: CheckJob, send: Send) -> None:
     """Count every subject again, on all processors."""
     send(Facts(environment(), available()))
     for subject in job.subjects:
-        send(count(subject, subject.name in job.run))
+        send(count(subject, subject.name in job.run, job.dtype))
 
 
 def probe(job: ProbeJob, send: Send) -> None:

@@ -1,0 +1,262 @@
+"""What training keeps and computes, against what torch keeps and counts when the built modules run."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import torch
+from conftest import ANY, networks
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+import vggcalc
+from vggcalc.analysis.comparison import analyze
+from vggcalc.runtime import build
+from vggcalc.runtime.crosscheck import saved_bytes
+from vggcalc.spec.layers import (
+    GELU,
+    INPUT,
+    AdaptiveAvgPool2d,
+    Add,
+    BatchNorm2d,
+    Concat,
+    Conv2d,
+    Dropout,
+    Flatten,
+    Layer,
+    Linear,
+    LocalResponseNorm,
+    MaxPool2d,
+    Network,
+    Node,
+    ReLU,
+    SiLU,
+    chain,
+)
+from vggcalc.spec.shapes import shapes
+from vggcalc.spec.words import ITEMSIZE
+
+DRAWN = {"chain": networks(branches=False), "branches": networks()}
+drawn = pytest.mark.parametrize("form", DRAWN)
+
+PARAMETRIC = (Conv2d, Linear, BatchNorm2d)
+
+
+def trainable(network: Network) -> bool:
+    """It has parameters, and no batch norm over a single value a channel, which torch refuses."""
+    known = shapes(network)
+    alone = any(
+        isinstance(node.layer, BatchNorm2d)
+        and known[node.name][0] * torch.Size(known[node.name][2:]).numel() == 1
+        for node in network.nodes
+    )
+    return not alone and any(isinstance(node.layer, PARAMETRIC) for node in network.nodes)
+
+
+def block(*nodes: tuple[str, Layer, str]) -> Network:
+    """`(name, layer, "what it reads")`."""
+    made = tuple(Node(name, layer, tuple(inputs.split())) for name, layer, inputs in nodes)
+    return Network("block", (2, 4, 6, 7), made)
+
+
+@contextmanager
+def kept(module: nn.Module) -> Iterator[dict[int, torch.UntypedStorage]]:
+    """The storages that autograd keeps meanwhile, by address, but those of parameters and buffers.
+
+    They are held, so that no address is used twice.
+    """
+    own = {id(tensor): tensor.untyped_storage() for tensor in (*module.parameters(), *module.buffers())}
+    addresses = {storage.data_ptr() for storage in own.values()}
+    found: dict[int, torch.UntypedStorage] = {}
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.nbytes() and storage.data_ptr() not in addresses:
+            found[storage.data_ptr()] = storage
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        yield found
+
+
+def bytes_kept(network: Network, dtype: str = "float32") -> int:
+    """By hooks of our own; then backward runs, so that nothing may have been overwritten that it needs."""
+    torch.manual_seed(0)
+    module = build(network).to(getattr(torch, dtype)).train()
+    image = torch.rand(network.input_shape).to(getattr(torch, dtype))
+    with kept(module) as storages:
+        output = module(image)
+    output.sum().backward()
+    assert all(parameter.grad is not None for parameter in module.parameters())
+    return sum(storage.nbytes() for storage in storages.values())
+
+
+# What is kept
+
+
+@drawn
+@settings(max_examples=120)
+@given(data=st.data())
+def test_saved_bytes_are_what_autograd_keeps(form: str, data: st.DataObject) -> None:
+    network = data.draw(DRAWN[form])
+    assume(trainable(network))
+    costs = analyze(network, "drawn").costs
+    assert costs["saved_bytes"] == bytes_kept(network)
+
+
+@pytest.mark.parametrize("dtype", ITEMSIZE)
+@settings(max_examples=30)
+@given(network=networks(kinds=tuple(kind for kind in ANY if kind != "lrn")))
+def test_saved_bytes_in_every_dtype(network: Network, dtype: str) -> None:
+    """But for local response norm, which torch has on the CPU for float32 and float64 alone."""
+    assume(trainable(network))
+    assert analyze(network, "drawn", dtype).costs["saved_bytes"] == bytes_kept(network, dtype)
+
+
+@drawn
+@given(data=st.data())
+def test_the_crosscheck_counts_the_same(form: str, data: st.DataObject) -> None:
+    network = data.draw(DRAWN[form])
+    assume(trainable(network))
+    assert saved_bytes(build(network).train(), torch.zeros(network.input_shape)) == bytes_kept(network)
+
+
+CONV = Conv2d(4, 4, (3, 3), padding=(1, 1))
+ON_8 = Conv2d(8, 1, (1, 1))
+MAP = 2 * 4 * 6 * 7 * 4  # bytes of a map
+
+
+@pytest.mark.parametrize(
+    ("network", "expected"),
+    [
+        (block(("a", CONV, INPUT)), {"a": MAP}),
+        (block(("a", CONV, INPUT), ("b", CONV, "a")), {"a": MAP, "b": MAP}),
+        (block(("a", CONV, INPUT), ("b", CONV, INPUT), ("c", Add(), "a b")), {"a": MAP}),
+        (block(("a", CONV, INPUT), ("r", ReLU(), "a"), ("b", CONV, "r")), {"a": MAP, "r": MAP}),
+        (block(("a", CONV, INPUT), ("g", GELU(), "a"), ("b", CONV, "g")), {"a": MAP, "g": MAP, "b": MAP}),
+        (block(("a", CONV, INPUT), ("s", SiLU(), "a"), ("b", CONV, "s")), {"a": MAP, "s": MAP, "b": MAP}),
+        (block(("r", ReLU(), INPUT), ("a", CONV, "r")), {"a": MAP}),
+        (block(("m", MaxPool2d(), INPUT), ("a", CONV, "m")), {"a": MAP // 42 * 9}),
+        (block(("a", CONV, INPUT), ("m", MaxPool2d(), "a")), {"a": MAP, "m": MAP + MAP // 42 * 9 * 2}),
+        (block(("a", CONV, INPUT), ("n", BatchNorm2d(4), "a")), {"a": MAP, "n": MAP + 2 * 4 * 4}),
+        (block(("a", CONV, INPUT), ("d", Dropout(), "a")), {"a": MAP, "d": MAP}),
+        (block(("d", Dropout(), INPUT), ("a", CONV, "d")), {"a": MAP}),
+        (block(("a", CONV, INPUT), ("p", AdaptiveAvgPool2d((1, 1)), "a")), {"a": MAP}),
+        (block(("a", CONV, INPUT), ("p", AdaptiveAvgPool2d((2, 1)), "a")), {"a": MAP, "p": MAP}),
+        (block(("a", CONV, INPUT), ("c", Concat(), "a input"), ("b", ON_8, "c")), {"a": MAP, "b": 2 * MAP}),
+        (block(("a", CONV, INPUT), ("f", Flatten(), "a"), ("l", Linear(168, 3), "f")), {"a": MAP, "l": MAP}),
+        (block(("a", CONV, INPUT), ("l", LocalResponseNorm(3), "a")), {"a": MAP, "l": 3 * MAP + MAP // 4 * 6}),
+        (block(("l", LocalResponseNorm(3), INPUT), ("a", CONV, "l")), {"a": MAP}),
+    ],
+    ids=lambda case: " ".join(node.name for node in case.nodes) if isinstance(case, Network) else "",
+)  # fmt: skip
+def test_what_each_layer_keeps(network: Network, expected: dict[str, int]) -> None:
+    """By hand, and by torch; a tensor that two layers keep counts at the first of them."""
+    found = {layer.name: layer.costs["saved_bytes"] for layer in analyze(network, "block").layers}
+    assert {name: size for name, size in found.items() if size} == expected
+    assert sum(expected.values()) == bytes_kept(network)
+
+
+@pytest.mark.parametrize("activation", ["relu", "gelu", "silu"])
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_of_the_kernel_and_its_stack(activation: str, batch_norm: bool) -> None:
+    comparison = vggcalc.factorize(
+        7,
+        in_channels=3,
+        out_channels=4,
+        size=9,
+        batch=2,
+        stride=2,
+        batch_norm=batch_norm,
+        activation=activation,
+    )
+    for variant in comparison.variants:
+        assert variant.costs["saved_bytes"] == bytes_kept(variant.network)
+
+
+@pytest.mark.parametrize("model", ["4,4,M,8,8,M,8@5g2,M", "4@1,M,4,4"])
+def test_of_a_network_and_its_stacks(model: str) -> None:
+    for variant in vggcalc.compare(model, size=16, batch_norm=True).variants:
+        assert variant.costs["saved_bytes"] == bytes_kept(variant.network)
+        rows = sum(int(layer.costs["saved_bytes"] or 0) for layer in variant.layers)
+        assert (
+            variant.costs["saved_bytes"]
+            == rows
+            == sum(int(b.costs["saved_bytes"] or 0) for b in variant.blocks)
+        )
+
+
+# What is computed
+
+
+def training_flops(network: Network) -> tuple[int, dict[str, bool]]:
+    """What torch counts forward and backward, and into which nodes a gradient of their input flows."""
+    module = build(network).train()
+    needs: dict[str, bool] = {}
+    for node in network.nodes:
+        part = module.get_submodule(node.name)
+        part.register_forward_pre_hook(
+            lambda _, inputs, name=node.name: needs.update({name: inputs[0].requires_grad})
+        )
+    with FlopCounterMode(display=False) as counter:
+        module(torch.rand(network.input_shape)).sum().backward()
+    return counter.get_total_flops(), needs
+
+
+def without_groups(network: Network) -> Network:
+    """The same with every convolution over all channels."""
+    nodes = []
+    for node in network.nodes:
+        layer = node.layer
+        if isinstance(layer, Conv2d):
+            layer = Conv2d(*(getattr(layer, name) for name in Conv2d.__struct_fields__[:6]), bias=layer.bias)
+        nodes.append(Node(node.name, layer, node.inputs))
+    return Network(network.name, network.input_shape, tuple(nodes))
+
+
+@drawn
+@settings(max_examples=80)
+@given(data=st.data())
+def test_training_flops_are_torchs_without_groups(form: str, data: st.DataObject) -> None:
+    network = without_groups(data.draw(DRAWN[form]))
+    assume(trainable(network))
+    counted, _ = training_flops(network)
+    assert analyze(network, "drawn").costs["training_flops"] == counted
+
+
+@drawn
+@given(data=st.data())
+def test_each_layer_does_its_macs_twice_or_thrice(form: str, data: st.DataObject) -> None:
+    """Forward, the weights' gradient, and the input's where autograd asks for one; with groups too."""
+    network = data.draw(DRAWN[form])
+    assume(trainable(network))
+    _, needs = training_flops(network)
+    for layer in analyze(network, "drawn").layers:
+        macs = layer.costs["macs"]
+        assert macs is not None
+        assert layer.costs["training_flops"] == 2 * macs * (3 if needs[layer.name] else 2)
+
+
+def test_the_first_layer_has_no_gradient_of_its_input() -> None:
+    for variant in vggcalc.compare("vgg16").variants:
+        first, *others = (layer for layer in variant.layers if layer.costs["macs"])
+        assert first.costs["training_flops"] == 4 * int(first.costs["macs"] or 0)
+        assert all(layer.costs["training_flops"] == 6 * int(layer.costs["macs"] or 0) for layer in others)
+
+
+def test_every_layer_that_reads_the_image_is_a_first_one() -> None:
+    network = block(
+        ("a", CONV, INPUT), ("r", ReLU(), INPUT), ("b", CONV, "r"), ("c", Add(), "a b"), ("d", CONV, "c")
+    )
+    macs = 2 * 4 * 42 * 4 * 9
+    flops = {layer.name: layer.costs["training_flops"] for layer in analyze(network, "block").layers}
+    assert flops == {"a": 4 * macs, "r": 0, "b": 4 * macs, "c": 0, "d": 6 * macs}
+    assert training_flops(network)[0] == 14 * macs
+
+
+def test_a_norm_before_the_first_convolution_wants_a_gradient_from_it() -> None:
+    network = chain("normed", (2, 4, 6, 7), [("block1", BatchNorm2d(4)), ("block1", CONV)])
+    costs = analyze(network, "normed").costs
+    assert costs["training_flops"] == 6 * int(costs["macs"] or 0) == training_flops(network)[0]

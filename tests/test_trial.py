@@ -1,0 +1,818 @@
+"""Trials against workers that follow a script, in processes of their own and under a clock that is given.
+
+The scripted worker speaks the protocol in plain JSON, without torch, and its times are numbers: no
+real duration is asserted.
+"""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import vggcalc
+from vggcalc import measurement, trial
+from vggcalc.delivery import deliver
+from vggcalc.intervals import least_rounds
+from vggcalc.jobs import CONTROL, PROTOCOL, Facts, Go, Message, Rounds, Start, TimingJob
+from vggcalc.measurement import Outcome, carry_out
+from vggcalc.results import Comparison, Configuration, Environment, LatencyRatio, Variant
+from vggcalc.schedule import LEAST_PROCESSES, MOST_PROCESSES
+from vggcalc.spec.words import ITEMSIZE
+from vggcalc.trial import FAILED, INTERRUPTED, PRECISE, ROUNDS, SPENT, Plan, Trial
+
+KERNEL = vggcalc.factorize(5, in_channels=2, out_channels=2, size=6)
+NETWORK = vggcalc.compare("2,M,2@5,M", size=8)
+CPU = Configuration("cpu", "float32")
+RATIO = 0.6
+
+SCRIPT = r"""
+import json, os, random, select, signal, sys, time
+
+script = json.loads(sys.argv[1])
+data = b""
+while not data.endswith(b"\n"):
+    piece = os.read(0, 1 << 16)
+    if not piece:
+        sys.exit()  # the parent has gone
+    data += piece
+job = json.loads(data)
+kind = job["type"]
+key = str(job["seed"]) if kind == "TimingJob" else kind
+moment, deed = script["acts"].get(key, script["acts"].get("*" if kind == "TimingJob" else "", ["never", ""]))
+
+def log(**entry):
+    with open(script["log"], "a") as file:
+        file.write(json.dumps({"pid": os.getpid(), "key": key} | entry) + "\n")
+
+def write(data):
+    while data:
+        data = data[os.write(1, data):]
+
+def send(kind, **fields):
+    write(json.dumps({"type": kind} | fields).encode() + b"\n")
+
+def act(now):
+    if now != moment:
+        return
+    if deed == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if deed == "raise":
+        raise MemoryError("no room")
+    if deed == "half":
+        write(b'{"type":"Rounds","wall_s":[[0.00')
+        os._exit(0)
+    if deed == "rubbish":
+        write(b"OMP: Warning #96: something\n")
+    if deed == "refuse":
+        send("Refused", reason="cpu has 3 bytes free, and 4 are needed")
+        os._exit(0)
+    if deed == "done":
+        send("Done")
+        os._exit(0)
+    if deed == "interrupt":
+        time.sleep(0.1)  # so that what was sent has been read
+        os.kill(os.getppid(), signal.SIGINT)
+    time.sleep(600)
+
+def rounds(go, rng):
+    sent = 0
+    while go["rounds"] is None or sent < go["rounds"]:
+        rows = []
+        for _ in range(script["bundle"]):
+            level = 1e-3 * rng.uniform(1, 1.2)
+            rows.append([level * script["ratios"].get(arm, 1) * rng.gauss(1, 0.002) for arm in go["arms"]])
+        rows = rows[: None if go["rounds"] is None else go["rounds"] - sent]
+        sent += len(rows)
+        send("Rounds", wall_s=rows, cpu_s=rows, faults=[[0.0] * len(row) for row in rows])
+        act("rounds %d" % sent)
+        if select.select([0], [], [], 0.002)[0]:
+            return  # the parent has closed its end
+
+log(asked=[subject["name"] for subject in job.get("subjects", ())])
+act("job")
+send("Facts", **script["facts"])
+act("facts")
+if kind == "CheckJob":
+    for count in script["counts"]:
+        send("Counts", **count)
+        act("counts")
+if kind == "ProbeJob":
+    for index, configuration in enumerate(job["configurations"]):
+        if configuration["dtype"] in script["refused"]:
+            send("Unsupported", index=index, reason="no such kernel")
+if kind == "TimingJob":
+    arms = [subject["name"] for subject in job["subjects"]] + ["control"]
+    seconds = [script["round_s"].get("block" if "/" in arm else "whole", 1e-4) for arm in arms]
+    compiled = [script["compile_s"]] * len(arms)
+    send("Start", arms=arms, calls=[3] * len(arms), round_s=seconds, compile_s=compiled, allocator="pinned")
+    act("start")
+    go = json.loads(os.read(0, 1 << 16))
+    log(go=go)
+    rounds(go, random.Random(job["seed"]))
+    act("over")
+    if go["explain"]:
+        send("Peaks", flops_per_s=1.0, bytes_per_s=1.0, peak_by="a product")
+        act("peaks")
+        for name in go["explain"]:
+            send("Explained", subject=name, kernels=["jit:x"], peak_allocated_bytes=1000)
+send("Done")
+"""
+
+
+def facts(*available: str) -> dict[str, Any]:
+    environment = {"python": "3", "torch": "2", "fvcore": "0", "platform": "p", "cpu": "c"}
+    environment |= {"instruction_set": "i", "cores": 4, "load": None, "devices": []}
+    return {"environment": environment, "available": available, "protocol": PROTOCOL}
+
+
+def counts(index: int, variant: Variant, macs: int = 0) -> dict[str, Any]:
+    """What torch and fvcore count, with as many MACs too many."""
+    costs = variant.costs
+    return {
+        "subject": f"{index}/{variant.name}",
+        "parameters": costs["parameters"],
+        "torch_macs": costs["macs"] + macs,
+        "torch_training_flops": costs["training_flops"],
+        "torch_saved_bytes": costs["saved_bytes"],
+        "fvcore_macs": costs["macs"],
+        "fvcore_activations": costs["activations"],
+        "uncounted": {},
+    }
+
+
+class Scripted:
+    """Sets what workers do, and knows what they were asked."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+        self._monkeypatch = monkeypatch
+        self._script = folder / "worker.py"
+        self._script.write_text(SCRIPT, encoding="utf-8")
+        self._log = folder / "log"
+        self._log.touch()
+        self()
+
+    def __call__(self, acts: dict[str, tuple[str, str]] | None = None, **changes: Any) -> None:
+        """`acts`: by the process's number, `*` for every one, or the kind of its job, when and what."""
+        script = {
+            "log": str(self._log),
+            "acts": acts or {},
+            "facts": facts("cpu"),
+            "ratios": {"factorized": RATIO},
+            "round_s": {},
+            "bundle": 10,
+            "compile_s": None,
+            "counts": [counts(0, variant) for variant in KERNEL.variants],
+            "refused": [],
+        } | changes
+        command = (sys.executable, "-I", "-S", str(self._script), json.dumps(script))
+        self._monkeypatch.setattr("vggcalc.workers.COMMAND", command)
+
+    def log(self, what: str) -> list[Any]:
+        entries = [json.loads(line) for line in self._log.read_text(encoding="utf-8").splitlines()]
+        return [entry[what] for entry in entries if what in entry]
+
+
+@pytest.fixture
+def scripted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Scripted]:
+    """Scripted workers, none of which is left behind."""
+    found = Scripted(monkeypatch, tmp_path)
+    monkeypatch.setattr("vggcalc.trial.crowded", lambda *_: [], raising=False)
+    yield found
+    for pid in set(found.log("pid")):
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def silently(_: str) -> None:
+    pass
+
+
+def measured(*comparisons: Comparison, progress: Callable[[str], None] = silently, **plan: Any) -> Outcome:
+    chosen = {"check": False, "devices": ("cpu",), "seed": 0} | plan
+    return carry_out(comparisons or (KERNEL,), Plan(**chosen), progress)
+
+
+def ratio(outcome: Outcome, index: int = 0) -> LatencyRatio:
+    (one,) = outcome.comparisons[index].ratios
+    (found,) = one.latency
+    return found
+
+
+# Where all goes well
+
+
+def test_six_processes_that_are_precise_enough(scripted: Scripted) -> None:
+    outcome = measured()
+    found = ratio(outcome)
+    assert (found.basis, found.processes, found.stopped, found.verdict) == (
+        "processes", MOST_PROCESSES, PRECISE, "faster",
+    )  # fmt: skip
+    assert found.ratio == pytest.approx(RATIO, rel=0.01)
+    assert found.control_ratio == pytest.approx(1, rel=0.01)
+    assert min(found.rounds_per_process) >= 30
+    assert found.rounds == min(found.rounds_per_process)
+    assert (outcome.failures, outcome.interrupted, outcome.disagrees) == ((), False, False)
+    assert scripted.log("key") == [str(n) for n in range(6) for _ in "jg"], "each with a seed of its own"
+
+
+def test_the_rounds_asked_for_are_done_in_every_process(scripted: Scripted) -> None:
+    found = ratio(measured(rounds=7, processes=4, precision=1e-9))
+    assert found.rounds_per_process == (7, 7, 7, 7)
+    assert (found.basis, found.stopped) == ("processes", ROUNDS)
+
+
+def test_one_process_says_so(scripted: Scripted, capsys: pytest.CaptureFixture[str]) -> None:
+    plan = Plan(check=False, devices=("cpu",), processes=1)
+    assert deliver("factorize", [KERNEL], plan, "table", None) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "this process only: " in text
+    assert "exact interval of their median, until precise enough" in text
+    assert "this process only) than naive" in text, "the reading says it too"
+    assert "interval over processes" not in text
+
+
+def test_rounds_too_few_for_an_interval_claim_none(
+    scripted: Scripted, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = Plan(check=False, devices=("cpu",), processes=1, rounds=5)
+    assert deliver("factorize", [KERNEL], plan, "table", None) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "no interval: 5 rounds of one process" in text
+    assert "none: 5 rounds unclear" in text
+    assert "without an interval: one process of 5 rounds holds none" in text
+
+
+def test_the_first_process_finds_the_roof_and_the_kernels(scripted: Scripted) -> None:
+    """A roof of one FLOP a second, which every module beats: none is above 100% all the same."""
+    (comparison,) = measured(NETWORK, rounds=6).comparisons
+    explain = [go["explain"] for go in scripted.log("go")]
+    assert explain == [["naive", "factorized"]] + [[]] * 5
+    (roof,) = comparison.roofs
+    assert roof.peak_by == "a product"
+    assert roof.raised_by in ("naive", "factorized", "naive/block2", "factorized/block2")
+    for variant in comparison.variants:
+        (whole,) = variant.latency
+        assert (whole.kernels, whole.peak_allocated_bytes) == (("jit:x",), 1000)
+        for latency in (whole, *(one for block in variant.blocks for one in block.latency)):
+            assert latency.flops_per_s is not None
+            assert 0 < (latency.roof_share or 0) <= 1
+
+
+# Blocks
+
+
+def blocks_of(outcome: Outcome) -> list[LatencyRatio]:
+    (one,) = outcome.comparisons[0].ratios
+    return [found for block in one.blocks for found in block.latency]
+
+
+def test_blocks_are_timed_in_every_process_where_the_budget_holds_them(scripted: Scripted) -> None:
+    outcome = measured(NETWORK, rounds=7)
+    assert [go["arms"] for go in scripted.log("go")] == [
+        ["naive", "factorized", "naive/block2", "factorized/block2", CONTROL]
+    ] * MOST_PROCESSES
+    (block,) = blocks_of(outcome)
+    assert (block.basis, block.processes) == ("processes", MOST_PROCESSES)
+    naive, factorized = outcome.comparisons[0].variants
+    assert [len(b.latency) for b in naive.blocks] == [len(b.latency) for b in factorized.blocks] == [0, 1]
+
+
+def test_blocks_in_the_first_process_alone_claim_that_process_alone(
+    scripted: Scripted, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A round of them is said to take 8 s: three processes with six such rounds do not go into 100 s."""
+    scripted(round_s={"block": 4.0})
+    outcome = measured(NETWORK, budget_s=100.0)
+    whole = ["naive", "factorized", CONTROL]
+    first, *others = (go["arms"] for go in scripted.log("go"))
+    assert set(first) - set(whole) == {"naive/block2", "factorized/block2"}
+    assert others == [whole] * (MOST_PROCESSES - 1)
+    assert scripted.log("asked")[1:] == [["naive", "factorized"]] * (MOST_PROCESSES - 1), "nor built"
+    (block,) = blocks_of(outcome)
+    assert (block.basis, block.processes) == ("process", 1)
+    assert (ratio(outcome).basis, ratio(outcome).processes) == ("processes", MOST_PROCESSES)
+    assert len(outcome.comparisons[0].variants[0].blocks[1].latency[0].times_s) == block.rounds
+
+
+def test_blocks_without_a_claim_are_left_out(scripted: Scripted) -> None:
+    scripted(round_s={"block": 40.0})
+    outcome = measured(NETWORK, budget_s=100.0)
+    assert [go["arms"] for go in scripted.log("go")] == [["naive", "factorized", CONTROL]] * MOST_PROCESSES
+    assert blocks_of(outcome) == []
+    assert ratio(outcome).processes == MOST_PROCESSES
+
+
+def test_one_process_where_the_budget_does_not_hold_three(scripted: Scripted) -> None:
+    scripted(round_s={"whole": 2.0, "block": 40.0})
+    found = ratio(measured(NETWORK, budget_s=100.0))
+    assert (found.basis, found.processes) == ("process", 1)
+
+
+def test_blocks_share_their_95_percent(scripted: Scripted) -> None:
+    """Two blocks in which the variants differ, in two comparisons: each of four intervals."""
+    comparison = vggcalc.compare("2@5,M,2@5,M", size=8)
+    (one,) = measured(comparison, comparison, rounds=8, processes=3).comparisons[0].ratios
+    assert [block.latency[0].compared for block in one.blocks] == [4, 4]
+    assert one.latency[0].compared == 2
+
+
+# Several comparisons and configurations
+
+
+def test_each_of_several_comparisons_holds_its_share_of_95_percent(scripted: Scripted) -> None:
+    outcome = measured(KERNEL, KERNEL, dtypes=("float32", "bfloat16"), rounds=9, processes=3)
+    for comparison in outcome.comparisons:
+        (one,) = comparison.ratios
+        assert [(found.dtype, found.compared) for found in one.latency] == [("float32", 4), ("bfloat16", 4)]
+        assert [latency.dtype for latency in comparison.variants[0].latency] == ["float32", "bfloat16"]
+
+
+def test_an_accelerator_found_on_the_way_counts_among_the_comparisons(scripted: Scripted) -> None:
+    """What `auto` means is known only once the first worker has told."""
+    scripted(facts=facts("cpu", "mps"))
+    (comparison,) = measured(devices=("auto",), rounds=9, processes=3).comparisons
+    (one,) = comparison.ratios
+    assert [(found.device, found.compared) for found in one.latency] == [("cpu", 2), ("mps", 2)]
+
+
+def test_what_a_machine_does_not_support_is_said_and_the_rest_is_measured(scripted: Scripted) -> None:
+    scripted(refused=["float16"])
+    outcome = measured(dtypes=("float16", "float32"), rounds=6, processes=3)
+    assert outcome.failures == ("latency on cpu, float16, 1 thread: no such kernel",)
+    assert ratio(outcome).dtype == "float32"
+    assert ratio(outcome).compared == 1
+
+
+# Workers that fail
+
+
+@pytest.mark.parametrize(
+    ("deed", "why"),
+    [
+        ("kill", "the worker was ended by SIGKILL (the system kills so when memory runs out)"),
+        ("raise", "the worker ended with status 1: MemoryError: no room"),
+        ("half", "the worker ended with status 0 in the middle of a message"),
+        ("rubbish", "the worker sent something that is no message: b'OMP: Warning #96: something\\n'"),
+        ("refuse", "cpu has 3 bytes free, and 4 are needed"),
+        ("hang", "the worker was silent for 0 s and was ended"),
+    ],
+)
+def test_a_worker_that_fails_in_the_middle_of_its_rounds(
+    scripted: Scripted, monkeypatch: pytest.MonkeyPatch, deed: str, why: str
+) -> None:
+    """In the second of six, after too few rounds: the claim rests on the five others."""
+    if deed == "hang":
+        monkeypatch.setattr(trial, "SILENCE_S", 0.4)
+    scripted({"1": ("rounds 4", deed)}, bundle=4)
+    outcome = measured()
+    assert outcome.failures == (f"latency of 5×5 on cpu, float32, 1 thread, process 2 of 6: {why}",)
+    found = ratio(outcome)
+    assert (found.basis, found.processes, found.stopped) == ("processes", 5, FAILED)
+    assert found.ratio == pytest.approx(RATIO, rel=0.01)
+    assert found.rounds >= 30
+    assert len(outcome.comparisons[0].variants[0].latency[0].times_s) == sum(found.rounds_per_process)
+    assert not outcome.interrupted
+
+
+def test_what_a_failed_worker_had_sent_counts_where_it_is_enough(scripted: Scripted) -> None:
+    scripted({"1": ("rounds 20", "kill")})
+    found = ratio(measured())
+    assert (found.processes, found.stopped) == (6, FAILED)
+    assert found.rounds == found.rounds_per_process[1] == 20
+
+
+@pytest.mark.parametrize("moment", ["job", "facts", "start", "rounds 4"])
+def test_workers_that_all_fail(scripted: Scripted, capsys: pytest.CaptureFixture[str], moment: str) -> None:
+    """The counts are printed, the reason is named, and no third one is started."""
+    scripted({"*": (moment, "kill")}, bundle=4)
+    plan = Plan(check=False, devices=("cpu",))
+    assert deliver("factorize", [KERNEL], plan, "table", None) == 1
+    out, err = capsys.readouterr()
+    assert f"{KERNEL['naive'].costs['macs']:,}" in out
+    assert "ended by SIGKILL" in err
+    assert "Traceback" not in err
+    assert 1 <= len(set(scripted.log("pid"))) <= trial.MOST_FAILURES
+    if not moment.startswith("rounds"):
+        assert "Latency of" not in out
+    else:
+        assert "no interval: 4 rounds of one process, until a worker failed" in " ".join(out.split())
+
+
+@pytest.mark.parametrize("moment", ["start", "rounds 30"])
+def test_the_first_worker_fails_after_its_start(scripted: Scripted, moment: str) -> None:
+    scripted({"0": (moment, "kill")})
+    outcome = measured()
+    assert len(outcome.failures) == 1
+    assert "process 1" in outcome.failures[0]
+    if moment == "rounds 30":
+        found = ratio(outcome)
+        assert found.stopped == FAILED
+        assert (found.basis == "processes") == (found.processes > 1), "labelled by what it rests on"
+
+
+def test_all_workers_but_the_first_fail(scripted: Scripted, capsys: pytest.CaptureFixture[str]) -> None:
+    """Then the claim is that of one process, in its words."""
+    scripted({str(n): ("start", "raise") for n in range(1, 6)})
+    assert deliver("factorize", [KERNEL], Plan(check=False, devices=("cpu",)), "table", None) == 1
+    out, err = capsys.readouterr()
+    text = " ".join(out.split())
+    assert "this process only: " in text
+    assert "until a worker failed" in text
+    assert "interval over processes" not in text
+    assert [line for line in err.splitlines() if "process 2 of 6: " in line and "no room" in line]
+    assert [line for line in err.splitlines() if "process 3 of 6: " in line and "no room" in line]
+    assert "process 4" not in err
+    assert len(set(scripted.log("pid"))) == 3
+
+
+def test_workers_that_are_done_before_they_have_begun_are_not_started_for_ever(scripted: Scripted) -> None:
+    scripted({"*": ("facts", "done")})
+    told: list[str] = []
+
+    def progress(text: str) -> None:
+        told.append(text)
+        if len(told) > 2 * MOST_PROCESSES:
+            raise KeyboardInterrupt
+
+    outcome = measured(progress=progress)
+    assert not outcome.interrupted
+    assert outcome.failures
+
+
+@pytest.mark.parametrize("deed", ["kill", "half", "rubbish", "raise"])
+def test_a_worker_that_fails_after_its_rounds_leaves_them(scripted: Scripted, deed: str) -> None:
+    """While it looks for the kernels: only these are missing."""
+    scripted({"0": ("peaks", deed)})
+    outcome = measured(rounds=6, processes=3)
+    assert len(outcome.failures) == 1
+    assert ratio(outcome).rounds_per_process == (6,) * 3
+    assert outcome.comparisons[0].variants[0].latency[0].kernels == ("jit:x",), "the next process looks again"
+    (roof,) = outcome.comparisons[0].roofs
+    assert roof.peak_by == "a product"
+
+
+def test_a_failure_costs_only_its_own_comparison(scripted: Scripted) -> None:
+    """Each comparison bears as many as it bears alone."""
+    scripted({"*": ("facts", "kill")})
+    outcome = measured(KERNEL, NETWORK)
+    assert [failure.partition(" on cpu")[0] for failure in outcome.failures] == [
+        "latency of 5×5",
+        "latency of 2,M,2@5,M",
+    ]
+    assert outcome.comparisons == (KERNEL, NETWORK)
+    assert outcome.environment is not None
+
+
+# The crosscheck
+
+
+def test_a_crosscheck_that_agrees(scripted: Scripted, capsys: pytest.CaptureFixture[str]) -> None:
+    assert deliver("factorize", [KERNEL], Plan(latency=False), "table", None) == 0
+    out, err = capsys.readouterr()
+    assert "of 5×5 confirmed by torch and fvcore." in " ".join(out.split())
+    assert "disagrees" not in out
+    assert err == "vggcalc: counting again with torch and fvcore\n"
+
+
+def test_one_mac_too_many_is_status_3_with_both_numbers(
+    scripted: Scripted, capsys: pytest.CaptureFixture[str]
+) -> None:
+    naive, factorized = KERNEL.variants
+    scripted(counts=[counts(0, naive, macs=1), counts(0, factorized)])
+    plan = Plan(devices=("cpu",), rounds=6, processes=3)
+    assert deliver("factorize", [KERNEL], plan, "table", None) == 3
+    out, _ = capsys.readouterr()
+    assert "The crosscheck of 5×5 disagrees" in out
+    macs = naive.costs["macs"]
+    assert isinstance(macs, int)
+    (line,) = (line for line in out.splitlines() if "differs" in line)
+    assert line.split() == ["naive", "MACs", f"{macs:,}", f"{macs + 1:,}", f"{macs:,}", "differs"]
+    assert "confirmed" not in out
+    assert "Latency of 5×5" in out, "it is measured all the same"
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.:DeprecationWarning")
+@pytest.mark.parametrize("dtype", ITEMSIZE)
+def test_what_agrees_in_float32_agrees_in_every_dtype(dtype: str) -> None:
+    from vggcalc.jobs import Subject
+    from vggcalc.runtime.crosscheck import count
+
+    comparison = vggcalc.factorize(5, in_channels=2, out_channels=2, size=6, batch_norm=True, dtype=dtype)
+    for variant in comparison.variants:
+        found = measurement.crosscheck(
+            variant, count(Subject(variant.name, variant.network), True, dtype), None
+        )
+        assert found.agrees
+
+
+@pytest.mark.parametrize("deed", ["kill", "raise", "half", "rubbish", "refuse"])
+@pytest.mark.parametrize("moment", ["job", "facts", "counts"])
+def test_a_crosscheck_that_fails(
+    scripted: Scripted, capsys: pytest.CaptureFixture[str], moment: str, deed: str
+) -> None:
+    """What was not counted again is not confirmed, and the rest is measured."""
+    scripted({"CheckJob": (moment, deed)})
+    plan = Plan(devices=("cpu",), rounds=6, processes=3)
+    assert deliver("factorize", [KERNEL], plan, "table", None) == 1
+    out, err = capsys.readouterr()
+    assert "Latency of 5×5" in out
+    assert len([line for line in err.splitlines() if line.startswith("vggcalc: crosscheck: ")]) == 1
+    assert "of 5×5 confirmed by" not in " ".join(out.split()), "which would be both variants"
+
+
+# Ctrl-C
+
+
+@pytest.mark.parametrize(
+    ("key", "moment", "before", "rounds"),
+    [
+        ("CheckJob", "job", 0, 0),
+        ("CheckJob", "counts", 0, 0),
+        ("ProbeJob", "facts", 0, 0),
+        ("0", "job", 0, 0),
+        ("0", "facts", 0, 0),
+        ("0", "start", 0, 0),
+        ("0", "rounds 6", 0, 6),
+        ("2", "job", 14, 14),
+        ("2", "rounds 6", 14, 20),
+        ("5", "over", 35, 42),
+        ("0", "peaks", 0, 7),
+    ],
+)
+def test_ctrl_c_at_any_moment(
+    scripted: Scripted, capsys: pytest.CaptureFixture[str], key: str, moment: str, before: int, rounds: int
+) -> None:
+    """What was measured is printed, and says that it was interrupted; no process is left.
+
+    Of the interrupted process's rounds those count that had been read.
+    """
+    scripted({key: (moment, "interrupt")}, bundle=2)
+    plan = Plan(devices=("cpu",), dtypes=("bfloat16",), rounds=7)
+    comparison = vggcalc.factorize(5, in_channels=2, out_channels=2, size=6)
+    assert deliver("factorize", [comparison], plan, "json", None) == 130
+    out, err = capsys.readouterr()
+    assert "Traceback" not in err
+    assert "vggcalc: interrupted: only what was measured before is reported\n" in err
+    (found,) = json.loads(out)["comparisons"]
+    assert found["variants"][0]["costs"]["macs"] == comparison["naive"].costs["macs"]
+    times = [len(latency["times_s"]) for variant in found["variants"] for latency in variant["latency"]]
+    if rounds:
+        assert len(times) == 2
+        assert before <= min(times) == max(times) <= rounds
+    else:
+        assert times == []
+    told = [latency for one in found["ratios"] for latency in one["latency"]]
+    assert [latency["stopped"] for latency in told] == [INTERRUPTED] * bool(rounds)
+    assert [sum(latency["rounds_per_process"]) for latency in told] == times[:1]
+
+
+@pytest.mark.parametrize("call", range(1, 9))
+def test_ctrl_c_while_the_parent_works(scripted: Scripted, call: int) -> None:
+    """Wherever it tells its progress: the crosscheck, the probe, the start and every bundle of rounds."""
+    told: list[str] = []
+
+    def progress(text: str) -> None:
+        told.append(text)
+        if len(told) == call:
+            raise KeyboardInterrupt
+
+    plan: dict[str, Any] = {"check": True, "dtypes": ("bfloat16",), "rounds": 7, "processes": 3}
+    outcome = measured(progress=progress, **plan)
+    assert outcome.interrupted
+    assert len(told) == call
+
+
+def test_ctrl_c_in_the_second_comparison_leaves_the_first(scripted: Scripted) -> None:
+    def progress(text: str) -> None:
+        if "2,M,2@5,M" in text:
+            raise KeyboardInterrupt
+
+    outcome = measured(KERNEL, NETWORK, progress=progress, rounds=6, processes=3)
+    assert outcome.interrupted
+    assert ratio(outcome).stopped == ROUNDS
+    assert outcome.comparisons[1] == NETWORK
+
+
+def test_ctrl_c_while_the_intervals_are_computed(scripted: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Importing scipy for them takes half a second, in which a key is soon pressed."""
+    original = Trial.result
+    pressed: list[bool] = []
+
+    def result(self: Trial) -> Comparison:
+        if not pressed:
+            pressed.append(True)
+            os.kill(os.getpid(), signal.SIGINT)
+        return original(self)
+
+    monkeypatch.setattr(Trial, "result", result)
+    outcome = measured(rounds=6, processes=3)
+    assert outcome.interrupted
+    assert ratio(outcome).rounds_per_process == (6, 6, 6)
+
+
+#: `vggcalc` with a worker of our own, and Ctrl-C when it comes to import a module.
+WITH_CTRL_C = """
+import json, os, signal, sys
+import vggcalc.cli, vggcalc.workers
+
+module, command, *arguments = sys.argv[1:]
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == module:
+            sys.meta_path.remove(self)
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Finder())
+vggcalc.workers.COMMAND = tuple(json.loads(command))
+sys.argv[1:] = arguments
+vggcalc.cli.main()
+"""
+
+
+@pytest.mark.parametrize(
+    "module", ["scipy", "numpy.lib", "scipy.stats", "vggcalc.trial", "vggcalc.measurement"]
+)
+def test_ctrl_c_while_something_is_imported(scripted: Scripted, module: str) -> None:
+    """numpy, once interrupted, cannot be imported again in that process."""
+    command = json.dumps(vggcalc.workers.COMMAND)
+    arguments = ("factorize", "5", "--json", "--no-check", "--device", "cpu", "--budget", "5")
+    done = subprocess.run(
+        [sys.executable, "-c", WITH_CTRL_C, module, command, *arguments],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=60,
+    )
+    assert "Traceback" not in done.stderr
+    assert done.returncode == 130
+    if not module.startswith("vggcalc"):
+        assert json.loads(done.stdout)["comparisons"][0]["variants"][0]["costs"]["parameters"] == 102_464
+
+
+# Memory
+
+
+def test_too_large_a_comparison_starts_no_worker(scripted: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vggcalc.memory.free_bytes", lambda: 1_000_000)
+    outcome = measured()
+    (failure,) = outcome.failures
+    assert failure.startswith("latency of 5×5 on cpu, float32, 1 thread: it needs 600,")
+    assert failure.endswith(" bytes of memory, and 1,000,000 are free: try a smaller --size or --batch")
+    assert outcome.comparisons == (KERNEL,)
+    assert scripted.log("pid") == []
+
+
+def test_a_system_that_does_not_tell_its_memory_is_trusted(
+    scripted: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vggcalc.memory.free_bytes", lambda: None)
+    assert ratio(measured(rounds=6)).processes == MOST_PROCESSES
+
+
+# The budget, under a clock that is given
+
+
+class FakeWorker:
+    """A worker in this process, for which time passes as its class says."""
+
+    now = 0.0
+    start_s = round_s = 0.0
+    compile_s: float | None = None
+    started = 0
+
+    def __init__(self, job: TimingJob, silence_s: float) -> None:
+        self._job = job
+        self._go: Go | None = None
+        self._stopped = False
+        type(self).started += 1
+
+    def __enter__(self) -> "FakeWorker":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    def send(self, message: Go) -> None:
+        self._go = message
+
+    def stop(self) -> None:
+        self._stopped = True
+
+    @classmethod
+    def clock(cls) -> float:
+        return cls.now
+
+    def messages(self) -> Iterator[Message]:
+        rng = random.Random(self._job.seed)
+        environment = Environment("3", "2", "0", "p", "c", "i", 4, None)
+        yield Facts(environment, ("cpu",))
+        type(self).now += self.start_s + len(self._job.subjects) * (self.compile_s or 0)
+        arms = (*(subject.name for subject in self._job.subjects), CONTROL)
+        each, compiled = self.round_s / len(arms), (*(self.compile_s for _ in self._job.subjects), None)
+        yield Start(arms, (1,) * len(arms), (each,) * len(arms), compiled, "default")
+        assert self._go is not None
+        sent = 0
+        while not self._stopped and sent != self._go.rounds:
+            type(self).now += self.round_s
+            row = tuple(rng.uniform(1, 2) for _ in self._go.arms)
+            yield Rounds((row,), (row,), (row,))
+            sent += 1
+
+
+def under_a_clock(
+    comparison: Comparison, plan: Plan, start_s: float, round_s: float, compile_s: float | None = None
+) -> tuple[float, int, Comparison]:
+    """Seconds that pass, workers that are started, and the result."""
+    times = {"start_s": start_s, "round_s": round_s, "compile_s": compile_s}
+    worker = type("Timed", (FakeWorker,), times)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trial, "Worker", worker)
+        patch.setattr(trial, "monotonic", worker.clock)
+        one = Trial(comparison, CPU, plan, 1)
+        one.run(lambda facts: None, silently)
+    assert one.failures == []
+    return worker.now, worker.started, one.result()
+
+
+@given(st.floats(1, 100), st.floats(1e-3, 20), st.floats(0.02, 20))
+def test_the_budget_is_kept_within_one_round_and_one_start(
+    budget_s: float, start_s: float, round_s: float
+) -> None:
+    """And what is claimed rests on as many processes and rounds as it says."""
+    plan = Plan(budget_s=budget_s, precision=1e-12)
+    spent, started, comparison = under_a_clock(KERNEL, plan, start_s, round_s)
+    assert spent <= budget_s + start_s + round_s
+    (one,) = comparison.ratios
+    (found,) = one.latency
+    assert found.stopped == SPENT
+    assert found.processes <= started <= MOST_PROCESSES
+    if started > 1:
+        assert (found.basis, found.processes) == ("processes", started)
+        assert found.processes >= LEAST_PROCESSES
+        assert found.rounds >= least_rounds(1)
+    else:
+        assert found.basis == ("process" if found.rounds >= least_rounds(1) else "none")
+
+
+@given(st.floats(1, 100), st.floats(1e-3, 20), st.integers(1, 40), st.integers(1, 10))
+def test_rounds_that_are_asked_for_keep_the_budget_too(
+    budget_s: float, start_s: float, rounds: int, processes: int
+) -> None:
+    plan = Plan(budget_s=budget_s, precision=1e-12, rounds=rounds, processes=processes)
+    spent, started, comparison = under_a_clock(KERNEL, plan, start_s, 0.3)
+    assert spent <= budget_s + start_s + 0.3
+    assert started <= processes
+    (one,) = comparison.ratios
+    (found,) = one.latency
+    assert max(found.rounds_per_process) <= rounds
+    assert found.stopped in (ROUNDS, SPENT)
+    if found.stopped == ROUNDS:
+        assert set(found.rounds_per_process) == {rounds}
+
+
+def test_precision_ends_the_measuring_before_the_budget() -> None:
+    """At the first look that is narrow enough, and never because the interval excludes 1."""
+    _, _, comparison = under_a_clock(KERNEL, Plan(budget_s=1e4, precision=1.0), 1.0, 0.1)
+    (one,) = comparison.ratios
+    looks = (30, 39, 51, 67, 88, 115)
+    assert one.latency[0].stopped == PRECISE
+    assert set(one.latency[0].rounds_per_process) <= set(looks)
+
+
+def test_compiling_is_told_and_does_not_cost_the_budget() -> None:
+    plan = Plan(budget_s=20.0, precision=1e-12)
+    eager, number, _ = under_a_clock(KERNEL, plan, 1.0, 0.1)
+    spent, started, comparison = under_a_clock(KERNEL, plan, 1.0, 0.1, compile_s=1000.0)
+    assert started == number == MOST_PROCESSES
+    assert spent == pytest.approx(eager + 2000 * MOST_PROCESSES)
+    assert [variant.latency[0].compile_s for variant in comparison.variants] == [1000.0] * 2
+
+
+def names(items: Sequence[Any]) -> list[str]:
+    return [item.name for item in items]
+
+
+def test_the_control_is_measured_and_is_no_variant() -> None:
+    _, _, comparison = under_a_clock(KERNEL, Plan(budget_s=20.0), 1.0, 0.1)
+    assert names(comparison.variants) == ["naive", "factorized"]
+    (one,) = comparison.ratios
+    assert len(one.latency[0].control_times_s) == sum(one.latency[0].rounds_per_process)
+
+
+def test_sigint_is_left_as_it_was(scripted: Scripted) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    measured(rounds=6, processes=1)
+    assert signal.getsignal(signal.SIGINT) is before
