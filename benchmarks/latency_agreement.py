@@ -27,7 +27,7 @@ from counters import machine, print_table
 from torch.utils.benchmark import Timer
 
 from vggcalc import factorize
-from vggcalc.intervals import FIRST_LOOK, estimate, log_ratios
+from vggcalc.measurement.intervals import FIRST_LOOK, estimate, log_ratios
 from vggcalc.results import Configuration
 from vggcalc.runtime import allocator
 from vggcalc.runtime.arms import context, prepare

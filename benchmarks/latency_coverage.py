@@ -35,17 +35,25 @@ from counters import machine, print_table
 from scipy.stats import binomtest, ttest_ind
 
 import vggcalc
-from vggcalc.intervals import FIRST_LOOK, LEAST_FLOOR, Estimate, Times, estimate, log_ratios, verdict
 from vggcalc.jobs import Go, Rounds, Start, Subject, TimingJob
+from vggcalc.measurement.intervals import (
+    FIRST_LOOK,
+    LEAST_FLOOR,
+    Estimate,
+    Times,
+    estimate,
+    log_ratios,
+    verdict,
+)
+from vggcalc.measurement.rounds import Process
+from vggcalc.measurement.schedule import LEAST_PROCESSES
+from vggcalc.measurement.trial import SILENCE_S
+from vggcalc.measurement.workers import Worker, WorkerFailed
 from vggcalc.results import Configuration
-from vggcalc.rounds import Process
 from vggcalc.runtime import allocator
 from vggcalc.runtime.arms import context, prepare
 from vggcalc.runtime.devices import Device, device
 from vggcalc.runtime.timing import Arm, rounds, warm
-from vggcalc.schedule import LEAST_PROCESSES
-from vggcalc.trial import SILENCE_S
-from vggcalc.workers import Worker, WorkerFailed
 
 #: A 3×3 has nothing to split: the comparison's two variants are the same network.
 COMPARISON = vggcalc.factorize(3, size=28, activation="none")

@@ -7,8 +7,8 @@ from statistics import median
 import pytest
 from scipy import stats
 
-from vggcalc import intervals
-from vggcalc.intervals import Estimate
+from vggcalc.measurement import intervals
+from vggcalc.measurement.intervals import Estimate
 
 
 def noisy(rng: random.Random, n: int, ratio: float) -> tuple[list[float], list[float]]:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from vggcalc.measurement.roof import placed, raised
 from vggcalc.results import Costs, Latency, Roof
-from vggcalc.roof import placed, raised
 
 #: FLOPs, bytes of traffic, seconds.
 Module = tuple[int, int, float]

@@ -8,8 +8,8 @@ import pytest
 from scipy import stats
 
 from vggcalc.jobs import Rounds, Start
+from vggcalc.measurement.rounds import Collection, Pair, Process, narrow
 from vggcalc.results import Configuration, LatencyRatio
-from vggcalc.rounds import Collection, Pair, Process, narrow
 
 ARMS = ("naive", "factorized", "naive/block2", "factorized/block2", "control")
 WHOLE = ("naive", "factorized", "control")

@@ -6,8 +6,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from vggcalc.intervals import least_rounds
-from vggcalc.schedule import EVERY, FIRST, LEAST_PROCESSES, MOST_PROCESSES, NOWHERE, Schedule, schedule
+from vggcalc.measurement.intervals import least_rounds
+from vggcalc.measurement.schedule import (
+    EVERY,
+    FIRST,
+    LEAST_PROCESSES,
+    MOST_PROCESSES,
+    NOWHERE,
+    Schedule,
+    schedule,
+)
 
 
 class Asked:

@@ -20,15 +20,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import vggcalc
-from vggcalc import measurement, trial
 from vggcalc.delivery import deliver
-from vggcalc.intervals import least_rounds
 from vggcalc.jobs import CONTROL, PROTOCOL, Facts, Go, Message, Rounds, Start, TimingJob
-from vggcalc.measurement import Outcome, carry_out
+from vggcalc.measurement import session as measurement
+from vggcalc.measurement import trial
+from vggcalc.measurement.intervals import least_rounds
+from vggcalc.measurement.plan import Plan
+from vggcalc.measurement.schedule import LEAST_PROCESSES, MOST_PROCESSES
+from vggcalc.measurement.session import Outcome, carry_out
+from vggcalc.measurement.trial import FAILED, INTERRUPTED, PRECISE, ROUNDS, SPENT, Trial
 from vggcalc.results import Comparison, Configuration, Environment, LatencyRatio, Variant
-from vggcalc.schedule import LEAST_PROCESSES, MOST_PROCESSES
 from vggcalc.spec.words import ITEMSIZE
-from vggcalc.trial import FAILED, INTERRUPTED, PRECISE, ROUNDS, SPENT, Plan, Trial
 
 KERNEL = vggcalc.factorize(5, in_channels=2, out_channels=2, size=6)
 NETWORK = vggcalc.compare("2,M,2@5,M", size=8)
@@ -175,7 +177,7 @@ class Scripted:
             "refused": [],
         } | changes
         command = (sys.executable, "-I", "-S", str(self._script), json.dumps(script))
-        self._monkeypatch.setattr("vggcalc.workers.COMMAND", command)
+        self._monkeypatch.setattr("vggcalc.measurement.workers.COMMAND", command)
 
     def log(self, what: str) -> list[Any]:
         entries = [json.loads(line) for line in self._log.read_text(encoding="utf-8").splitlines()]
@@ -186,7 +188,7 @@ class Scripted:
 def scripted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Scripted]:
     """Scripted workers, none of which is left behind."""
     found = Scripted(monkeypatch, tmp_path)
-    monkeypatch.setattr("vggcalc.trial.crowded", lambda *_: [], raising=False)
+    monkeypatch.setattr("vggcalc.measurement.trial.crowded", lambda *_: [], raising=False)
     yield found
     for pid in set(found.log("pid")):
         with pytest.raises(ProcessLookupError):
@@ -623,7 +625,7 @@ def test_ctrl_c_while_the_intervals_are_computed(scripted: Scripted, monkeypatch
 #: `vggcalc` with a worker of our own, and Ctrl-C when it comes to import a module.
 WITH_CTRL_C = """
 import json, os, signal, sys
-import vggcalc.cli, vggcalc.workers
+import vggcalc.cli, vggcalc.measurement.workers
 
 module, command, *arguments = sys.argv[1:]
 
@@ -634,18 +636,18 @@ class Finder:
             os.kill(os.getpid(), signal.SIGINT)
 
 sys.meta_path.insert(0, Finder())
-vggcalc.workers.COMMAND = tuple(json.loads(command))
+vggcalc.measurement.workers.COMMAND = tuple(json.loads(command))
 sys.argv[1:] = arguments
 vggcalc.cli.main()
 """
 
 
 @pytest.mark.parametrize(
-    "module", ["scipy", "numpy.lib", "scipy.stats", "vggcalc.trial", "vggcalc.measurement"]
+    "module", ["scipy", "numpy.lib", "scipy.stats", "vggcalc.measurement.trial", "vggcalc.measurement.session"]
 )
 def test_ctrl_c_while_something_is_imported(scripted: Scripted, module: str) -> None:
     """numpy, once interrupted, cannot be imported again in that process."""
-    command = json.dumps(vggcalc.workers.COMMAND)
+    command = json.dumps(vggcalc.measurement.workers.COMMAND)
     arguments = ("factorize", "5", "--json", "--no-check", "--device", "cpu", "--budget", "5")
     done = subprocess.run(
         [sys.executable, "-c", WITH_CTRL_C, module, command, *arguments],
@@ -664,7 +666,7 @@ def test_ctrl_c_while_something_is_imported(scripted: Scripted, module: str) -> 
 
 
 def test_too_large_a_comparison_starts_no_worker(scripted: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vggcalc.memory.free_bytes", lambda: 1_000_000)
+    monkeypatch.setattr("vggcalc.measurement.memory.free_bytes", lambda: 1_000_000)
     outcome = measured()
     (failure,) = outcome.failures
     assert failure.startswith("latency of 5×5 on cpu, float32, 1 thread: it needs 600,")
@@ -676,7 +678,7 @@ def test_too_large_a_comparison_starts_no_worker(scripted: Scripted, monkeypatch
 def test_a_system_that_does_not_tell_its_memory_is_trusted(
     scripted: Scripted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vggcalc.memory.free_bytes", lambda: None)
+    monkeypatch.setattr("vggcalc.measurement.memory.free_bytes", lambda: None)
     assert ratio(measured(rounds=6)).processes == MOST_PROCESSES
 
 

@@ -8,8 +8,8 @@ import time
 import pytest
 
 from vggcalc.jobs import PROTOCOL, CheckJob, Message, Subject
+from vggcalc.measurement.workers import Worker, WorkerFailed
 from vggcalc.spec.layers import Conv2d, chain
-from vggcalc.workers import Worker, WorkerFailed
 
 JOB = CheckJob((Subject("naive", chain("tiny", (1, 2, 5, 5), [("block1", Conv2d(2, 2, (3, 3)))])),), ())
 

@@ -14,10 +14,10 @@ from vggcalc.options import MEASURE, MODEL, NETWORK, SPLIT, WRITE, Padding, Size
 from vggcalc.spec.words import SpecError
 
 if TYPE_CHECKING:
+    from vggcalc.measurement.plan import Plan
     from vggcalc.results import Comparison
     from vggcalc.spec.factorization import Splitting
     from vggcalc.spec.layers import Network
-    from vggcalc.trial import Plan
 
 
 @click.group(
@@ -192,7 +192,7 @@ def _deliver(command: str, comparisons: Sequence[Comparison], given: dict[str, A
 
 
 def _plan(given: dict[str, Any], check: bool) -> Plan:
-    from vggcalc.trial import Plan
+    from vggcalc.measurement.plan import Plan
 
     quick = given["quick"]
     chosen = {

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import msgspec
 
 import vggcalc
-from vggcalc.interrupts import Deferred
+from vggcalc.measurement.interrupts import Deferred
 from vggcalc.report.formats import FORMATS, Screen, counts, measured
 from vggcalc.report.output import Output
 from vggcalc.report.reading import read
 from vggcalc.results import CONVENTIONS, SCHEMA_VERSION, Comparison, Environment, Report
 
 if TYPE_CHECKING:
-    from vggcalc.measurement import Outcome
-    from vggcalc.trial import Plan
+    from vggcalc.measurement.plan import Plan
+    from vggcalc.measurement.session import Outcome
 
 DONE, NOT_DELIVERED, DISAGREES, INTERRUPTED = 0, 1, 3, 130
 
@@ -59,7 +59,7 @@ def _report(command: str, comparisons: Sequence[Comparison], environment: Enviro
 
 
 def _measure(comparisons: Sequence[Comparison], plan: "Plan") -> "Outcome":
-    from vggcalc.measurement import carry_out
+    from vggcalc.measurement.session import carry_out
     from vggcalc.report.progress import Progress
 
     progress = Progress()

@@ -86,7 +86,7 @@ class Threads(ParamType):
         if isinstance(value, int):
             return value
         if value == "all":
-            from vggcalc.trial import usable_cpus
+            from vggcalc.measurement.plan import usable_cpus
 
             return usable_cpus()
         if re.fullmatch(r"0*[1-9]\d{0,3}", value, re.ASCII) is None:

@@ -5,10 +5,10 @@ from statistics import median
 
 import msgspec
 
-from vggcalc import intervals
 from vggcalc.jobs import Rounds, Start
+from vggcalc.measurement import intervals
+from vggcalc.measurement.workers import WorkerFailed
 from vggcalc.results import Configuration, Latency, LatencyRatio
-from vggcalc.workers import WorkerFailed
 
 Row = tuple[float, ...]
 

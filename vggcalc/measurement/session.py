@@ -6,12 +6,13 @@ from math import prod
 
 import msgspec
 
-from vggcalc import memory
-from vggcalc.interrupts import Deferred
 from vggcalc.jobs import CheckJob, Counts, Facts, ProbeJob, Subject, Unsupported
+from vggcalc.measurement import memory
+from vggcalc.measurement.interrupts import Deferred
+from vggcalc.measurement.plan import Plan, describe, unusual
+from vggcalc.measurement.trial import TORCH_BYTES, Trial, cost, silence_s
+from vggcalc.measurement.workers import Worker, WorkerFailed
 from vggcalc.results import Comparison, Configuration, Counted, Crosscheck, Environment, Variant
-from vggcalc.trial import TORCH_BYTES, Plan, Trial, cost, describe, silence_s, unusual
-from vggcalc.workers import Worker, WorkerFailed
 
 #: Beyond this the crosscheck runs no module: fvcore's count and what autograd keeps are left out.
 LARGEST_RUN_MACS = 100_000_000_000

@@ -1,22 +1,22 @@
 """One comparison in one configuration: fresh processes, rounds, and what is made of them."""
 
 import os
-from collections.abc import Callable, Iterable, Sequence
-from itertools import product
+from collections.abc import Callable, Iterable
 from time import monotonic
 
 import msgspec
 
-from vggcalc import intervals, memory
-from vggcalc.intervals import FIRST_LOOK, least_rounds, next_look
 from vggcalc.jobs import CONTROL, Explained, Facts, Go, Peaks, Rounds, Start, Subject, TimingJob
+from vggcalc.measurement import intervals, memory
+from vggcalc.measurement.intervals import FIRST_LOOK, least_rounds, next_look
+from vggcalc.measurement.plan import Plan, crowded, describe
+from vggcalc.measurement.roof import placed, raised
+from vggcalc.measurement.rounds import Collection, Pair, Process, narrow
+from vggcalc.measurement.schedule import EVERY, MOST_PROCESSES, NOWHERE, Schedule, schedule
+from vggcalc.measurement.workers import Worker, WorkerFailed
 from vggcalc.results import BlockRatio, Comparison, Configuration, Costs, Latency, Ratio, Roof, Variant
-from vggcalc.roof import placed, raised
-from vggcalc.rounds import Collection, Pair, Process, narrow
-from vggcalc.schedule import EVERY, MOST_PROCESSES, NOWHERE, Schedule, schedule
 from vggcalc.spec.blocks import blocks
 from vggcalc.spec.layers import Network
-from vggcalc.workers import Worker, WorkerFailed
 
 #: A worker that sends nothing for so long is taken for hung: longer before it has said how fast it
 #: is, when every module runs a few times, and by its own rounds afterwards.
@@ -36,52 +36,6 @@ PRECISE, SPENT, ROUNDS, FAILED, INTERRUPTED = (
 )  # fmt: skip
 
 
-class Plan(msgspec.Struct, frozen=True):
-    """What to measure and for how long: every comparison in every configuration of the grid.
-
-    `budget_s` is for one comparison in one configuration; `precision` is the full width at which
-    an interval will do; `processes` and `rounds` None leave them to the budget.
-    """
-
-    latency: bool = True
-    check: bool = True
-    devices: tuple[str, ...] = ("auto",)
-    dtypes: tuple[str, ...] = ("float32",)
-    threads: tuple[int, ...] = (1,)
-    modes: tuple[str, ...] = ("inference",)
-    memory_formats: tuple[str, ...] = ("contiguous",)
-    executions: tuple[str, ...] = ("eager",)
-    cold: bool = False
-    budget_s: float = 30.0
-    precision: float = 0.03
-    processes: int | None = None
-    rounds: int | None = None
-    seed: int = 0
-    pin_allocator: bool = True
-
-    def configurations(self, available: Sequence[str]) -> list[Configuration]:
-        """The grid; `auto` is what is available. On CUDA inference is timed as a graph too."""
-        devices: list[str] = []
-        for name in self.devices:
-            devices += available if name == "auto" else [name]
-        grid = []
-        for device, dtype, threads, mode, memory_format in product(
-            dict.fromkeys(devices), self.dtypes, self.threads, self.modes, self.memory_formats
-        ):
-            graph = ("graph",) if device.startswith("cuda") and mode == "inference" else ()
-            grid += [
-                Configuration(device, dtype, threads, mode, memory_format, execution, self.cold)
-                for execution in (*self.executions, *graph)
-            ]
-        return grid
-
-
-def unusual(configuration: Configuration) -> bool:
-    """Whether it asks for more than any machine with torch can do."""
-    plain = Configuration("cpu", "float32", configuration.threads, cold=configuration.cold)
-    return configuration != plain
-
-
 def cost(costs: Costs, key: str) -> int:
     """A cost that is a whole number."""
     value = costs[key]
@@ -93,37 +47,6 @@ def silence_s(variants: Iterable[Variant]) -> float:
     """How long a worker on these may send nothing before it is taken for hung."""
     macs = sum(cost(variant.costs, "macs") for variant in variants)
     return SILENCE_S + macs / SLOWEST_MACS_PER_S
-
-
-def describe(configuration: Configuration) -> str:
-    """A configuration in a few words, what is usual left out."""
-    words = [configuration.device, configuration.dtype, f"{configuration.threads} thread"]
-    words[-1] += "s" * (configuration.threads > 1)
-    usual = ("inference", "contiguous", "eager")
-    words += [
-        word
-        for word in (configuration.mode, configuration.memory_format, configuration.execution)
-        if word not in usual
-    ]
-    return ", ".join(words + ["cold"] * configuration.cold)
-
-
-def usable_cpus() -> int:
-    """The processors that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def crowded(threads: int, load: float | None) -> list[str]:
-    """What speaks against believing a time: more threads than processors, or others that use them."""
-    cpus = usable_cpus()
-    if threads > cpus:
-        return [f"{threads} threads share {cpus} processors: they wait for each other, and so do the times"]
-    if load is not None and load + threads > cpus + 0.5:
-        return [
-            f"the load is {load:.2f} on {cpus} processors, which leaves less than {threads} free: "
-            "an interval holds for this state of the machine only"
-        ]
-    return []
 
 
 class Trial:

@@ -1,0 +1,86 @@
+"""What is to be measured, and in which ways of running."""
+
+import os
+from collections.abc import Sequence
+from itertools import product
+
+import msgspec
+
+from vggcalc.results import Configuration
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What to measure and for how long: every comparison in every configuration of the grid.
+
+    `budget_s` is for one comparison in one configuration; `precision` is the full width at which
+    an interval will do; `processes` and `rounds` None leave them to the budget.
+    """
+
+    latency: bool = True
+    check: bool = True
+    devices: tuple[str, ...] = ("auto",)
+    dtypes: tuple[str, ...] = ("float32",)
+    threads: tuple[int, ...] = (1,)
+    modes: tuple[str, ...] = ("inference",)
+    memory_formats: tuple[str, ...] = ("contiguous",)
+    executions: tuple[str, ...] = ("eager",)
+    cold: bool = False
+    budget_s: float = 30.0
+    precision: float = 0.03
+    processes: int | None = None
+    rounds: int | None = None
+    seed: int = 0
+    pin_allocator: bool = True
+
+    def configurations(self, available: Sequence[str]) -> list[Configuration]:
+        """The grid; `auto` is what is available. On CUDA inference is timed as a graph too."""
+        devices: list[str] = []
+        for name in self.devices:
+            devices += available if name == "auto" else [name]
+        grid = []
+        for device, dtype, threads, mode, memory_format in product(
+            dict.fromkeys(devices), self.dtypes, self.threads, self.modes, self.memory_formats
+        ):
+            graph = ("graph",) if device.startswith("cuda") and mode == "inference" else ()
+            grid += [
+                Configuration(device, dtype, threads, mode, memory_format, execution, self.cold)
+                for execution in (*self.executions, *graph)
+            ]
+        return grid
+
+
+def unusual(configuration: Configuration) -> bool:
+    """Whether it asks for more than any machine with torch can do."""
+    plain = Configuration("cpu", "float32", configuration.threads, cold=configuration.cold)
+    return configuration != plain
+
+
+def describe(configuration: Configuration) -> str:
+    """A configuration in a few words, what is usual left out."""
+    words = [configuration.device, configuration.dtype, f"{configuration.threads} thread"]
+    words[-1] += "s" * (configuration.threads > 1)
+    usual = ("inference", "contiguous", "eager")
+    words += [
+        word
+        for word in (configuration.mode, configuration.memory_format, configuration.execution)
+        if word not in usual
+    ]
+    return ", ".join(words + ["cold"] * configuration.cold)
+
+
+def usable_cpus() -> int:
+    """The processors that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def crowded(threads: int, load: float | None) -> list[str]:
+    """What speaks against believing a time: more threads than processors, or others that use them."""
+    cpus = usable_cpus()
+    if threads > cpus:
+        return [f"{threads} threads share {cpus} processors: they wait for each other, and so do the times"]
+    if load is not None and load + threads > cpus + 0.5:
+        return [
+            f"the load is {load:.2f} on {cpus} processors, which leaves less than {threads} free: "
+            "an interval holds for this state of the machine only"
+        ]
+    return []
