@@ -256,7 +256,7 @@ def test_a_device_that_is_not_here_costs_only_its_latency() -> None:
     assert "5×5 against its stack" in done.stdout
     assert "Latency" not in done.stdout
     assert only_messages(done.stderr)
-    assert "vggcalc: latency on cuda, float32, 1 thread: device 'cuda' is not here: torch " in done.stderr
+    assert "vggcalc: latency on cuda: device 'cuda' is not here: torch " in done.stderr
 
 
 def test_what_does_not_fit_in_memory_is_said_before_any_worker_starts() -> None:
@@ -266,7 +266,7 @@ def test_what_does_not_fit_in_memory_is_said_before_any_worker_starts() -> None:
     assert "138,357,544" in done.stdout
     assert "Latency of" not in done.stdout
     assert re.fullmatch(
-        r"vggcalc: latency of vgg16 on cpu, float32, 1 thread: it needs [\d,]{15,} bytes of memory, "
+        r"vggcalc: latency of vgg16 on cpu: it needs [\d,]{15,} bytes of memory, "
         r"and [\d,]+ are free: try a smaller --size or --batch\n",
         done.stderr,
     )

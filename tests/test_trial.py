@@ -350,7 +350,7 @@ def test_an_accelerator_found_on_the_way_counts_among_the_comparisons(scripted: 
 def test_what_a_machine_does_not_support_is_said_and_the_rest_is_measured(scripted: Scripted) -> None:
     scripted(refused=["float16"])
     outcome = measured(dtypes=("float16", "float32"), rounds=6, processes=3)
-    assert outcome.failures == ("latency on cpu, float16, 1 thread: no such kernel",)
+    assert outcome.failures == ("latency on cpu float16: no such kernel",)
     assert ratio(outcome).dtype == "float32"
     assert ratio(outcome).compared == 1
 
@@ -377,7 +377,7 @@ def test_a_worker_that_fails_in_the_middle_of_its_rounds(
         monkeypatch.setattr(trial, "SILENCE_S", 0.4)
     scripted({"1": ("rounds 4", deed)}, bundle=4)
     outcome = measured()
-    assert outcome.failures == (f"latency of 5×5 on cpu, float32, 1 thread, process 2 of 6: {why}",)
+    assert outcome.failures == (f"latency of 5×5 on cpu, process 2 of 6: {why}",)
     found = ratio(outcome)
     assert (found.basis, found.processes, found.stopped) == ("processes", 5, FAILED)
     assert found.ratio == pytest.approx(RATIO, rel=0.01)
@@ -669,7 +669,7 @@ def test_too_large_a_comparison_starts_no_worker(scripted: Scripted, monkeypatch
     monkeypatch.setattr("vggcalc.measurement.memory.free_bytes", lambda: 1_000_000)
     outcome = measured()
     (failure,) = outcome.failures
-    assert failure.startswith("latency of 5×5 on cpu, float32, 1 thread: it needs 600,")
+    assert failure.startswith("latency of 5×5 on cpu: it needs 600,")
     assert failure.endswith(" bytes of memory, and 1,000,000 are free: try a smaller --size or --batch")
     assert outcome.comparisons == (KERNEL,)
     assert scripted.log("pid") == []

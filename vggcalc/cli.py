@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -219,6 +220,8 @@ def _plan(given: dict[str, Any], check: bool) -> Plan:
 
 def main() -> None:
     """The console script: every error of the user's is one line and exit status 2."""
+    gc.set_threshold(100_000)  # what is made here lives to the end: looking for garbage is in vain
+
     from vggcalc.report.output import OutputError
 
     for stream in (sys.stdout, sys.stderr):

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 import vggcalc
-from vggcalc.measurement.interrupts import Deferred
 from vggcalc.report.formats import FORMATS, Screen, counts, measured
-from vggcalc.report.output import Output
+from vggcalc.report.output import Output, OutputError
 from vggcalc.report.reading import read
 from vggcalc.results import CONVENTIONS, SCHEMA_VERSION, Comparison, Environment, Report
 
@@ -37,10 +36,17 @@ def deliver(
         at_once = format_ == "table" and path is None
         if at_once:
             output.write(counts(_report(command, comparisons), screen))
+        from vggcalc.measurement.interrupts import Deferred
+
         outcome = _measure(comparisons, plan)
         with Deferred() as interrupt:
             report = _report(command, outcome.comparisons, outcome.environment)
-            output.write(measured(report, screen) if at_once else FORMATS[format_](report, screen))
+            text = measured(report, screen) if at_once else FORMATS[format_](report, screen)
+            try:
+                output.write(text)
+            except OutputError:  # such as a disk that has filled up since: what was measured is not lost
+                sys.stdout.write(text)
+                raise
     finally:
         output.discard()
     for warning in outcome.warnings:

@@ -54,6 +54,23 @@ class Configuration(msgspec.Struct, frozen=True):
     execution: str = "eager"
     cold: bool = False
 
+    @property
+    def label(self) -> str:
+        """In a few words, what is usual left out: `cpu`, `cpu bfloat16 2 threads training`."""
+        words = [self.device]
+        if self.dtype != "float32":
+            words.append(self.dtype)
+        if self.threads != 1:
+            words.append(f"{self.threads} threads")
+        usual = ("inference", "contiguous", "eager")
+        words += [word for word in (self.mode, self.memory_format, self.execution) if word not in usual]
+        return " ".join(words + ["cold"] * self.cold)
+
+    @property
+    def way(self) -> "Configuration":
+        """The configuration alone, also of a latency, a ratio or a roof."""
+        return Configuration(**{name: getattr(self, name) for name in Configuration.__struct_fields__})
+
 
 class Latency(Configuration, frozen=True, kw_only=True):
     """Seconds for one call.

@@ -55,19 +55,6 @@ def unusual(configuration: Configuration) -> bool:
     return configuration != plain
 
 
-def describe(configuration: Configuration) -> str:
-    """A configuration in a few words, what is usual left out."""
-    words = [configuration.device, configuration.dtype, f"{configuration.threads} thread"]
-    words[-1] += "s" * (configuration.threads > 1)
-    usual = ("inference", "contiguous", "eager")
-    words += [
-        word
-        for word in (configuration.mode, configuration.memory_format, configuration.execution)
-        if word not in usual
-    ]
-    return ", ".join(words + ["cold"] * configuration.cold)
-
-
 def usable_cpus() -> int:
     """The processors that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -9,7 +9,7 @@ import msgspec
 from vggcalc.jobs import CheckJob, Counts, Facts, ProbeJob, Subject, Unsupported
 from vggcalc.measurement import memory
 from vggcalc.measurement.interrupts import Deferred
-from vggcalc.measurement.plan import Plan, describe, unusual
+from vggcalc.measurement.plan import Plan, unusual
 from vggcalc.measurement.trial import TORCH_BYTES, Trial, cost, silence_s
 from vggcalc.measurement.workers import Worker, WorkerFailed
 from vggcalc.results import Comparison, Configuration, Counted, Crosscheck, Environment, Variant
@@ -142,7 +142,7 @@ class _Session:
         except WorkerFailed as error:
             self.failures.append(f"latency: {error}")
             return []
-        self.failures += [f"latency on {describe(grid[index])}: {reason}" for index, reason in refused.items()]
+        self.failures += [f"latency on {grid[index].label}: {reason}" for index, reason in refused.items()]
         return [configuration for index, configuration in enumerate(grid) if index not in refused]
 
     def _probe(self, configurations: Sequence[Configuration]) -> dict[int, str]:

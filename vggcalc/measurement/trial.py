@@ -9,7 +9,7 @@ import msgspec
 from vggcalc.jobs import CONTROL, Explained, Facts, Go, Peaks, Rounds, Start, Subject, TimingJob
 from vggcalc.measurement import intervals, memory
 from vggcalc.measurement.intervals import FIRST_LOOK, least_rounds, next_look
-from vggcalc.measurement.plan import Plan, crowded, describe
+from vggcalc.measurement.plan import Plan, crowded
 from vggcalc.measurement.roof import placed, raised
 from vggcalc.measurement.rounds import Collection, Pair, Process, narrow
 from vggcalc.measurement.schedule import EVERY, MOST_PROCESSES, NOWHERE, Schedule, schedule
@@ -60,7 +60,7 @@ class Trial:
         self._configuration = configuration
         self._plan = plan
         self._compared = compared
-        self._what = f"latency of {comparison.name} on {describe(configuration)}"
+        self._what = f"latency of {comparison.name} on {configuration.label}"
         self._whole = {variant.name: variant.network for variant in comparison.variants}
         self._blocks = _blocks(comparison)
         self._planned: Schedule | None = None

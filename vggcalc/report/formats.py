@@ -6,9 +6,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from vggcalc.report import units
-from vggcalc.report.measured import surroundings, timings
 from vggcalc.report.sections import Section, Table, Text
-from vggcalc.report.tables import is_kernel, network_tables, overview
 from vggcalc.results import Comparison, Costs, ReceptiveField, Report
 
 
@@ -140,12 +138,16 @@ def measured(report: Report, screen: Screen) -> str:
 
 
 def _counts(report: Report) -> list[Section]:
+    from vggcalc.report.tables import is_kernel, network_tables, overview
+
     kernels = [comparison for comparison in report.comparisons if is_kernel(comparison)]
     sections = overview(kernels) if len(kernels) > 1 else []
     return sections + [section for comparison in report.comparisons for section in network_tables(comparison)]
 
 
 def _measured(report: Report) -> list[Section]:
+    from vggcalc.report.measured import surroundings, timings
+
     sections = [section for comparison in report.comparisons for section in timings(comparison)]
     if report.environment is not None:
         sections.append(surroundings(report.environment))

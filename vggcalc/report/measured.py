@@ -61,45 +61,23 @@ def _interval(ci95: tuple[float, float] | None, rounds: int) -> str:
     return f"{ci95[0]:.3f}–{ci95[1]:.3f}" if ci95 else f"none: {rounds} rounds"
 
 
-def how(configuration: Configuration) -> Configuration:
-    """The configuration alone, of a latency or a ratio."""
-    names = Configuration.__struct_fields__
-    return Configuration(**{name: getattr(configuration, name) for name in names})
-
-
-def label(configuration: Configuration) -> str:
-    """A way of running in a few words, what is usual left out."""
-    words = [configuration.device]
-    if configuration.dtype != "float32":
-        words.append(configuration.dtype)
-    if configuration.threads != 1:
-        words.append(f"{configuration.threads} threads")
-    usual = ("inference", "contiguous", "eager")
-    words += [
-        word
-        for word in (configuration.mode, configuration.memory_format, configuration.execution)
-        if word not in usual
-    ]
-    return " ".join(words + ["cold"] * configuration.cold)
-
-
 Measured = TypeVar("Measured", bound=Configuration)
 
 
 def _of(measured: Iterable[Measured], configuration: Configuration) -> Measured | None:
     """The one that was measured in that configuration."""
-    return next((one for one in measured if how(one) == configuration), None)
+    return next((one for one in measured if one.way == configuration), None)
 
 
 def _latency(comparison: Comparison) -> Table:
     rows = []
     for first in comparison.variants[0].latency:
         for i, variant in enumerate(comparison.variants):
-            latency = _of(variant.latency, how(first))
+            latency = _of(variant.latency, first.way)
             ratios = [r for ratio in comparison.ratios if ratio.variant == variant.name for r in ratio.latency]
             if latency is not None:
-                cells = _latency_cells(latency, _of(ratios, how(first)))
-                rows.append(Row((label(first) if not i else "", variant.name, *cells), ruled=not i))
+                cells = _latency_cells(latency, _of(ratios, first.way))
+                rows.append(Row((first.label if not i else "", variant.name, *cells), ruled=not i))
     return Table(
         f"Latency of {comparison.name}, one call at batch {comparison.input_shape[0]}",
         (Column("on", right=False), Column("variant", right=False), *_LATENCY_COLUMNS),
@@ -114,7 +92,7 @@ def _block_latency(comparison: Comparison) -> Table:
         for first in block.latency:
             for i, variant in enumerate(comparison.variants):
                 own = next((other for other in variant.blocks if other.name == block.name), None)
-                latency = _of(own.latency, how(first)) if own else None
+                latency = _of(own.latency, first.way) if own else None
                 ratios = [
                     r
                     for ratio in comparison.ratios
@@ -123,8 +101,8 @@ def _block_latency(comparison: Comparison) -> Table:
                     for r in of_block.latency
                 ]
                 if own is not None and latency is not None:
-                    cells = _latency_cells(latency, _of(ratios, how(first)))
-                    name = f"{block.name} {label(first)}" if not i else ""
+                    cells = _latency_cells(latency, _of(ratios, first.way))
+                    name = f"{block.name} {first.label}" if not i else ""
                     rows.append(Row((name, units.kernels(own.kernels), *cells), ruled=not i))
     return Table(
         f"Latency of the blocks of {comparison.name}",
@@ -137,7 +115,7 @@ def _conditions(comparison: Comparison) -> list[str]:
     """How each configuration's latencies were measured, and what was found beside them."""
     lines = []
     for first in comparison.variants[0].latency:
-        configuration = how(first)
+        configuration = first.way
         both = [(v, found) for v in comparison.variants if (found := _of(v.latency, configuration))]
         ratio = _of([r for ratio in comparison.ratios for r in ratio.latency], configuration)
         words = [*_way(first), *(_trust(ratio) if ratio is not None else ())]
@@ -146,7 +124,7 @@ def _conditions(comparison: Comparison) -> list[str]:
         compiled = [units.duration(found.compile_s) for _, found in both if found.compile_s is not None]
         if compiled:
             words.append(f"compiled in {'/'.join(compiled)}, not counted")
-        lines.append(f"{label(first)}: {', '.join(words)}.")
+        lines.append(f"{first.label}: {', '.join(words)}.")
         roof = _of(comparison.roofs, configuration)
         if roof is not None:
             raised = f", raised by {roof.raised_by}" if roof.raised_by else ""

@@ -7,7 +7,6 @@ name in `RULES` is the note's code.
 from collections.abc import Callable, Iterator
 
 from vggcalc.report import units
-from vggcalc.report.measured import how, label
 from vggcalc.results import (
     BlockResult,
     Comparison,
@@ -221,7 +220,7 @@ def latency(comparison: Comparison) -> Iterator[str]:
 
 
 def _verdict(measured: LatencyRatio, other: str, naive: str) -> str:
-    where = f"On {label(measured)}"
+    where = f"On {measured.label}"
     if measured.ci95 is None:
         return (
             f"{where} {other} took {units.times(measured.ratio)} times as long as {naive}, without an "
@@ -246,7 +245,7 @@ def _why(measured: LatencyRatio, other: Variant, naive: Variant) -> str:
         f"{found.roof_share:.0%} of its {found.bound} roof"
         for variant in (other, naive)
         for found in variant.latency
-        if how(found) == how(measured) and found.roof_share is not None
+        if found.way == measured.way and found.roof_share is not None
     ]
     if len(shares) != 2:
         return ""
@@ -263,14 +262,14 @@ def block_latency(comparison: Comparison) -> Iterator[str]:
         for block in naive.blocks:
             for before in block.latency:
                 for after in of_other[block.name].latency:
-                    if how(before) == how(after):
+                    if before.way == after.way:
                         change = after.median_s - before.median_s
-                        changes.setdefault(how(before), []).append((change, block.name, block))
+                        changes.setdefault(before.way, []).append((change, block.name, block))
         for configuration, found in changes.items():
             change, name, block = max(found, key=lambda entry: abs(entry[0]))
             way = "longer" if change > 0 else "less"
             yield (
-                f"On {label(configuration)} the time changes most in {name}: alone its stack takes "
+                f"On {configuration.label} the time changes most in {name}: alone its stack takes "
                 f"{units.duration(abs(change))} {way} than its {units.kernels(block.kernels)}."
             )
 
