@@ -160,4 +160,4 @@ def test_looks() -> None:
 def test_quartile_distance_is_scipys() -> None:
     times = [3.0, 1.0, 7.0, 2.0, 10.0]
     assert intervals.quartile_distance(times) == pytest.approx(stats.iqr(times))
-    assert intervals.quartile_distance([1.0]) == 0
+    assert intervals.quartile_distance([1.0]) is None

@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "runtime": {"spec", "results", "jobs"},
     "measurement": {"spec", "results", "jobs"},
     "report": {"spec", "results"},
-    "delivery": {"results", "report", "measurement"},
+    "delivery": {"results", "analysis", "report", "measurement"},
     "options": {"spec", "measurement"},
     "cli": {"spec", "results", "analysis", "measurement", "report", "delivery", "options"},
 }

@@ -30,16 +30,19 @@ class Asked:
         least: int = 6,
         least_blocks: int = 6,
         processes: int | None = None,
+        bare_s: float | None = None,
     ) -> None:
-        self._costs = (start_s, whole_s, blocks_s, least, least_blocks, processes)
+        bare_s = start_s if bare_s is None else bare_s
+        self._costs = (start_s, whole_s, blocks_s, least, least_blocks, processes, bare_s)
         self.budget_s = budget_s
         self.most = processes or MOST_PROCESSES
         self.blocks = blocks_s > 0
         #: A process with the blocks, one whose blocks make a claim by themselves, and one without them.
         self.every = start_s + least * (whole_s + blocks_s)
         self.first = start_s + least_blocks * (whole_s + blocks_s)
-        self.bare = start_s + least * whole_s
-        self.found = schedule(budget_s, *self._costs)
+        self.without = start_s + least * whole_s
+        self.bare = bare_s + least * whole_s
+        self.found = schedule(budget_s, start_s, bare_s, whole_s, blocks_s, least, least_blocks, processes)
 
     def with_budget(self, budget_s: float) -> "Asked":
         return Asked(budget_s, *self._costs)
@@ -48,7 +51,9 @@ class Asked:
         """What that many processes take that do no more than their claims need."""
         if blocks == FIRST:
             return self.first + (processes - 1) * self.bare
-        return processes * (self.every if blocks == EVERY else self.bare)
+        if blocks == NOWHERE:
+            return self.without + (processes - 1) * self.bare
+        return processes * self.every
 
     def holds(self, processes: int, blocks: str) -> bool:
         planned = self.planned_s(processes, blocks)
@@ -65,7 +70,8 @@ def asked(draw: st.DrawFn, processes: st.SearchStrategy[int | None] = st.none() 
     rounds, of_blocks = draw(st.sampled_from([(least, 0.0), (least, blocks_s), (least_blocks, blocks_s)]))
     one = start_s + rounds * (whole_s + of_blocks)
     budget_s = one * draw(st.floats(0.1, 12) | st.integers(1, 12))
-    return Asked(budget_s, start_s, whole_s, blocks_s, least, least_blocks, draw(processes))
+    bare_s = start_s * draw(st.floats(0, 1)) if blocks_s else start_s
+    return Asked(budget_s, start_s, whole_s, blocks_s, least, least_blocks, draw(processes), bare_s)
 
 
 #: 6.5 + 2 · 2.6 s are exactly the budget, though (11.7 − 6.5) / 2.6 is a little less than 2 in floating point.
@@ -90,7 +96,7 @@ def test_several_processes_are_claimed_only_where_the_budget_holds_them(it: Aske
 @example(EXACT)
 def test_the_first_process_has_what_its_claims_need_and_leaves_the_others_theirs(it: Asked) -> None:
     if it.found.processes > 1:
-        own = {EVERY: it.every, FIRST: it.first, NOWHERE: it.bare}[it.found.blocks]
+        own = {EVERY: it.every, FIRST: it.first, NOWHERE: it.without}[it.found.blocks]
         other = it.every if it.found.blocks == EVERY else it.bare
         assert it.found.first_s >= own * (1 - 1e-9)
         left = it.budget_s - it.found.first_s
@@ -187,6 +193,6 @@ BLOCKS = 0.4
 def test_what_is_given_up_step_by_step(
     budget: float, blocks: float, processes: int | None, expected: Schedule
 ) -> None:
-    found = schedule(budget, 2.0, 0.1, blocks, 6, 9, processes)
+    found = schedule(budget, 2.0, 2.0, 0.1, blocks, 6, 9, processes)
     assert (found.processes, found.blocks) == (expected.processes, expected.blocks)
     assert found.first_s == pytest.approx(expected.first_s)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 import vggcalc
+from vggcalc.analysis.costs import COSTS
 from vggcalc.report.formats import FORMATS, Screen, counts, measured
 from vggcalc.report.output import Output, OutputError
 from vggcalc.report.reading import read
@@ -61,7 +62,8 @@ def deliver(
 
 def _report(command: str, comparisons: Sequence[Comparison], environment: Environment | None = None) -> Report:
     with_notes = tuple(msgspec.structs.replace(one, notes=read(one)) for one in comparisons)
-    return Report(SCHEMA_VERSION, vggcalc.__version__, command, CONVENTIONS, environment, with_notes)
+    conventions = CONVENTIONS | {key: f"{cost.definition} ({cost.unit})" for key, cost in COSTS.items()}
+    return Report(SCHEMA_VERSION, vggcalc.__version__, command, conventions, environment, with_notes)
 
 
 def _measure(comparisons: Sequence[Comparison], plan: "Plan") -> "Outcome":

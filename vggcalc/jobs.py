@@ -10,7 +10,7 @@ import msgspec
 from vggcalc.results import Configuration, Environment
 from vggcalc.spec.layers import Network
 
-PROTOCOL = 2
+PROTOCOL = 3
 
 #: The name of the second copy of the baseline, the A/A control.
 CONTROL = "control"
@@ -35,9 +35,10 @@ class CheckJob(msgspec.Struct, frozen=True, tag=True):
 
 
 class ProbeJob(msgspec.Struct, frozen=True, tag=True):
-    """Try each configuration on a small convolution: what is not supported is said before all else."""
+    """Try each configuration on a small network: what is not supported is said before all else."""
 
     configurations: tuple[Configuration, ...]
+    network: Network
 
 
 class TimingJob(msgspec.Struct, frozen=True, tag=True):
@@ -97,6 +98,12 @@ class Unsupported(msgspec.Struct, frozen=True, tag=True):
     reason: str
 
 
+class Prepared(msgspec.Struct, frozen=True, tag=True):
+    """An arm is built and warm."""
+
+    arm: str
+
+
 class Start(msgspec.Struct, frozen=True, tag=True):
     """The arms are warm. For each: calls in a timing, and seconds that it takes of a round."""
 
@@ -144,4 +151,4 @@ class Refused(msgspec.Struct, frozen=True, tag=True):
     reason: str
 
 
-Message = Facts | Counts | Unsupported | Start | Rounds | Peaks | Explained | Done | Refused
+Message = Facts | Counts | Unsupported | Prepared | Start | Rounds | Peaks | Explained | Done | Refused

@@ -76,7 +76,8 @@ class Latency(Configuration, frozen=True, kw_only=True):
     """Seconds for one call.
 
     `times_s` are per call, one for each round, process after process in the order measured;
-    `iqr_s` is the distance between their quartiles. `faults_per_call` are minor page faults.
+    `iqr_s` is the distance between their quartiles, None for a single round. `faults_per_call` are
+    minor page faults.
     `flops_per_s` is FLOPs / median, `roof_share` that rate against what the roofline allows (see
     `Roof`), which is `bound` by "compute" or by "memory". `kernels` are the kernels that torch
     names, `peak_allocated_bytes` the allocator's peak in a pass of its own; each None or empty
@@ -84,7 +85,7 @@ class Latency(Configuration, frozen=True, kw_only=True):
     """
 
     median_s: float
-    iqr_s: float
+    iqr_s: float | None
     times_s: tuple[float, ...]
     calls_per_round: int
     faults_per_call: float
@@ -269,11 +270,9 @@ class Environment(msgspec.Struct, frozen=True):
 
 #: How the figures are to be read; they stand in every JSON output.
 CONVENTIONS: dict[str, str] = {
-    "macs": "1 MAC is one multiply-accumulate with a weight of a convolution or linear layer; "
-    "nothing else is a MAC",
-    "flops": "2 × MACs",
     "receptive_field": "per axis (height, width) in input pixels: output unit u sees pixels "
-    "u·stride − padding … u·stride − padding + size − 1; null where a unit sees the whole image",
+    "u·stride − padding … u·stride − padding + size − 1; null where a unit sees the whole image, or "
+    "where several paths of other strides meet",
     "shapes": "(batch, channels, height, width); spatial pairs are (height, width)",
     "ratios": "variant / baseline; of latencies the median of rounds in which both alternate",
     "times": "seconds for one call",

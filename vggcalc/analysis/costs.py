@@ -144,7 +144,11 @@ _NOWHERE = Site(Flatten(), [], (), 0, 0, 0, False)
 
 COSTS: dict[str, Cost] = {
     "parameters": Cost("count", "learnable scalars, biases and affine norm parameters included", parameters),
-    "macs": Cost("count", "multiply-accumulates with weights of convolutions and linear layers", macs),
+    "macs": Cost(
+        "count",
+        "multiply-accumulates with a weight of a convolution or linear layer; nothing else is a MAC",
+        macs,
+    ),
     "flops": Cost("count", "2 × MACs", flops),
     "activations": Cost("elements", "outputs of convolutions and linear layers", activations),
     "weight_bytes": Cost("bytes", "parameters × bytes of an element", weight_bytes),

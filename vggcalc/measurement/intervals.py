@@ -103,9 +103,9 @@ def next_look(rounds: int) -> int:
     return look
 
 
-def quartile_distance(times: Times) -> float:
-    """Between the first and the third quartile; 0 for a single time."""
+def quartile_distance(times: Times) -> float | None:
+    """Between the first and the third quartile; None for a single time."""
     if len(times) < 2:
-        return 0.0
+        return None
     first, _, third = quantiles(times, n=4, method="inclusive")
     return third - first

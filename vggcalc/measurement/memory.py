@@ -31,12 +31,29 @@ def _available() -> int | None:
 
 
 def _cgroup() -> list[int | None]:
-    """Limit minus use of this process's control group, version 2 and version 1."""
-    pairs = (
-        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
-    )
-    return [_difference(_read(limit), _read(used)) for limit, used in pairs]
+    """Limit minus use of this process's control group, version 2 and version 1.
+
+    Cached files count as used there, although they give way: they are taken off again.
+    """
+    group = ""
+    for line in (_read("/proc/self/cgroup") or "").splitlines():
+        if line.startswith("0::"):
+            group = line[3:].strip().rstrip("/")
+    folders = dict.fromkeys((f"/sys/fs/cgroup{group}", "/sys/fs/cgroup"))
+    found = [_free_in(folder, "memory.max", "memory.current", "inactive_file") for folder in folders]
+    old = "/sys/fs/cgroup/memory"
+    return [*found, _free_in(old, "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")]
+
+
+def _free_in(folder: str, limit: str, used: str, cached: str) -> int | None:
+    free = _difference(_read(f"{folder}/{limit}"), _read(f"{folder}/{used}"))
+    if free is None:
+        return None
+    for line in (_read(f"{folder}/memory.stat") or "").splitlines():
+        key, _, value = line.partition(" ")
+        if key == cached and value.isdigit():
+            return free + int(value)
+    return free
 
 
 def _difference(limit: str | None, used: str | None) -> int | None:

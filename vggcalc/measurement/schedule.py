@@ -25,6 +25,7 @@ class Schedule(msgspec.Struct, frozen=True):
 def schedule(
     budget_s: float,
     start_s: float,
+    bare_s: float,
     whole_s: float,
     blocks_s: float,
     least: int,
@@ -33,23 +34,25 @@ def schedule(
 ) -> Schedule:
     """What `budget_s` holds, the first process's start included.
 
-    `start_s` is from a process's start to its first round, `whole_s` what the whole networks take
-    of a round, `blocks_s` what the blocks take (0 where there are none). `least` rounds make the
-    claim for the whole networks, `least_blocks` the one for blocks in a single process;
-    `processes` is what the user asked for, of which the budget may allow fewer.
+    `start_s` is from a process's start to its first round, `bare_s` the same without the blocks;
+    `whole_s` is what the whole networks take of a round, `blocks_s` what the blocks take (0 where
+    there are none). `least` rounds make the claim for the whole networks, `least_blocks` the one
+    for blocks in a single process; `processes` is what the user asked for, of which the budget may
+    allow fewer.
     """
     most = processes or MOST_PROCESSES
     enough = min(LEAST_PROCESSES, most)
     every = start_s + least * (whole_s + blocks_s)
     first = start_s + least_blocks * (whole_s + blocks_s)
-    bare = start_s + least * whole_s
+    bare = bare_s + least * whole_s
     if most > 1 and enough * every <= budget_s:
         held = min(most, max(enough, int(budget_s / every)))
         return Schedule(held, EVERY if blocks_s else NOWHERE, budget_s / held)
     if most > 1 and blocks_s and first + (enough - 1) * bare <= budget_s:
         held = min(most, max(enough, 1 + int((budget_s - first) / bare)))
         return Schedule(held, FIRST, max(first, budget_s / held))
-    if most > 1 and enough * bare <= budget_s:
-        held = min(most, max(enough, int(budget_s / bare)))
-        return Schedule(held, NOWHERE, budget_s / held)
+    without = start_s + least * whole_s  # the first process has built the blocks already
+    if most > 1 and without + (enough - 1) * bare <= budget_s:
+        held = min(most, max(enough, 1 + int((budget_s - without) / bare)))
+        return Schedule(held, NOWHERE, max(without, budget_s / held))
     return Schedule(1, EVERY if blocks_s and first <= budget_s else NOWHERE, budget_s)

@@ -1,5 +1,6 @@
 """The parent's side of `runtime`: what to measure, the crosscheck, and every comparison's trials."""
 
+import os
 from collections.abc import Callable, Sequence
 from itertools import product
 from math import prod
@@ -13,6 +14,22 @@ from vggcalc.measurement.plan import Plan, unusual
 from vggcalc.measurement.trial import TORCH_BYTES, Trial, cost, silence_s
 from vggcalc.measurement.workers import Worker, WorkerFailed
 from vggcalc.results import Comparison, Configuration, Counted, Crosscheck, Environment, Variant
+from vggcalc.spec.layers import (
+    GELU,
+    AdaptiveAvgPool2d,
+    BatchNorm2d,
+    Conv2d,
+    Dropout,
+    Flatten,
+    Layer,
+    Linear,
+    LocalResponseNorm,
+    MaxPool2d,
+    Network,
+    ReLU,
+    SiLU,
+    chain,
+)
 
 #: Beyond this the crosscheck runs no module: fvcore's count and what autograd keeps are left out.
 LARGEST_RUN_MACS = 100_000_000_000
@@ -71,6 +88,7 @@ class _Session:
         self.progress = progress
         self.environment: Environment | None = None
         self.available: tuple[str, ...] = ()
+        self.load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
         self.failures: list[str] = []
         self.warnings: list[str] = []
 
@@ -121,7 +139,7 @@ class _Session:
         supported = self._supported()
         compared = len(self.comparisons) * len(supported)
         for index, configuration in product(range(len(self.comparisons)), supported):
-            trial = Trial(self.comparisons[index], configuration, self.plan, compared)
+            trial = Trial(self.comparisons[index], configuration, self.plan, compared, self.load)
             try:
                 trial.run(self.note, self.progress)
             finally:
@@ -145,11 +163,30 @@ class _Session:
         self.failures += [f"latency on {grid[index].label}: {reason}" for index, reason in refused.items()]
         return [configuration for index, configuration in enumerate(grid) if index not in refused]
 
+    def _tiny(self) -> Network:
+        """A small network with every kind of layer that is to be timed, on maps first and then on vectors."""
+        kinds = {layer.type for c in self.comparisons for v in c.variants for layer in v.layers}
+        small: dict[str, Layer] = {
+            "BatchNorm2d": BatchNorm2d(4),
+            "LocalResponseNorm": LocalResponseNorm(),
+            "ReLU": ReLU(),
+            "GELU": GELU(),
+            "SiLU": SiLU(),
+            "MaxPool2d": MaxPool2d(),
+            "AdaptiveAvgPool2d": AdaptiveAvgPool2d((2, 2)),
+            "Flatten": Flatten(),
+            "Dropout": Dropout(),
+        }
+        layers: list[Layer] = [Conv2d(4, 4, (3, 3), padding=(1, 1)), *(small[k] for k in small if k in kinds)]
+        if "Flatten" in kinds and "AdaptiveAvgPool2d" in kinds:
+            layers.append(Linear(16, 4))
+        return chain("probe", (2, 4, 8, 8), [("block1", layer) for layer in layers])
+
     def _probe(self, configurations: Sequence[Configuration]) -> dict[int, str]:
         """Which of the configurations cannot be run here, and why."""
         self.progress("looking at what this machine supports")
         refused = {}
-        with Worker(ProbeJob(tuple(configurations)), silence_s([])) as worker:
+        with Worker(ProbeJob(tuple(configurations), self._tiny()), silence_s([])) as worker:
             for message in worker.messages():
                 match message:
                     case Facts():
@@ -168,7 +205,7 @@ def too_large_to_run(variant: Variant, free: int | None) -> str | None:
     if macs > LARGEST_RUN_MACS:
         return f"{macs:,} MACs are more than {LARGEST_RUN_MACS:,}"
     elements = cost(variant.costs, "parameters") + sum(prod(layer.output_shape) for layer in variant.layers)
-    need = 4 * elements + TORCH_BYTES
+    need = 8 * elements + TORCH_BYTES
     if free is not None and need > free:
         return f"that needs {need:,} bytes of memory, and {free:,} are free"
     return None

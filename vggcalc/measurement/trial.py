@@ -1,12 +1,11 @@
 """One comparison in one configuration: fresh processes, rounds, and what is made of them."""
 
-import os
 from collections.abc import Callable, Iterable
 from time import monotonic
 
 import msgspec
 
-from vggcalc.jobs import CONTROL, Explained, Facts, Go, Peaks, Rounds, Start, Subject, TimingJob
+from vggcalc.jobs import CONTROL, Explained, Facts, Go, Peaks, Prepared, Rounds, Start, Subject, TimingJob
 from vggcalc.measurement import intervals, memory
 from vggcalc.measurement.intervals import FIRST_LOOK, least_rounds, next_look
 from vggcalc.measurement.plan import Plan, crowded
@@ -17,6 +16,7 @@ from vggcalc.measurement.workers import Worker, WorkerFailed
 from vggcalc.results import BlockRatio, Comparison, Configuration, Costs, Latency, Ratio, Roof, Variant
 from vggcalc.spec.blocks import blocks
 from vggcalc.spec.layers import Network
+from vggcalc.spec.words import ITEMSIZE
 
 #: A worker that sends nothing for so long is taken for hung: longer before it has said how fast it
 #: is, when every module runs a few times, and by its own rounds afterwards.
@@ -26,7 +26,7 @@ SILENCE_S, SLOWEST_MACS_PER_S, SLOW_ROUNDS = 60.0, 1e8, 20
 TORCH_BYTES = 600_000_000
 
 #: Of the budget, what finding the reason takes.
-EXPLAIN_SHARE, EXPLAIN_S = 0.1, 3.0
+EXPLAIN_SHARE, EXPLAIN_S = 0.4, 3.0
 
 #: After so many failed workers no further one is started.
 MOST_FAILURES = 2
@@ -52,8 +52,15 @@ def silence_s(variants: Iterable[Variant]) -> float:
 class Trial:
     """What is asked of the workers for one comparison in one configuration, and what they sent."""
 
-    def __init__(self, comparison: Comparison, configuration: Configuration, plan: Plan, compared: int) -> None:
-        """`compared` is how many such trials the command makes, for Bonferroni."""
+    def __init__(
+        self,
+        comparison: Comparison,
+        configuration: Configuration,
+        plan: Plan,
+        compared: int,
+        load: float | None = None,
+    ) -> None:
+        """`compared` is how many such trials the command makes, for Bonferroni; `load` is from before them."""
         self.failures: list[str] = []
         self.warnings: list[str] = []
         self._comparison = comparison
@@ -69,11 +76,12 @@ class Trial:
         self._compile_s = 0.0
         self._peaks: Peaks | None = None
         self._explained: dict[str, Explained] = {}
-        self._load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+        self._load = load
 
     def run(self, note: Callable[[Facts], None], progress: Callable[[str], None]) -> None:
         """Start the workers one after the other, within the budget. Ctrl-C passes through."""
-        need, free = self._need_bytes(), memory.free_bytes()
+        need = self._need_bytes()
+        free = memory.free_bytes() if self._configuration.device == "cpu" else None  # others look themselves
         if free is not None and free < need:
             self.failures.append(
                 f"{self._what}: it needs {need:,} bytes of memory, and {free:,} are free: "
@@ -126,6 +134,7 @@ class Trial:
         )
         began = monotonic()
         look = FIRST_LOOK
+        bare_s = 0.0
         process: Process | None = None
         with Worker(job, silence_s(self._comparison.variants)) as worker:
             intervals.prepare()  # while the worker imports torch
@@ -133,13 +142,20 @@ class Trial:
                 match message:
                     case Facts():
                         note(message)
+                    case Prepared():
+                        if message.arm in self._whole:
+                            bare_s = monotonic() - began
+                        progress(f"{self._what}: process {number + 1}, {message.arm} is warm")
                     case Start():
                         worker.silence_s = SILENCE_S + SLOW_ROUNDS * sum(message.round_s)
                         compile_s = sum(s for s in message.compile_s if s is not None)
                         self._compile_s += compile_s
                         began += compile_s
+                        start_s = monotonic() - began
                         if self._planned is None:
-                            self._planned = self._schedule(message, monotonic() - began, budget_s)
+                            self._planned = self._schedule(
+                                message, start_s, min(bare_s or start_s, start_s), budget_s
+                            )
                             slice_s = self._planned.first_s
                             if self._planned.blocks == NOWHERE:
                                 networks = self._whole
@@ -171,28 +187,33 @@ class Trial:
         if process is None:
             raise WorkerFailed("the worker ended without measuring")
 
-    def _schedule(self, start: Start, start_s: float, budget_s: float) -> Schedule:
+    def _schedule(self, start: Start, start_s: float, bare_s: float, budget_s: float) -> Schedule:
         seconds = dict(zip(start.arms, start.round_s, strict=True))
         return schedule(
             budget_s,
             start_s,
+            bare_s,
             sum(seconds[name] for name in (*self._whole, CONTROL)),
             sum(seconds[name] for name in self._blocks),
             self._plan.rounds or least_rounds(self._compared),
-            self._plan.rounds or least_rounds(self._compared * max(1, len(self._pairs()))),
+            self._plan.rounds or least_rounds(self._compared * self._block_pairs()),
             self._plan.processes,
         )
 
     def _need_bytes(self) -> int:
         """For all arms at once, the baseline twice, and a convolution's own buffers, as large again."""
-        variants = self._comparison.variants
-        weights = sum(cost(variant.costs, "weight_bytes") for variant in (*variants, variants[0]))
-        maps = 2 * max(cost(variant.costs, "peak_activation_bytes") for variant in variants)
+        rows = [self._in_dtype(variant.costs) for variant in self._comparison.variants]
+        weights = sum(cost(row, "weight_bytes") for row in (*rows, rows[0]))
+        maps = 2 * max(cost(row, "peak_activation_bytes") for row in rows)
         if self._configuration.mode == "training":
             weights *= 2
-            maps += 2 * max(cost(variant.costs, "saved_bytes") for variant in variants)
+            maps += 2 * max(cost(row, "saved_bytes") for row in rows)
         blocks = weights if self._blocks else 0
         return weights + blocks + maps + TORCH_BYTES
+
+    def _block_pairs(self) -> int:
+        """How many blocks are held against the baseline's, for Bonferroni; 1 where there are none."""
+        return max(1, len(self._blocks) - len(self._blocks) // len(self._whole))
 
     def _pairs(self) -> list[Pair]:
         """The control, every other variant, and every block of another variant, against the baseline."""
@@ -237,7 +258,7 @@ class Trial:
         )
 
     def _costs(self) -> dict[str, Costs]:
-        """The costs of every arm but the control."""
+        """The costs of every arm but the control, their bytes in this configuration's dtype."""
         costs = {variant.name: variant.costs for variant in self._comparison.variants}
         for variant in self._comparison.variants:
             costs |= {
@@ -245,7 +266,12 @@ class Trial:
                 for block in variant.blocks
                 if f"{variant.name}/{block.name}" in self._blocks
             }
-        return costs
+        return {name: self._in_dtype(row) for name, row in costs.items()}
+
+    def _in_dtype(self, costs: Costs) -> Costs:
+        scale = ITEMSIZE[self._configuration.dtype] / ITEMSIZE[self._comparison.dtype]
+        scaled = ("weight_bytes", "traffic_bytes", "peak_activation_bytes", "saved_bytes")
+        return costs | {key: int(cost(costs, key) * scale) for key in scaled}
 
     def _roof(self, costs: dict[str, Costs], latencies: dict[str, Latency]) -> Roof | None:
         if self._peaks is None:
@@ -269,7 +295,7 @@ class Trial:
         found = {block.name: block for block in ratio.blocks}
         for name in names:
             pair = Pair(f"{baseline}/{name}", f"{ratio.variant}/{name}")
-            measured = collection.ratio(pair, control, self._compared * len(names))
+            measured = collection.ratio(pair, control, self._compared * self._block_pairs())
             if measured is not None:
                 before = found.get(name, BlockRatio(name, ()))
                 found[name] = BlockRatio(name, (*before.latency, measured))

@@ -27,7 +27,6 @@ class Worker:
 
     def __init__(self, job: Job, silence_s: float, command: tuple[str, ...] | None = None) -> None:
         """`silence_s` is how long it may send nothing before it is taken for hung."""
-        self._job = job
         self.silence_s = silence_s
         self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._errors: list[bytes] = []
@@ -47,11 +46,12 @@ class Worker:
             threading.Thread(target=self._read, args=(output,), daemon=True),
             threading.Thread(target=self._read_errors, args=(errors,), daemon=True),
         ]
+        # A job may be more than a pipe holds, and the worker reads it only once it has imported torch.
+        self._writer = threading.Thread(target=self.send, args=(job,), daemon=True)
 
     def __enter__(self) -> "Worker":
-        for reader in self._readers:
-            reader.start()
-        self.send(self._job)
+        for thread in (*self._readers, self._writer):
+            thread.start()
         return self
 
     def send(self, message: msgspec.Struct) -> None:
@@ -63,11 +63,16 @@ class Worker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        try:
+            if kind is None and not self._writer.is_alive():
+                self.stop()
+                with suppress(subprocess.TimeoutExpired):
+                    self._process.wait(5.0)
+        finally:  # also if Ctrl-C comes meanwhile
+            self._kill()
+            self._process.wait()
+        self._writer.join(1.0)
         self.stop()
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(0.0 if kind else 5.0)
-        self._kill()
-        self._process.wait()
         for reader in self._readers:
             reader.join(1.0)
         for stream in self._streams:
@@ -123,7 +128,10 @@ class Worker:
 
     def _why_dead(self, rest: bytes) -> str:
         """How it ended: by a signal, or with the last line that it wrote to standard error."""
-        status = self._process.wait()
+        try:
+            status = self._process.wait(5.0)
+        except subprocess.TimeoutExpired:
+            return "the worker closed its output and went on running: it was ended"
         self._readers[1].join(1.0)
         last = next((line for line in reversed(self._errors) if line.strip()), b"")
         said = last.decode(errors="replace").strip()

@@ -1,13 +1,13 @@
 """Reports as text: a function for each format, and a line in `FORMATS`."""
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 
 from vggcalc.report import units
 from vggcalc.report.sections import Section, Table, Text
-from vggcalc.results import Comparison, Costs, ReceptiveField, Report
+from vggcalc.results import Comparison, Costs, Latency, LatencyRatio, Ratio, ReceptiveField, Report
 
 
 class Screen(msgspec.Struct, frozen=True):
@@ -39,8 +39,8 @@ def csv(report: Report, screen: Screen) -> str:
 
 
 def _records(comparison: Comparison) -> Iterator[dict[str, object]]:
-    ratios = {ratio.variant: ratio for ratio in comparison.ratios}
     for variant in comparison.variants:
+        ratios = next((ratio for ratio in comparison.ratios if ratio.variant == variant.name), None)
         place: dict[str, object] = {"comparison": comparison.name, "variant": variant.name}
         for layer in variant.layers:
             kernel = layer.arguments.get("kernel_size")
@@ -66,6 +66,7 @@ def _records(comparison: Comparison) -> Iterator[dict[str, object]]:
                 }
                 | _flat(block.receptive_field, block.costs)
             )
+            yield from _timed(place | {"name": block.name}, block.latency, _of_block(ratios, block.name))
         yield (
             place
             | {
@@ -75,15 +76,27 @@ def _records(comparison: Comparison) -> Iterator[dict[str, object]]:
             }
             | _flat(variant.receptive_field, variant.costs)
         )
-        for i, latency in enumerate(variant.latency):
-            times = msgspec.structs.asdict(latency)
-            del times["times_s"]
-            row = place | {"level": "latency", "name": comparison.name} | times
-            if variant.name in ratios:
-                ratio = ratios[variant.name].latency[i]
+        yield from _timed(place | {"name": comparison.name}, variant.latency, ratios.latency if ratios else ())
+
+
+def _of_block(ratio: Ratio | None, name: str) -> tuple[LatencyRatio, ...]:
+    """The ratios of the block of that name."""
+    return next((block.latency for block in ratio.blocks if block.name == name), ()) if ratio else ()
+
+
+def _timed(
+    place: dict[str, object], latencies: Iterable[Latency], ratios: Sequence[LatencyRatio]
+) -> Iterator[dict[str, object]]:
+    """A line for each way of running, with its ratio where there is one."""
+    for latency in latencies:
+        row = place | {"level": "latency"} | msgspec.structs.asdict(latency)
+        del row["times_s"]
+        row["kernels"] = "; ".join(latency.kernels)
+        for ratio in ratios:
+            if ratio.way == latency.way:
                 low, high = ratio.ci95 or (None, None)
                 row |= {"ratio": ratio.ratio, "ci95_low": low, "ci95_high": high, "verdict": ratio.verdict}
-            yield row
+        yield row
 
 
 def _flat(field: ReceptiveField | None, costs: Costs) -> dict[str, object]:

@@ -6,6 +6,7 @@ from typing import TypeVar
 from vggcalc.report import units
 from vggcalc.report.sections import Column, Row, Section, Table, Text, heading
 from vggcalc.results import Comparison, Configuration, Environment, Latency, LatencyRatio, Variant
+from vggcalc.spec.words import ITEMSIZE
 
 
 def timings(comparison: Comparison) -> list[Section]:
@@ -15,8 +16,13 @@ def timings(comparison: Comparison) -> list[Section]:
         found.append(_latency(comparison))
         blocks = _block_latency(comparison)
         if blocks.rows:
-            note = "Blocks are timed alone, without their poolings, and do not add up to the whole."
+            note = (
+                "Blocks are timed alone, without their poolings, and do not add up to the whole; "
+                "their verdicts take the whole's A/A for their own."
+            )
             found += [blocks, Text((note,), quiet=True)]
+        elif _could_have_blocks(comparison):
+            found.append(Text(("The budget held no time for the blocks: give a larger --budget.",), quiet=True))
         found.append(Text(tuple(_conditions(comparison)), quiet=True))
     return found + _crosscheck(comparison)
 
@@ -85,6 +91,13 @@ def _latency(comparison: Comparison) -> Table:
     )
 
 
+def _could_have_blocks(comparison: Comparison) -> bool:
+    """Whether there are variants that differ in some of several blocks."""
+    baseline, *others = comparison.variants
+    kernels = [block.kernels for block in baseline.blocks if block.kernels]
+    return len(kernels) > 1 and any(other.blocks != baseline.blocks for other in others)
+
+
 def _block_latency(comparison: Comparison) -> Table:
     """Each block alone: kernel against stack on the map that it meets."""
     rows = []
@@ -132,7 +145,9 @@ def _conditions(comparison: Comparison) -> list[str]:
                 f"Roof: {units.number(roof.flops_per_s / 1e9)} GFLOP/s ({roof.peak_by}{raised}), "
                 f"{units.number(roof.bytes_per_s / 1e9)} GB/s (copy)."
             )
-        lines += [line for variant, found in both for line in _within_one_call(variant, found)]
+        lines += [
+            line for variant, found in both for line in _within_one_call(variant, found, comparison.dtype)
+        ]
     return list(dict.fromkeys(lines))
 
 
@@ -163,18 +178,21 @@ def _trust(ratio: LatencyRatio) -> list[str]:
     return words
 
 
-def _within_one_call(variant: Variant, latency: Latency) -> list[str]:
-    """The kernels that ran, and the memory that was allocated beside what the law says."""
+def _within_one_call(variant: Variant, latency: Latency, dtype: str) -> list[str]:
+    """The kernels that ran, and the memory that was allocated beside what the law says.
+
+    `dtype` is that of the comparison, in which the costs' bytes are.
+    """
     lines = []
     if latency.kernels:
         lines.append(f"Kernels of {variant.name}: {', '.join(latency.kernels)}.")
     if latency.peak_allocated_bytes is not None:
         training = latency.mode == "training"
-        law = units.size(variant.costs["saved_bytes" if training else "peak_activation_bytes"])
-        beside = f"{law} kept for backward" if training else f"lower bound {law}"
-        lines.append(
-            f"Allocated within a call of {variant.name}: {units.size(latency.peak_allocated_bytes)} ({beside})."
-        )
+        law = variant.costs["saved_bytes" if training else "peak_activation_bytes"] or 0
+        law *= ITEMSIZE[latency.dtype] / ITEMSIZE[dtype]
+        beside = f"{units.size(law)} kept for backward" if training else f"lower bound {units.size(law)}"
+        held = units.size(latency.peak_allocated_bytes)
+        lines.append(f"Allocated within a call of {variant.name}, image included: {held} ({beside}).")
     return lines
 
 

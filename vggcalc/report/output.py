@@ -35,10 +35,6 @@ class Output:
     def _cannot(self, error: OSError) -> OutputError:
         return OutputError(f"--output {self._name} cannot be written: {error.strerror or error}")
 
-    @property
-    def is_stdout(self) -> bool:
-        return self._path is None
-
     def write(self, text: str) -> None:
         """Write the whole text."""
         if self._path is None:

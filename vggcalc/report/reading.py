@@ -190,7 +190,9 @@ def maps(comparison: Comparison) -> Iterator[str]:
         path = [str(height), *(str(size[0]) if size else "nothing" for size in after)]
         if len(path) > 8:
             path[3:-2] = ["…"]
-        yield f"Without padding the map's height shrinks along the stack, {' → '.join(path)}; padding keeps it."
+        strided = max(stack.receptive_field.stride) > 1 if stack.receptive_field else False
+        keeps = "; with padding only the stride shrinks it" if strided else "; padding keeps it"
+        yield f"Without padding the map's height shrinks along the stack, {' → '.join(path)}{keeps}."
 
 
 def depth(comparison: Comparison) -> Iterator[str]:

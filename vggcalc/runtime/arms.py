@@ -20,10 +20,16 @@ _NOISE = 2**20
 
 
 class Built(msgspec.Struct, frozen=True):
-    """One call of a module in a configuration, and the shape that it puts out."""
+    """One call of a module in a configuration, and the shape that it puts out.
+
+    `eager` is the call that a graph was recorded from, and otherwise the call itself: what the
+    allocator does, only it shows. `image_bytes` is what the image holds throughout.
+    """
 
     call: Callable[[], object]
+    eager: Callable[[], object]
     output_shape: Shape
+    image_bytes: int
     compile_s: float | None = None
 
 
@@ -85,13 +91,16 @@ def prepare(network: Network, configuration: Configuration, where: Device, seed:
         raise ValueError(f"the output of {network.name} is not finite in {configuration.dtype}")
     shape = tuple(output.shape)
     del output
-    if configuration.execution == "graph":
-        return Built(where.graph(call), shape)
-    return Built(call, shape, first_s if configuration.execution == "compiled" else None)
+    timed = where.graph(call) if configuration.execution == "graph" else call
+    compile_s = first_s if configuration.execution == "compiled" else None
+    return Built(timed, call, shape, image.numel() * image.element_size(), compile_s)
 
 
 def _compiled(module: nn.Module, configuration: Configuration) -> Callable[[torch.Tensor], torch.Tensor]:
     if configuration.device == "cpu" and not any(map(shutil.which, ("c++", "g++", "clang++", "cl"))):
         raise Unavailable("torch.compile needs a C++ compiler, such as g++, and finds none")
-    compiled: Callable[[torch.Tensor], torch.Tensor] = torch.compile(module)
+    # All Sequentials share one code object, and beyond its limit of versions dynamo would go on
+    # eagerly without a word; a whole graph or an error, and for this shape alone.
+    torch._dynamo.config.recompile_limit = 1000
+    compiled: Callable[[torch.Tensor], torch.Tensor] = torch.compile(module, fullgraph=True, dynamic=False)
     return compiled

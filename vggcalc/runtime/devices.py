@@ -6,10 +6,10 @@ import re
 import tempfile
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from time import perf_counter
 from typing import Protocol
 
 import torch
-from torch.utils.benchmark import timer
 
 from vggcalc import results
 from vggcalc.results import Configuration
@@ -63,7 +63,7 @@ class Cpu:
         torch.set_num_threads(configuration.threads)
 
     def clock(self) -> float:
-        return timer()
+        return perf_counter()
 
     def least_timing_s(self) -> float:
         return 1e-3
@@ -143,7 +143,8 @@ class Accelerator:
             torch.backends.cuda.matmul.allow_tf32 = False
 
     def clock(self) -> float:
-        return timer()
+        torch.accelerator.synchronize()
+        return perf_counter()
 
     def least_timing_s(self) -> float:
         """50 times a synchronization, and no less than on the CPU."""
@@ -163,7 +164,7 @@ class Accelerator:
                 f"matmul {'on' if torch.backends.cuda.matmul.allow_tf32 else 'off'}"
             )
             details["cudnn_benchmark"] = "on" if torch.backends.cudnn.benchmark else "off"
-            with suppress(RuntimeError, ImportError):  # torch asks NVML, whose bindings are optional
+            with suppress(Exception):  # torch asks NVML, whose bindings and permissions may be missing
                 details["sm_clock_mhz"] = str(torch.cuda.clock_rate(self.name))
         elif self._kind == "xpu":
             model = torch.xpu.get_device_name(self.name)
@@ -187,7 +188,12 @@ class Accelerator:
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
             call()
-        return graph.replay
+
+        def replay() -> None:
+            graph.replay()
+
+        replay.recorded = call  # type: ignore[attr-defined]  # it replays this call's weights and image
+        return replay
 
     def kernels(self, call: Call) -> tuple[str, ...]:
         with torch.profiler.profile() as profile:

@@ -16,8 +16,9 @@ WARM_CALLS, WARM_S, WARM_SHARE = 5, 0.2, 0.03
 
 #: Before a timing as many calls settle what the other arms left in the caches; one is not enough
 #: for modules of 0.2 ms, which then seem 1–3% slower. A call that is longer than this needs none:
-#: what a cache holds of its weights and maps is gone within the call, and it would halve the rounds.
-SETTLE_BELOW_S = 0.05
+#: the first call after a switch took 0.999 [0.996–1.002] times the second at 40 ms, and 1.0025
+#: [0.996–1.004] at 165 ms, and a settling call would halve the rounds.
+SETTLE_BELOW_S = 0.02
 
 
 class Arm(msgspec.Struct, frozen=True):
@@ -99,7 +100,7 @@ def rounds(
     """Rounds without end; each yields the arms' timings in the order of `arms`.
 
     The inner clock is the standard library's `Timer`, which turns the garbage collector off,
-    under the given clock: torch.utils.benchmark's, which synchronizes accelerators. Its
+    under the device's clock, which synchronizes accelerators. torch.utils.benchmark's
     `Timer.timeit` would settle every timing with two calls, for slow arms most of the time.
     A round in which the clock did not go forward is left out.
     """

@@ -24,6 +24,7 @@ from vggcalc.jobs import (
     Go,
     Job,
     Message,
+    Prepared,
     ProbeJob,
     Refused,
     Rounds,
@@ -37,7 +38,7 @@ from vggcalc.runtime.crosscheck import count
 from vggcalc.runtime.devices import Unavailable, available, device, environment
 from vggcalc.runtime.roofline import calibrate
 from vggcalc.runtime.timing import Timing, rounds, warm
-from vggcalc.spec.layers import Conv2d, chain
+from vggcalc.spec.layers import Shape
 
 #: Send rounds no more often than this, so that the parent's reading does not disturb them.
 SEND_EVERY_S = 0.5
@@ -75,17 +76,17 @@ def check(job: CheckJob, send: Send) -> None:
 
 
 def probe(job: ProbeJob, send: Send) -> None:
-    """Run a small convolution in every configuration and report those that fail."""
+    """Run a small network in every configuration and report those that fail."""
     send(Facts(environment(), available()))
-    tiny = chain("probe", (1, 4, 8, 8), [("block1", Conv2d(4, 4, (3, 3), padding=(1, 1)))])
     for index, configuration in enumerate(job.configurations):
         try:
             where = device(configuration.device)
             where.configure(configuration)
             with context(configuration):
-                prepare(tiny, configuration, where, 0)
-        except (Unavailable, RuntimeError, NotImplementedError, TypeError, ValueError) as error:
-            send(Unsupported(index, str(error).strip().splitlines()[0]))
+                prepare(job.network, configuration, where, 0)
+        except Exception as error:  # whatever torch raises is the answer to the question
+            said = str(error).strip().splitlines() or [type(error).__name__]
+            send(Unsupported(index, said[0]))
 
 
 def time_arms(job: TimingJob, send: Send, inbox: Inbox) -> None:
@@ -99,14 +100,18 @@ def time_arms(job: TimingJob, send: Send, inbox: Inbox) -> None:
     if free is not None and free < job.need_bytes:
         raise Unavailable(f"{where.name} has {free:,} bytes free, and {job.need_bytes:,} are needed")
     torch.manual_seed(job.seed)
-    subjects = [*((s.name, s.network) for s in job.subjects), (CONTROL, job.subjects[0].network)]
+    subjects = [(CONTROL, job.subjects[0].network), *((s.name, s.network) for s in job.subjects)]
     least, flush = where.least_timing_s(), where.flush if configuration.cold else None
     with context(configuration):
-        built = {name: prepare(network, configuration, where, job.seed) for name, network in subjects}
-        arms = {
-            name: warm(name, ready.call, where.clock, least, job.slice_s, flush)
-            for name, ready in built.items()
-        }
+        built, arms = {}, {}
+        shapes: dict[str, Shape] = {}
+        for name, network in subjects:
+            ready = built[name] = prepare(network, configuration, where, job.seed)
+            block = name.partition("/")[2]
+            if shapes.setdefault(block, ready.output_shape) != ready.output_shape:
+                raise ValueError(f"{name} puts out {ready.output_shape}, and another variant {shapes[block]}")
+            arms[name] = warm(name, ready.call, where.clock, least, job.slice_s, flush)
+            send(Prepared(name))
         send(
             Start(
                 tuple(arms),
@@ -124,8 +129,10 @@ def time_arms(job: TimingJob, send: Send, inbox: Inbox) -> None:
             if go.explain:
                 send(calibrate(configuration, where))
                 for name in go.explain:
-                    call = built[name].call
-                    send(Explained(name, where.kernels(call), where.peak_bytes(call)))
+                    ready = built[name]
+                    peak = where.peak_bytes(ready.eager)
+                    held = None if peak is None else peak + ready.image_bytes
+                    send(Explained(name, where.kernels(ready.call), held))
 
 
 def _send_rounds(timed: Iterable[tuple[Timing, ...]], send: Send, over: Callable[[], bool]) -> None:

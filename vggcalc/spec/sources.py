@@ -172,6 +172,8 @@ def _overridden(
     activation: str | None = None,
     bias: bool | None = None,
 ) -> Network:
+    if not config.name.isprintable():
+        raise SpecError(f"name {config.name!r} has characters that cannot be printed: use plain text")
     channels = config.input[0] if in_channels is None else in_channels
     changes: dict[str, object] = {"batch_norm": batch_norm, "activation": activation, "bias": bias}
     if classes is not None:
