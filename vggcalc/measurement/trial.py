@@ -28,6 +28,9 @@ TORCH_BYTES = 600_000_000
 #: Of the budget, what finding the reason takes.
 EXPLAIN_SHARE, EXPLAIN_S = 0.4, 3.0
 
+#: Later processes have been slower to start than the first, by up to a fifth.
+SLACK = 1.2
+
 #: After so many failed workers no further one is started.
 MOST_FAILURES = 2
 
@@ -94,7 +97,8 @@ class Trial:
         number = 0
         try:
             while self._planned is None or number < self._planned.processes:
-                left_s = budget_s - (monotonic() - began - self._compile_s)
+                spent_s = monotonic() - began - self._compile_s
+                left_s = (self._plan.budget_s if number else budget_s) - spent_s
                 if number and left_s <= 0:
                     self._stopped.add(SPENT)
                     break
@@ -102,7 +106,7 @@ class Trial:
                 progress(f"{self._what}: process {number + 1}{of}")
                 still = self._planned.processes - number if self._planned else MOST_PROCESSES
                 try:
-                    self._process(number, left_s / still, budget_s, note, progress)
+                    self._process(number, left_s / still, left_s, note, progress)
                 except WorkerFailed as error:
                     self.failures.append(f"{self._what}, process {number + 1}{of}: {error}")
                     self._stopped.add(FAILED)
@@ -117,7 +121,7 @@ class Trial:
         self,
         number: int,
         slice_s: float,
-        budget_s: float,
+        left_s: float,
         note: Callable[[Facts], None],
         progress: Callable[[str], None],
     ) -> None:
@@ -154,7 +158,7 @@ class Trial:
                         start_s = monotonic() - began
                         if self._planned is None:
                             self._planned = self._schedule(
-                                message, start_s, min(bare_s or start_s, start_s), budget_s
+                                message, start_s, min(bare_s or start_s, start_s), left_s
                             )
                             slice_s = self._planned.first_s
                             if self._planned.blocks == NOWHERE:
@@ -170,7 +174,8 @@ class Trial:
                             f"{self._what}: process {number + 1} of {self._planned.processes}, "
                             f"{rounds} rounds, {spent_s:.0f} of {slice_s:.0f} s"
                         )
-                        reason = SPENT if spent_s >= slice_s else None
+                        enough = rounds >= self._least() or spent_s >= left_s
+                        reason = SPENT if enough and spent_s >= slice_s else None
                         if self._plan.rounds is not None:
                             reason = ROUNDS if rounds >= self._plan.rounds else reason
                         elif rounds >= look:
@@ -190,12 +195,12 @@ class Trial:
     def _schedule(self, start: Start, start_s: float, bare_s: float, budget_s: float) -> Schedule:
         seconds = dict(zip(start.arms, start.round_s, strict=True))
         return schedule(
-            budget_s,
+            budget_s / SLACK,
             start_s,
             bare_s,
             sum(seconds[name] for name in (*self._whole, CONTROL)),
             sum(seconds[name] for name in self._blocks),
-            self._plan.rounds or least_rounds(self._compared),
+            self._least(),
             self._plan.rounds or least_rounds(self._compared * self._block_pairs()),
             self._plan.processes,
         )
@@ -210,6 +215,10 @@ class Trial:
             maps += 2 * max(cost(row, "saved_bytes") for row in rows)
         blocks = weights if self._blocks else 0
         return weights + blocks + maps + TORCH_BYTES
+
+    def _least(self) -> int:
+        """The rounds that a process needs for the claim about the whole networks."""
+        return self._plan.rounds or least_rounds(self._compared)
 
     def _block_pairs(self) -> int:
         """How many blocks are held against the baseline's, for Bonferroni; 1 where there are none."""
@@ -228,8 +237,7 @@ class Trial:
     def result(self) -> Comparison:
         """The comparison with what was measured added; as it was where nothing was."""
         complete = [process for process in self._processes if process.wall]
-        least = self._plan.rounds or least_rounds(self._compared)
-        usable = [process for process in complete if len(process.wall) >= least]
+        usable = [process for process in complete if len(process.wall) >= self._least()]
         usable = usable or sorted(complete, key=lambda process: len(process.wall))[-1:]
         if not usable:
             return self._comparison
