@@ -124,7 +124,7 @@ def test_the_reading_says_what_the_numbers_say() -> None:
         return " ".join(note["text"] for note in comparison["notes"])
 
     assert "81% more" in notes("factorize", "7")
-    assert "saves 44.9%" in notes("factorize", "7")
+    assert "saves 44.9% of them" in notes("factorize", "7")
     assert "8.02 times the MACs" in notes("factorize", "7", "--in-channels", "3")
     assert "widening 3 → 64 happens in its first layer" in notes("factorize", "7", "--in-channels", "3")
     assert "stride 2 stands in its last layer" in notes("factorize", "7", "--stride", "2")
@@ -281,8 +281,8 @@ BAD: list[tuple[tuple[str, ...], str]] = [
     (("factorize", "1"), r"1 sees one pixel"),
     (("factorize", "1001"), r"1001 is too large: the largest is 999"),
     (("factorize", "9" * 30), r"too large"),
-    (("factorize", "seven"), r"'seven' is not a valid integer"),
-    (("factorize", "7.5"), r"'7.5' is not a valid integer"),
+    (("factorize", "seven"), r"'seven' is no kernel: write one odd number"),
+    (("factorize", "7.5"), r"'7.5' is no kernel"),
     (("factorize",), r"Missing argument 'KERNEL"),
     (("factorize", "7", "--padding", "0", "--size", "5"), r"5×5 map is smaller than the 7×7 window.*7×7"),
     (("factorize", "7", "--channels", "10", "--groups", "3"), r"3 groups do not divide in_channels 10"),

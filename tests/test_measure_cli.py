@@ -166,7 +166,7 @@ def test_one_process_claims_what_scipy_finds(quick: Any) -> None:
     assert claims(quick) == 1
     told = quick["comparisons"][0]["ratios"][0]["latency"][0]
     assert (told["basis"], told["processes"], told["compared"]) == ("process", 1, 1)
-    assert told["stopped"] in ("precise enough", "the budget was spent")
+    assert told["stopped"] in ("each process was precise enough", "the budget was spent")
     check_roofs(quick)
 
 

@@ -238,7 +238,7 @@ def test_one_process_says_so(scripted: Scripted, capsys: pytest.CaptureFixture[s
     assert deliver("factorize", [KERNEL], plan, "table", None) == 0
     text = " ".join(capsys.readouterr().out.split())
     assert "this process only: " in text
-    assert "exact interval of their median, until precise enough" in text
+    assert "exact interval of their median, until each process was precise enough" in text
     assert "this process only) than naive" in text, "the reading says it too"
     assert "interval over processes" not in text
 

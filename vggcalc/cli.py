@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import vggcalc
-from vggcalc.options import MEASURE, MODEL, NETWORK, SPLIT, WRITE, Padding, Size, Widths
+from vggcalc.options import MEASURE, MODEL, NETWORK, SPLIT, WRITE, Kernel, Padding, Size, Widths
 from vggcalc.spec.words import SpecError
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def cli() -> None:
 
 
 @cli.command(epilog="Example: vggcalc factorize 5 7 9 11 --channels 128 --size 28 --no-latency")
-@click.argument("kernels", type=int, nargs=-1, required=True, metavar="KERNEL...")
+@click.argument("kernels", type=Kernel(), nargs=-1, required=True, metavar="KERNEL...")
 @click.option("--channels", type=int, help="Channels in and out.  [default: 64]")
 @click.option("--in-channels", type=int, help="Channels in.  [default: 64]")
 @click.option("--out-channels", type=int, help="Channels out.  [default: 64]")
@@ -120,7 +120,13 @@ def compare(model: str, **given: Any) -> None:
     MODEL is a name (see vggcalc models), tokens such as 64,M,128, a TOML or JSON file, or - for
     standard input.
     """
-    comparison = vggcalc.compare(_network(model, given), splitting=_splitting(given), dtype=_dtype(given))
+    from vggcalc.spec.factorization import has_large_kernels
+
+    network = _network(model, given)
+    if (given["widen"] or given["stride_at"]) and not has_large_kernels(network):
+        option = "--widen" if given["widen"] else "--stride-at"
+        raise click.UsageError(f"{model} has no kernel of 5×5 or more to split: leave out {option}")
+    comparison = vggcalc.compare(network, splitting=_splitting(given), dtype=_dtype(given))
     _deliver("compare", [comparison], given)
 
 
@@ -178,7 +184,7 @@ def _deliver(command: str, comparisons: Sequence[Comparison], given: dict[str, A
     """Hand the comparisons to be measured and written, and exit with what became of it."""
     from vggcalc.delivery import deliver
 
-    format_ = given["format_"] or ("json" if given["as_json"] else "table")
+    format_ = given["format_"] or ("json" if given["as_json"] else _format_of(given["output"]))
     if given["as_json"] and format_ != "json":
         raise click.UsageError(f"--json and --format {format_} contradict each other")
     if not given["latency"]:
@@ -189,7 +195,13 @@ def _deliver(command: str, comparisons: Sequence[Comparison], given: dict[str, A
         raise click.UsageError("--quick is one process: leave it out beside --processes")
     check = given["latency"] if given["check"] is None else given["check"]
     plan = _plan(given, check) if given["latency"] or check else None
-    sys.exit(deliver(command, comparisons, plan, format_, given["output"]))
+    sys.exit(deliver(command, comparisons, plan, format_, None if given["output"] == "-" else given["output"]))
+
+
+def _format_of(output: str | None) -> str:
+    """The format that a file's name asks for; a table where it asks for none."""
+    suffix = os.path.splitext(output or "")[1].lower()
+    return {".json": "json", ".csv": "csv", ".md": "markdown"}.get(suffix, "table")
 
 
 def _plan(given: dict[str, Any], check: bool) -> Plan:
@@ -224,6 +236,9 @@ def main() -> None:
 
     from vggcalc.report.output import OutputError
 
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started us
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - it is open as long as we run
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
@@ -242,8 +257,15 @@ def main() -> None:
         sys.exit(130)
     except BrokenPipeError:
         # The reader has gone (`| head`): nothing more can reach it, the flush at exit included.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _nothing_more_to_stdout()
         sys.exit(0)
+    except OSError as error:
+        _nothing_more_to_stdout()
+        _fail(f"standard output cannot be written: {error.strerror or error}")
+
+
+def _nothing_more_to_stdout() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _negative(error: click.NoSuchOption) -> str | None:

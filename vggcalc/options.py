@@ -20,6 +20,19 @@ else:
 Command = Callable[..., Any]
 
 
+class Kernel(ParamType):
+    """An odd number."""
+
+    name = "kernel"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        if re.fullmatch(r"[+-]?\d{1,30}", value, re.ASCII) is None:
+            self.fail(f"{value!r} is no kernel: write one odd number, such as 7 for 7×7")
+        return int(value)
+
+
 class Size(ParamType):
     """`224` or `HxW`."""
 
@@ -120,6 +133,17 @@ def options(*which: Command) -> Command:
     return decorate
 
 
+def _models(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+    """What MODEL may be, for the shell: the published names, and files."""
+    from click.shell_completion import CompletionItem
+
+    from vggcalc.spec.vgg import ALIASES, CONFIGS
+
+    names = [name for base in (*ALIASES, *CONFIGS) for name in (base, f"{base}_bn")]
+    found = [CompletionItem(name) for name in names if name.lower().startswith(incomplete.lower())]
+    return found or [CompletionItem(incomplete, type="file")]
+
+
 NETWORK = options(
     click.option("--batch", type=int, default=1, show_default=True, help="Images at once."),
     click.option("--batch-norm", is_flag=True, default=None, help="Batch norm after every convolution."),
@@ -132,12 +156,12 @@ NETWORK = options(
         "dtypes",
         type=click.Choice(list(ITEMSIZE)),
         multiple=True,
-        help="The first is that of the counts' bytes.  [default: float32]",
+        help="Repeatable; the counts' bytes are the first's.  [default: float32]",
     ),
 )
 
 MODEL = options(
-    click.argument("model"),
+    click.argument("model", shell_complete=_models),
     click.option("--size", type=Size(), help="Image: 224 or HxW.  [default: the model's own]"),
     click.option("--in-channels", type=int, help="Channels of the image.  [default: the model's own]"),
     click.option("--classes", type=int, help="Width of the last linear layer."),
@@ -161,21 +185,25 @@ MEASURE = options(
         "--device",
         "devices",
         multiple=True,
-        help="cpu, cuda, mps, …; auto is the CPU and an accelerator.  [default: auto]",
+        help="cpu, cuda, mps, …; auto is the CPU and an accelerator. Repeatable.  [default: auto]",
     ),
-    click.option("--threads", type=Threads(), multiple=True, help="On the CPU.  [default: 1]"),
-    click.option("--mode", "modes", type=click.Choice(MODES), multiple=True, help="[default: inference]"),
+    click.option("--threads", type=Threads(), multiple=True, help="On the CPU. Repeatable.  [default: 1]"),
+    click.option(
+        "--mode", "modes", type=click.Choice(MODES), multiple=True, help="Repeatable.  [default: inference]"
+    ),
     click.option(
         "--memory-format",
         "memory_formats",
         type=click.Choice(MEMORY_FORMATS),
         multiple=True,
-        help="[default: contiguous]",
+        help="Repeatable.  [default: contiguous]",
     ),
     click.option("--compile", "compiled", is_flag=True, help="torch.compile's modules beside the eager ones."),
     click.option("--cold", is_flag=True, help="Flush the caches before every call."),
     click.option("--budget", type=Seconds(), help="For each comparison and way of running.  [default: 30]"),
-    click.option("--precision", type=Precision(), help="Interval that is narrow enough.  [default: 3%]"),
+    click.option(
+        "--precision", type=Precision(), metavar="3%", help="Interval that is narrow enough.  [default: 3%]"
+    ),
     click.option("--processes", type=click.IntRange(1, 100), help="At most.  [default: 6]"),
     click.option(
         "--rounds", type=click.IntRange(1, 100_000), help="In each process.  [default: until precise]"
@@ -192,5 +220,10 @@ WRITE = options(
         "--format", "format_", type=click.Choice(("table", "json", "csv", "markdown")), help="[default: table]"
     ),
     click.option("--json", "as_json", is_flag=True, help="Short for --format json."),
-    click.option("--output", type=click.Path(), metavar="FILE", help="Write there, whole or not at all."),
+    click.option(
+        "--output",
+        type=click.Path(),
+        metavar="FILE",
+        help="Written whole or not at all; .json, .csv, .md say the format.",
+    ),
 )

@@ -18,6 +18,7 @@ from vggcalc.spec.layers import (
     Pair,
     chain,
     renumbered,
+    spatial,
 )
 from vggcalc.spec.shapes import map_sizes, shapes
 from vggcalc.spec.sources import Overrides, network
@@ -67,7 +68,7 @@ def factorize(
     nonlinearity = activation_layer(activation)
     if nonlinearity is not None:
         layers.append(nonlinearity)
-    height, width = (size, size) if isinstance(size, int) else size
+    height, width = spatial(size)
     naive = chain(
         f"{kernel_size}×{kernel_size}",
         (batch, in_channels, height, width),

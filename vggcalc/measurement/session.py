@@ -231,5 +231,5 @@ def crosscheck(variant: Variant, counts: Counts, left_out: str | None) -> Crossc
         notes.append("torch's counter does not divide weight gradients by the groups: it is not asked")
     if counts.uncounted:
         names = ", ".join(f"{name} ×{number}" for name, number in sorted(counts.uncounted.items()))
-        notes.append(f"fvcore has no rule for {names}")
+        notes.append(f"fvcore has no rule for {names}, which do no MACs.")
     return Crosscheck(all(figure.agrees for figure in figures.values()), **figures, notes=tuple(notes))

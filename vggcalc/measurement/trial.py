@@ -35,7 +35,8 @@ SLACK = 1.2
 MOST_FAILURES = 2
 
 PRECISE, SPENT, ROUNDS, FAILED, INTERRUPTED = (
-    "precise enough", "the budget was spent", "the rounds asked for were done", "a worker failed", "interrupted"
+    "each process was precise enough", "the budget was spent", "the rounds asked for were done",
+    "a worker failed", "interrupted",
 )  # fmt: skip
 
 

@@ -96,6 +96,8 @@ def _timed(
             if ratio.way == latency.way:
                 low, high = ratio.ci95 or (None, None)
                 row |= {"ratio": ratio.ratio, "ci95_low": low, "ci95_high": high, "verdict": ratio.verdict}
+                for key in ("basis", "processes", "rounds", "control_ratio", "floor", "stopped"):
+                    row[key] = getattr(ratio, key)
         yield row
 
 

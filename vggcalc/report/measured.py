@@ -27,39 +27,42 @@ def timings(comparison: Comparison) -> list[Section]:
     return found + _crosscheck(comparison)
 
 
-_LATENCY_COLUMNS = (
+_OWN_COLUMNS = (
     Column("median"),
     Column("IQR", wide=True),
     Column("GFLOP/s", wide=True),
     Column("of roof"),
+    Column("bound by", right=False, wide=True),
+)
+_RATIO_COLUMNS = (
     Column("ratio"),
     Column("95% interval"),
     Column("verdict", right=False),
     Column("A/A", wide=True),
     Column("A/A interval", wide=True),
-    Column("bound by", right=False, wide=True),
 )
 
 
-def _latency_cells(latency: Latency, ratio: LatencyRatio | None) -> tuple[str, ...]:
+def _own_cells(latency: Latency) -> tuple[str, ...]:
     gflops = None if latency.flops_per_s is None else latency.flops_per_s / 1e9
-    if ratio is None:
-        against = ("", "", "", "", "")
-    else:
-        against = (
-            units.ratio(ratio.ratio),
-            _interval(ratio.ci95, ratio.rounds),
-            ratio.verdict,
-            units.ratio(ratio.control_ratio),
-            _interval(ratio.control_ci95, ratio.rounds),
-        )
     return (
         units.duration(latency.median_s),
         units.duration(latency.iqr_s),
         units.number(gflops),
         units.share(latency.roof_share),
-        *against,
         latency.bound or units.UNKNOWN,
+    )
+
+
+def _ratio_cells(ratio: LatencyRatio | None) -> tuple[str, ...]:
+    if ratio is None:
+        return ("",) * len(_RATIO_COLUMNS)
+    return (
+        units.ratio(ratio.ratio),
+        _interval(ratio.ci95, ratio.rounds),
+        ratio.verdict,
+        units.ratio(ratio.control_ratio),
+        _interval(ratio.control_ci95, ratio.rounds),
     )
 
 
@@ -82,11 +85,18 @@ def _latency(comparison: Comparison) -> Table:
             latency = _of(variant.latency, first.way)
             ratios = [r for ratio in comparison.ratios if ratio.variant == variant.name for r in ratio.latency]
             if latency is not None:
-                cells = _latency_cells(latency, _of(ratios, first.way))
+                cells = _own_cells(latency)
+                if comparison.ratios:
+                    cells += _ratio_cells(_of(ratios, first.way))
                 rows.append(Row((first.label if not i else "", variant.name, *cells), ruled=not i))
     return Table(
         f"Latency of {comparison.name}, one call at batch {comparison.input_shape[0]}",
-        (Column("on", right=False), Column("variant", right=False), *_LATENCY_COLUMNS),
+        (
+            Column("on", right=False),
+            Column("variant", right=False),
+            *_OWN_COLUMNS,
+            *(_RATIO_COLUMNS if comparison.ratios else ()),
+        ),
         tuple(rows),
     )
 
@@ -114,12 +124,12 @@ def _block_latency(comparison: Comparison) -> Table:
                     for r in of_block.latency
                 ]
                 if own is not None and latency is not None:
-                    cells = _latency_cells(latency, _of(ratios, first.way))
+                    cells = _own_cells(latency) + _ratio_cells(_of(ratios, first.way))
                     name = f"{block.name} {first.label}" if not i else ""
                     rows.append(Row((name, units.kernels(own.kernels), *cells), ruled=not i))
     return Table(
         f"Latency of the blocks of {comparison.name}",
-        (Column("block", right=False), Column("kernels", right=False), *_LATENCY_COLUMNS),
+        (Column("block", right=False), Column("kernels", right=False), *_OWN_COLUMNS, *_RATIO_COLUMNS),
         tuple(rows),
     )
 
@@ -132,8 +142,13 @@ def _conditions(comparison: Comparison) -> list[str]:
         both = [(v, found) for v in comparison.variants if (found := _of(v.latency, configuration))]
         ratio = _of([r for ratio in comparison.ratios for r in ratio.latency], configuration)
         words = [*_way(first), *(_trust(ratio) if ratio is not None else ())]
-        words.append(f"{'/'.join(str(found.calls_per_round) for _, found in both)} calls a round")
-        words.append(f"{'/'.join(units.number(found.faults_per_call) for _, found in both)} page faults a call")
+        if ratio is None:
+            words.append(f"{len(first.times_s)} rounds")
+        calls = "/".join(str(found.calls_per_round) for _, found in both)
+        faults = "/".join(units.number(found.faults_per_call) for _, found in both)
+        words.append(
+            f"for {'/'.join(variant.name for variant, _ in both)} {calls} calls and {faults} page faults"
+        )
         compiled = [units.duration(found.compile_s) for _, found in both if found.compile_s is not None]
         if compiled:
             words.append(f"compiled in {'/'.join(compiled)}, not counted")
@@ -198,12 +213,13 @@ def _within_one_call(variant: Variant, latency: Latency, dtype: str) -> list[str
 
 def claim(ratio: LatencyRatio) -> str:
     """What the interval rests on, in words."""
-    rounds = f"{ratio.processes} processes × {ratio.rounds} rounds or more"
+    more = " or more" if len(set(ratio.rounds_per_process)) > 1 else ""
+    rounds = f"{ratio.processes} processes × {ratio.rounds} round{'s' * (ratio.rounds > 1)}{more}"
     if ratio.basis == "processes":
         return f"{rounds}, interval over processes" + _together(ratio)
     if ratio.basis == "process":
         return f"this process only: {ratio.rounds} rounds, exact interval of their median" + _together(ratio)
-    return f"no interval: {ratio.rounds} rounds of one process"
+    return f"no interval: {ratio.rounds} round{'s' * (ratio.rounds > 1)} of one process"
 
 
 def _together(ratio: LatencyRatio) -> str:

@@ -57,19 +57,22 @@ def _convolutions(variant: Variant, block: str) -> list[LayerResult]:
 
 
 def _because(convolutions: list[LayerResult]) -> str:
-    """Why a stack costs more than its kernel: it widens, or works before its stride, too early."""
+    """Why a stack costs more than its kernel: its channels, a 1×1, or a stride that comes late."""
     if len(convolutions) < 2:
         return ""
-    first, last = convolutions[0], convolutions[-1]
+    last = convolutions[-1]
     reasons = []
-    entering, leaving = first.input_shape[1], last.output_shape[1]
-    if entering < leaving and first.output_shape[1] > entering:
-        reasons.append(f"the widening {entering} → {leaving} happens in its first layer")
+    channels = [convolutions[0].input_shape[1], *(conv.output_shape[1] for conv in convolutions)]
+    if channels[0] < channels[1] == channels[-1]:
+        reasons.append(f"the widening {channels[0]} → {channels[1]} happens in its first layer")
+    elif len(set(channels)) > 1:
+        reasons.append(f"its channels go {' → '.join(map(str, channels))}")
+    if any(conv.arguments["kernel_size"] == (1, 1) for conv in convolutions):
+        reasons.append("its 1×1 adds work and no pixels")
     stride = last.arguments["stride"]
     if isinstance(stride, tuple) and max(stride) > 1:
-        reasons.append(
-            f"stride {units.axes(stride)} stands in its last layer, so those before work on the full map"
-        )
+        where = f"stride {units.axes(stride)} stands in its last layer"
+        reasons.append(f"{where}, so those before work on the full map")
     return ", because " + " and ".join(reasons) if reasons else ""
 
 
@@ -85,7 +88,7 @@ def weights(comparison: Comparison) -> Iterator[str]:
         yield (
             f"For each pair of an input and an output channel the {comparison.name} has {one}/{many} = "
             f"{units.times(one / many)} times the weights of its stack ({(one / many - 1):.0%} more), "
-            f"so the stack saves {(1 - many / one):.1%}."
+            f"so the stack saves {(1 - many / one):.1%} of them."
         )
 
 
@@ -109,8 +112,9 @@ def whole(comparison: Comparison) -> Iterator[str]:
             continue
         if naive.layers == other.layers:
             yield (
-                "There is nothing to merge and nothing to split: no two convolutions follow each other, "
-                "and no kernel is larger than 3×3. Both variants are the given network."
+                "There is nothing to merge and nothing to split: no run of convolutions is longer than one (a "
+                "pooling, a stride or other groups end a run), and no kernel is larger than 3×3. Both variants "
+                "are the given network."
             )
             continue
         macs, parameters = (
@@ -161,7 +165,10 @@ def classifier(comparison: Comparison) -> Iterator[str]:
             parameters, macs = (
                 _amount(block.costs, key) / _amount(variant.costs, key) for key in ("parameters", "macs")
             )
-            yield f"The classifier holds {parameters:.1%} of the parameters and does {macs:.1%} of the MACs."
+            yield (
+                f"The classifier of {variant.name} holds {parameters:.1%} of the parameters and does {macs:.1%}"
+                " of the MACs."
+            )
 
 
 def receptive_field(comparison: Comparison) -> Iterator[str]:
@@ -190,8 +197,8 @@ def maps(comparison: Comparison) -> Iterator[str]:
         path = [str(height), *(str(size[0]) if size else "nothing" for size in after)]
         if len(path) > 8:
             path[3:-2] = ["…"]
-        strided = max(stack.receptive_field.stride) > 1 if stack.receptive_field else False
-        keeps = "; with padding only the stride shrinks it" if strided else "; padding keeps it"
+        kept = stack.layers[-1].output_shape[2:] == stack.layers[0].input_shape[2:]
+        keeps = "; padding keeps it" if kept else ""
         yield f"Without padding the map's height shrinks along the stack, {' → '.join(path)}{keeps}."
 
 
@@ -236,7 +243,7 @@ def _verdict(measured: LatencyRatio, other: str, naive: str) -> str:
         "faster": f"{other} is {units.times(1 / measured.ratio)} times faster ({gain}) than {naive}",
         "slower": f"{other} takes longer than {naive} ({loss})",
         "same": f"{other} takes as long as {naive}, within the {measured.floor:.1%} that can be told ({loss})",
-        "unclear": f"it is unclear whether {other} or {naive} is faster ({loss})",
+        "unclear": f"it is unclear whether {other} or {naive} is faster ({other} takes {loss})",
     }
     return f"{where} {said[measured.verdict]}"
 

@@ -166,11 +166,15 @@ def _stack(comparison: Comparison) -> Table:
     )
 
 
+#: Kinds of layers whose names in torch are long.
+_SHORT = {"AdaptiveAvgPool2d": "avg-pool", "BatchNorm2d": "batch norm", "LocalResponseNorm": "LRN"}
+
+
 def _kernel_of(layer: LayerResult) -> str:
     """A layer in a word: 3×3 for a convolution, with what is not plain about it; else its type."""
     kernel = layer.arguments.get("kernel_size")
     if not isinstance(kernel, tuple):
-        return layer.type
+        return _SHORT.get(layer.type, layer.type)
     words = [units.pair(kernel)]
     if layer.type != "Conv2d":
         words.append("max-pool")
@@ -235,7 +239,7 @@ def _layers(comparison: Comparison, variant: Variant) -> Table:
             (
                 layer.name,
                 _kernel_of(layer),
-                units.shape(layer.output_shape),
+                units.shape(layer.output_shape[1:]),
                 _field(layer.receptive_field),
                 *_cost_cells(layer.costs),
             ),
@@ -248,7 +252,7 @@ def _layers(comparison: Comparison, variant: Variant) -> Table:
             (
                 block.name,
                 units.kernels(block.kernels),
-                units.shape(block.output_shape),
+                units.shape(block.output_shape[1:]),
                 _field(block.receptive_field),
                 *_cost_cells(block.costs),
             ),
@@ -261,7 +265,7 @@ def _layers(comparison: Comparison, variant: Variant) -> Table:
             (
                 "total",
                 f"{variant.convolutions} conv",
-                units.shape(variant.output_shape),
+                units.shape(variant.output_shape[1:]),
                 _field(variant.receptive_field),
                 *_cost_cells(variant.costs),
             ),

@@ -35,7 +35,7 @@ def render(sections: Sequence[Section], width: int, colour: bool) -> str:
         for i in shown:
             column = section.columns[i]
             justify: Literal["right", "left"] = "right" if column.right else "left"
-            grid.add_column(Cell(column.title), justify=justify, no_wrap=column.right, overflow="fold")
+            grid.add_column(Cell(column.title), justify=justify, no_wrap=True)
         for row, following in zip(section.rows, (*section.rows[1:], None), strict=True):
             grid.add_row(
                 *(Cell(row.cells[i]) for i in shown),
@@ -43,22 +43,31 @@ def render(sections: Sequence[Section], width: int, colour: bool) -> str:
                 end_section=following is not None and following.ruled,
             )
         console.print(Cell(section.title, style="bold cyan"))
+        console.width = max(width, _breadth(section, shown))
         console.print(grid)
+        console.width = width
         console.print()
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
 
 
+def _breadth(table: Table, shown: Sequence[int]) -> int:
+    """What these columns take: each its longest text, and two spaces between."""
+    return sum(
+        max(len(text) for text in (table.columns[i].title, *(row.cells[i] for row in table.rows))) + 2
+        for i in shown
+    )
+
+
 def _that_fit(table: Table, width: int) -> list[int]:
-    """The columns to show: all that are not wide, and the wide ones, from the left, while they fit."""
+    """The columns to show: all that are not wide, and the wide ones, from the left, while they fit.
 
-    def breadth(i: int) -> int:
-        return max(len(text) for text in (table.columns[i].title, *(row.cells[i] for row in table.rows))) + 2
-
-    room = width - sum(breadth(i) for i, column in enumerate(table.columns) if not column.wide)
+    A figure is never cut: where the others alone are wider, so is the table.
+    """
+    room = width - _breadth(table, [i for i, column in enumerate(table.columns) if not column.wide])
     shown = []
     for i, column in enumerate(table.columns):
         if column.wide:
-            room -= breadth(i)
+            room -= _breadth(table, [i])
         if not column.wide or room >= 0:
             shown.append(i)
     return shown

@@ -88,7 +88,10 @@ class Cpu:
         raise Unavailable("the CPU has no graphs to replay")
 
     def kernels(self, call: Call) -> tuple[str, ...]:
-        """oneDNN's, by its own verbose output, which C code prints on file descriptor 1."""
+        """oneDNN's, by its own verbose output, which C code prints on file descriptor 1, and torch's own.
+
+        torch has slower kernels of its own for convolutions that it does not hand to oneDNN.
+        """
         mkldnn = torch.backends.mkldnn
         if not mkldnn.is_available():
             return ()
@@ -104,7 +107,11 @@ class Cpu:
             file.seek(0)
             lines = file.read().decode(errors="replace").splitlines()
         found = (re.search(r",exec,cpu,([^,]*),([^,]*),", line) for line in lines)
-        return counted(f"{match[1]} {match[2]}" for match in found if match)
+        with torch.profiler.profile() as profile:
+            call()
+        own = re.compile(r"aten::(?!.*mkldnn).*(slow_conv|conv_depthwise|thnn_conv).*")
+        fallback = [event.name for event in profile.events() if own.fullmatch(event.name)]
+        return counted([*(f"{match[1]} {match[2]}" for match in found if match), *fallback])
 
     def peak_bytes(self, call: Call) -> int | None:
         """From the profiler's record of every allocation."""

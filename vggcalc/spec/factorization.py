@@ -30,10 +30,12 @@ LARGEST_KERNEL = 999
 def check_kernel(kernel_size: int) -> None:
     """Raise `SpecError` unless a stack of 3×3 layers can see exactly `kernel_size` pixels."""
     k = kernel_size
+    if type(k) is not int:
+        raise SpecError(f"kernel {k!r} is not a whole number: a kernel is an odd number, such as 7")
     if k < 1:
         raise SpecError(f"kernel {k} is not positive: a kernel is an odd number of 3 or more, such as 7")
     if k == 1:
-        raise SpecError("kernel 1 sees one pixel: there is nothing to factorize. Try 3 or more, such as 7")
+        raise SpecError("kernel 1 sees one pixel: there is nothing to factorize. Try 5 or 7")
     if k > LARGEST_KERNEL:
         raise SpecError(f"kernel {k} is too large: the largest is {LARGEST_KERNEL}")
     if k % 2 == 0:
@@ -177,6 +179,11 @@ def split(
                 inputs = (nodes[-1].name,)
                 new_names[part.name] = nodes[-1].name
     return msgspec.structs.replace(given, nodes=tuple(nodes))
+
+
+def has_large_kernels(network: Network) -> bool:
+    """Whether `split` would change anything."""
+    return any(isinstance(node.layer, Conv2d) and max(node.layer.kernel_size) >= 5 for node in network.nodes)
 
 
 def _with_features(layer: Layer, channels: int) -> Layer:

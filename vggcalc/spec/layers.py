@@ -43,6 +43,16 @@ def check_number(what: str, number: int, least: int = 1) -> None:
         raise SpecError(f"{what} {number} is out of range: it must be {bound}")
 
 
+def spatial(size: int | Pair) -> Pair:
+    """(height, width) from one number or both. Raises `SpecError`."""
+    both = (size, size) if isinstance(size, int) else size
+    if not isinstance(both, tuple | list) or len(both) != 2:
+        raise SpecError(f"size {size!r} is neither a number nor a pair (height, width)")
+    for what, number in zip(("height", "width"), both, strict=True):
+        check_number(what, number)
+    return both[0], both[1]
+
+
 class Conv2d(_Layer, frozen=True):
     """`torch.nn.Conv2d`. An integer given for a pair stands for both axes.
 

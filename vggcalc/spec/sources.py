@@ -7,7 +7,7 @@ from typing import TypedDict, Unpack
 
 import msgspec
 
-from vggcalc.spec.layers import Network, Pair
+from vggcalc.spec.layers import Network, Pair, spatial
 from vggcalc.spec.vgg import ALIASES, CONFIGS, Config, from_config, published
 from vggcalc.spec.words import SpecError
 
@@ -76,7 +76,7 @@ def parse(text: str, where: str, default_name: str = "network") -> Config:
     if stripped.startswith(("{", "[{")) or where.lower().endswith(".json"):
         content = _json(text, where)
     elif "=" not in text and not where.lower().endswith(".toml"):
-        return Config(default_name, tuple(stripped.replace("\n", ",").split(",")))
+        return published(stripped) or Config(default_name, tuple(stripped.replace("\n", ",").split(",")))
     else:
         content = _toml(text, where)
     if isinstance(content, dict):
@@ -183,5 +183,5 @@ def _overridden(
     changes["input"] = (channels, *config.input[1:])
     config = msgspec.structs.replace(config, **{k: v for k, v in changes.items() if v is not None})
     size = config.input[1:] if size is None else size
-    height, width = (size, size) if isinstance(size, int) else size
+    height, width = spatial(size)
     return from_config(config, (1 if batch is None else batch, channels, height, width))
