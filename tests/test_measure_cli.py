@@ -19,7 +19,7 @@ import pytest
 import torch
 from scipy import stats
 
-QUICK = ("factorize", "7", "--quick", "--channels", "8", "--size", "14", "--budget", "3")
+QUICK = ("factorize", "7", "--quick", "--channels", "8", "--size", "14", "--budget", "20")
 HOW = ("device", "dtype", "threads", "mode", "memory_format", "execution", "cold")
 
 linux = pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="reads /proc")
@@ -143,7 +143,7 @@ def over_processes() -> Any:
 
 @pytest.fixture(scope="module")
 def with_blocks() -> Any:
-    return of_json("compare", "8,M,8@5,M", "--size", "16", "--quick")
+    return of_json("compare", "8,M,8@5,M", "--size", "16", "--quick", "--budget", "30")
 
 
 def test_quick_shows_the_counts_the_times_and_who_confirms_them() -> None:

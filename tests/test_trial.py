@@ -366,7 +366,7 @@ def test_what_a_machine_does_not_support_is_said_and_the_rest_is_measured(script
         ("half", "the worker ended with status 0 in the middle of a message"),
         ("rubbish", "the worker sent something that is no message: b'OMP: Warning #96: something\\n'"),
         ("refuse", "cpu has 3 bytes free, and 4 are needed"),
-        ("hang", "the worker was silent for 0 s and was ended"),
+        ("hang", "the worker was silent for 2 s and was ended"),
     ],
 )
 def test_a_worker_that_fails_in_the_middle_of_its_rounds(
@@ -374,7 +374,7 @@ def test_a_worker_that_fails_in_the_middle_of_its_rounds(
 ) -> None:
     """In the second of six, after too few rounds: the claim rests on the five others."""
     if deed == "hang":
-        monkeypatch.setattr(trial, "SILENCE_S", 0.4)
+        monkeypatch.setattr(trial, "SILENCE_S", 2.4)
     scripted({"1": ("rounds 4", deed)}, bundle=4)
     outcome = measured()
     assert outcome.failures == (f"latency of 5×5 on cpu, process 2 of 6: {why}",)

@@ -146,9 +146,8 @@ def _conditions(comparison: Comparison) -> list[str]:
             words.append(f"{len(first.times_s)} rounds")
         calls = "/".join(str(found.calls_per_round) for _, found in both)
         faults = "/".join(units.number(found.faults_per_call) for _, found in both)
-        words.append(
-            f"for {'/'.join(variant.name for variant, _ in both)} {calls} calls and {faults} page faults"
-        )
+        names = "/".join(variant.name for variant, _ in both)
+        words.append(f"for {names} {calls} calls a round and {faults} page faults a call")
         compiled = [units.duration(found.compile_s) for _, found in both if found.compile_s is not None]
         if compiled:
             words.append(f"compiled in {'/'.join(compiled)}, not counted")
