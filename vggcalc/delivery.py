@@ -52,8 +52,6 @@ def deliver(
         output.discard()
     for warning in outcome.warnings:
         print(f"vggcalc: warning: {warning}", file=sys.stderr)
-    for failure in outcome.failures:
-        print(f"vggcalc: {failure}", file=sys.stderr)
     if outcome.interrupted or interrupt.came:
         print("vggcalc: interrupted: only what was measured before is reported", file=sys.stderr)
         return INTERRUPTED
@@ -72,7 +70,7 @@ def _measure(comparisons: Sequence[Comparison], plan: "Plan") -> "Outcome":
 
     progress = Progress()
     try:
-        return carry_out(comparisons, plan, progress)
+        return carry_out(comparisons, plan, progress, progress.say)
     finally:
         progress.close()
 

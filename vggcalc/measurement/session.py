@@ -56,12 +56,18 @@ class Outcome(msgspec.Struct, frozen=True):
         )
 
 
-def carry_out(comparisons: Sequence[Comparison], plan: Plan, progress: Progress) -> Outcome:
+def carry_out(
+    comparisons: Sequence[Comparison],
+    plan: Plan,
+    progress: Progress,
+    say: Progress = lambda failure: None,
+) -> Outcome:
     """Crosscheck and time the comparisons. What fails costs only itself, and is told in `failures`.
 
-    Ctrl-C ends it with what was measured so far.
+    `say` is called with each failure as soon as it is known. Ctrl-C ends it with what was measured
+    so far.
     """
-    session = _Session(comparisons, plan, progress)
+    session = _Session(comparisons, plan, progress, say)
     interrupted = False
     try:
         if plan.check:
@@ -82,15 +88,23 @@ def carry_out(comparisons: Sequence[Comparison], plan: Plan, progress: Progress)
 class _Session:
     """One command's measuring: what is known so far survives whatever happens next."""
 
-    def __init__(self, comparisons: Sequence[Comparison], plan: Plan, progress: Progress) -> None:
+    def __init__(
+        self, comparisons: Sequence[Comparison], plan: Plan, progress: Progress, say: Progress
+    ) -> None:
         self.comparisons = list(comparisons)
         self.plan = plan
         self.progress = progress
+        self.say = say
         self.environment: Environment | None = None
         self.available: tuple[str, ...] = ()
         self.load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
         self.failures: list[str] = []
         self.warnings: list[str] = []
+
+    def _fail(self, *failures: str) -> None:
+        self.failures += failures
+        for failure in failures:
+            self.say(failure)
 
     def note(self, facts: Facts) -> None:
         """Keep the first worker's environment, with every device that was used."""
@@ -124,7 +138,7 @@ class _Session:
                         case Counts():
                             counts[message.subject] = message
         except WorkerFailed as error:
-            self.failures.append(f"crosscheck: {error}")
+            self._fail(f"crosscheck: {error}")
         for index, comparison in enumerate(self.comparisons):
             variants = tuple(
                 msgspec.structs.replace(variant, crosscheck=crosscheck(variant, counts[name], left_out[name]))
@@ -144,7 +158,7 @@ class _Session:
                 trial.run(self.note, self.progress)
             finally:
                 with Deferred() as interrupt:
-                    self.failures += trial.failures
+                    self._fail(*trial.failures)
                     self.warnings += trial.warnings
                     self.comparisons[index] = trial.result()
                 if interrupt.came:
@@ -158,9 +172,9 @@ class _Session:
             grid = self.plan.configurations(self.available)
             refused = self._probe(grid) if any(map(unusual, grid)) else {}
         except WorkerFailed as error:
-            self.failures.append(f"latency: {error}")
+            self._fail(f"latency: {error}")
             return []
-        self.failures += [f"latency on {grid[index].label}: {reason}" for index, reason in refused.items()]
+        self._fail(*(f"latency on {grid[index].label}: {reason}" for index, reason in refused.items()))
         return [configuration for index, configuration in enumerate(grid) if index not in refused]
 
     def _tiny(self) -> Network:

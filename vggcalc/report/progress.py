@@ -24,6 +24,12 @@ class Progress:
             self._stage = stage
         sys.stderr.flush()
 
+    def say(self, text: str) -> None:
+        """A line that stays."""
+        self.close()
+        sys.stderr.write(f"vggcalc: {text}\n")
+        sys.stderr.flush()
+
     def close(self) -> None:
         if self._terminal and self._length:
             sys.stderr.write("\r" + " " * self._length + "\r")
