@@ -5,38 +5,46 @@ These Structs are the JSON output, schema version 1: keys are added, never renam
 
 import msgspec
 
-from vggcalc.spec.layers import LAYERS, Network, Node, Pair, Shape
+from vggcalc.spec.layers import INPUT, LAYERS, Axes, Network, Node, Shape, Traced
 
 SCHEMA_VERSION = 1
 
 Costs = dict[str, int | float | None]
 
 
-class ReceptiveField(msgspec.Struct, frozen=True):
-    """In input pixels, (height, width): output unit u sees u·stride − padding … + size − 1."""
+class ReceptiveField(msgspec.Struct, frozen=True, omit_defaults=True):
+    """In input pixels, (height, width): output unit u sees u·stride − padding … + size − 1.
 
-    size: Pair
-    stride: Pair
-    padding: Pair
+    `aligned` unless paths with other centres meet in it.
+    """
+
+    size: Axes
+    stride: Axes
+    padding: Axes
+    aligned: bool = True
 
 
 class LayerResult(msgspec.Struct, frozen=True):
     """One layer: `type` and `arguments` are those of its `torch.nn` class, `inputs` the nodes it reads.
 
+    `sees` is "window" where the receptive field holds for every unit; else "image", the whole of it,
+    "varies" from unit to unit, "nothing" or "unknown", and there is none. `traced` is what only a trace knows.
     For a factorized kernel `same_map` and `valid_map` are its output's (height, width) if all
     convolutions had padding that keeps the map, or none at all; None where no map is left.
     """
 
     name: str
     type: str
-    arguments: dict[str, int | float | bool | Pair]
+    arguments: dict[str, int | float | bool | str | Axes | dict[str, int | float | bool | str]]
     inputs: tuple[str, ...]
     input_shape: Shape
     output_shape: Shape
     costs: Costs
     receptive_field: ReceptiveField | None
-    same_map: Pair | None = None
-    valid_map: Pair | None = None
+    same_map: Axes | None = None
+    valid_map: Axes | None = None
+    sees: str = "window"
+    traced: Traced | None = None
 
 
 class Configuration(msgspec.Struct, frozen=True):
@@ -100,6 +108,7 @@ class Latency(Configuration, frozen=True, kw_only=True):
 class BlockResult(msgspec.Struct, frozen=True):
     """The layers that share the first part of their names; `kernels` are its convolutions'.
 
+    A cost in `partial` is a lower bound: it lacks what the operators named there cost.
     Its latency is that of its convolutions and what follows them, on the map that they meet.
     """
 
@@ -107,8 +116,10 @@ class BlockResult(msgspec.Struct, frozen=True):
     costs: Costs
     receptive_field: ReceptiveField | None
     output_shape: Shape
-    kernels: tuple[Pair, ...]
+    kernels: tuple[Axes, ...]
     latency: tuple[Latency, ...] = ()
+    sees: str = "window"
+    partial: dict[str, tuple[str, ...]] = {}
 
 
 class Counted(msgspec.Struct, frozen=True):
@@ -136,7 +147,10 @@ class Crosscheck(msgspec.Struct, frozen=True):
 
 
 class Variant(msgspec.Struct, frozen=True):
-    """One network of a comparison and what it costs."""
+    """One network of a comparison and what it costs.
+
+    A cost in `partial` is a lower bound: it lacks what the operators named there cost.
+    """
 
     name: str
     output_shape: Shape
@@ -150,14 +164,18 @@ class Variant(msgspec.Struct, frozen=True):
     layout: str = "nodes"
     latency: tuple[Latency, ...] = ()
     crosscheck: Crosscheck | None = None
+    sees: str = "window"
+    partial: dict[str, tuple[str, ...]] = {}
 
     @property
     def network(self) -> Network:
-        """The network itself, to be built with `vggcalc.runtime.build`."""
+        """The network itself, to be built with `vggcalc.runtime.build` unless it is a trace."""
         nodes = tuple(
-            Node(layer.name, LAYERS[layer.type](**layer.arguments), layer.inputs) for layer in self.layers
+            Node(layer.name, LAYERS[layer.type](**layer.arguments), layer.inputs, layer.traced)
+            for layer in self.layers
         )
-        return Network(self.name, self.layers[0].input_shape, nodes, self.layout)
+        first = next(layer for layer in self.layers if INPUT in layer.inputs)
+        return Network(self.name, first.input_shape, nodes, self.layout)
 
 
 class LatencyRatio(Configuration, frozen=True, kw_only=True):
@@ -220,6 +238,28 @@ class Roof(Configuration, frozen=True, kw_only=True):
     raised_by: str | None = None
 
 
+class ReplacedResult(msgspec.Struct, frozen=True):
+    """What one replacing made of a network: the nodes that went and those that came, with their costs.
+
+    `kernels` are those of the convolutions that went and of those that came.
+    """
+
+    name: str
+    variant: str
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+    kernels: tuple[tuple[Axes, ...], tuple[Axes, ...]]
+    costs: tuple[Costs, Costs]
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """A convolution that was to be replaced and had to stay."""
+
+    name: str
+    kernel: Axes
+    reason: str
+
+
 class Note(msgspec.Struct, frozen=True):
     """A sentence that follows from the numbers by a rule, which `code` names."""
 
@@ -238,6 +278,8 @@ class Comparison(msgspec.Struct, frozen=True):
     ratios: tuple[Ratio, ...] = ()
     notes: tuple[Note, ...] = ()
     roofs: tuple[Roof, ...] = ()
+    replaced: tuple[ReplacedResult, ...] = ()
+    kept: tuple[Kept, ...] = ()
 
     def __getitem__(self, name: str) -> Variant:
         for variant in self.variants:
@@ -271,8 +313,10 @@ class Environment(msgspec.Struct, frozen=True):
 #: How the figures are to be read; they stand in every JSON output.
 CONVENTIONS: dict[str, str] = {
     "receptive_field": "per axis (height, width) in input pixels: output unit u sees pixels "
-    "u·stride − padding … u·stride − padding + size − 1; null where a unit sees the whole image, or "
-    "where several paths of other strides meet",
+    "u·stride − padding … u·stride − padding + size − 1; null where `sees` says that it is the whole "
+    "image, varies from unit to unit (paths of other strides, transposed convolutions, resizing), or is "
+    "unknown; norms and activations count as looking at one unit",
+    "partial": "a cost named there is a lower bound, without what the operators listed cost",
     "shapes": "(batch, channels, height, width); spatial pairs are (height, width)",
     "ratios": "variant / baseline; of latencies the median of rounds in which both alternate",
     "times": "seconds for one call",

@@ -1,22 +1,24 @@
 """From a kernel size or a network to its variants, their costs and their ratios."""
 
+from math import prod
 from typing import Unpack
 
 import msgspec
 
-from vggcalc.analysis.costs import COSTS, costs, sites, total
+from vggcalc.analysis.costs import COSTS, costs, partial, sites, total
 from vggcalc.analysis.receptive_field import receptive_fields
-from vggcalc.results import BlockResult, Comparison, LayerResult, Ratio, Variant
+from vggcalc.results import BlockResult, Comparison, LayerResult, Ratio, ReceptiveField, Variant
 from vggcalc.spec.factorization import Splitting, check_kernel, merge, split
 from vggcalc.spec.layers import (
-    Activation,
     BatchNorm2d,
     Conv2d,
+    Convolution,
     Layer,
     Network,
     Node,
     Pair,
     chain,
+    is_nonlinearity,
     renumbered,
     spatial,
 )
@@ -115,10 +117,12 @@ def analyze(network: Network, name: str, dtype: str = "float32") -> Variant:
             type(node.layer).__name__,
             msgspec.structs.asdict(node.layer),
             node.inputs,
-            site.inputs[0],
+            site.inputs[0] if site.inputs else (),
             site.output,
             costs(site),
-            fields[node.name],
+            _field(fields[node.name]),
+            sees=_sees(fields[node.name]),
+            traced=node.traced,
         )
         for node, site in zip(network.nodes, sites(network, known, ITEMSIZE[dtype]), strict=True)
     )
@@ -131,22 +135,43 @@ def analyze(network: Network, name: str, dtype: str = "float32") -> Variant:
             total([layer.costs for _, layer in rows]),
             rows[-1][1].receptive_field,
             rows[-1][1].output_shape,
-            tuple(node.layer.kernel_size for node, _ in rows if isinstance(node.layer, Conv2d)),
+            tuple(node.layer.kernel_size for node, _ in rows if isinstance(node.layer, Convolution)),
+            sees=rows[-1][1].sees,
+            partial=partial([(node.layer, layer.costs) for node, layer in rows]),
         )
         for name, rows in members.items()
     )
+    last = next((layer for layer in reversed(layers) if _on_a_map(layer)), layers[-1])
     return Variant(
         name,
         layers[-1].output_shape,
         total([block.costs for block in blocks]),
         None,
-        sum(layer.type == "Conv2d" for layer in layers),
-        sum(isinstance(node.layer, Activation) for node in network.nodes),
-        next((layer.receptive_field for layer in reversed(layers) if layer.receptive_field), None),
+        sum(isinstance(node.layer, Convolution) for node in network.nodes),
+        sum(is_nonlinearity(node.layer) for node in network.nodes),
+        last.receptive_field,
         blocks,
         layers,
         network.layout,
+        sees=last.sees,
+        partial=partial([(node.layer, layer.costs) for node, layer in zip(network.nodes, layers, strict=True)]),
     )
+
+
+def _on_a_map(layer: LayerResult) -> bool:
+    """Whether the layer is one of those of which the last one's receptive field is the network's."""
+    if layer.receptive_field is not None:
+        return True
+    size = layer.traced.map if layer.traced is not None else layer.output_shape[2:]
+    return prod(size) > 1 and layer.type != "AdaptiveAvgPool2d" and layer.sees != "nothing"
+
+
+def _field(seen: ReceptiveField | str) -> ReceptiveField | None:
+    return seen if isinstance(seen, ReceptiveField) else None
+
+
+def _sees(seen: ReceptiveField | str) -> str:
+    return "window" if isinstance(seen, ReceptiveField) else seen
 
 
 def _analyzed(naive: Network, factorized: Network, dtype: str) -> tuple[Variant, ...]:

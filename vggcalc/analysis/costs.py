@@ -4,9 +4,9 @@ Conventions: 1 MAC is one multiply-accumulate with a weight of a convolution or 
 nothing else is one; FLOPs = 2 × MACs. Biases, norms, activations and poolings do no MACs.
 """
 
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from math import prod
-from typing import Any
+from typing import Any, assert_never
 
 import msgspec
 
@@ -15,13 +15,17 @@ from vggcalc.results import Costs
 from vggcalc.spec.layers import (
     INPUT,
     BatchNorm2d,
-    Conv2d,
-    Dropout,
+    Convolution,
     Flatten,
     Layer,
     Linear,
     Network,
+    Opaque,
     Shape,
+    Traced,
+    Transposed,
+    Weightless,
+    is_view,
 )
 
 
@@ -37,8 +41,9 @@ class Site(msgspec.Struct):
     output: Shape
     itemsize: int
     alive_bytes: int
-    saved_bytes: int
+    saved_bytes: int | None
     needs_input_gradient: bool
+    traced: Traced | None = None
 
 
 #: The costs of one layer that stand before a cost in `COSTS`, which its law may build on.
@@ -58,46 +63,57 @@ class Cost(msgspec.Struct, frozen=True):
 
 
 def parameters(site: Site, row: Row) -> int:
-    """Learnable scalars, biases and affine norm parameters included.
+    """Learnable scalars, biases and affine norm parameters included, each once in a network.
 
-    Conv2d: out·(in/groups)·kh·kw + out for the bias; Linear: out·in + out; BatchNorm2d: 2·features.
+    Convolutions: `Convolution.parameters`; Linear: out·in + out; BatchNorm2d: 2·features. Of a traced
+    layer the scalars of the module itself, at the first node that uses them.
     """
-    match site.layer:
-        case Conv2d() as conv:
-            kh, kw = conv.kernel_size
-            weights = conv.out_channels * (conv.in_channels // conv.groups) * kh * kw
-            return weights + conv.out_channels * conv.bias
-        case Linear() as linear:
-            return linear.out_features * (linear.in_features + linear.bias)
-        case BatchNorm2d() as norm:
-            return 2 * norm.num_features
+    return site.traced.parameters if site.traced is not None else _own_parameters(site.layer)
+
+
+def _own_parameters(layer: Layer) -> int:
+    match layer:
+        case Convolution():
+            return layer.parameters
+        case Linear():
+            return layer.out_features * (layer.in_features + layer.bias)
+        case BatchNorm2d():
+            return 2 * layer.num_features * layer.affine
         case _:
             return 0
 
 
-def macs(site: Site, row: Row) -> int:
-    """Output elements × the weights that each one meets: (in/groups)·kh·kw, or in_features.
+def macs(site: Site, row: Row) -> int | None:
+    """Output elements × the weights that each one meets: (in/groups)·∏ kernel, or in_features.
 
-    Padding is counted as pixels, as every counter does; the bias is not a MAC.
+    Of a transposed convolution input elements × (out/groups)·∏ kernel. Padding is counted as pixels,
+    as every counter does; the bias is not a MAC. Unknown where an operator has no law.
     """
     match site.layer:
-        case Conv2d() as conv:
-            kh, kw = conv.kernel_size
-            return prod(site.output) * (conv.in_channels // conv.groups) * kh * kw
+        case Transposed() as conv:
+            return prod(site.inputs[0]) * (conv.out_channels // conv.groups) * prod(conv.kernel_size)
+        case Convolution() as conv:
+            return prod(site.output) * (conv.in_channels // conv.groups) * prod(conv.kernel_size)
         case Linear() as linear:
             return prod(site.output) * linear.in_features
-        case _:
+        case Opaque():
+            return None
+        case layer if isinstance(layer, Weightless):
             return 0
+        case layer:
+            assert_never(layer)
 
 
-def flops(site: Site, row: Row) -> int:
+def flops(site: Site, row: Row) -> int | None:
     """2 × MACs: a multiplication and an addition."""
-    return 2 * int(row["macs"])
+    return None if row["macs"] is None else 2 * int(row["macs"])
 
 
-def activations(site: Site, row: Row) -> int:
+def activations(site: Site, row: Row) -> int | None:
     """Elements that convolutions and linear layers put out (Radosavovic et al. 2020; fvcore, timm)."""
-    return prod(site.output) if isinstance(site.layer, Conv2d | Linear) else 0
+    if isinstance(site.layer, Opaque):
+        return None
+    return prod(site.output) if isinstance(site.layer, Convolution | Linear) else 0
 
 
 def weight_bytes(site: Site, row: Row) -> int:
@@ -110,10 +126,11 @@ def traffic_bytes(site: Site, row: Row) -> int:
 
     A view (Flatten) and dropout, which inference leaves out, move nothing.
     """
-    if isinstance(site.layer, Flatten | Dropout):
+    if is_view(site.layer):
         return 0
     elements = sum(prod(shape) for shape in site.inputs) + prod(site.output)
-    return elements * site.itemsize + int(row["weight_bytes"])
+    weights = max(int(row["parameters"]), _own_parameters(site.layer))
+    return (elements + weights) * site.itemsize
 
 
 def peak_activation_bytes(site: Site, row: Row) -> int:
@@ -121,22 +138,22 @@ def peak_activation_bytes(site: Site, row: Row) -> int:
     return site.alive_bytes
 
 
-def saved_bytes(site: Site, row: Row) -> int:
+def saved_bytes(site: Site, row: Row) -> int | None:
     """Bytes of activations kept from the forward to the backward pass: see `training.saved_bytes`."""
     return site.saved_bytes
 
 
-def training_flops(site: Site, row: Row) -> int:
+def training_flops(site: Site, row: Row) -> int | None:
     """Forward, gradient of the weights and gradient of the input, each as many as the forward's.
 
     No gradient of the input where none flows: in the first layer with parameters.
     """
-    return int(row["flops"]) * (2 + site.needs_input_gradient)
+    return None if row["flops"] is None else int(row["flops"]) * (2 + site.needs_input_gradient)
 
 
 def intensity(site: Site, row: Row) -> float | None:
     """FLOPs per byte of compulsory traffic (Williams et al. 2009); unknown where nothing moves."""
-    return row["flops"] / row["traffic_bytes"] if row["traffic_bytes"] else None
+    return row["flops"] / row["traffic_bytes"] if row["traffic_bytes"] and row["flops"] is not None else None
 
 
 #: Ratios look at no layer.
@@ -162,6 +179,10 @@ COSTS: dict[str, Cost] = {
 }
 
 
+#: The costs of which an operator without a law leaves the total partial.
+_UNKNOWABLE = ("macs", "flops", "activations", "saved_bytes", "training_flops")
+
+
 def costs(site: Site) -> Costs:
     """Every cost of one layer."""
     row: Row = {}
@@ -171,14 +192,36 @@ def costs(site: Site) -> Costs:
 
 
 def total(rows: list[Costs]) -> Costs:
-    """Every cost of several layers together."""
+    """Every cost of several layers together, as far as it is known: see `partial`."""
     whole: Row = {}
     for key, cost in COSTS.items():
         if cost.total is None:
             whole[key] = cost.law(_NOWHERE, whole)
         else:
-            whole[key] = cost.total([row[key] for row in rows])  # type: ignore[misc]
+            values = [row[key] for row in rows]
+            if None in values:
+                values = [value for value in values if value is not None]
+            whole[key] = cost.total(values) if values else 0  # type: ignore[arg-type]
     return whole
+
+
+def partial(rows: Sequence[tuple[Layer, Costs]]) -> dict[str, tuple[str, ...]]:
+    """For each cost whose total lacks a layer's, the operators that it lacks, with their number.
+
+    What such a total says is a lower bound. A ratio of totals lacks what they lack.
+    """
+    counts: dict[str, dict[str, int]] = {}
+    for layer, costs in rows:
+        for key in _UNKNOWABLE:
+            if costs[key] is None:
+                function = getattr(layer, "function", type(layer).__name__)
+                lacking = counts.setdefault(key, {})
+                lacking[function] = lacking.get(function, 0) + 1
+    lacks = {
+        key: tuple(f"{function} ×{n}" if n > 1 else function for function, n in lacking.items())
+        for key, lacking in counts.items()
+    }
+    return lacks | ({"intensity": lacks["flops"]} if "flops" in lacks else {})
 
 
 def sites(network: Network, shapes: Mapping[str, Shape], itemsize: int) -> list[Site]:
@@ -195,7 +238,8 @@ def sites(network: Network, shapes: Mapping[str, Shape], itemsize: int) -> list[
             itemsize,
             alive[i] * itemsize,
             saved[i],
-            needs[node.inputs[0]],
+            any(needs[name] for name in node.inputs[:1]),
+            node.traced,
         )
         for i, node in enumerate(network.nodes)
     ]
@@ -211,8 +255,8 @@ def liveness(network: Network, shapes: Mapping[str, Shape], in_place: Container[
     storage: dict[str, str] = {INPUT: INPUT}
     last_read: dict[str, int] = {INPUT: -1}
     for i, node in enumerate(network.nodes):
-        shares = isinstance(node.layer, Flatten | Dropout) or node.name in in_place
-        storage[node.name] = storage[node.inputs[0]] if shares else node.name
+        shares = is_view(node.layer) or node.name in in_place
+        storage[node.name] = storage[node.inputs[0]] if shares and node.inputs else node.name
         for name in (*node.inputs, node.name):
             last_read[storage[name]] = i
     dying: dict[int, list[str]] = {}

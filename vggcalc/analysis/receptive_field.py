@@ -1,70 +1,238 @@
-"""The receptive field of every node.
+"""The receptive field of every node, and the pixels that one unit sees.
 
 Araujo, Norris, Sim, "Computing Receptive Fields of Convolutional Neural Networks", Distill 2019:
 per axis r = 1 + Σ(k_l − 1)·∏ s_i over the layers before l, S = ∏ s, P = Σ p_l·∏ s_i, where k
-is the dilated kernel and p the padding on the left.
+is the dilated kernel and p the padding on the left. Norms and activations are taken as if they
+looked at one unit alone.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from vggcalc.results import ReceptiveField
 from vggcalc.spec.layers import (
     INPUT,
     AdaptiveAvgPool2d,
-    Conv2d,
+    Axes,
+    Convolution,
     Flatten,
     Layer,
     Linear,
     MaxPool2d,
     Network,
+    Node,
+    Operation,
     Shape,
+    Transposed,
+    Window,
 )
+from vggcalc.spec.shapes import shapes as shapes_of
 from vggcalc.spec.shapes import window
+from vggcalc.spec.words import SpecError
 
-PIXEL = ReceptiveField((1, 1), (1, 1), (0, 0))
+#: What a unit sees where no one field holds for every unit, the strongest word first: all of the
+#: image; something, but the operator does not say what; a part that changes from unit to unit; no part.
+IMAGE, UNKNOWN, VARIES, NOTHING = "image", "unknown", "varies", "nothing"
+
+Seen = ReceptiveField | str
 
 
-def receptive_fields(network: Network, shapes: Mapping[str, Shape]) -> dict[str, ReceptiveField | None]:
-    """By node name, `input` included; None where a unit sees the whole image.
+def receptive_fields(network: Network, shapes: Mapping[str, Shape]) -> dict[str, Seen]:
+    """By node name, `input` included: its field, or in a word why there is none.
 
-    The whole image is seen by what follows a linear layer or an adaptive pooling that changes
-    the map. Over several paths it is the union; None also where their strides differ, since the
-    union then changes from unit to unit.
+    The whole image is seen by what follows a linear layer over the map or a global pooling. Over
+    several paths it is the union, which varies from unit to unit where their strides differ.
     """
-    fields: dict[str, ReceptiveField | None] = {INPUT: PIXEL}
+    axes = len(network.input_shape) - 2
+    pixel = ReceptiveField((1,) * axes, (1,) * axes, (0,) * axes)
+    fields: dict[str, Seen] = {INPUT: pixel if axes > 0 else UNKNOWN}
     for node in network.nodes:
+        if not node.inputs:  # of weights alone
+            fields[node.name] = NOTHING
+            continue
         seen = fields[node.inputs[0]]
         for name in node.inputs[1:]:
             seen = _union(seen, fields[name])
-        fields[node.name] = _through(node.layer, seen, shapes[node.inputs[0]])
+        fields[node.name] = NOTHING if seen == NOTHING else _through(node, seen, shapes[node.inputs[0]])
     return fields
 
 
-def _through(layer: Layer, seen: ReceptiveField | None, input_shape: Shape) -> ReceptiveField | None:
-    if seen is None:
-        return None
-    if isinstance(layer, Conv2d | MaxPool2d):
-        (wh, ww), (ph, pw), (kh, kw) = window(layer), layer.padding, layer.stride
-        (rh, rw), (sh, sw), (qh, qw) = seen.size, seen.stride, seen.padding
-        return ReceptiveField(
-            (rh + (wh - 1) * sh, rw + (ww - 1) * sw),
-            (sh * kh, sw * kw),
-            (qh + ph * sh, qw + pw * sw),
-        )
-    if isinstance(layer, Linear | Flatten):
-        return None
-    if isinstance(layer, AdaptiveAvgPool2d) and layer.output_size != input_shape[2:]:
-        return None
+def _reach(node: Node, input_shape: Shape) -> str:
+    """What a unit of the node's output sees of its inputs: see `Traced`."""
+    match node.layer:
+        case Transposed() as layer if node.traced is None or node.traced.reach == "window":
+            return "window" if set(layer.stride) == {1} else VARIES
+        case _ if node.traced is not None:
+            return node.traced.reach
+        case Convolution() | MaxPool2d() | Window():
+            return "window"
+        case Linear() | Flatten():
+            return IMAGE
+        case AdaptiveAvgPool2d() as layer if layer.output_size != input_shape[2:]:
+            return IMAGE if set(layer.output_size) == {1} else VARIES
+    return "pixel"
+
+
+def _through(node: Node, seen: Seen, input_shape: Shape) -> Seen:
+    reach = _reach(node, input_shape)
+    if reach == "window" and isinstance(seen, ReceptiveField):
+        kernel, stride, padding = _numbers(node.layer)
+        if len(kernel) != len(seen.size):
+            return UNKNOWN
+        size = tuple(r + (k - 1) * s for r, k, s in zip(seen.size, kernel, seen.stride, strict=True))
+        before = tuple(q + p * s for q, p, s in zip(seen.padding, padding, seen.stride, strict=True))
+        steps = tuple(s * t for s, t in zip(seen.stride, stride, strict=True))
+        return ReceptiveField(size, steps, before, seen.aligned)
+    if reach in (IMAGE, UNKNOWN, VARIES):
+        return _stronger(seen, reach)
     return seen
 
 
-def _union(one: ReceptiveField | None, two: ReceptiveField | None) -> ReceptiveField | None:
+def _numbers(layer: Layer) -> tuple[Axes, Axes, Axes]:
+    """The window, stride and padding of a layer that slides; a transposed one's of stride 1 turned round."""
+    assert isinstance(layer, Convolution | MaxPool2d | Window)
+    wide = window(layer)
+    if isinstance(layer, Transposed):
+        return wide, layer.stride, tuple(w - 1 - p for w, p in zip(wide, layer.padding, strict=True))
+    return wide, layer.stride, layer.padding
+
+
+def _stronger(one: Seen, two: Seen) -> Seen:
+    for word in (IMAGE, UNKNOWN, VARIES):
+        if word in (one, two):
+            return word
+    return one
+
+
+def _union(one: Seen, two: Seen) -> Seen:
     """From the earliest first pixel, u·S − max P, to the latest last one, u·S + max(r − P) − 1."""
-    if one is None or two is None or one.stride != two.stride:
+    if one == two or two == NOTHING:
+        return one
+    if one == NOTHING:
+        return two
+    if isinstance(one, str) or isinstance(two, str):
+        return _stronger(one, two)
+    if one.stride != two.stride:
+        return VARIES
+    padding = tuple(map(max, one.padding, two.padding))
+    reach = (map(int.__sub__, field.size, field.padding) for field in (one, two))
+    size = tuple(p + far for p, far in zip(padding, map(max, *reach), strict=True))
+    aligned = one.aligned and two.aligned and _centre(one) == _centre(two)
+    return ReceptiveField(size, one.stride, padding, aligned)
+
+
+def _centre(field: ReceptiveField) -> Axes:
+    """Twice the place of unit 0's centre, (r − 1)/2 − P."""
+    return tuple(r - 1 - 2 * p for r, p in zip(field.size, field.padding, strict=True))
+
+
+#: First and last unit along each axis; None: every unit there is.
+Span = tuple[tuple[int, int], ...] | None
+
+
+def pixels(network: Network, layer: str, unit: Axes) -> Span:
+    """The first and last pixel, along each axis, that one unit of a layer sees; None: all of them.
+
+    `unit` is its place on the layer's map. What padding puts beside a map is no pixel, so at a
+    border it is less than the receptive field. `()` for a unit that sees nothing but padding.
+    Raises `SpecError` where the layer has no map, no such unit, or an operator on the way does
+    not say what it sees.
+    """
+    known = shapes_of(network)
+    maps = {INPUT: network.input_shape[2:]} | {node.name: _map(node, known) for node in network.nodes}
+    _check_unit(layer, unit, maps)
+    wanted: dict[str, list[Span]] = {layer: [tuple((u, u) for u in unit)]}
+    for node in reversed(network.nodes):
+        spans = wanted.pop(node.name, None)
+        if spans is None:
+            continue
+        for name in node.inputs:
+            source = (0,) * len(unit) if not maps[name] else maps[name]
+            found = _before(node, _hull(spans), source, maps[node.name], known[name])
+            clipped = found and tuple(
+                (max(first, 0), min(last, n - 1)) for (first, last), n in zip(found, source, strict=True)
+            )
+            if clipped is None or all(first <= last for first, last in clipped):
+                wanted.setdefault(name, []).append(clipped)
+    seen = wanted.get(INPUT)
+    if seen is None:
+        return ()
+    whole = tuple((0, n - 1) for n in maps[INPUT])
+    found = _hull(seen)
+    return None if found == whole else found
+
+
+def _map(node: Node, known: Mapping[str, Shape]) -> Axes:
+    if node.traced is not None:
+        return node.traced.map
+    return known[node.name][2:] if len(known[node.name]) > 2 else ()
+
+
+def _check_unit(layer: str, unit: Axes, maps: Mapping[str, Axes]) -> None:
+    if layer not in maps:
+        import difflib
+
+        near = difflib.get_close_matches(layer, maps, n=1)
+        raise SpecError(f"there is no layer {layer!r}" + (f": did you mean {near[0]}?" if near else ""))
+    if len(maps[layer]) != len(maps[INPUT]):
+        raise SpecError(f"{layer} has no map, so no unit has a place on it: name a layer before it")
+    size = "×".join(map(str, maps[layer]))
+    if len(unit) != len(maps[layer]):
+        raise SpecError(
+            f"unit {','.join(map(str, unit))} has not a place for each axis of {layer}'s {size} map"
+        )
+    if not all(0 <= u < n for u, n in zip(unit, maps[layer], strict=True)):
+        last = ",".join(str(n - 1) for n in maps[layer])
+        raise SpecError(
+            f"unit {','.join(map(str, unit))} is not on {layer}'s {size} map: its last unit is {last}"
+        )
+
+
+def _hull(spans: list[Span]) -> Span:
+    if None in spans:
         return None
-    padding = tuple(max(p, q) for p, q in zip(one.padding, two.padding, strict=True))
-    reach = tuple(
-        max(one.size[axis] - one.padding[axis], two.size[axis] - two.padding[axis]) for axis in (0, 1)
-    )
-    size = (padding[0] + reach[0], padding[1] + reach[1])
-    return ReceptiveField(size, one.stride, (padding[0], padding[1]))
+    along = zip(*(span for span in spans if span is not None), strict=True)
+    return tuple((min(first for first, _ in axis), max(last for _, last in axis)) for axis in along)
+
+
+def _before(node: Node, span: Span, source: Axes, size: Axes, input_shape: Shape) -> Span:
+    """What the units of `span` on a node's map see on its input's map, padding not yet taken off."""
+    reach = _reach(node, input_shape)
+    if span is None or reach == IMAGE or not source:
+        return None
+    if reach == UNKNOWN or len(source) != len(span):
+        raise SpecError(f"{node.name} does not say which units of its input one of its own sees")
+    if reach == "pixel":
+        if all(n in (1, m) for n, m in zip(source, size, strict=True)):
+            return tuple((0, 0) if n == 1 else axis for axis, n in zip(span, source, strict=True))
+        return None
+    if reach == "window":
+        numbers = zip(span, *_numbers(node.layer), strict=True)
+        return tuple((a * s - p, b * s - p + k - 1) for (a, b), k, s, p in numbers)
+    return tuple(_varying(node, span, source, size))
+
+
+def _varying(
+    node: Node, span: tuple[tuple[int, int], ...], source: Axes, size: Axes
+) -> Iterator[tuple[int, int]]:
+    for axis, ((first, last), n, m) in enumerate(zip(span, source, size, strict=True)):
+        match node.layer:
+            case Transposed() as layer:
+                # Input unit i writes to i·stride − padding … + window − 1.
+                stride, padding = layer.stride[axis], layer.padding[axis]
+                wide = window(layer)[axis]
+                yield -(-(first + padding - wide + 1) // stride), (last + padding) // stride
+            case AdaptiveAvgPool2d() | Operation(function="adaptive_max_pool2d" | "adaptive_avg_pool1d"):
+                yield first * n // m, -(-(last + 1) * n // m) - 1
+            case Operation(function="pixel_shuffle" | "upsample_nearest1d" | "upsample_nearest2d"):
+                yield first * n // m, last * n // m
+            case Operation(function="upsample_bilinear2d" | "upsample_bicubic2d", options=options):
+                # With the corners aligned unit u stands at u·(n − 1)/(m − 1), else at (u + ½)·n/m − ½.
+                more = 1 if node.layer.function.endswith("bicubic2d") else 0
+                if options.get("align_corners"):
+                    low, high = first * (n - 1) // max(m - 1, 1), -(-last * (n - 1) // max(m - 1, 1))
+                else:
+                    low = max((2 * first + 1) * n - m, 0) // (2 * m)
+                    high = -(-((2 * last + 1) * n - m) // (2 * m))
+                yield low - more, high + more
+            case _:
+                raise SpecError(f"{node.name} does not say which units of its input one of its own sees")

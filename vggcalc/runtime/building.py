@@ -4,17 +4,19 @@ from collections.abc import Iterable
 from operator import attrgetter
 from typing import assert_never
 
+import msgspec
 import torch
 from torch import nn
 
 from vggcalc.spec.layers import (
     GELU,
     INPUT,
+    NONLINEARITIES,
     AdaptiveAvgPool2d,
     Add,
     BatchNorm2d,
     Concat,
-    Conv2d,
+    Convolution,
     Dropout,
     Flatten,
     Layer,
@@ -22,8 +24,11 @@ from vggcalc.spec.layers import (
     LocalResponseNorm,
     MaxPool2d,
     Network,
+    Opaque,
+    Operation,
     ReLU,
     SiLU,
+    Window,
 )
 from vggcalc.spec.words import SpecError
 
@@ -44,31 +49,24 @@ class ConcatChannels(nn.Module):
         return torch.cat(tensors, dim=1)
 
 
-def _module(layer: Layer, in_place: bool) -> nn.Module:
+def make(layer: Layer, in_place: bool) -> nn.Module:
+    """The module of one layer."""
     match layer:
-        case Conv2d():
-            return nn.Conv2d(
-                layer.in_channels,
-                layer.out_channels,
-                layer.kernel_size,
-                layer.stride,
-                layer.padding,
-                layer.dilation,
-                layer.groups,
-                layer.bias,
-            )
+        case Convolution():
+            kind: type[nn.Module] = getattr(nn, type(layer).__name__)
+            return kind(**msgspec.structs.asdict(layer))
         case BatchNorm2d():
-            return nn.BatchNorm2d(layer.num_features)
+            return nn.BatchNorm2d(layer.num_features, layer.eps, layer.momentum, layer.affine)
         case LocalResponseNorm():
             return nn.LocalResponseNorm(layer.size, layer.alpha, layer.beta, layer.k)
         case ReLU():
             return nn.ReLU(inplace=layer.inplace and in_place)
         case GELU():
-            return nn.GELU()
+            return nn.GELU(layer.approximate)
         case SiLU():
             return nn.SiLU(inplace=layer.inplace and in_place)
         case MaxPool2d():
-            return nn.MaxPool2d(layer.kernel_size, layer.stride, layer.padding)
+            return nn.MaxPool2d(**msgspec.structs.asdict(layer))
         case AdaptiveAvgPool2d():
             return nn.AdaptiveAvgPool2d(layer.output_size)
         case Flatten():
@@ -81,6 +79,13 @@ def _module(layer: Layer, in_place: bool) -> nn.Module:
             return Sum()
         case Concat():
             return ConcatChannels()
+        case Operation() if layer.function in NONLINEARITIES:
+            made: nn.Module = getattr(nn, NONLINEARITIES[layer.function])(**layer.options)
+            if layer.inplace:
+                made.inplace = True  # type: ignore[assignment]
+            return made
+        case Window() | Operation() | Opaque():
+            raise SpecError(f"{layer.function} was seen in a trace and cannot be built from it alone")
         case _:
             assert_never(layer)
 
@@ -153,7 +158,7 @@ def build(network: Network) -> nn.Module:
     else:
         paths = [node.name for node in network.nodes]
     in_place = network.in_place()
-    modules = [_module(node.layer, node.name in in_place) for node in network.nodes]
+    modules = [make(node.layer, node.name in in_place) for node in network.nodes]
     before = [INPUT, *(node.name for node in network.nodes)]
     if all(node.inputs == (source,) for node, source in zip(network.nodes, before, strict=False)):
         root = nn.Sequential()

@@ -4,6 +4,7 @@ Simonyan & Zisserman 2014 (arXiv 1409.1556), section 2.3: n = (k − 1)/2 layers
 same k×k pixels as one k×k layer.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import overload
@@ -11,17 +12,20 @@ from typing import overload
 import msgspec
 
 from vggcalc.spec.layers import (
-    GELU,
+    Axes,
     BatchNorm2d,
     Conv2d,
+    Convolution,
     Layer,
+    Namer,
     Network,
     Node,
-    Pair,
-    ReLU,
-    SiLU,
+    Operation,
+    Shape,
     check_number,
+    is_nonlinearity,
 )
+from vggcalc.spec.shapes import output_shape, shapes
 from vggcalc.spec.words import STRIDE_AT, WIDEN, SpecError
 
 LARGEST_KERNEL = 999
@@ -140,6 +144,46 @@ Family = Callable[[Conv2d, Splitting], tuple[Conv2d, ...]]
 FAMILIES: dict[str, Family] = {"stack": stack}
 
 
+class Replacing(msgspec.Struct, frozen=True):
+    """Which convolutions of a network to replace, and by what.
+
+    Those with a kernel of `min_kernel` or more, if `only`, a regular expression, is found in their
+    names, are split; with `merge` runs of convolutions become one instead, whatever their kernels.
+    Raises `SpecError` for a `min_kernel` below 5 and for a malformed expression.
+    """
+
+    splitting: Splitting = Splitting()
+    family: str = "stack"
+    min_kernel: int = 5
+    only: str | None = None
+    merge: bool = False
+
+    def __post_init__(self) -> None:
+        check_number("min_kernel", self.min_kernel, 5)
+        if self.family not in FAMILIES:
+            raise SpecError(f"family {self.family!r} is none of {', '.join(FAMILIES)}")
+        try:
+            re.compile(self.only or "")
+        except re.error as error:
+            raise SpecError(f"only {self.only!r} is no regular expression: {error}") from None
+
+    def chooses(self, name: str) -> bool:
+        """Whether `only` allows that node."""
+        return self.only is None or re.search(self.only, name) is not None
+
+
+class Replaced(msgspec.Struct, frozen=True):
+    """A network after replacing.
+
+    `pairs` are the names of the nodes that went beside those that came, `kept` the convolutions
+    that were chosen and had to stay, each with the reason.
+    """
+
+    network: Network
+    pairs: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]
+    kept: tuple[tuple[str, str], ...] = ()
+
+
 @overload
 def split(given: Conv2d, splitting: Splitting = ..., family: str = ...) -> tuple[Conv2d, ...]: ...
 @overload
@@ -158,36 +202,79 @@ def split(
         if family not in FAMILIES:
             raise SpecError(f"family {family!r} is none of {', '.join(FAMILIES)}")
         return FAMILIES[family](given, splitting)
+    replaced = replace(given, Replacing(splitting, family))
+    for _, reason in replaced.kept:
+        raise SpecError(reason)
+    return replaced.network
+
+
+def replace(given: Network, replacing: Replacing) -> Replaced:
+    """The network with the convolutions that `replacing` chooses split, or its runs merged.
+
+    A stack's layers are named within the convolution's own name (`conv1.conv1`, `conv1.relu1`,
+    `conv1.conv2`); the batch norm and activation behind it stay and so follow its last layer.
+    """
+    if replacing.merge:
+        return _merged(given, replacing)
     readers = given.readers()
+    known: dict[str, Shape] = {}
     nodes: list[Node] = []
     new_names: dict[str, str] = {}
+    pairs, kept = [], []
     for node in given.nodes:
         inputs = tuple(new_names.get(name, name) for name in node.inputs)
-        if node.name in new_names:
-            continue
-        if not isinstance(node.layer, Conv2d) or max(node.layer.kernel_size) < 5:
+        parts: tuple[Conv2d, ...] = ()
+        if is_large(node.layer, replacing.min_kernel) and replacing.chooses(node.name):
+            try:
+                parts = _parts(node, replacing)
+            except SpecError as error:
+                kept.append((node.name, str(error)))
+        if not parts:
             nodes.append(msgspec.structs.replace(node, inputs=inputs))
             continue
-        parts = (node, *_following(node, readers))
-        for i, conv in enumerate(split(node.layer, splitting, family), 1):
-            for part in parts:
-                layer = conv if part is node else _with_features(part.layer, conv.out_channels)
-                name = f"{part.name}_{i}"
-                while name in readers:
-                    name += "_"
-                nodes.append(Node(name, layer, inputs))
-                inputs = (nodes[-1].name,)
-                new_names[part.name] = nodes[-1].name
-    return msgspec.structs.replace(given, nodes=tuple(nodes))
+        known = known or shapes(given)
+        namer = Namer()
+        following = [after.layer for after in _following(node, readers)]
+        shape, begin = known[node.inputs[0]], len(nodes)
+        for i, conv in enumerate(parts, 1):
+            shape = output_shape(conv, [shape])
+            for layer in (conv, *(following if i < len(parts) else ())):
+                name = namer.name(node.name, layer)
+                nodes.append(Node(name, _fitted(layer, shape), inputs))
+                inputs = (name,)
+        new_names[node.name] = inputs[0]
+        pairs.append(((node.name,), tuple(new.name for new in nodes[begin:])))
+    return Replaced(msgspec.structs.replace(given, nodes=tuple(nodes)), tuple(pairs), tuple(kept))
+
+
+def _parts(node: Node, replacing: Replacing) -> tuple[Conv2d, ...]:
+    """What a convolution is split into. Raises `SpecError` with the reason why it cannot be."""
+    if node.traced is not None and node.traced.module is None:
+        raise SpecError(node.traced.why)
+    if not isinstance(node.layer, Conv2d):
+        kind = type(node.layer).__name__
+        raise SpecError(f"a {kind} is not factorized: only a Conv2d is")
+    return split(node.layer, replacing.splitting, replacing.family)
+
+
+def is_large(layer: Layer, min_kernel: int = 5) -> bool:
+    """Whether it is a convolution with a kernel of that or more along an axis."""
+    return isinstance(layer, Convolution) and max(layer.kernel_size) >= min_kernel
 
 
 def has_large_kernels(network: Network) -> bool:
     """Whether `split` would change anything."""
-    return any(isinstance(node.layer, Conv2d) and max(node.layer.kernel_size) >= 5 for node in network.nodes)
+    return any(is_large(node.layer) for node in network.nodes)
 
 
-def _with_features(layer: Layer, channels: int) -> Layer:
-    return BatchNorm2d(channels) if isinstance(layer, BatchNorm2d) else layer
+def _fitted(layer: Layer, shape: Shape) -> Layer:
+    """A batch norm or an activation for maps of another shape."""
+    match layer:
+        case BatchNorm2d():
+            return msgspec.structs.replace(layer, num_features=shape[1])
+        case Operation():
+            return msgspec.structs.replace(layer, output_shape=shape)
+    return layer
 
 
 def _following(node: Node, readers: dict[str, list[Node]]) -> list[Node]:
@@ -195,7 +282,7 @@ def _following(node: Node, readers: dict[str, list[Node]]) -> list[Node]:
     found: list[Node] = []
     while len(readers[node.name]) == 1:
         (node,) = readers[node.name]
-        if not isinstance(node.layer, BatchNorm2d | ReLU | GELU | SiLU):
+        if not isinstance(node.layer, BatchNorm2d) and not is_nonlinearity(node.layer):
             break
         found.append(node)
     return found
@@ -215,7 +302,7 @@ def merge(given: Sequence[Conv2d] | Network) -> Conv2d | Network:
     Raises `SpecError` for a sequence that is no such run.
     """
     if isinstance(given, Network):
-        return _merge_network(given)
+        return _merged(given, Replacing(merge=True)).network
     if not given:
         raise SpecError("nothing to merge: a run has at least one convolution")
     for before, after in pairwise(given):
@@ -232,16 +319,16 @@ def merge(given: Sequence[Conv2d] | Network) -> Conv2d | Network:
     )
 
 
-def _along(run: Sequence[Conv2d], of: Callable[[Conv2d, int], int], start: int) -> Pair:
+def _along(run: Sequence[Conv2d], of: Callable[[Conv2d, int], int], start: int) -> Axes:
     return start + sum(of(conv, 0) for conv in run), start + sum(of(conv, 1) for conv in run)
 
 
-def _dilation(run: Sequence[Conv2d]) -> Pair:
+def _dilation(run: Sequence[Conv2d]) -> Axes:
     """The dilation of a run: that of its first kernel larger than 1×1, whose dilation is none."""
     return next((conv.dilation for conv in run if conv.kernel_size != (1, 1)), run[0].dilation)
 
 
-def _continues(before: Conv2d, after: Conv2d, dilation: Pair) -> bool:
+def _continues(before: Conv2d, after: Conv2d, dilation: Axes) -> bool:
     return (
         before.stride == (1, 1)
         and before.groups == after.groups
@@ -250,12 +337,13 @@ def _continues(before: Conv2d, after: Conv2d, dilation: Pair) -> bool:
     )
 
 
-def _merge_network(given: Network) -> Network:
+def _merged(given: Network, replacing: Replacing) -> Replaced:
     readers = given.readers()
     merged: dict[str, Node] = {}
     gone: set[str] = set()
+    pairs = []
     for node in given.nodes:
-        if node.name in gone or not isinstance(node.layer, Conv2d):
+        if node.name in gone or not isinstance(node.layer, Conv2d) or not _may_go(node, replacing):
             continue
         run, interior = [node.layer], [node.name]
         end = node
@@ -265,6 +353,8 @@ def _merge_network(given: Network) -> Network:
             after = readers[tail.name][0] if len(readers[tail.name]) == 1 else None
             if after is None or not isinstance(after.layer, Conv2d):
                 break
+            if not all(_may_go(part, replacing) for part in (*between, after)):
+                break
             if not _continues(run[-1], after.layer, _dilation([*run, after.layer])):
                 break
             run.append(after.layer)
@@ -272,8 +362,17 @@ def _merge_network(given: Network) -> Network:
             end = after
         if len(run) > 1:
             gone.update(interior)
-            merged[end.name] = Node(end.name, merge(run), node.inputs)
+            new = merge(run)
+            traced = end.traced and msgspec.structs.replace(end.traced, parameters=new.parameters)
+            merged[end.name] = Node(end.name, new, node.inputs, traced)
+            pairs.append((tuple(interior), (end.name,)))
     nodes = tuple(
         merged.get(node.name, node) for node in given.nodes if node.name not in gone or node.name in merged
     )
-    return msgspec.structs.replace(given, nodes=nodes)
+    return Replaced(msgspec.structs.replace(given, nodes=nodes), tuple(pairs))
+
+
+def _may_go(node: Node, replacing: Replacing) -> bool:
+    """Whether the node can be taken out: a convolution that is chosen, or what stands between two."""
+    chosen = not isinstance(node.layer, Conv2d) or replacing.chooses(node.name)
+    return chosen and (node.traced is None or node.traced.module is not None)

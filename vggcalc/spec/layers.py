@@ -2,16 +2,21 @@
 
 A layer is a frozen Struct with the name and the arguments of its `torch.nn` class, so that
 building it is a call with the same arguments. Shapes are `(batch, channels, height, width)`,
-spatial pairs `(height, width)`.
+what there is for each spatial axis `(height, width)`; one axis or three where the layer has so many.
+What a traced model does beside is an `Operation`, a `Window` or, without a law, `Opaque`.
 """
 
 from collections.abc import Callable
+from math import prod
+from typing import ClassVar
 
 import msgspec
 
 from vggcalc.spec.words import SpecError
 
 Pair = tuple[int, int]
+#: One number for each spatial axis: (height, width), (length,) or (depth, height, width).
+Axes = tuple[int, ...]
 Shape = tuple[int, ...]
 
 #: Beyond this no torch tensor has a dimension that its kernels can index.
@@ -22,13 +27,14 @@ class _Layer(msgspec.Struct, frozen=True, tag=True):
     pass
 
 
-def _pair(layer: msgspec.Struct, argument: str, least: int) -> None:
-    """Let one integer stand for both axes, as torch does, and hold both to `least`."""
+def _axes(layer: msgspec.Struct, argument: str, least: int, axes: int = 2) -> None:
+    """Let one integer stand for every axis, as torch does, and hold all to `least`."""
     value = getattr(layer, argument)
     if isinstance(value, int):
-        value = (value, value)
-    if not isinstance(value, tuple | list) or len(value) != 2:
-        raise SpecError(f"{argument} {value!r} is neither a number nor a pair (height, width)")
+        value = (value,) * axes
+    if not isinstance(value, tuple | list) or len(value) != axes:
+        what = "a pair (height, width)" if axes == 2 else f"{axes} numbers"
+        raise SpecError(f"{argument} {value!r} is neither a number nor {what}")
     for number in value:
         check_number(argument, number, least)
     msgspec.structs.force_setattr(layer, argument, tuple(value))
@@ -53,29 +59,31 @@ def spatial(size: int | Pair) -> Pair:
     return both[0], both[1]
 
 
-class Conv2d(_Layer, frozen=True):
-    """`torch.nn.Conv2d`. An integer given for a pair stands for both axes.
+class Convolution(_Layer, frozen=True):
+    """What every convolution has. An integer given for `Axes` stands for every axis.
 
     Raises `SpecError` where a number is out of range or the groups do not divide the channels.
     """
 
     in_channels: int
     out_channels: int
-    kernel_size: Pair
-    stride: Pair = (1, 1)
-    padding: Pair = (0, 0)
-    dilation: Pair = (1, 1)
+    kernel_size: Axes
+    stride: Axes = 1  # type: ignore[assignment]
+    padding: Axes = 0  # type: ignore[assignment]
+    dilation: Axes = 1  # type: ignore[assignment]
     groups: int = 1
     bias: bool = True
+
+    axes: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
         check_number("in_channels", self.in_channels)
         check_number("out_channels", self.out_channels)
         check_number("groups", self.groups)
-        _pair(self, "kernel_size", 1)
-        _pair(self, "stride", 1)
-        _pair(self, "padding", 0)
-        _pair(self, "dilation", 1)
+        _axes(self, "kernel_size", 1, self.axes)
+        _axes(self, "stride", 1, self.axes)
+        _axes(self, "padding", 0, self.axes)
+        _axes(self, "dilation", 1, self.axes)
         for what, channels in (("in", self.in_channels), ("out", self.out_channels)):
             if channels % self.groups:
                 raise SpecError(
@@ -83,11 +91,63 @@ class Conv2d(_Layer, frozen=True):
                     f"groups must divide both in_channels and out_channels"
                 )
 
+    @property
+    def parameters(self) -> int:
+        """out·(in/groups)·∏ kernel, and out for the bias."""
+        weights = self.out_channels * (self.in_channels // self.groups) * prod(self.kernel_size)
+        return weights + self.out_channels * self.bias
+
+
+class Conv1d(Convolution, frozen=True):
+    """`torch.nn.Conv1d`."""
+
+    axes: ClassVar[int] = 1
+
+
+class Conv2d(Convolution, frozen=True):
+    """`torch.nn.Conv2d`."""
+
+
+class Conv3d(Convolution, frozen=True):
+    """`torch.nn.Conv3d`."""
+
+    axes: ClassVar[int] = 3
+
+
+class Transposed(Convolution, frozen=True):
+    """What every transposed convolution has: `stride`, `padding` and `dilation` are those of the
+    convolution whose gradient it is."""
+
+    output_padding: Axes = 0  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _axes(self, "output_padding", 0, self.axes)
+
+
+class ConvTranspose1d(Transposed, frozen=True):
+    """`torch.nn.ConvTranspose1d`."""
+
+    axes: ClassVar[int] = 1
+
+
+class ConvTranspose2d(Transposed, frozen=True):
+    """`torch.nn.ConvTranspose2d`."""
+
+
+class ConvTranspose3d(Transposed, frozen=True):
+    """`torch.nn.ConvTranspose3d`."""
+
+    axes: ClassVar[int] = 3
+
 
 class BatchNorm2d(_Layer, frozen=True):
-    """`torch.nn.BatchNorm2d`, affine, with running statistics."""
+    """`torch.nn.BatchNorm2d`, with running statistics."""
 
     num_features: int
+    eps: float = 1e-5
+    momentum: float = 0.1
+    affine: bool = True
 
 
 class LocalResponseNorm(_Layer, frozen=True):
@@ -108,6 +168,8 @@ class ReLU(_Layer, frozen=True):
 class GELU(_Layer, frozen=True):
     """`torch.nn.GELU`."""
 
+    approximate: str = "none"
+
 
 class SiLU(_Layer, frozen=True):
     """`torch.nn.SiLU`, in place where nothing else reads its input."""
@@ -116,16 +178,19 @@ class SiLU(_Layer, frozen=True):
 
 
 class MaxPool2d(_Layer, frozen=True):
-    """`torch.nn.MaxPool2d`, rounding down."""
+    """`torch.nn.MaxPool2d`, rounding down, or with `ceil_mode` up."""
 
-    kernel_size: Pair = (2, 2)
-    stride: Pair = (2, 2)
-    padding: Pair = (0, 0)
+    kernel_size: Axes = (2, 2)
+    stride: Axes = (2, 2)
+    padding: Axes = (0, 0)
+    dilation: Axes = (1, 1)
+    ceil_mode: bool = False
 
     def __post_init__(self) -> None:
-        _pair(self, "kernel_size", 1)
-        _pair(self, "stride", 1)
-        _pair(self, "padding", 0)
+        _axes(self, "kernel_size", 1)
+        _axes(self, "stride", 1)
+        _axes(self, "padding", 0)
+        _axes(self, "dilation", 1)
         if any(2 * p > k for p, k in zip(self.padding, self.kernel_size, strict=True)):
             raise SpecError(f"pool padding {self.padding} is more than half of {self.kernel_size}")
 
@@ -133,10 +198,10 @@ class MaxPool2d(_Layer, frozen=True):
 class AdaptiveAvgPool2d(_Layer, frozen=True):
     """`torch.nn.AdaptiveAvgPool2d`."""
 
-    output_size: Pair
+    output_size: Axes
 
     def __post_init__(self) -> None:
-        _pair(self, "output_size", 1)
+        _axes(self, "output_size", 1)
 
 
 class Flatten(_Layer, frozen=True):
@@ -144,7 +209,7 @@ class Flatten(_Layer, frozen=True):
 
 
 class Linear(_Layer, frozen=True):
-    """`torch.nn.Linear` on `(batch, in_features)`."""
+    """`torch.nn.Linear` on `(…, in_features)`."""
 
     in_features: int
     out_features: int
@@ -169,9 +234,73 @@ class Concat(_Layer, frozen=True):
     """Concatenation of two or more tensors along the channels."""
 
 
-Activation = ReLU | GELU | SiLU
+class Window(_Layer, frozen=True):
+    """An operator that slides over the map, or shifts it, and has no weights: `function` is torch's name.
+
+    An average pooling, a padding (kernel 1, `padding` that of the left), a slice (kernel 1, its step
+    as stride and minus its start as padding). It puts out `output_shape`; a `view` moves nothing.
+    """
+
+    function: str
+    output_shape: Shape
+    kernel_size: Axes
+    stride: Axes
+    padding: Axes
+    dilation: Axes
+    view: bool = False
+
+
+class Operation(_Layer, frozen=True):
+    """An operator that does no MACs: `function` is torch's name for it.
+
+    It puts out `output_shape`; a `view` moves nothing, and `inplace` overwrites its first input.
+    `options` are what a numeric law, or building it again, needs of its arguments.
+    """
+
+    function: str
+    output_shape: Shape
+    view: bool = False
+    inplace: bool = False
+    options: dict[str, int | float | bool | str] = {}
+
+
+class Opaque(_Layer, frozen=True):
+    """An operator that has no law: what it costs beside its parameters and its shapes is unknown."""
+
+    function: str
+    output_shape: Shape
+
+
+#: The functions of `Operation`s that are nonlinearities without parameters, and their `torch.nn` classes.
+NONLINEARITIES: dict[str, str] = {
+    "celu": "CELU",
+    "elu": "ELU",
+    "hardsigmoid": "Hardsigmoid",
+    "hardswish": "Hardswish",
+    "hardtanh": "Hardtanh",
+    "leaky_relu": "LeakyReLU",
+    "mish": "Mish",
+    "selu": "SELU",
+    "sigmoid": "Sigmoid",
+    "softplus": "Softplus",
+    "tanh": "Tanh",
+}
+
+
+def is_nonlinearity(layer: "Layer") -> bool:
+    """Whether it is an activation function without parameters."""
+    return isinstance(layer, ReLU | GELU | SiLU) or (
+        isinstance(layer, Operation) and layer.function in NONLINEARITIES
+    )
+
+
 Layer = (
-    Conv2d
+    Conv1d
+    | Conv2d
+    | Conv3d
+    | ConvTranspose1d
+    | ConvTranspose2d
+    | ConvTranspose3d
     | BatchNorm2d
     | LocalResponseNorm
     | ReLU
@@ -184,20 +313,67 @@ Layer = (
     | Dropout
     | Add
     | Concat
+    | Window
+    | Operation
+    | Opaque
 )
 
-#: By the name of its `torch.nn` class.
+#: The kinds that do no MACs, by definition.
+Weightless = (
+    ReLU
+    | BatchNorm2d
+    | MaxPool2d
+    | Operation
+    | Window
+    | Add
+    | Concat
+    | Dropout
+    | Flatten
+    | AdaptiveAvgPool2d
+    | LocalResponseNorm
+    | GELU
+    | SiLU
+)
+
+#: By name, which for all but the last three is that of its `torch.nn` class.
 LAYERS: dict[str, Callable[..., Layer]] = {kind.__name__: kind for kind in Layer.__args__}
+
+
+def is_view(layer: Layer) -> bool:
+    """Whether it puts out, in inference, the very tensor that it reads."""
+    return isinstance(layer, Flatten | Dropout) or (isinstance(layer, Window | Operation) and layer.view)
+
 
 INPUT = "input"
 
 
+class Traced(msgspec.Struct, frozen=True):
+    """What a trace has seen of a node and its layer does not say.
+
+    `reach` is what a unit of the output sees of the inputs: "pixel" the unit at its place, "window"
+    what the layer's numbers say, "image" all, "varies" a part that changes from unit to unit, and
+    "unknown". `map` are the sizes of the output's spatial axes, () where they are lost. Of its
+    `parameters` each is counted at the first node that uses it. `module` is the path of the module
+    that a rewriting can replace, None where the node is no such module, and then `why` not.
+    """
+
+    reach: str
+    map: Axes
+    parameters: int = 0
+    module: str | None = None
+    why: str = ""
+
+
 class Node(msgspec.Struct, frozen=True):
-    """A named layer with the names of the nodes that it reads; `input` is the image."""
+    """A named layer with the names of the nodes that it reads; `input` is the image.
+
+    Only in a trace may it read none: what is made of weights alone.
+    """
 
     name: str
     layer: Layer
     inputs: tuple[str, ...]
+    traced: Traced | None = None
 
     @property
     def block(self) -> str:
@@ -209,8 +385,10 @@ class Network(msgspec.Struct, frozen=True):
     """Nodes in topological order; the last one's output is the network's.
 
     `layout` says where a built module keeps its layers: under the nodes' own names, or where
-    torchvision's VGG keeps them (`features.0` … `classifier.6`).
-    Raises `SpecError` where a name occurs twice, is read before it is made or never read.
+    torchvision's VGG keeps them (`features.0` … `classifier.6`); "traced" if the nodes are the
+    trace of a module, which alone runs them.
+    Raises `SpecError` where a name occurs twice or is read before it is made, and, but for a
+    trace, is never read.
     """
 
     name: str
@@ -224,14 +402,14 @@ class Network(msgspec.Struct, frozen=True):
         known, read = {INPUT}, set[str]()
         for node in self.nodes:
             missing = [name for name in node.inputs if name not in known]
-            if missing or not node.inputs:
+            if missing or not (node.inputs or self.layout == "traced"):
                 raise SpecError(f"{node.name} reads {missing or 'nothing'}, which no node before it makes")
             if node.name in known:
                 raise SpecError(f"two nodes are named {node.name}")
             known.add(node.name)
             read.update(node.inputs)
         unread = known - read - {INPUT, self.nodes[-1].name}
-        if unread:
+        if unread and self.layout != "traced":
             raise SpecError(f"nothing reads {', '.join(sorted(unread))}: only the last node is an output")
 
     def readers(self) -> dict[str, list[Node]]:
@@ -251,7 +429,10 @@ class Network(msgspec.Struct, frozen=True):
         readers, nodes = self.readers(), {node.name: node for node in self.nodes}
         found = set()
         for node in self.nodes:
-            if isinstance(node.layer, ReLU | SiLU) and node.layer.inplace:
+            if node.traced is not None:
+                if isinstance(node.layer, ReLU | SiLU | Operation) and node.layer.inplace:
+                    found.add(node.name)  # what was seen, whether wise or not
+            elif isinstance(node.layer, ReLU | SiLU) and node.layer.inplace:
                 source = node.inputs[0]
                 while source != INPUT and len(readers[source]) == 1:
                     layer = nodes[source].layer
@@ -265,13 +446,17 @@ class Network(msgspec.Struct, frozen=True):
 
 #: How a layer is called within its block; `#` becomes its number among its kind.
 KINDS: dict[type, str] = {
-    Conv2d: "conv#",
+    **dict.fromkeys((Conv1d, Conv2d, Conv3d), "conv#"),
+    **dict.fromkeys((ConvTranspose1d, ConvTranspose2d, ConvTranspose3d), "up#"),
     BatchNorm2d: "bn#",
     LocalResponseNorm: "lrn#",
     ReLU: "relu#",
     GELU: "gelu#",
     SiLU: "silu#",
     MaxPool2d: "pool",
+    Window: "window#",
+    Operation: "operation#",
+    Opaque: "opaque#",
     AdaptiveAvgPool2d: "avgpool",
     Flatten: "flatten",
     Linear: "linear#",

@@ -1,5 +1,6 @@
 """The shape of every tensor in a network, as torch computes it."""
 
+from collections.abc import Iterable
 from typing import assert_never
 
 import msgspec
@@ -10,9 +11,11 @@ from vggcalc.spec.layers import (
     LARGEST_DIMENSION,
     AdaptiveAvgPool2d,
     Add,
+    Axes,
     BatchNorm2d,
     Concat,
     Conv2d,
+    Convolution,
     Dropout,
     Flatten,
     Layer,
@@ -20,10 +23,14 @@ from vggcalc.spec.layers import (
     LocalResponseNorm,
     MaxPool2d,
     Network,
+    Opaque,
+    Operation,
     Pair,
     ReLU,
     Shape,
     SiLU,
+    Transposed,
+    Window,
     check_number,
 )
 from vggcalc.spec.words import SpecError
@@ -33,34 +40,58 @@ class MapTooSmall(SpecError):
     """A convolution or pooling met a map smaller than its window."""
 
 
-def window(layer: Conv2d | MaxPool2d) -> Pair:
-    """What one output pixel sees of the layer's input, (height, width): dilation × (kernel − 1) + 1."""
-    if isinstance(layer, MaxPool2d):
-        return layer.kernel_size
-    (kh, kw), (dh, dw) = layer.kernel_size, layer.dilation
-    return dh * (kh - 1) + 1, dw * (kw - 1) + 1
+def window(layer: Convolution | MaxPool2d | Window) -> Axes:
+    """What one output pixel sees of the layer's input, for each axis: dilation × (kernel − 1) + 1."""
+    return tuple(d * (k - 1) + 1 for k, d in zip(layer.kernel_size, layer.dilation, strict=True))
 
 
-def _slide(layer: Conv2d | MaxPool2d, size: Shape) -> Shape:
-    """The map after a sliding window: floor((size + 2·padding − window) / stride) + 1 (torch's rule)."""
-    if len(size) != 2:
+def _slide(layer: Convolution | MaxPool2d, size: Shape) -> Shape:
+    """The map after a sliding window: floor((size + 2·padding − window) / stride) + 1 (torch's rule).
+
+    With `ceil_mode` it is rounded up, but a window must begin within the map or its left padding.
+    """
+    if len(size) != len(layer.stride):
         raise SpecError(f"it needs (batch, channels, height, width), but the map is {size}")
-    (h, w), (ph, pw), (sh, sw) = size, layer.padding, layer.stride
-    wh, ww = window(layer)
-    if h + 2 * ph < wh or w + 2 * pw < ww:
-        padded = f", padded to {h + 2 * ph}×{w + 2 * pw}," if ph or pw else ""
-        raise MapTooSmall(f"a {h}×{w} map{padded} is smaller than the {wh}×{ww} window")
-    return (h + 2 * ph - wh) // sh + 1, (w + 2 * pw - ww) // sw + 1
+    ceil = isinstance(layer, MaxPool2d) and layer.ceil_mode
+    found = []
+    for n, p, s, w in zip(size, layer.padding, layer.stride, window(layer), strict=True):
+        span = n + 2 * p - w
+        if span < 0:
+            padded = f", padded to {_by(m + 2 * q for m, q in zip(size, layer.padding, strict=True))},"
+            padded = padded if any(layer.padding) else ""
+            raise MapTooSmall(f"a {_by(size)} map{padded} is smaller than the {_by(window(layer))} window")
+        steps = -(-span // s) if ceil else span // s
+        found.append(steps + 1 - (ceil and steps * s >= n + p))
+    return tuple(found)
+
+
+def _by(numbers: Iterable[int]) -> str:
+    return "×".join(map(str, numbers))
+
+
+def _transposed(layer: Transposed, size: Shape) -> Shape:
+    """(size − 1)·stride − 2·padding + dilation·(kernel − 1) + output padding + 1 (torch's rule)."""
+    return tuple(
+        (n - 1) * s - 2 * p + w + extra
+        for n, s, p, w, extra in zip(
+            size, layer.stride, layer.padding, window(layer), layer.output_padding, strict=True
+        )
+    )
 
 
 def output_shape(layer: Layer, inputs: list[Shape]) -> Shape:
     """The shape that `layer` makes of its inputs' shapes; raises `SpecError` where they do not fit."""
+    if isinstance(layer, Window | Operation | Opaque):
+        return layer.output_shape
     first = inputs[0]
     match layer:
-        case Conv2d():
-            if len(first) != 4 or first[1] != layer.in_channels:
+        case Convolution():
+            lead = len(first) - layer.axes - 1
+            if lead < 0 or first[lead] != layer.in_channels:
                 raise SpecError(f"in_channels is {layer.in_channels}, but the input is {first}")
-            return (first[0], layer.out_channels, *_slide(layer, first[2:]))
+            area = first[lead + 1 :]
+            area = _transposed(layer, area) if isinstance(layer, Transposed) else _slide(layer, area)
+            return (*first[:lead], layer.out_channels, *area)
         case ReLU() | GELU() | SiLU() | Dropout() | LocalResponseNorm():
             return first
         case BatchNorm2d():
@@ -68,11 +99,11 @@ def output_shape(layer: Layer, inputs: list[Shape]) -> Shape:
                 raise SpecError(f"num_features is {layer.num_features}, but the input is {first}")
             return first
         case MaxPool2d():
-            return (*first[:2], *_slide(layer, first[2:]))
+            return (*first[:-2], *_slide(layer, first[-2:]))
         case AdaptiveAvgPool2d():
-            if len(first) != 4:
+            if len(first) < 3:
                 raise SpecError(f"it needs (batch, channels, height, width), but the input is {first}")
-            return (*first[:2], *layer.output_size)
+            return (*first[:-2], *layer.output_size)
         case Flatten():
             size = 1
             for n in first[1:]:
@@ -99,9 +130,9 @@ def shapes(network: Network) -> dict[str, Shape]:
 
     Raises `SpecError` naming the node, and, where a map shrank to nothing, the size needed.
     """
-    if len(network.input_shape) != 4:
+    if len(network.input_shape) != 4 and network.layout != "traced":
         raise SpecError(f"input_shape {network.input_shape} is not (batch, channels, height, width)")
-    for what, number in zip(("batch", "channels", "height", "width"), network.input_shape, strict=True):
+    for what, number in zip(("batch", "channels", "height", "width"), network.input_shape, strict=False):
         check_number(what, number)
     try:
         return _shapes(network, network.input_shape)
@@ -120,8 +151,7 @@ def map_sizes(network: Network, padding: str) -> dict[str, Pair | None]:
     for node in network.nodes:
         layer = node.layer
         if isinstance(layer, Conv2d):
-            height, width = window(layer)
-            same = (height // 2, width // 2) if padding == "same" else (0, 0)
+            same = tuple(w // 2 for w in window(layer)) if padding == "same" else (0, 0)
             layer = msgspec.structs.replace(layer, padding=same)
         try:
             shape = output_shape(layer, [known[name] for name in node.inputs])

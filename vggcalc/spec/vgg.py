@@ -9,7 +9,6 @@ import msgspec
 
 from vggcalc.spec.layers import (
     GELU,
-    Activation,
     AdaptiveAvgPool2d,
     BatchNorm2d,
     Conv2d,
@@ -42,10 +41,10 @@ CONFIGS: dict[str, str] = {
 #: torchvision's names for the paper's.
 ALIASES: dict[str, str] = {"vgg11": "A", "vgg13": "B", "vgg16": "D", "vgg19": "E"}
 
-_ACTIVATIONS: dict[str, Activation | None] = dict(zip(ACTIVATIONS, (ReLU(), GELU(), SiLU(), None), strict=True))
+_ACTIVATIONS: dict[str, Layer | None] = dict(zip(ACTIVATIONS, (ReLU(), GELU(), SiLU(), None), strict=True))
 
 
-def activation(name: str) -> Activation | None:
+def activation(name: str) -> Layer | None:
     """The layer of that name, None for "none". Raises `SpecError` for another."""
     if name not in _ACTIVATIONS:
         raise SpecError(f"activation {name!r} is none of {', '.join(ACTIVATIONS)}")
