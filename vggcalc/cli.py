@@ -11,14 +11,27 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import vggcalc
-from vggcalc.options import MEASURE, MODEL, NETWORK, SPLIT, WRITE, Kernel, Padding, Size, Widths
+from vggcalc.options import (
+    MEASURE,
+    MODEL,
+    NETWORK,
+    REPLACE,
+    SPLIT,
+    WRITE,
+    Kernel,
+    Padding,
+    Size,
+    Unit,
+    Widths,
+)
 from vggcalc.spec.words import SpecError
 
 if TYPE_CHECKING:
     from vggcalc.measurement.plan import Plan
     from vggcalc.results import Comparison
-    from vggcalc.spec.factorization import Splitting
+    from vggcalc.spec.factorization import Replacing, Splitting
     from vggcalc.spec.layers import Network
+    from vggcalc.spec.origins import Origin
 
 
 @click.group(
@@ -73,7 +86,7 @@ def factorize(kernels: tuple[int, ...], **given: Any) -> None:
             in_channels=into,
             out_channels=out_of,
             size=given["size"],
-            batch=given["batch"],
+            batch=1 if given["batch"] is None else given["batch"],
             stride=given["stride"],
             padding=given["padding"],
             dilation=given["dilation"],
@@ -112,36 +125,141 @@ def _splitting(given: dict[str, Any]) -> Splitting:
 @MODEL
 @NETWORK
 @SPLIT
+@REPLACE
 @MEASURE
 @WRITE
 def compare(model: str, **given: Any) -> None:
     """A network with its runs of convolutions merged into large kernels against it as 3×3 stacks.
 
-    MODEL is a name (see vggcalc models), tokens such as 64,M,128, a TOML or JSON file, or - for
-    standard input.
+    MODEL is a name (see vggcalc models), tokens such as 64,M,128, a TOML or JSON file, - for
+    standard input, or a module to import: torchvision:resnet50, timm:convnext_tiny,
+    package.module:attribute, path/to/file.py:attribute. Importing a model runs its code.
+
+    A model that is imported, AlexNet and GoogLeNet are compared as given with their large kernels
+    split; with --min-kernel, --only or --merge every other is too.
     """
     from vggcalc.spec.factorization import has_large_kernels
 
-    network = _network(model, given)
-    if (given["widen"] or given["stride_at"]) and not has_large_kernels(network):
+    network, origin = _network(model, given)
+    replacing = _replacing(model, origin, given)
+    if (given["widen"] or given["stride_at"]) and (given["merge"] or not has_large_kernels(network)):
         option = "--widen" if given["widen"] else "--stride-at"
-        raise click.UsageError(f"{model} has no kernel of 5×5 or more to split: leave out {option}")
-    comparison = vggcalc.compare(network, splitting=_splitting(given), dtype=_dtype(given))
-    _deliver("compare", [comparison], given)
+        why = "--merge splits nothing" if given["merge"] else f"{model} has no kernel of 5×5 or more to split"
+        raise click.UsageError(f"{why}: leave out {option}")
+    comparison = vggcalc.compare(network, splitting=_splitting(given), replacing=replacing, dtype=_dtype(given))
+    _deliver("compare", [_from(comparison, origin, replacing)], given)
 
 
 @cli.command(epilog="Example: vggcalc summary vgg16 --no-latency")
 @MODEL
 @NETWORK
+@click.option("--receptive-field", metavar="LAYER", help="With --unit: which pixels a unit of LAYER sees.")
+@click.option("--unit", type=Unit(), help="Its place on the layer's map, from 0,0: row and column.")
+@click.option(
+    "--as",
+    "counter",
+    metavar="COUNTER",
+    help="What fvcore, torch, torchinfo, ptflops, thop, … would report, and why.",
+)
 @MEASURE
 @WRITE
 def summary(model: str, **given: Any) -> None:
     """One network, layer by layer. MODEL is what compare takes."""
-    comparison = vggcalc.summary(_network(model, given), dtype=_dtype(given))
-    _deliver("summary", [comparison], given)
+    network, origin = _network(model, given)
+    if (given["receptive_field"] is None) != (given["unit"] is None):
+        raise click.UsageError("--receptive-field LAYER and --unit Y,X belong together: give both")
+    comparison = vggcalc.summary(network, dtype=_dtype(given))
+    if given["unit"] is not None:
+        from vggcalc.analysis.comparison import with_pixels
+
+        comparison = with_pixels(comparison, network, given["receptive_field"], given["unit"])
+    if given["counter"] is not None:
+        from msgspec import structs
+
+        from vggcalc.analysis.counters import reconcile
+
+        reconciliation = reconcile(comparison.variants[0], given["counter"])
+        comparison = structs.replace(comparison, reconciliation=reconciliation)
+    _deliver("summary", [_from(comparison, origin, None)], given)
 
 
-def _network(model: str, given: dict[str, Any]) -> Network:
+def _replacing(model: str, origin: Origin | None, given: dict[str, Any]) -> Replacing | None:
+    """What to replace, where the network is not to be compared as VGGs are: merged with split."""
+    from vggcalc.spec.factorization import Replacing
+
+    asked = given["min_kernel"] is not None or given["only"] is not None or given["merge"]
+    if given["merge"] and given["min_kernel"] is not None:
+        raise click.UsageError("--merge takes kernels of every size: leave out --min-kernel")
+    if origin is None and not asked and not _is_classic(model):
+        return None
+    return Replacing(
+        _splitting(given),
+        min_kernel=5 if given["min_kernel"] is None else given["min_kernel"],
+        only=given["only"],
+        merge=given["merge"],
+    )
+
+
+def _is_classic(model: str) -> bool:
+    """Whether it is built in and no VGG."""
+    from vggcalc.spec.vgg import published
+
+    if not model.isidentifier() or published(model):
+        return False
+    from vggcalc.spec.classics import CLASSICS
+
+    return model.lower() in CLASSICS
+
+
+def _from(comparison: Comparison, origin: Origin | None, replacing: Replacing | None) -> Comparison:
+    """The comparison with where its modules come from."""
+    if origin is None:
+        return comparison
+    from msgspec.structs import replace
+
+    baseline, *others = comparison.variants
+    variants = (
+        replace(baseline, origin=origin),
+        *(replace(other, origin=replace(origin, replacing=replacing)) for other in others),
+    )
+    return replace(comparison, variants=variants)
+
+
+def _network(model: str, given: dict[str, Any]) -> tuple[Network, Origin | None]:
+    """The network that MODEL names, and, if it is to be imported, where its module comes from."""
+    if not _is_import(model):
+        for parameter, option in (("input_", "--input"), ("args", "--arg")):
+            if given[parameter]:
+                raise click.UsageError(f"{option} is for imported models, and {model} is none: leave it out")
+        return _built_in(model, given), None
+    from vggcalc.measurement.tracing import trace
+    from vggcalc.spec.origins import Origin, arguments, input_shape
+
+    for parameter in ("classes", "batch_norm", "activation", "bias"):
+        if given[parameter] is not None:
+            name = "--" + parameter.replace("_", "-")
+            raise click.UsageError(f"{model} is imported as it is: {name} cannot change it, --arg may")
+    if given["input_"] is not None:
+        if given["size"] or given["in_channels"] or given["batch"] is not None:
+            raise click.UsageError("--input says all of the shape: leave out --size, --in-channels and --batch")
+        shape = input_shape(given["input_"])
+    else:
+        channels = 3 if given["in_channels"] is None else given["in_channels"]
+        batch = 1 if given["batch"] is None else given["batch"]
+        shape = input_shape("x".join(map(str, (batch, channels, *(given["size"] or (224, 224))))))
+    origin = Origin(model, shape, arguments(given["args"]))
+    return trace(origin), origin
+
+
+def _is_import(model: str) -> bool:
+    if ":" not in model or os.path.exists(model):
+        return False
+    from vggcalc.spec.origins import is_import
+
+    return is_import(model)
+
+
+def _built_in(model: str, given: dict[str, Any]) -> Network:
     return vggcalc.network(
         model,
         lambda size: sys.stdin.buffer.read(size),

@@ -9,18 +9,27 @@ import msgspec
 
 from vggcalc.results import Configuration, Environment
 from vggcalc.spec.layers import Network
+from vggcalc.spec.origins import Origin
 
-PROTOCOL = 3
+PROTOCOL = 4
 
 #: The name of the second copy of the baseline, the A/A control.
 CONTROL = "control"
 
 
 class Subject(msgspec.Struct, frozen=True):
-    """A network under the name that the parent gives it."""
+    """A network under the name that the parent gives it, and where its module comes from if not from it."""
 
     name: str
     network: Network
+    origin: Origin | None = None
+
+
+class TraceJob(msgspec.Struct, frozen=True, tag=True):
+    """Import a module and trace it."""
+
+    origin: Origin
+    name: str
 
 
 class CheckJob(msgspec.Struct, frozen=True, tag=True):
@@ -56,7 +65,7 @@ class TimingJob(msgspec.Struct, frozen=True, tag=True):
     pin_allocator: bool = True
 
 
-Job = CheckJob | ProbeJob | TimingJob
+Job = TraceJob | CheckJob | ProbeJob | TimingJob
 
 
 class Go(msgspec.Struct, frozen=True, tag=True):
@@ -76,6 +85,12 @@ class Facts(msgspec.Struct, frozen=True, tag=True):
     environment: Environment
     available: tuple[str, ...]
     protocol: int = PROTOCOL
+
+
+class TracedNetwork(msgspec.Struct, frozen=True, tag=True):
+    """What a traced module is."""
+
+    network: Network
 
 
 class Counts(msgspec.Struct, frozen=True, tag=True):
@@ -151,4 +166,16 @@ class Refused(msgspec.Struct, frozen=True, tag=True):
     reason: str
 
 
-Message = Facts | Counts | Unsupported | Prepared | Start | Rounds | Peaks | Explained | Done | Refused
+Message = (
+    Facts
+    | TracedNetwork
+    | Counts
+    | Unsupported
+    | Prepared
+    | Start
+    | Rounds
+    | Peaks
+    | Explained
+    | Done
+    | Refused
+)

@@ -47,6 +47,19 @@ class Size(ParamType):
         return int(match[1]), int(match[2] or match[1])
 
 
+class Unit(ParamType):
+    """`7,7`."""
+
+    name = "y,x"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        if re.fullmatch(r"\d{1,18}(,\d{1,18})*", value, re.ASCII) is None:
+            self.fail(f"{value!r} is no unit: write its row and column, counted from 0, such as 7,7")
+        return tuple(int(place) for place in value.split(","))
+
+
 class Widths(ParamType):
     """`32,32,64`."""
 
@@ -145,7 +158,7 @@ def _models(ctx: click.Context, param: click.Parameter, incomplete: str) -> list
 
 
 NETWORK = options(
-    click.option("--batch", type=int, default=1, show_default=True, help="Images at once."),
+    click.option("--batch", type=int, help="Images at once.  [default: 1]"),
     click.option("--batch-norm", is_flag=True, default=None, help="Batch norm after every convolution."),
     click.option(
         "--activation", type=click.Choice(list(ACTIVATIONS)), help="After every layer.  [default: relu]"
@@ -162,7 +175,20 @@ NETWORK = options(
 
 MODEL = options(
     click.argument("model", shell_complete=_models),
-    click.option("--size", type=Size(), help="Image: 224 or HxW.  [default: the model's own]"),
+    click.option("--size", type=Size(), help="Image: 224 or HxW.  [default: the model's own, or 224]"),
+    click.option(
+        "--input",
+        "input_",
+        metavar="NxCxHxW",
+        help="Of an imported model: its whole shape, such as 1x3x224x224.",
+    ),
+    click.option(
+        "--arg",
+        "args",
+        metavar="NAME=VALUE",
+        multiple=True,
+        help="Of an imported model: an argument of its factory, such as pretrained=false. Repeatable.",
+    ),
     click.option("--in-channels", type=int, help="Channels of the image.  [default: the model's own]"),
     click.option("--classes", type=int, help="Width of the last linear layer."),
 )
@@ -174,6 +200,12 @@ SPLIT = options(
     click.option(
         "--widen", type=click.Choice(WIDEN), help="Which layer changes the channels.  [default: first]"
     ),
+)
+
+REPLACE = options(
+    click.option("--min-kernel", type=int, help="Split kernels of so much or more.  [default: 5]"),
+    click.option("--only", metavar="REGEX", help="Replace only convolutions in whose names this is found."),
+    click.option("--merge", is_flag=True, help="Merge runs of convolutions instead of splitting kernels."),
 )
 
 MEASURE = options(

@@ -6,6 +6,7 @@ These Structs are the JSON output, schema version 1: keys are added, never renam
 import msgspec
 
 from vggcalc.spec.layers import INPUT, LAYERS, Axes, Network, Node, Shape, Traced
+from vggcalc.spec.origins import Origin
 
 SCHEMA_VERSION = 1
 
@@ -149,7 +150,8 @@ class Crosscheck(msgspec.Struct, frozen=True):
 class Variant(msgspec.Struct, frozen=True):
     """One network of a comparison and what it costs.
 
-    A cost in `partial` is a lower bound: it lacks what the operators named there cost.
+    A cost in `partial` is a lower bound: it lacks what the operators named there cost. `origin` is
+    where the module of a traced network comes from.
     """
 
     name: str
@@ -166,6 +168,7 @@ class Variant(msgspec.Struct, frozen=True):
     crosscheck: Crosscheck | None = None
     sees: str = "window"
     partial: dict[str, tuple[str, ...]] = {}
+    origin: Origin | None = None
 
     @property
     def network(self) -> Network:
@@ -245,11 +248,23 @@ class ReplacedResult(msgspec.Struct, frozen=True):
     """
 
     name: str
-    variant: str
     before: tuple[str, ...]
     after: tuple[str, ...]
     kernels: tuple[tuple[Axes, ...], tuple[Axes, ...]]
     costs: tuple[Costs, Costs]
+
+
+class Pixels(msgspec.Struct, frozen=True):
+    """What one unit of a layer sees: along each axis its first and last pixel, None if all of the image.
+
+    `field` is the layer's receptive field, whose pixels beside the image are padding.
+    """
+
+    layer: str
+    unit: Axes
+    pixels: tuple[tuple[int, int], ...] | None
+    field: ReceptiveField | None
+    sees: str
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -279,6 +294,7 @@ class Comparison(msgspec.Struct, frozen=True):
     notes: tuple[Note, ...] = ()
     roofs: tuple[Roof, ...] = ()
     replaced: tuple[ReplacedResult, ...] = ()
+    pixels: Pixels | None = None
     kept: tuple[Kept, ...] = ()
 
     def __getitem__(self, name: str) -> Variant:

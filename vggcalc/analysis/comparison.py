@@ -1,15 +1,28 @@
 """From a kernel size or a network to its variants, their costs and their ratios."""
 
+from collections.abc import Sequence
 from math import prod
 from typing import Unpack
 
 import msgspec
 
 from vggcalc.analysis.costs import COSTS, costs, partial, sites, total
-from vggcalc.analysis.receptive_field import receptive_fields
-from vggcalc.results import BlockResult, Comparison, LayerResult, Ratio, ReceptiveField, Variant
-from vggcalc.spec.factorization import Splitting, check_kernel, merge, split
+from vggcalc.analysis.receptive_field import pixels, receptive_fields
+from vggcalc.results import (
+    BlockResult,
+    Comparison,
+    Costs,
+    Kept,
+    LayerResult,
+    Pixels,
+    Ratio,
+    ReceptiveField,
+    ReplacedResult,
+    Variant,
+)
+from vggcalc.spec.factorization import Replacing, Splitting, check_kernel, merge, replace, split
 from vggcalc.spec.layers import (
+    Axes,
     BatchNorm2d,
     Conv2d,
     Convolution,
@@ -84,17 +97,62 @@ def compare(
     model: str | Config | Network,
     *,
     splitting: Splitting = Splitting(),
+    replacing: Replacing | None = None,
     dtype: str = "float32",
     **overrides: Unpack[Overrides],
 ) -> Comparison:
     """A network with its runs of convolutions merged, `naive`, against them split, `factorized`.
 
+    With `replacing` it is the network as `given` against what that makes of it, `factorized` or
+    `merged`, and `replaced` says what each replacing saves; a trace is always compared so.
     `model` and the overrides (size, batch, in_channels, classes, batch_norm, activation, bias)
     are those of `vggcalc.network`.
     Raises `SpecError` with one line for what is no such network.
     """
     given = network(model, **overrides)
+    if replacing is None and given.layout == "traced":
+        replacing = Replacing(splitting)
+    if replacing is not None:
+        return _replaced(given, replacing, dtype)
     return _comparison(given, _analyzed(merge(given), split(given, splitting), dtype), dtype)
+
+
+def _replaced(given: Network, replacing: Replacing, dtype: str) -> Comparison:
+    made = replace(given, replacing)
+    variants = (
+        analyze(given, "given", dtype),
+        analyze(made.network, "merged" if replacing.merge else "factorized", dtype),
+    )
+    before, after = ({layer.name: layer for layer in variant.layers} for variant in variants)
+    replaced = []
+    for went, came in made.pairs:
+        old, new = [before[name] for name in went], [after[name] for name in came]
+        replaced.append(
+            ReplacedResult(
+                went[0] if len(went) == 1 else f"{went[0]} … {went[-1]}",
+                went,
+                came,
+                (_kernels(old), _kernels(new)),
+                (total([layer.costs for layer in old]), total([layer.costs for layer in new])),
+            )
+        )
+    replaced.sort(key=lambda one: _change(one.costs), reverse=True)
+    return msgspec.structs.replace(
+        _comparison(given, variants, dtype),
+        replaced=tuple(replaced),
+        kept=tuple(Kept(name, _kernels([before[name]])[0], reason) for name, reason in made.kept),
+    )
+
+
+def _kernels(layers: Sequence[LayerResult]) -> tuple[Axes, ...]:
+    sizes = (layer.arguments.get("kernel_size") for layer in layers if layer.type.startswith("Conv"))
+    return tuple(size for size in sizes if isinstance(size, tuple))
+
+
+def _change(costs: tuple[Costs, Costs]) -> int:
+    """By how many MACs two differ."""
+    before, after = (int(side["macs"] or 0) for side in costs)
+    return abs(after - before)
 
 
 def summary(
@@ -103,6 +161,16 @@ def summary(
     """One network, layer by layer: a comparison with one variant, named after the model."""
     given = network(model, **overrides)
     return _comparison(given, (analyze(given, given.name, dtype),), dtype)
+
+
+def with_pixels(comparison: Comparison, network: Network, layer: str, unit: Axes) -> Comparison:
+    """The summary of `network` with what one unit of a layer sees. Raises `SpecError`: see `pixels`."""
+    seen = pixels(network, layer, unit)
+    found = next((one for one in comparison.variants[0].layers if one.name == layer), None)
+    field = found.receptive_field if found else None
+    return msgspec.structs.replace(
+        comparison, pixels=Pixels(layer, unit, seen, field, found.sees if found else "window")
+    )
 
 
 def analyze(network: Network, name: str, dtype: str = "float32") -> Variant:

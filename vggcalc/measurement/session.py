@@ -124,7 +124,7 @@ class _Session:
         free = memory.free_bytes()
         left_out = {name: too_large_to_run(variant, free) for name, variant in named.items()}
         job = CheckJob(
-            tuple(Subject(name, variant.network) for name, variant in named.items()),
+            tuple(Subject(name, variant.network, variant.origin) for name, variant in named.items()),
             tuple(name for name, reason in left_out.items() if reason is None),
             self.comparisons[0].dtype,
         )
@@ -228,8 +228,13 @@ def too_large_to_run(variant: Variant, free: int | None) -> str | None:
 def crosscheck(variant: Variant, counts: Counts, left_out: str | None) -> Crosscheck:
     """The closed forms beside what the worker counted."""
 
+    lacking = variant.partial.get("macs", ())
+    blind = {"aten::_convolution_mode"} & set(counts.uncounted)
+
     def beside(key: str, torch: int | None = None, fvcore: int | None = None) -> Counted:
-        return Counted(cost(variant.costs, key), torch, fvcore)
+        if key in variant.partial:
+            torch = fvcore = None
+        return Counted(cost(variant.costs, key), torch, None if blind else fvcore)
 
     figures = {
         "parameters": beside("parameters", counts.parameters),
@@ -241,9 +246,18 @@ def crosscheck(variant: Variant, counts: Counts, left_out: str | None) -> Crossc
     notes = []
     if left_out:
         notes.append(f"left out, since fvcore and autograd must run the module: {left_out}")
-    if counts.torch_training_flops is None:
+    if lacking:
+        notes.append(
+            f"torch counts {counts.torch_macs:,} MACs in all, with those of {', '.join(lacking)}, which have "
+            "no weights: they are not compared"
+        )
+    if blind:
+        notes.append("fvcore counts a convolution with padding in words as nothing: it is not compared")
+    if variant.origin is not None:
+        notes.append("what training computes and keeps is not counted again for an imported module")
+    elif counts.torch_training_flops is None:
         notes.append("torch's counter does not divide weight gradients by the groups: it is not asked")
-    if counts.uncounted:
+    if counts.uncounted and not blind and not lacking:
         names = ", ".join(f"{name} ×{number}" for name, number in sorted(counts.uncounted.items()))
         notes.append(f"fvcore has no rule for {names}, which do no MACs.")
     return Crosscheck(all(figure.agrees for figure in figures.values()), **figures, notes=tuple(notes))

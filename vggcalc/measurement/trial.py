@@ -72,7 +72,10 @@ class Trial:
         self._plan = plan
         self._compared = compared
         self._what = f"latency of {comparison.name} on {configuration.label}"
-        self._whole = {variant.name: variant.network for variant in comparison.variants}
+        self._whole = {
+            variant.name: Subject(variant.name, variant.network, variant.origin)
+            for variant in comparison.variants
+        }
         self._blocks = _blocks(comparison)
         self._planned: Schedule | None = None
         self._processes: list[Process] = []
@@ -128,9 +131,9 @@ class Trial:
     ) -> None:
         """One worker. What the first one's start and rounds cost makes the schedule."""
         with_blocks = self._planned is None or self._planned.blocks == EVERY
-        networks = self._whole | (self._blocks if with_blocks else {})
+        blocks = self._blocks if with_blocks else {}
         job = TimingJob(
-            tuple(Subject(name, network) for name, network in networks.items()),
+            (*self._whole.values(), *(Subject(name, network) for name, network in blocks.items())),
             self._configuration,
             1000 * self._plan.seed + number,
             slice_s,
@@ -315,8 +318,11 @@ class Trial:
 def _blocks(comparison: Comparison) -> dict[str, Network]:
     """Every block of every variant as `variant/block`, where the variants differ in it.
 
-    None for a single variant, and none where there is but one block, which is the whole.
+    None for a single variant, none of an imported module, whose blocks no one can cut out, and
+    none where there is but one block, which is the whole.
     """
+    if any(variant.origin is not None for variant in comparison.variants):
+        return {}
     found = {variant.name: blocks(variant.network) for variant in comparison.variants}
     baseline, *others = found.values()
     if not others or len(baseline) < 2:

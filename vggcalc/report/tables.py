@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 
 from vggcalc.report import units
-from vggcalc.report.sections import Column, Row, Section, Table, cost, heading
-from vggcalc.results import Comparison, Costs, LayerResult, ReceptiveField, Variant
+from vggcalc.report.reconciled import reconciliation
+from vggcalc.report.replaced import replacements
+from vggcalc.report.sections import Column, Row, Section, Table, Text, cost, heading
+from vggcalc.results import BlockResult, Comparison, Costs, LayerResult, ReceptiveField, Variant
 
 #: The costs that stand in every table; the others where there is room.
 _ALWAYS = ("parameters", "macs")
@@ -18,8 +20,18 @@ def _cost_cells(costs: Costs) -> list[str]:
     return [cost(costs, key) for key in costs]
 
 
-def _field(field: ReceptiveField | None) -> str:
-    return units.axes(field.size) if field else units.UNKNOWN
+def _field(field: ReceptiveField | None, sees: str) -> str:
+    """The size of a receptive field, or in a word why there is none."""
+    return units.axes(field.size) if field else _SEES.get(sees, units.UNKNOWN)
+
+
+#: Where no one receptive field holds for every unit.
+_SEES = {"image": "image", "varies": "varies"}
+
+
+def _total_cells(costs: Costs, partial: dict[str, tuple[str, ...]]) -> list[str]:
+    """Totals; those that lack what an operator without a law costs are lower bounds."""
+    return [f"≥ {cost(costs, key)}" if key in partial else cost(costs, key) for key in costs]
 
 
 def is_kernel(comparison: Comparison) -> bool:
@@ -30,10 +42,10 @@ def is_kernel(comparison: Comparison) -> bool:
 def network_tables(comparison: Comparison) -> list[Section]:
     """What is known on paper."""
     if len(comparison.variants) == 1:
-        return [_layers(comparison, comparison.variants[0])]
+        return [*reconciliation(comparison), *_pixels(comparison), _layers(comparison, comparison.variants[0])]
     if is_kernel(comparison):
         return [_kernel(comparison), _stack(comparison)]
-    return [_network(comparison)]
+    return [*replacements(comparison), _network(comparison)]
 
 
 def overview(comparisons: Sequence[Comparison]) -> list[Section]:
@@ -142,15 +154,14 @@ def _stack(comparison: Comparison) -> Table:
                 units.pair(layer.output_shape[2:]),
                 units.pair(layer.same_map),
                 units.pair(layer.valid_map),
-                _field(layer.receptive_field),
+                _field(layer.receptive_field, layer.sees),
                 *_cost_cells(layer.costs),
             )
         )
         for layer in variant.layers
     ]
-    rows.append(
-        Row(("total", "", "", "", "", _field(variant.receptive_field), *_cost_cells(variant.costs)), True, True)
-    )
+    sees = _field(variant.receptive_field, variant.sees)
+    rows.append(Row(("total", "", "", "", "", sees, *_cost_cells(variant.costs)), True, True))
     return Table(
         "The stack, layer by layer, and its map with padding and without",
         (
@@ -172,18 +183,52 @@ _SHORT = {"AdaptiveAvgPool2d": "avg-pool", "BatchNorm2d": "batch norm", "LocalRe
 
 def _kernel_of(layer: LayerResult) -> str:
     """A layer in a word: 3×3 for a convolution, with what is not plain about it; else its type."""
-    kernel = layer.arguments.get("kernel_size")
-    if not isinstance(kernel, tuple):
-        return _SHORT.get(layer.type, layer.type)
-    words = [units.pair(kernel)]
-    if layer.type != "Conv2d":
+    kernel, function = layer.arguments.get("kernel_size"), layer.arguments.get("function")
+    if layer.type == "Opaque":
+        return f"{function} (no law)"
+    if not isinstance(kernel, tuple) or (set(kernel) == {1} and isinstance(function, str)):
+        return str(function).replace("_", " ") if function else _SHORT.get(layer.type, layer.type)
+    words = [units.shape(kernel)]
+    if isinstance(function, str):
+        words.append(function.rstrip("123d").replace("_", "-"))
+    elif layer.type == "MaxPool2d":
         words.append("max-pool")
+    elif layer.type.startswith("ConvTranspose"):
+        words.append("transposed")
     stride, groups = layer.arguments["stride"], layer.arguments.get("groups", 1)
-    if isinstance(stride, tuple) and stride != (1, 1) and layer.type == "Conv2d":
+    if isinstance(stride, tuple) and set(stride) != {1} and layer.type != "MaxPool2d":
         words.append(f"/{units.axes(stride)}")
     if groups != 1:
         words.append(f"g{groups}")
     return " ".join(words)
+
+
+def _short(kernels: str, most: int = 24) -> str:
+    """The kernels of a block, cut at a comma where they are many."""
+    if len(kernels) <= most:
+        return kernels
+    return kernels[:most].rpartition(",")[0] + ", …"
+
+
+def _pixels(comparison: Comparison) -> list[Section]:
+    """What one unit sees."""
+    found = comparison.pixels
+    if found is None:
+        return []
+    height_width = ["row", "column"] if len(found.unit) == 2 else [f"axis {i}" for i in range(len(found.unit))]
+    where = f"Unit {','.join(map(str, found.unit))} of {found.layer} sees"
+    if found.pixels is None:
+        return [Text((f"{where} the whole image, {units.shape(comparison.input_shape[2:])} pixels.",))]
+    if not found.pixels:
+        return [Text((f"{where} nothing but padding.",))]
+    spans = [
+        f"{name}s {first} to {last}" for name, (first, last) in zip(height_width, found.pixels, strict=True)
+    ]
+    size = units.shape([last - first + 1 for first, last in found.pixels])
+    lines = [f"{where} {' and '.join(spans)} of the image (from 0), {size} pixels."]
+    if found.field is not None and units.shape(found.field.size) != size:
+        lines.append(f"The receptive field there is {units.shape(found.field.size)}: the rest is padding.")
+    return [Text(tuple(lines))]
 
 
 def _network(comparison: Comparison) -> Table:
@@ -200,9 +245,9 @@ def _network(comparison: Comparison) -> Table:
             both = [("both", block)]
         rows += _beside(
             block.name,
-            [(name, units.kernels(b.kernels), b.receptive_field, b.costs) for name, b in both],
+            [(name, _short(units.kernels(b.kernels)), b) for name, b in both],
         )
-    totals = [(v.name, f"{v.convolutions} conv", v.receptive_field, v.costs) for v in comparison.variants]
+    totals = [(v.name, f"{v.convolutions} conv", v) for v in comparison.variants]
     rows += _beside("total", totals, strong=True)
     return Table(
         f"{comparison.name}, {_setting(comparison)}",
@@ -219,15 +264,16 @@ def _network(comparison: Comparison) -> Table:
 
 
 def _beside(
-    label: str, lines: Sequence[tuple[str, str, ReceptiveField | None, Costs]], strong: bool = False
+    label: str, lines: Sequence[tuple[str, str, BlockResult | Variant]], strong: bool = False
 ) -> list[Row]:
     """The variants under each other, with the ratio of their MACs to the first one's."""
     rows = []
-    base = lines[0][3]["macs"]
-    for i, (name, kernels, field, costs) in enumerate(lines):
-        macs = costs["macs"]
+    base = lines[0][2].costs["macs"]
+    for i, (name, kernels, one) in enumerate(lines):
+        macs = one.costs["macs"]
         ratio = units.ratio(macs / base) if i and macs is not None and base else ""
-        cells = (label if not i else "", name, kernels, _field(field), *_cost_cells(costs), ratio)
+        sees = _field(one.receptive_field, one.sees)
+        cells = (label if not i else "", name, kernels, sees, *_total_cells(one.costs, one.partial), ratio)
         rows.append(Row(cells, strong, ruled=not i))
     return rows
 
@@ -240,7 +286,7 @@ def _layers(comparison: Comparison, variant: Variant) -> Table:
                 layer.name,
                 _kernel_of(layer),
                 units.shape(layer.output_shape[1:]),
-                _field(layer.receptive_field),
+                _field(layer.receptive_field, layer.sees),
                 *_cost_cells(layer.costs),
             ),
             ruled=i > 0 and _block(layer) != _block(variant.layers[i - 1]),
@@ -251,10 +297,10 @@ def _layers(comparison: Comparison, variant: Variant) -> Table:
         Row(
             (
                 block.name,
-                units.kernels(block.kernels),
+                _short(units.kernels(block.kernels)),
                 units.shape(block.output_shape[1:]),
-                _field(block.receptive_field),
-                *_cost_cells(block.costs),
+                _field(block.receptive_field, block.sees),
+                *_total_cells(block.costs, block.partial),
             ),
             ruled=i == 0,
         )
@@ -266,8 +312,8 @@ def _layers(comparison: Comparison, variant: Variant) -> Table:
                 "total",
                 f"{variant.convolutions} conv",
                 units.shape(variant.output_shape[1:]),
-                _field(variant.receptive_field),
-                *_cost_cells(variant.costs),
+                _field(variant.receptive_field, variant.sees),
+                *_total_cells(variant.costs, variant.partial),
             ),
             strong=True,
             ruled=True,

@@ -70,7 +70,7 @@ def times(value: float) -> str:
 
 def pair(value: Sequence[int] | None) -> str:
     """A kernel or a map: 7×7."""
-    return UNKNOWN if value is None else f"{value[0]}×{value[1]}"
+    return UNKNOWN if value is None else shape(value)
 
 
 def shape(value: Sequence[int]) -> str:
@@ -81,9 +81,9 @@ def shape(value: Sequence[int]) -> str:
 def kernels(value: Sequence[Sequence[int]]) -> str:
     """Kernels in order, runs counted: `3×3 ×2, 1×1`."""
     runs = [(kernel, len(list(run))) for kernel, run in groupby(value)]
-    return ", ".join(pair(kernel) + (f" ×{length}" if length > 1 else "") for kernel, length in runs)
+    return ", ".join(shape(kernel) + (f" ×{length}" if length > 1 else "") for kernel, length in runs)
 
 
 def axes(value: Sequence[int]) -> str:
-    """One number where both axes agree, `7`, or both: `7×5`."""
-    return str(value[0]) if value[0] == value[1] else pair(value)
+    """One number where all axes agree, `7`, or all: `7×5`."""
+    return str(value[0]) if len(set(value)) == 1 else shape(value)

@@ -1,5 +1,7 @@
 """What a network costs on this machine. The only room that imports torch and fvcore."""
 
 from vggcalc.runtime.building import build
+from vggcalc.runtime.rewriting import rewrite
+from vggcalc.runtime.tracing import trace
 
-__all__ = ["build"]
+__all__ = ["build", "rewrite", "trace"]

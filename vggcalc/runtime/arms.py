@@ -8,11 +8,14 @@ from time import perf_counter
 import msgspec
 import torch
 from torch import nn
+from torch.utils._pytree import tree_leaves
 
+from vggcalc.jobs import Subject
 from vggcalc.results import Configuration
 from vggcalc.runtime.building import build
 from vggcalc.runtime.devices import Device, Unavailable
-from vggcalc.spec.layers import Network, Shape
+from vggcalc.runtime.loading import load
+from vggcalc.spec.layers import Shape
 
 MEMORY_FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 
@@ -51,8 +54,10 @@ def fill(module: nn.Module, noise: torch.Tensor) -> None:
                 parameter.data.mul_(bound)
 
 
-def prepare(network: Network, configuration: Configuration, where: Device, seed: int) -> Built:
+def prepare(subject: Subject, configuration: Configuration, where: Device, seed: int) -> Built:
     """Build a network and an image, and run it once. Raises `Unavailable`, or what torch raises.
+
+    A network is built without torch's slow initialization; an imported module is as its code makes it.
 
     In training a call is forward and backward of the sum of the output, without an optimizer.
     """
@@ -60,10 +65,14 @@ def prepare(network: Network, configuration: Configuration, where: Device, seed:
     memory_format = MEMORY_FORMATS[configuration.memory_format]
     generator = torch.Generator().manual_seed(seed)
     noise = torch.rand(_NOISE, generator=generator) * 2 - 1
-    with torch.device("meta"):
-        module = build(network).to(dtype)
-    module = module.to_empty(device=where.name)
-    fill(module, noise.to(where.name, dtype))
+    network = subject.network
+    if subject.origin is not None:
+        module = load(subject.origin).to(where.name, dtype)
+    else:
+        with torch.device("meta"):
+            module = build(network).to(dtype)
+        module = module.to_empty(device=where.name)
+        fill(module, noise.to(where.name, dtype))
     module = module.to(memory_format=memory_format)  # type: ignore[call-overload]
     training = configuration.mode == "training"
     module.train(training)
@@ -74,11 +83,11 @@ def prepare(network: Network, configuration: Configuration, where: Device, seed:
         run = _compiled(module, configuration)
 
     def infer() -> torch.Tensor:
-        return run(image)
+        return first_tensor(run(image))
 
     def train() -> torch.Tensor:
         module.zero_grad(set_to_none=True)
-        output = run(image)
+        output = first_tensor(run(image))
         output.sum().backward()
         return output
 
@@ -94,6 +103,11 @@ def prepare(network: Network, configuration: Configuration, where: Device, seed:
     timed = where.graph(call) if configuration.execution == "graph" else call
     compile_s = first_s if configuration.execution == "compiled" else None
     return Built(timed, call, shape, image.numel() * image.element_size(), compile_s)
+
+
+def first_tensor(output: object) -> torch.Tensor:
+    """What a module puts out, or the first of it."""
+    return next(leaf for leaf in tree_leaves(output) if isinstance(leaf, torch.Tensor))
 
 
 def _compiled(module: nn.Module, configuration: Configuration) -> Callable[[torch.Tensor], torch.Tensor]:

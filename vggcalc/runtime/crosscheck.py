@@ -8,7 +8,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from vggcalc.jobs import Counts, Subject
 from vggcalc.runtime.building import build
-from vggcalc.spec.layers import Conv2d
+from vggcalc.runtime.loading import load
+from vggcalc.spec.layers import Convolution
 
 
 def count(subject: Subject, run: bool, dtype: str) -> Counts:
@@ -19,24 +20,34 @@ def count(subject: Subject, run: bool, dtype: str) -> Counts:
     fvcore's "flops" are MACs; only those of convolutions and linear layers are taken, since its
     total adds poolings and norms.
     """
+    traced = subject.origin is not None
     with torch.device("meta"):
-        module = build(subject.network)
+        module = (load(subject.origin, meta=True) if subject.origin else build(subject.network)).to("meta")
         image = torch.empty(subject.network.input_shape)
+    module.requires_grad_(False)  # else torch's module tracker wants gradients in inference
     with FlopCounterMode(display=False) as forward, torch.inference_mode():
         module.eval()(image)
+    module.requires_grad_(True)
     training_flops = None
-    if all(node.layer.groups == 1 for node in subject.network.nodes if isinstance(node.layer, Conv2d)):
+    if not traced and all(
+        node.layer.groups == 1 for node in subject.network.nodes if isinstance(node.layer, Convolution)
+    ):
         with FlopCounterMode(display=False) as training:
             module.train()(image).sum().backward()
         training_flops = training.get_total_flops()
     kept = macs = activations = None
     uncounted: dict[str, int] = {}
     if run:
-        real, image = build(subject.network), torch.zeros(subject.network.input_shape)
-        macs, activations, uncounted = _fvcore(real.eval(), image)
+        image = torch.zeros(subject.network.input_shape)
+        real = load(subject.origin) if subject.origin else build(subject.network)
+        if traced:  # fvcore's own tracer may refuse what ours takes
+            with suppress(Exception):
+                macs, activations, uncounted = _fvcore(real.eval(), image)
+        else:
+            macs, activations, uncounted = _fvcore(real.eval(), image)
         as_asked = getattr(torch, dtype)
         with suppress(RuntimeError):  # torch has not every operator in every dtype
-            kept = saved_bytes(real.to(as_asked).train(), image.to(as_asked))
+            kept = None if traced else saved_bytes(real.to(as_asked).train(), image.to(as_asked))
     return Counts(
         subject.name,
         sum(parameter.numel() for parameter in module.parameters()),

@@ -85,6 +85,11 @@ class Call:
         """Whether that argument is a tensor that depends on the image."""
         return self._active(self[name])
 
+    @property
+    def first_factor(self) -> Shape:
+        """The shape of what a product multiplies with weights."""
+        return tuple(self[_factors(self)[0]].shape)
+
     @cached_property
     def does_macs(self) -> bool:
         return self.function in PRODUCTS
@@ -200,10 +205,14 @@ def _linear(call: Call, inputs: Inputs, outputs: Outputs) -> list[Seen]:
 
 def _product(call: Call, inputs: Inputs, outputs: Outputs) -> list[Seen]:
     """A matrix product: a linear layer where its second factor does not depend on the image."""
-    one, two = next(pair for pair in FACTORS if set(pair) <= set(call.arguments))
+    one, two = _factors(call)
     if call[two].dim() < 2:
         return _opaque(call, inputs, outputs)
     return _weighted(call, one, two, False, int(call[two].shape[-1]), inputs, outputs)
+
+
+def _factors(call: Call) -> tuple[str, str]:
+    return next(pair for pair in FACTORS if set(pair) <= set(call.arguments))
 
 
 def _weighted(
@@ -530,7 +539,7 @@ OPTIONS = {
 }  # fmt: skip
 
 #: The factors of a matrix product, by what their operators call them.
-FACTORS = (("self", "other"), ("self", "mat2"), ("mat1", "mat2"), ("batch1", "batch2"))
+FACTORS = (("input", "weight"), ("self", "other"), ("self", "mat2"), ("mat1", "mat2"), ("batch1", "batch2"))
 
 CONVOLUTIONS: dict[str, Rule] = dict.fromkeys(
     ("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"), _convolution

@@ -190,8 +190,7 @@ class _Tracer(TorchDispatchMode):
         seen = look(call, list(zip(shapes, places, strict=True)), [tuple(t.shape) for t in outputs])
         sources = tuple(dict.fromkeys(self._source(tensor) for tensor in active))
         if not active:  # a product of weights and constants alone
-            constant = next(tuple(x.shape) for x in call.arguments.values() if isinstance(x, torch.Tensor))
-            self._add_apart("constant", constant, (), _NOTHING)
+            self._add_apart("constant", call.first_factor, (), _NOTHING)
             sources = (len(self._steps) - 1,)
         storages = {tensor.untyped_storage()._cdata for tensor in active}
         first = None

@@ -29,13 +29,17 @@ from vggcalc.jobs import (
     Refused,
     Rounds,
     Start,
+    Subject,
     TimingJob,
+    TracedNetwork,
+    TraceJob,
     Unsupported,
 )
 from vggcalc.runtime import allocator
 from vggcalc.runtime.arms import context, prepare
 from vggcalc.runtime.crosscheck import count
 from vggcalc.runtime.devices import Unavailable, available, device, environment
+from vggcalc.runtime.loading import NotLoaded, traced
 from vggcalc.runtime.roofline import calibrate
 from vggcalc.runtime.timing import Timing, rounds, warm
 from vggcalc.spec.layers import Shape
@@ -50,13 +54,15 @@ class Inbox:
     """Lines from the parent; `closed` once it has closed its end, or has gone."""
 
     def __init__(self) -> None:
+        self._stdin = os.dup(0)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # what a user's code reads is not the parent's
         self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self.closed = threading.Event()
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
         rest = b""
-        while piece := os.read(0, 1 << 16):
+        while piece := os.read(self._stdin, 1 << 16):
             *lines, rest = (rest + piece).split(b"\n")
             for line in lines:
                 self._lines.put(line)
@@ -66,6 +72,11 @@ class Inbox:
     def line(self) -> bytes:
         """The next line; empty when the parent has gone."""
         return self._lines.get()
+
+
+def trace_module(job: TraceJob, send: Send) -> None:
+    """Import a module and write down what it does."""
+    send(TracedNetwork(traced(job.origin, job.name)))
 
 
 def check(job: CheckJob, send: Send) -> None:
@@ -83,7 +94,7 @@ def probe(job: ProbeJob, send: Send) -> None:
             where = device(configuration.device)
             where.configure(configuration)
             with context(configuration):
-                prepare(job.network, configuration, where, 0)
+                prepare(Subject("probe", job.network), configuration, where, 0)
         except Exception as error:  # whatever torch raises is the answer to the question
             said = str(error).strip().splitlines() or [type(error).__name__]
             send(Unsupported(index, said[0]))
@@ -100,13 +111,13 @@ def time_arms(job: TimingJob, send: Send, inbox: Inbox) -> None:
     if free is not None and free < job.need_bytes:
         raise Unavailable(f"{where.name} has {free:,} bytes free, and {job.need_bytes:,} are needed")
     torch.manual_seed(job.seed)
-    subjects = [(CONTROL, job.subjects[0].network), *((s.name, s.network) for s in job.subjects)]
+    subjects = [(CONTROL, job.subjects[0]), *((subject.name, subject) for subject in job.subjects)]
     least, flush = where.least_timing_s(), where.flush if configuration.cold else None
     with context(configuration):
         built, arms = {}, {}
         shapes: dict[str, Shape] = {}
-        for name, network in subjects:
-            ready = built[name] = prepare(network, configuration, where, job.seed)
+        for name, subject in subjects:
+            ready = built[name] = prepare(subject, configuration, where, job.seed)
             block = name.partition("/")[2]
             if shapes.setdefault(block, ready.output_shape) != ready.output_shape:
                 raise ValueError(f"{name} puts out {ready.output_shape}, and another variant {shapes[block]}")
@@ -169,13 +180,15 @@ def main() -> None:
     job = msgspec.json.decode(inbox.line(), type=Job)
     try:
         match job:
+            case TraceJob():
+                trace_module(job, send)
             case CheckJob():
                 check(job, send)
             case ProbeJob():
                 probe(job, send)
             case TimingJob():
                 time_arms(job, send, inbox)
-    except Unavailable as error:
+    except (Unavailable, NotLoaded) as error:
         send(Refused(str(error)))
     else:
         send(Done())

@@ -1,0 +1,191 @@
+"""Modules that MODEL names, imported and made. Whatever their code does, it does in this process."""
+
+import importlib
+import importlib.util
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from difflib import get_close_matches
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import nn
+
+from vggcalc.runtime.rewriting import rewrite
+from vggcalc.runtime.tracing import trace
+from vggcalc.spec.layers import Network
+from vggcalc.spec.origins import Origin
+
+#: What the optional packages are installed with.
+OPTIONAL = ("torchvision", "timm")
+
+
+class NotLoaded(Exception):
+    """MODEL could not be made, in one line that the user can act on."""
+
+
+def load(origin: Origin, meta: bool = False) -> nn.Module:
+    """The module that `origin` names, rewritten as it says; with `meta` without allocating weights.
+
+    Raises `NotLoaded`, with the last line of its own traceback where its code raises.
+    """
+    with _reported(origin):
+        made = _factory(origin)
+        if isinstance(made, nn.Module):
+            if origin.arguments:
+                raise NotLoaded(f"{origin.source} is a module already: it takes no arguments")
+            module = made
+        else:
+            module = _without_weights(lambda: made(**origin.arguments)) if meta else made(**origin.arguments)
+        if not isinstance(module, nn.Module):
+            raise NotLoaded(f"{origin.source} gives a {type(module).__name__}, and no torch.nn.Module")
+        if origin.replacing is not None:
+            module = rewrite(module, origin.replacing, origin.input_shape)
+    return module
+
+
+def traced(origin: Origin, name: str) -> Network:
+    """The network that the module of `origin` is. Raises `NotLoaded`."""
+    module = load(origin, meta=True)
+    with _reported(origin):
+        return trace(module, origin.input_shape, name)
+
+
+@contextmanager
+def _reported(origin: Origin) -> Iterator[None]:
+    """What user code raises, whatever it is, as one line with the place in its own code."""
+    try:
+        yield
+    except NotLoaded:
+        raise
+    except SystemExit as error:
+        raise NotLoaded(f"{origin.source} ended the process with status {error.code}") from None
+    except BaseException as error:
+        raise NotLoaded(f"{origin.source} raised {said(error)}") from None
+
+
+def said(error: BaseException) -> str:
+    """An exception in one line, with the place at which it was raised."""
+    last = traceback.format_exception_only(error)[-1].strip().splitlines() or [type(error).__name__]
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = os.path.dirname(os.path.abspath(__file__))
+    outside = [frame for frame in frames if not os.path.abspath(frame.filename).startswith((ours, "<"))]
+    torchs = os.path.dirname(torch.__file__)
+    own = [frame for frame in outside if not frame.filename.startswith(torchs)] or outside
+    place = f" ({own[-1].filename}, line {own[-1].lineno})" if own else ""
+    return " ".join(last[0].split()) + place
+
+
+def _factory(origin: Origin) -> Any:
+    """What the name stands for: a module, its class or a function that makes one."""
+    with _tolerant_of_operators():
+        match origin.where:
+            case "torchvision":
+                models = _import("torchvision").models
+                return _named(origin, models.list_models(), models.get_model)
+            case "timm":
+                package = _import("timm")
+                return _named(origin, package.list_models(), package.create_model)
+        found: Any = _file(origin.where) if origin.is_file else _import(origin.where)
+    for name in origin.attribute.split("."):
+        if not hasattr(found, name):
+            near = get_close_matches(name, [n for n in dir(found) if not n.startswith("_")], n=1)
+            hint = f": did you mean {near[0]}?" if near else ""
+            raise NotLoaded(f"{origin.where} has no {name!r}{hint}")
+        found = getattr(found, name)
+    if not callable(found):
+        raise NotLoaded(f"{origin.source} is a {type(found).__name__}, and neither a module nor makes one")
+    return found
+
+
+def _named(origin: Origin, known: list[str], create: Callable[..., Any]) -> Callable[..., Any]:
+    """A model of a package's own registry, without pretrained weights unless an argument asks for them."""
+    name = origin.attribute
+    if name.partition(".")[0] not in known:
+        near = get_close_matches(name, known, n=1)
+        hint = f": did you mean {near[0]}?" if near else f", which has {len(known)} others"
+        raise NotLoaded(f"{name!r} is no model of {origin.where}{hint}")
+    return lambda **arguments: create(name, **arguments)
+
+
+def _import(name: str) -> ModuleType:
+    here = os.getcwd()
+    if here not in sys.path:
+        sys.path.append(here)  # last, so that no file of the user's hides a library
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name in OPTIONAL:
+            raise NotLoaded(f"{error.name} is not installed: pip install {error.name}") from None
+        if error.name == name or (error.name and name.startswith(f"{error.name}.")):
+            raise NotLoaded(f"there is no module {error.name!r} here: check the name, or install it") from None
+        raise
+
+
+def _file(path: str) -> ModuleType:
+    if not os.path.isfile(path):
+        raise NotLoaded(f"there is no file {path}")
+    folder = os.path.dirname(os.path.abspath(path))
+    if folder not in sys.path:
+        sys.path.append(folder)
+    name = os.path.splitext(os.path.basename(path))[0]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise NotLoaded(f"{path} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules.setdefault(name, module)  # so that its classes can be found by name
+    spec.loader.exec_module(module)
+    return module
+
+
+def _without_weights(make: Callable[[], Any]) -> Any:
+    """What `make` makes, on the meta device; where it needs values as it is made, only its parameters."""
+    try:
+        with torch.device("meta"):
+            return make()
+    except (NotImplementedError, RuntimeError):
+        with _parameters_on_meta():
+            return make()
+
+
+@contextmanager
+def _parameters_on_meta() -> Iterator[None]:
+    """Every parameter goes to the meta device as it is registered, before anything fills it."""
+    register = nn.Module.register_parameter
+
+    def on_meta(self: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
+        if parameter is not None:
+            parameter = nn.Parameter(parameter.detach().to("meta"), parameter.requires_grad)
+        register(self, name, parameter)
+
+    nn.Module.register_parameter = on_meta  # type: ignore[method-assign, assignment]
+    try:
+        yield
+    finally:
+        nn.Module.register_parameter = register  # type: ignore[method-assign]
+
+
+@contextmanager
+def _tolerant_of_operators() -> Iterator[None]:
+    """A torchvision made for another torch: its own operators, for detection, do not load, its models do."""
+    register = torch.library.register_fake
+
+    def tolerant(name: Any, function: Any = None, /, **options: Any) -> Any:
+        def decorate(function: Any) -> Any:
+            try:
+                return register(name, function, **options)
+            except RuntimeError as error:
+                if not str(name).startswith("torchvision::") or "does not exist" not in str(error):
+                    raise
+                return function
+
+        return decorate if function is None else decorate(function)
+
+    torch.library.register_fake = tolerant
+    try:
+        yield
+    finally:
+        torch.library.register_fake = register

@@ -1,0 +1,3 @@
+"""Being written."""
+
+CLASSICS: dict[str, object] = {}

@@ -1,0 +1,82 @@
+"""MODEL where it is a module to be imported: `torchvision:resnet50`, `net.py:Net`, `package.module:make`."""
+
+import re
+from collections.abc import Sequence
+
+import msgspec
+
+from vggcalc.spec.factorization import Replacing
+from vggcalc.spec.layers import LARGEST_DIMENSION, Shape
+from vggcalc.spec.words import SpecError
+
+#: What the arguments of a factory may be: Python literals, also true, false and none, or words.
+Argument = int | float | bool | str | None | list[int | float | bool | str | None]
+
+_SOURCE = re.compile(r"(?P<where>.+):(?P<attribute>[A-Za-z_][\w.\-/]*)")
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """Where a traced network comes from, which is enough to make its module again.
+
+    `source` is MODEL, `arguments` are what its factory is called with, `replacing` what was
+    replaced in it. Importing it runs its code.
+    """
+
+    source: str
+    input_shape: Shape
+    arguments: dict[str, Argument] = {}
+    replacing: Replacing | None = None
+
+    @property
+    def where(self) -> str:
+        """The package, module or file."""
+        return self.source.rpartition(":")[0]
+
+    @property
+    def attribute(self) -> str:
+        """The name of the module or factory there."""
+        return self.source.rpartition(":")[2]
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a file rather than an importable name."""
+        return self.where.endswith(".py")
+
+
+def is_import(model: str) -> bool:
+    """Whether MODEL names something to be imported."""
+    match = _SOURCE.fullmatch(model)
+    return match is not None and not match["where"].isdigit() and "," not in model
+
+
+def arguments(given: Sequence[str]) -> dict[str, Argument]:
+    """`name=value` for each argument. Raises `SpecError` for what is not so."""
+    import ast
+
+    found: dict[str, Argument] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name.isidentifier():
+            raise SpecError(f"argument {text!r} is not name=value, such as pretrained=false")
+        if name in found:
+            raise SpecError(f"argument {name!r} is given twice")
+        constants: dict[str, Argument] = {"true": True, "false": False, "none": None}
+        try:
+            found[name] = constants[value.lower()] if value.lower() in constants else ast.literal_eval(value)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            found[name] = value
+        if isinstance(found[name], tuple | list):
+            found[name] = list(found[name])  # type: ignore[arg-type]
+        elif not isinstance(found[name], int | float | bool | str | None):
+            raise SpecError(f"argument {text!r}: a value is a number, a word, true, false, none or a list")
+    return found
+
+
+def input_shape(text: str) -> Shape:
+    """`1x3x224x224` as a shape. Raises `SpecError`."""
+    if re.fullmatch(r"\d{1,18}([x×]\d{1,18}){1,7}", text, re.ASCII) is None:
+        raise SpecError(f"input {text!r} is no shape: write all of it, batch first, such as 1x3x224x224")
+    shape = tuple(int(n) for n in re.split("[x×]", text))
+    if not all(1 <= n <= LARGEST_DIMENSION for n in shape):
+        raise SpecError(f"input {text}: every size must be from 1 to {LARGEST_DIMENSION:,}")
+    return shape
