@@ -10,6 +10,7 @@ from torch import nn
 
 import vggcalc
 from vggcalc import results
+from vggcalc.jobs import Subject
 from vggcalc.results import Configuration
 from vggcalc.runtime import arms, devices, roofline
 from vggcalc.runtime.arms import context, fill, prepare
@@ -176,7 +177,7 @@ def test_a_device_that_is_here(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_in_inference_a_call_is_one_forward_pass(built: list[nn.Module]) -> None:
     where = FakeDevice()
     with context(INFERENCE):
-        ready = prepare(TINY, INFERENCE, where, 3)
+        ready = prepare(Subject("tiny", TINY), INFERENCE, where, 3)
         output = ready.call()
     (module,) = built
     assert isinstance(output, torch.Tensor)
@@ -190,7 +191,7 @@ def test_in_inference_a_call_is_one_forward_pass(built: list[nn.Module]) -> None
 
 def test_in_training_a_call_leaves_gradients_and_nothing_grows(built: list[nn.Module]) -> None:
     with context(TRAINING):
-        ready = prepare(TINY, TRAINING, FakeDevice(), 3)
+        ready = prepare(Subject("tiny", TINY), TRAINING, FakeDevice(), 3)
         weights = [parameter.clone() for parameter in built[0].parameters()]
         gradients = [
             parameter.grad.clone() for parameter in built[0].parameters() if parameter.grad is not None
@@ -213,7 +214,9 @@ def test_the_same_seed_makes_the_same_module_and_image(mode: str) -> None:
     """As the control must be: a copy of the baseline."""
     configuration = Configuration("cpu", "float32", mode=mode)
     with context(configuration):
-        one, copy, other = (prepare(TINY, configuration, FakeDevice(), seed).call() for seed in (3, 3, 4))
+        one, copy, other = (
+            prepare(Subject("tiny", TINY), configuration, FakeDevice(), seed).call() for seed in (3, 3, 4)
+        )
     assert isinstance(one, torch.Tensor)
     assert isinstance(copy, torch.Tensor)
     assert isinstance(other, torch.Tensor)
@@ -232,7 +235,7 @@ def test_weights_and_image_are_as_the_configuration_says(
     configuration = Configuration("cpu", dtype, memory_format=memory_format)
     seen: list[torch.Tensor] = []
     with context(configuration):
-        ready = prepare(TINY, configuration, FakeDevice(), 0)
+        ready = prepare(Subject("tiny", TINY), configuration, FakeDevice(), 0)
         built[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
         ready.call()
     for tensor in (seen[0], built[0].get_submodule("block1.conv1").weight):
@@ -245,11 +248,11 @@ def test_a_graph_is_recorded_by_the_device() -> None:
     configuration = Configuration("cpu", "float32", execution="graph")
     where = FakeDevice()
     with context(configuration):
-        ready = prepare(TINY, configuration, where, 0)
+        ready = prepare(Subject("tiny", TINY), configuration, where, 0)
     assert len(where.recorded) == 1
     assert ready.call() == "replayed"
     with pytest.raises(Unavailable, match="the CPU has no graphs"):
-        prepare(TINY, configuration, Cpu(), 0)
+        prepare(Subject("tiny", TINY), configuration, Cpu(), 0)
 
 
 def test_an_output_that_is_not_finite_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -259,14 +262,14 @@ def test_an_output_that_is_not_finite_is_refused(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(arms, "build", lambda network: Broken())
     with context(INFERENCE), pytest.raises(ValueError, match=r"the output of tiny is not finite in float32"):
-        prepare(TINY, INFERENCE, FakeDevice(), 0)
+        prepare(Subject("tiny", TINY), INFERENCE, FakeDevice(), 0)
 
 
 def test_compiling_without_a_compiler_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.which", lambda name: None)
     configuration = Configuration("cpu", "float32", execution="compiled")
     with pytest.raises(Unavailable, match=r"torch.compile needs a C\+\+ compiler"):
-        prepare(TINY, configuration, FakeDevice(), 0)
+        prepare(Subject("tiny", TINY), configuration, FakeDevice(), 0)
 
 
 @pytest.mark.parametrize("pieces", [7, 2**12])

@@ -227,11 +227,15 @@ def analyze(network: Network, name: str, dtype: str = "float32") -> Variant:
 
 
 def _on_a_map(layer: LayerResult) -> bool:
-    """Whether the layer is one of those of which the last one's receptive field is the network's."""
-    if layer.receptive_field is not None:
-        return True
+    """Whether the layer is one of those of which the last one's receptive field is the network's.
+
+    What follows a global pooling or a flattening is not, and neither is the adaptive pooling before
+    a classifier.
+    """
     size = layer.traced.map if layer.traced is not None else layer.output_shape[2:]
-    return prod(size) > 1 and layer.type != "AdaptiveAvgPool2d" and layer.sees != "nothing"
+    if layer.sees == "image":
+        return prod(size) > 1
+    return layer.sees != "nothing" and (layer.type != "AdaptiveAvgPool2d" or layer.sees == "window")
 
 
 def _field(seen: ReceptiveField | str) -> ReceptiveField | None:

@@ -19,5 +19,6 @@ def trace(origin: Origin, silence_s: float = SILENCE_S) -> Network:
                 if isinstance(message, TracedNetwork):
                     return message.network
     except WorkerFailed as error:
-        raise SpecError(f"{origin.source} cannot be traced: {error}") from None
+        said = str(error)
+        raise SpecError(said if name in said else f"{origin.source} cannot be traced: {said}") from None
     raise SpecError(f"{origin.source} cannot be traced: the worker said nothing")

@@ -131,9 +131,11 @@ class Trial:
     ) -> None:
         """One worker. What the first one's start and rounds cost makes the schedule."""
         with_blocks = self._planned is None or self._planned.blocks == EVERY
-        blocks = self._blocks if with_blocks else {}
+        subjects = self._whole | {
+            name: Subject(name, network) for name, network in (self._blocks if with_blocks else {}).items()
+        }
         job = TimingJob(
-            (*self._whole.values(), *(Subject(name, network) for name, network in blocks.items())),
+            tuple(subjects.values()),
             self._configuration,
             1000 * self._plan.seed + number,
             slice_s,
@@ -166,8 +168,8 @@ class Trial:
                             )
                             slice_s = self._planned.first_s
                             if self._planned.blocks == NOWHERE:
-                                networks = self._whole
-                        process = Process(message, (*networks, CONTROL))
+                                subjects = self._whole
+                        process = Process(message, (*subjects, CONTROL))
                         self._processes.append(process)
                         explain = () if self._explained else tuple(self._whole)
                         worker.send(Go(process.arms, self._plan.rounds, explain))

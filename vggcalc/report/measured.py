@@ -104,6 +104,8 @@ def _latency(comparison: Comparison) -> Table:
 def _could_have_blocks(comparison: Comparison) -> bool:
     """Whether there are variants that differ in some of several blocks."""
     baseline, *others = comparison.variants
+    if baseline.origin is not None:  # no one can cut out the blocks of an imported module
+        return False
     kernels = [block.kernels for block in baseline.blocks if block.kernels]
     return len(kernels) > 1 and any(other.blocks != baseline.blocks for other in others)
 

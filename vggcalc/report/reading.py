@@ -15,6 +15,7 @@ from vggcalc.results import (
     LatencyRatio,
     LayerResult,
     Note,
+    ReplacedResult,
     Variant,
 )
 
@@ -110,6 +111,16 @@ def whole(comparison: Comparison) -> Iterator[str]:
     for naive, other in _pairs(comparison):
         if naive.weights_per_channel_pair is not None:
             continue
+        if naive.layers == other.layers and naive.name == "given":
+            yield (
+                f"Nothing was replaced in {comparison.name}: it has no convolution with a kernel as large as "
+                "asked for (5×5 and more, unless --min-kernel and --only say otherwise) that could be split. "
+                "--merge goes the other way."
+                if other.name != "merged"
+                else f"Nothing was merged in {comparison.name}: no two convolutions follow each other so that "
+                "one could stand for both."
+            )
+            continue
         if naive.layers == other.layers:
             yield (
                 "There is nothing to merge and nothing to split: no run of convolutions is longer than one (a "
@@ -129,7 +140,7 @@ def whole(comparison: Comparison) -> Iterator[str]:
 def blocks(comparison: Comparison) -> Iterator[str]:
     """Where factorizing costs MACs, with the reason, and where it saves most."""
     for naive, other in _pairs(comparison):
-        if naive.weights_per_channel_pair is not None:
+        if naive.weights_per_channel_pair is not None or naive.name == "given":
             continue
         best: tuple[float, BlockResult, BlockResult] | None = None
         for one, many in _matching(naive, other):
@@ -147,6 +158,51 @@ def blocks(comparison: Comparison) -> Iterator[str]:
                 f"{many.name} saves most: its stack does {units.times(saving)} times fewer MACs than its "
                 f"{units.kernels(one.kernels)}."
             )
+
+
+def replaced(comparison: Comparison) -> Iterator[str]:
+    """The replacings that cost most, with the reason, and the one that saves most."""
+    if not comparison.replaced:
+        return
+    layers = {layer.name: layer for layer in comparison.variants[-1].layers}
+
+    def change(one: ReplacedResult) -> float:
+        return _amount(one.costs[1], "macs") / (_amount(one.costs[0], "macs") or 1)
+
+    ordered = sorted(comparison.replaced, key=change)
+    for one in (ordered[-1],) if change(ordered[-1]) > 1.01 else ():
+        came = [layers[name] for name in one.after if layers[name].type == "Conv2d"]
+        yield (
+            f"{one.name} alone costs {_times_work(change(one), 1)} its {units.kernels(one.kernels[0])}"
+            f"{_because(came)}."
+        )
+    if change(ordered[0]) < 0.99:
+        yield (
+            f"{ordered[0].name} saves the largest share: {units.times(1 / change(ordered[0]))} times fewer "
+            f"MACs than its {units.kernels(ordered[0].kernels[0])}."
+        )
+
+
+def partial(comparison: Comparison) -> Iterator[str]:
+    """What totals lack, so that they are lower bounds."""
+    said = set()
+    for variant in comparison.variants:
+        for keys, what in ((("macs",), "MACs"), (("saved_bytes",), "bytes kept for the backward pass")):
+            lacking = next((variant.partial[key] for key in keys if key in variant.partial), ())
+            if lacking and (what, lacking) not in said:
+                said.add((what, lacking))
+                listed = ", ".join(lacking[:6]) + (
+                    f" and {len(lacking) - 6} others" if len(lacking) > 6 else ""
+                )
+                yield f"The {what} of {variant.name} are a lower bound, without those of {listed}."
+
+
+def unused(comparison: Comparison) -> Iterator[str]:
+    """Parameters that the module has and inference does not touch."""
+    for layer in comparison.variants[0].layers:
+        if layer.arguments.get("function") == "unused":
+            count = units.count(layer.costs["parameters"])
+            yield f"{layer.name.rpartition('.')[0]} has {count} parameters that take no part in inference."
 
 
 def _matching(naive: Variant, other: Variant) -> Iterator[tuple[BlockResult, BlockResult]]:
@@ -176,6 +232,7 @@ def receptive_field(comparison: Comparison) -> Iterator[str]:
     for naive, other in _pairs(comparison):
         one, many = naive.receptive_field, other.receptive_field
         if one is None or many is None:
+            yield from _without_field(other)
             continue
         if one == many:
             stride = f" at stride {units.axes(one.stride)}" if max(one.stride) > 1 else ""
@@ -185,6 +242,17 @@ def receptive_field(comparison: Comparison) -> Iterator[str]:
                 f"The receptive fields differ: {many.size[0]} against {one.size[0]} pixels "
                 f"({many.size[0] - one.size[0]:+d}) for {other.name} against {naive.name}."
             )
+
+
+def _without_field(variant: Variant) -> Iterator[str]:
+    """In words, what a unit sees where no one receptive field holds for all."""
+    if variant.sees == "image":
+        yield f"Every unit of the last map of {variant.name} sees the whole image."
+    elif variant.sees == "varies":
+        yield (
+            f"What a unit of the last map of {variant.name} sees varies from unit to unit: vggcalc summary "
+            "with --receptive-field LAYER --unit Y,X tells it for one."
+        )
 
 
 def maps(comparison: Comparison) -> Iterator[str]:
@@ -207,7 +275,11 @@ def depth(comparison: Comparison) -> Iterator[str]:
     for naive, other in _pairs(comparison):
         if naive.convolutions == other.convolutions:
             continue
-        kept, base = (units.size(_amount(variant.costs, "saved_bytes")) for variant in (other, naive))
+        kept, base = (
+            ("at least " if "saved_bytes" in variant.partial else "")
+            + units.size(_amount(variant.costs, "saved_bytes"))
+            for variant in (other, naive)
+        )
         yield (
             f"{other.name} has {other.nonlinearities} nonlinearities against {naive.nonlinearities}; training "
             f"keeps {kept} of activations for its backward pass against {base}."
@@ -288,7 +360,10 @@ RULES: dict[str, Callable[[Comparison], Iterator[str]]] = {
     "kernel_macs": kernel_macs,
     "whole": whole,
     "blocks": blocks,
+    "replaced": replaced,
     "classifier": classifier,
+    "partial": partial,
+    "unused": unused,
     "receptive_field": receptive_field,
     "maps": maps,
     "depth": depth,

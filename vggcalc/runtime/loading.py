@@ -23,6 +23,14 @@ from vggcalc.spec.origins import Origin
 OPTIONAL = ("torchvision", "timm")
 
 
+#: What a trace cannot give a module, by what torch says then.
+HINTS = {
+    "meta tensor": ": a trace has shapes and no values, so nothing can depend on them",
+    "Tensors of type Long": ": the input is an image of floats, integers have no receptive field",
+    "types: Long, Int": ": the input is an image of floats, not of integers such as an embedding takes",
+}
+
+
 class NotLoaded(Exception):
     """MODEL could not be made, in one line that the user can act on."""
 
@@ -41,7 +49,7 @@ def load(origin: Origin, meta: bool = False) -> nn.Module:
         else:
             module = _without_weights(lambda: made(**origin.arguments)) if meta else made(**origin.arguments)
         if not isinstance(module, nn.Module):
-            raise NotLoaded(f"{origin.source} gives a {type(module).__name__}, and no torch.nn.Module")
+            raise NotLoaded(f"{origin.source} gives {type(module).__name__}, and no torch.nn.Module")
         if origin.replacing is not None:
             module = rewrite(module, origin.replacing, origin.input_shape)
     return module
@@ -76,7 +84,7 @@ def said(error: BaseException) -> str:
     torchs = os.path.dirname(torch.__file__)
     own = [frame for frame in outside if not frame.filename.startswith(torchs)] or outside
     place = f" ({own[-1].filename}, line {own[-1].lineno})" if own else ""
-    return " ".join(last[0].split()) + place
+    return " ".join(last[0].split()) + place + next((why for sign, why in HINTS.items() if sign in last[0]), "")
 
 
 def _factory(origin: Origin) -> Any:
@@ -97,7 +105,8 @@ def _factory(origin: Origin) -> Any:
             raise NotLoaded(f"{origin.where} has no {name!r}{hint}")
         found = getattr(found, name)
     if not callable(found):
-        raise NotLoaded(f"{origin.source} is a {type(found).__name__}, and neither a module nor makes one")
+        kind = type(found).__name__
+        raise NotLoaded(f"{origin.source} is of type {kind}: neither a module nor what makes one")
     return found
 
 
@@ -121,7 +130,7 @@ def _import(name: str) -> ModuleType:
         if error.name in OPTIONAL:
             raise NotLoaded(f"{error.name} is not installed: pip install {error.name}") from None
         if error.name == name or (error.name and name.startswith(f"{error.name}.")):
-            raise NotLoaded(f"there is no module {error.name!r} here: check the name, or install it") from None
+            raise NotLoaded(f"there is no module {name!r} here: check the name, or install it") from None
         raise
 
 

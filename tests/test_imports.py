@@ -1,0 +1,262 @@
+"""Models that are imported, as a user tries them: in a real process, with code that misbehaves."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import vggcalc
+from vggcalc.measurement.tracing import trace as trace_in_worker
+from vggcalc.runtime.loading import load
+from vggcalc.runtime.tracing import trace
+from vggcalc.spec.factorization import Replacing
+from vggcalc.spec.origins import Origin, arguments, input_shape, is_import
+from vggcalc.spec.words import SpecError
+
+SOURCE = '''
+import os, sys
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+class Net(nn.Module):
+    """A 7×7, a 5×5, a 9×9 by a function, and a transposed convolution."""
+
+    def __init__(self, width: int = 16, head: bool = True):
+        super().__init__()
+        print("hello from the user")
+        self.stem = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
+        self.bn = nn.BatchNorm2d(width)
+        self.body = nn.Sequential(nn.Conv2d(width, 2 * width, 5, padding=2), nn.ReLU(inplace=True), nn.MaxPool2d(2))
+        self.weight = nn.Parameter(torch.randn(2 * width, 2 * width, 9, 9))
+        self.up = nn.ConvTranspose2d(2 * width, width, 2, 2)
+        self.head = nn.Conv2d(width, 10, 1) if head else nn.Identity()
+
+    def forward(self, x):
+        x = F.relu(self.bn(self.stem(x)))
+        return self.head(self.up(F.conv2d(self.body(x), self.weight, padding=4)))
+
+class Large(nn.Module):
+    """A petabyte of weights."""
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 5, padding=2)
+        self.wide = nn.Linear(2**24, 2**24)
+    def forward(self, x):
+        return self.wide(self.conv(x).flatten(1)[:, :1].expand(-1, 2**24))
+
+class Depends(nn.Module):
+    def forward(self, x):
+        return x if x.sum() > 0 else -x
+
+class Embeds(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Embedding(10, 4)
+    def forward(self, x):
+        return self.table(x)
+
+class Constant(nn.Module):
+    def forward(self, x):
+        return torch.zeros(3)
+
+def raises(): raise ValueError("no such weights:\\nsee the documentation")
+def quits(): sys.exit(3)
+def dies(): os.kill(os.getpid(), 9)
+def reads(): return nn.Conv2d(3, int(input("how many? ")), 3)
+def nothing(): return 7
+def loops():
+    while True: pass
+
+instance = nn.Sequential(nn.Conv2d(3, 8, 5, padding=2), nn.ReLU())
+number = 3
+'''
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "net.py").write_text(SOURCE, encoding="utf-8")
+    return tmp_path
+
+
+def run(folder: Path, *given: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "vggcalc", *given],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=300,
+        cwd=folder,
+        env={**os.environ, "COLUMNS": "80"},
+    )
+
+
+def of_json(folder: Path, *given: str) -> Any:
+    done = run(folder, *given, "--json", "--no-latency")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)["comparisons"][0]
+
+
+def test_a_users_file(folder: Path) -> None:
+    found = of_json(folder, "compare", "net.py:Net", "--size", "64", "--arg", "width=8")
+    given, factorized = found["variants"]
+    assert (given["name"], factorized["name"]) == ("given", "factorized")
+    # 8·3·49 + 2·8 + (16·8·25 + 16) + 16·16·81 + (16·8·4 + 8) + (10·8 + 10)
+    assert given["costs"]["parameters"] == 1176 + 16 + 3216 + 20736 + 520 + 90
+    # 32²·1176 + 32²·3200 + 16²·20736 + 16²·16·8·4 + 32²·80
+    assert given["costs"]["macs"] == 1_204_224 + 3_276_800 + 5_308_416 + 131_072 + 81_920
+    # the stack: 8·3·9 on 64², 8·8·9 on 64², 8·8·9 on 32²; 16·8·9 and 16·16·9 on 32²
+    stem = 64 * 64 * (216 + 576) + 32 * 32 * 576
+    body = 32 * 32 * (1152 + 2304)
+    assert factorized["costs"]["macs"] == stem + body + 5_308_416 + 131_072 + 81_920
+    assert [one["name"] for one in found["replaced"]] == ["stem", "body.0"]
+    assert [one["costs"][1]["macs"] for one in found["replaced"]] == [stem, body]
+    assert [one["name"] for one in found["kept"]] == ["conv2d"]
+    assert given["sees"] == "varies"
+    assert given["receptive_field"] is None
+
+
+def test_only_and_min_kernel_choose(folder: Path) -> None:
+    only = of_json(folder, "compare", "net.py:Net", "--only", "^body", "--size", "64")
+    assert [one["name"] for one in only["replaced"]] == ["body.0"]
+    large = of_json(folder, "compare", "net.py:Net", "--min-kernel", "7", "--size", "64")
+    assert [one["name"] for one in large["replaced"]] == ["stem"]
+
+
+def test_an_importable_name_and_an_instance(folder: Path) -> None:
+    for model in ("net:instance", "net.py:instance", "./net.py:instance"):
+        found = of_json(folder, "summary", model)
+        assert found["variants"][0]["costs"]["macs"] == 224 * 224 * 8 * 3 * 25
+
+
+def test_the_whole_shape(folder: Path) -> None:
+    found = of_json(folder, "summary", "net.py:instance", "--input", "2x3x8x9")
+    assert found["input_shape"] == [2, 3, 8, 9]
+    assert found["variants"][0]["output_shape"] == [2, 8, 8, 9]
+
+
+def test_a_model_larger_than_any_memory(folder: Path) -> None:
+    found = of_json(folder, "summary", "net.py:Large", "--size", "8")
+    assert found["variants"][0]["costs"]["parameters"] == 2**48 + 2**24 + 304
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ("net.py:raises", "net.py:raises raised ValueError: no such weights:"),
+        ("net.py:quits", "ended the process with status 3"),
+        ("net.py:dies", "SIGKILL"),
+        ("net.py:reads", "raised EOFError"),
+        ("net.py:nothing", "gives int, and no torch.nn.Module"),
+        ("net.py:number", "is of type int: neither a module nor what makes one"),
+        ("net.py:Nett", "did you mean Net?"),
+        ("net.py:Depends", "a trace has shapes and no values"),
+        ("net.py:Embeds", "an image of floats"),
+        ("net.py:Constant", "nothing that depends on its input"),
+        ("none.py:Net", "there is no file none.py"),
+        ("no.such.thing:Net", "there is no module 'no.such.thing' here"),
+    ],
+)
+def test_what_goes_wrong_is_one_line(folder: Path, model: str, said: str) -> None:
+    done = run(folder, "summary", model, "--no-latency")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("net.py:instance", "--arg", "width=3"), "takes no arguments"),
+        (("net.py:Net", "--arg", "width"), "is not name=value"),
+        (("net.py:Net", "--arg", "colour=3"), "unexpected keyword argument 'colour'"),
+        (("net.py:Net", "--input", "1x4x64x64"), "raised RuntimeError"),
+        (("net.py:Net", "--input", "3"), "is no shape"),
+        (("net.py:Net", "--input", "1x3x8x8", "--size", "8"), "--input says all of the shape"),
+        (("net.py:Net", "--classes", "10"), "--arg may"),
+        (("vgg16", "--arg", "a=1"), "--arg is for imported models"),
+        (("vgg16", "--input", "1x3x8x8"), "--input is for imported models"),
+        (("vgg16", "--unit", "1,1"), "belong together"),
+        (("vgg16", "--receptive-field", "pool9", "--unit", "1,1"), "there is no layer 'pool9'"),
+        (("vgg16", "--receptive-field", "block5.pool", "--unit", "7,7"), "its last unit is 6,6"),
+        (("vgg16", "--receptive-field", "block5.pool", "--unit", "7"), "not a place for each axis"),
+        (("vgg16", "--receptive-field", "classifier.linear1", "--unit", "7,7"), "has no map"),
+    ],
+)
+def test_wrong_use_is_one_line(folder: Path, given: tuple[str, ...], said: str) -> None:
+    done = run(folder, "summary", *given, "--no-latency")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+
+
+def test_code_that_loops_for_ever_is_ended(folder: Path) -> None:
+    began = time.monotonic()
+    with pytest.raises(SpecError, match="silent for 5 s and was ended"):
+        trace_in_worker(Origin(f"{folder}/net.py:loops", (1, 3, 8, 8)), silence_s=5.0)
+    assert time.monotonic() - began < 60
+
+
+def test_which_pixels_a_unit_sees(folder: Path) -> None:
+    """TRUTH: VGG-16's pool5 sees 212 pixels at stride 32 with padding 90."""
+    found = of_json(folder, "summary", "vgg16", "--receptive-field", "block5.pool", "--unit", "3,6")
+    assert found["pixels"]["pixels"] == [[3 * 32 - 90, 3 * 32 - 90 + 211], [6 * 32 - 90, 223]]
+
+
+def test_an_imported_model_is_checked_and_timed(folder: Path) -> None:
+    done = run(folder, "compare", "net.py:Net", "--size", "32", "--quick", "--rounds", "6", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)["comparisons"][0]
+    for variant in found["variants"]:
+        assert variant["crosscheck"]["agrees"]
+        assert variant["crosscheck"]["macs"]["torch"] == variant["costs"]["macs"]
+        assert variant["latency"][0]["median_s"] > 0
+        assert variant["origin"]["source"] == "net.py:Net"
+    assert found["ratios"][0]["latency"][0]["ratio"] > 0
+
+
+def test_a_rewritten_module_comes_from_its_origin(folder: Path) -> None:
+    """What a worker times is what was analyzed."""
+    origin = Origin(f"{folder}/net.py:Net", (1, 3, 32, 32), {"width": 8})
+    replacing = Replacing()
+    compared = vggcalc.compare(trace_in_worker(origin), replacing=replacing)
+    module = load(Origin(origin.source, origin.input_shape, origin.arguments, replacing))
+    again = vggcalc.summary(trace(module, (1, 3, 32, 32)))
+    assert again.variants[0].costs == compared["factorized"].costs
+    assert isinstance(module.get_submodule("stem"), nn.Sequential)
+    assert module(torch.rand(1, 3, 32, 32)).shape == compared["factorized"].output_shape
+
+
+def test_words() -> None:
+    assert is_import("torchvision:resnet50")
+    assert is_import("a/b.py:make")
+    assert not is_import("64,M,128")
+    assert not is_import("vgg16")
+    assert arguments(["a=1", "b=false", "c=word", "d=[1,2]", "e=none", "f=1.5"]) == {
+        "a": 1,
+        "b": False,
+        "c": "word",
+        "d": [1, 2],
+        "e": None,
+        "f": 1.5,
+    }
+    assert input_shape("1x3x8×9") == (1, 3, 8, 9)
+    for wrong in (["a"], ["1=2"], ["a=1", "a=2"], ["a={}"]):
+        with pytest.raises(SpecError):
+            arguments(wrong)
+    for shape in ("0x3x8x8", "3", "1x3xax8", ""):
+        with pytest.raises(SpecError):
+            input_shape(shape)
+    with pytest.raises(SpecError, match="regular expression"):
+        Replacing(only="(")
+    with pytest.raises(SpecError, match="min_kernel"):
+        Replacing(min_kernel=3)
