@@ -1,5 +1,6 @@
 """What is known on paper, as tables."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from vggcalc.report import units
@@ -242,6 +243,8 @@ def _network(comparison: Comparison) -> Table:
             if other.name == block.name
         ]
         if all(other == block for _, other in both):
+            if not any(block.costs[key] or key in block.partial for key in _ALWAYS):
+                continue  # such as a lone pooling of a traced model
             both = [("both", block)]
         rows += _beside(
             block.name,
@@ -279,7 +282,8 @@ def _beside(
 
 
 def _layers(comparison: Comparison, variant: Variant) -> Table:
-    """One network, layer by layer, with the blocks' totals apart."""
+    """One network, layer by layer, with the totals of blocks that have several layers apart."""
+    lengths = Counter(_block(layer) for layer in variant.layers)
     rows = [
         Row(
             (
@@ -289,7 +293,9 @@ def _layers(comparison: Comparison, variant: Variant) -> Table:
                 _field(layer.receptive_field, layer.sees),
                 *_cost_cells(layer.costs),
             ),
-            ruled=i > 0 and _block(layer) != _block(variant.layers[i - 1]),
+            ruled=i > 0
+            and _block(layer) != (before := _block(variant.layers[i - 1]))
+            and max(lengths[_block(layer)], lengths[before]) > 1,
         )
         for i, layer in enumerate(variant.layers)
     ]
@@ -304,7 +310,7 @@ def _layers(comparison: Comparison, variant: Variant) -> Table:
             ),
             ruled=i == 0,
         )
-        for i, block in enumerate(variant.blocks)
+        for i, block in enumerate(block for block in variant.blocks if lengths[block.name] > 1)
     ]
     rows.append(
         Row(
