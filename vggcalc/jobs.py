@@ -8,21 +8,34 @@ stops at the next round: the parent ends a measuring so, and a dead parent leave
 import msgspec
 
 from vggcalc.results import Configuration, Environment
-from vggcalc.spec.layers import Network
+from vggcalc.spec.layers import Axes, Network, Shape
 from vggcalc.spec.origins import Origin
 
-PROTOCOL = 4
+PROTOCOL = 5
 
 #: The name of the second copy of the baseline, the A/A control.
 CONTROL = "control"
 
 
+class Target(msgspec.Struct, frozen=True):
+    """One unit of a layer, whose map are the axes of `shape`, its output's, from `axis` on."""
+
+    layer: str
+    unit: Axes
+    shape: Shape
+    axis: int
+
+
 class Subject(msgspec.Struct, frozen=True):
-    """A network under the name that the parent gives it, and where its module comes from if not from it."""
+    """A network under the name that the parent gives it, and where its module comes from if not from it.
+
+    `targets` are the units that a crosscheck may probe, the best first.
+    """
 
     name: str
     network: Network
     origin: Origin | None = None
+    targets: tuple[Target, ...] = ()
 
 
 class TraceJob(msgspec.Struct, frozen=True, tag=True):
@@ -35,7 +48,8 @@ class TraceJob(msgspec.Struct, frozen=True, tag=True):
 class CheckJob(msgspec.Struct, frozen=True, tag=True):
     """Count the subjects again with torch; those named in `run` also by running them.
 
-    What autograd keeps is looked at in `dtype`; everything else does not depend on it.
+    What autograd keeps is looked at in `dtype`; everything else does not depend on it. Of each
+    subject's targets the first is probed that can be met in its module.
     """
 
     subjects: tuple[Subject, ...]
@@ -93,8 +107,19 @@ class TracedNetwork(msgspec.Struct, frozen=True, tag=True):
     network: Network
 
 
+class Seen(msgspec.Struct, frozen=True):
+    """The first and last pixel along each axis with a gradient of the unit; None where none has one."""
+
+    layer: str
+    unit: Axes
+    pixels: tuple[tuple[int, int], ...] | None
+
+
 class Counts(msgspec.Struct, frozen=True, tag=True):
-    """One subject counted again; None where it was not run, or where torch is known to be wrong."""
+    """One subject counted again; None where it was not run, or where torch is known to be wrong.
+
+    `unprobed` is why a target was given and nothing seen.
+    """
 
     subject: str
     parameters: int
@@ -104,6 +129,8 @@ class Counts(msgspec.Struct, frozen=True, tag=True):
     fvcore_macs: int | None
     fvcore_activations: int | None
     uncounted: dict[str, int]
+    seen: Seen | None = None
+    unprobed: str | None = None
 
 
 class Unsupported(msgspec.Struct, frozen=True, tag=True):

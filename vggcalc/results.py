@@ -42,10 +42,10 @@ class LayerResult(msgspec.Struct, frozen=True):
     output_shape: Shape
     costs: Costs
     receptive_field: ReceptiveField | None
-    same_map: Axes | None = None
-    valid_map: Axes | None = None
     sees: str = "window"
     traced: Traced | None = None
+    same_map: Axes | None = None
+    valid_map: Axes | None = None
 
 
 class Configuration(msgspec.Struct, frozen=True):
@@ -135,8 +135,24 @@ class Counted(msgspec.Struct, frozen=True):
         return all(other in (None, self.closed_form) for other in (self.torch, self.fvcore))
 
 
+class Probe(msgspec.Struct, frozen=True):
+    """What one unit sees: along each axis the first and last pixel, as `expected` and by its gradient.
+
+    The gradient is that of the real module in float64 with positive weights, averages for maxima,
+    and neither norms nor activations; `seen` None if it is zero everywhere. An expected pixel may lie
+    beside the image, which is then an end that is not compared. `sees` is "window" or "image".
+    """
+
+    layer: str
+    unit: Axes
+    sees: str
+    expected: tuple[tuple[int, int], ...]
+    seen: tuple[tuple[int, int], ...] | None
+    agrees: bool
+
+
 class Crosscheck(msgspec.Struct, frozen=True):
-    """The closed forms beside torch's and fvcore's counts of the real modules."""
+    """The closed forms beside torch's and fvcore's counts of the real modules, and beside a gradient."""
 
     agrees: bool
     parameters: Counted
@@ -145,6 +161,7 @@ class Crosscheck(msgspec.Struct, frozen=True):
     training_flops: Counted
     saved_bytes: Counted
     notes: tuple[str, ...] = ()
+    receptive_field: Probe | None = None
 
 
 class Variant(msgspec.Struct, frozen=True):
@@ -275,6 +292,33 @@ class Kept(msgspec.Struct, frozen=True):
     reason: str
 
 
+class ReconciledLine(msgspec.Struct, frozen=True):
+    """What a counter adds to the MACs, or below 0 leaves out, in so many layers; in the counter's unit."""
+
+    term: str
+    layers: int
+    amount: int
+
+
+class Reconciliation(msgspec.Struct, frozen=True):
+    """What another counter reports: `total` = `factor` × `macs` + the amounts of the lines, to the unit.
+
+    `figure` is what the counter calls it, `source` where its rule stands in `version`. `unsure` names
+    operators whose treatment by the counter is not established: with any of them the total may differ.
+    """
+
+    counter: str
+    figure: str
+    version: str
+    source: str
+    macs: int
+    factor: int
+    lines: tuple[ReconciledLine, ...]
+    total: int
+    unsure: tuple[str, ...] = ()
+    note: str = ""
+
+
 class Note(msgspec.Struct, frozen=True):
     """A sentence that follows from the numbers by a rule, which `code` names."""
 
@@ -296,6 +340,7 @@ class Comparison(msgspec.Struct, frozen=True):
     replaced: tuple[ReplacedResult, ...] = ()
     pixels: Pixels | None = None
     kept: tuple[Kept, ...] = ()
+    reconciliation: Reconciliation | None = None
 
     def __getitem__(self, name: str) -> Variant:
         for variant in self.variants:

@@ -188,9 +188,8 @@ def analyze(network: Network, name: str, dtype: str = "float32") -> Variant:
             site.inputs[0] if site.inputs else (),
             site.output,
             costs(site),
-            _field(fields[node.name]),
-            sees=_sees(fields[node.name]),
-            traced=node.traced,
+            *_told(fields[node.name]),
+            node.traced,
         )
         for node, site in zip(network.nodes, sites(network, known, ITEMSIZE[dtype]), strict=True)
     )
@@ -238,12 +237,8 @@ def _on_a_map(layer: LayerResult) -> bool:
     return layer.sees != "nothing" and (layer.type != "AdaptiveAvgPool2d" or layer.sees == "window")
 
 
-def _field(seen: ReceptiveField | str) -> ReceptiveField | None:
-    return seen if isinstance(seen, ReceptiveField) else None
-
-
-def _sees(seen: ReceptiveField | str) -> str:
-    return "window" if isinstance(seen, ReceptiveField) else seen
+def _told(seen: ReceptiveField | str) -> tuple[ReceptiveField | None, str]:
+    return (seen, "window") if isinstance(seen, ReceptiveField) else (None, seen)
 
 
 def _analyzed(naive: Network, factorized: Network, dtype: str) -> tuple[Variant, ...]:

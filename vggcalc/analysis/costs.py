@@ -14,6 +14,7 @@ from vggcalc.analysis import training
 from vggcalc.results import Costs
 from vggcalc.spec.layers import (
     INPUT,
+    WEIGHTED,
     BatchNorm2d,
     Convolution,
     Flatten,
@@ -106,19 +107,21 @@ def macs(site: Site, row: Row) -> int | None:
 
 def flops(site: Site, row: Row) -> int | None:
     """2 × MACs: a multiplication and an addition."""
-    return None if row["macs"] is None else 2 * int(row["macs"])
+    macs: int | None = row["macs"]
+    return None if macs is None else 2 * macs
 
 
 def activations(site: Site, row: Row) -> int | None:
     """Elements that convolutions and linear layers put out (Radosavovic et al. 2020; fvcore, timm)."""
     if isinstance(site.layer, Opaque):
         return None
-    return prod(site.output) if isinstance(site.layer, Convolution | Linear) else 0
+    return prod(site.output) if isinstance(site.layer, WEIGHTED) else 0
 
 
 def weight_bytes(site: Site, row: Row) -> int:
     """Parameters × bytes of an element."""
-    return int(row["parameters"]) * site.itemsize
+    parameters: int = row["parameters"]
+    return parameters * site.itemsize
 
 
 def traffic_bytes(site: Site, row: Row) -> int:
@@ -129,7 +132,9 @@ def traffic_bytes(site: Site, row: Row) -> int:
     if is_view(site.layer):
         return 0
     elements = sum(prod(shape) for shape in site.inputs) + prod(site.output)
-    weights = max(int(row["parameters"]), _own_parameters(site.layer))
+    weights: int = row["parameters"]
+    if site.traced is not None:  # also those that another layer was the first to use
+        weights = max(weights, _own_parameters(site.layer))
     return (elements + weights) * site.itemsize
 
 
@@ -148,7 +153,8 @@ def training_flops(site: Site, row: Row) -> int | None:
 
     No gradient of the input where none flows: in the first layer with parameters.
     """
-    return None if row["flops"] is None else int(row["flops"]) * (2 + site.needs_input_gradient)
+    flops: int | None = row["flops"]
+    return None if flops is None else flops * (2 + site.needs_input_gradient)
 
 
 def intensity(site: Site, row: Row) -> float | None:
@@ -179,6 +185,8 @@ COSTS: dict[str, Cost] = {
 }
 
 
+_LAWS = tuple((key, cost.law) for key, cost in COSTS.items())
+
 #: The costs of which an operator without a law leaves the total partial.
 _UNKNOWABLE = ("macs", "flops", "activations", "saved_bytes", "training_flops")
 
@@ -186,8 +194,8 @@ _UNKNOWABLE = ("macs", "flops", "activations", "saved_bytes", "training_flops")
 def costs(site: Site) -> Costs:
     """Every cost of one layer."""
     row: Row = {}
-    for key, cost in COSTS.items():
-        row[key] = cost.law(site, row)
+    for key, law in _LAWS:
+        row[key] = law(site, row)
     return row
 
 
@@ -199,9 +207,11 @@ def total(rows: list[Costs]) -> Costs:
             whole[key] = cost.law(_NOWHERE, whole)
         else:
             values = [row[key] for row in rows]
-            if None in values:
-                values = [value for value in values if value is not None]
-            whole[key] = cost.total(values) if values else 0  # type: ignore[arg-type]
+            try:
+                whole[key] = cost.total(values)  # type: ignore[arg-type]
+            except TypeError:  # None among them
+                known = [value for value in values if value is not None]
+                whole[key] = cost.total(known) if known else 0  # type: ignore[arg-type]
     return whole
 
 
@@ -212,6 +222,8 @@ def partial(rows: Sequence[tuple[Layer, Costs]]) -> dict[str, tuple[str, ...]]:
     """
     counts: dict[str, dict[str, int]] = {}
     for layer, costs in rows:
+        if costs["macs"] is not None and costs["saved_bytes"] is not None:
+            continue
         for key in _UNKNOWABLE:
             if costs[key] is None:
                 function = getattr(layer, "function", type(layer).__name__)
@@ -238,7 +250,7 @@ def sites(network: Network, shapes: Mapping[str, Shape], itemsize: int) -> list[
             itemsize,
             alive[i] * itemsize,
             saved[i],
-            any(needs[name] for name in node.inputs[:1]),
+            needs[node.inputs[0]] if node.inputs else False,
             node.traced,
         )
         for i, node in enumerate(network.nodes)

@@ -10,18 +10,24 @@ from collections.abc import Iterator, Mapping
 
 from vggcalc.results import ReceptiveField
 from vggcalc.spec.layers import (
+    GELU,
     INPUT,
     AdaptiveAvgPool2d,
     Axes,
+    BatchNorm2d,
+    Conv2d,
     Convolution,
+    Dropout,
     Flatten,
-    Layer,
     Linear,
+    LocalResponseNorm,
     MaxPool2d,
     Network,
     Node,
     Operation,
+    ReLU,
     Shape,
+    SiLU,
     Transposed,
     Window,
 )
@@ -52,12 +58,22 @@ def receptive_fields(network: Network, shapes: Mapping[str, Shape]) -> dict[str,
         seen = fields[node.inputs[0]]
         for name in node.inputs[1:]:
             seen = _union(seen, fields[name])
-        fields[node.name] = NOTHING if seen == NOTHING else _through(node, seen, shapes[node.inputs[0]])
+        if type(node.layer) in _POINTWISE or seen is NOTHING:
+            fields[node.name] = seen
+        else:
+            fields[node.name] = _through(node, seen, shapes[node.inputs[0]])
     return fields
+
+
+#: Kinds whose units look at one unit of their input, wherever they stand, and kinds that slide a window.
+_POINTWISE = frozenset((ReLU, BatchNorm2d, Dropout, GELU, SiLU, LocalResponseNorm))
+_SLIDING = frozenset((Conv2d, MaxPool2d))
 
 
 def _reach(node: Node, input_shape: Shape) -> str:
     """What a unit of the node's output sees of its inputs: see `Traced`."""
+    if node.traced is None and type(node.layer) in _SLIDING:
+        return "window"
     match node.layer:
         case Transposed() as layer if node.traced is None or node.traced.reach == "window":
             return "window" if set(layer.stride) == {1} else VARIES
@@ -75,25 +91,33 @@ def _reach(node: Node, input_shape: Shape) -> str:
 def _through(node: Node, seen: Seen, input_shape: Shape) -> Seen:
     reach = _reach(node, input_shape)
     if reach == "window" and isinstance(seen, ReceptiveField):
-        kernel, stride, padding = _numbers(node.layer)
-        if len(kernel) != len(seen.size):
+        layer = node.layer
+        assert isinstance(layer, _WITH_WINDOWS)
+        if len(layer.kernel_size) != len(seen.size):
             return UNKNOWN
-        size = tuple(r + (k - 1) * s for r, k, s in zip(seen.size, kernel, seen.stride, strict=True))
-        before = tuple(q + p * s for q, p, s in zip(seen.padding, padding, seen.stride, strict=True))
-        steps = tuple(s * t for s, t in zip(seen.stride, stride, strict=True))
-        return ReceptiveField(size, steps, before, seen.aligned)
+        size, steps, before = [], [], []
+        along = zip(
+            seen.size, seen.stride, seen.padding, layer.kernel_size, layer.dilation, layer.stride,
+            _padding(layer), strict=True,
+        )  # fmt: skip
+        for r, s, q, k, d, t, p in along:
+            size.append(r + d * (k - 1) * s)
+            steps.append(s * t)
+            before.append(q + p * s)
+        return ReceptiveField(tuple(size), tuple(steps), tuple(before), seen.aligned)
     if reach in (IMAGE, UNKNOWN, VARIES):
         return _stronger(seen, reach)
     return seen
 
 
-def _numbers(layer: Layer) -> tuple[Axes, Axes, Axes]:
-    """The window, stride and padding of a layer that slides; a transposed one's of stride 1 turned round."""
-    assert isinstance(layer, Convolution | MaxPool2d | Window)
-    wide = window(layer)
+_WITH_WINDOWS = (Convolution, MaxPool2d, Window)
+
+
+def _padding(layer: Convolution | MaxPool2d | Window) -> Axes:
+    """The padding on the left; of a transposed convolution of stride 1, which is one turned round, its."""
     if isinstance(layer, Transposed):
-        return wide, layer.stride, tuple(w - 1 - p for w, p in zip(wide, layer.padding, strict=True))
-    return wide, layer.stride, layer.padding
+        return tuple(w - 1 - p for w, p in zip(window(layer), layer.padding, strict=True))
+    return layer.padding
 
 
 def _stronger(one: Seen, two: Seen) -> Seen:
@@ -206,7 +230,9 @@ def _before(node: Node, span: Span, source: Axes, size: Axes, input_shape: Shape
             return tuple((0, 0) if n == 1 else axis for axis, n in zip(span, source, strict=True))
         return None
     if reach == "window":
-        numbers = zip(span, *_numbers(node.layer), strict=True)
+        layer = node.layer
+        assert isinstance(layer, _WITH_WINDOWS)
+        numbers = zip(span, window(layer), layer.stride, _padding(layer), strict=True)
         return tuple((a * s - p, b * s - p + k - 1) for (a, b), k, s, p in numbers)
     return tuple(_varying(node, span, source, size))
 

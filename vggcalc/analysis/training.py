@@ -28,6 +28,9 @@ from vggcalc.spec.layers import (
     is_view,
 )
 
+#: The kinds that have parameters.
+_LEARNING = (Convolution, Linear, BatchNorm2d)
+
 #: torch keeps the place of each maximum as an int64.
 INDEX_BYTES = 8
 

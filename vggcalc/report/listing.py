@@ -2,23 +2,35 @@
 
 import msgspec
 
+from vggcalc.spec.classics import CLASSICS
 from vggcalc.spec.vgg import ALIASES, CONFIGS, SYNTAX
 
 
 def listing(as_json: bool) -> str:
-    """Every published configuration under all its names, and how to write another."""
+    """What is built in, the VGGs under all their names, and how to write another."""
     torchvision = {net: alias for alias, net in ALIASES.items()}
     rows = [
         {"name": torchvision.get(net, net), "net": net, "features": tokens.split(",")}
         for net, tokens in CONFIGS.items()
     ]
+    classics = [
+        {
+            "name": name,
+            "net": name,
+            "features": [],
+            "source": (make.__doc__ or "").partition("\n")[0].rstrip("."),
+        }
+        for name, make in CLASSICS.items()
+    ]
     if as_json:
-        return msgspec.json.format(msgspec.json.encode(rows), indent=2).decode() + "\n"
+        return msgspec.json.format(msgspec.json.encode([*rows, *classics]), indent=2).decode() + "\n"
     lines = ["Simonyan & Zisserman 2014, table 1 (with _bn behind the name: batch normalization)", ""]
     lines += [
         f"  {row['net']:6} {row['name'] if row['name'] != row['net'] else '':6} {CONFIGS[str(row['net'])]}"
         for row in rows
     ]
+    lines += ["", "beside them, as published", ""]
+    lines += [f"  {row['name']:13} {row['source']}" for row in classics]
     lines += [
         "",
         "or tokens, such as 64,64,M,128@7s2,M:",

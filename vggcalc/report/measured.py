@@ -1,11 +1,20 @@
 """What the clock and the other counters say, as tables and sentences."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 from vggcalc.report import units
 from vggcalc.report.sections import Column, Row, Section, Table, Text, heading
-from vggcalc.results import Comparison, Configuration, Environment, Latency, LatencyRatio, Variant
+from vggcalc.results import (
+    Comparison,
+    Configuration,
+    Crosscheck,
+    Environment,
+    Latency,
+    LatencyRatio,
+    Probe,
+    Variant,
+)
 from vggcalc.spec.words import ITEMSIZE
 
 
@@ -251,7 +260,10 @@ _CHECKED = {
 
 
 def _crosscheck(comparison: Comparison) -> list[Section]:
-    """One quiet line where all agree, which names what was counted; every figure where they do not."""
+    """One quiet line where all agree, which names what was counted; every figure where they do not.
+
+    A gradient is torch's.
+    """
     checked = [(v, v.crosscheck) for v in comparison.variants if v.crosscheck is not None]
     if not checked:
         return []
@@ -266,7 +278,8 @@ def _crosscheck(comparison: Comparison) -> list[Section]:
             whom += f" ({', '.join(variant.name for variant, _ in checked)} only)"
         by = "torch and fvcore" if by_fvcore else "torch"
         said = f"{', '.join(first)} and {last} of {whom} confirmed by {by}."
-        return [Text((said[0].upper() + said[1:], *notes), quiet=True)]
+        said = said[0].upper() + said[1:] + _confirmed_field(checked)
+        return [Text((said, *notes), quiet=True)]
     rows = []
     for variant, check in checked:
         for what in _CHECKED:
@@ -284,6 +297,12 @@ def _crosscheck(comparison: Comparison) -> list[Section]:
                     strong=not counted.agrees,
                 )
             )
+        probe = check.receptive_field
+        if probe is not None:
+            what = f"pixels of {_unit(probe)}"
+            differs = "" if probe.agrees else "differs"
+            ends = (_pixels(probe.expected), _pixels(probe.seen), "")
+            rows.append(Row((variant.name, what, *ends, differs), strong=not probe.agrees))
     columns = ("variant", "cost", "closed form", "torch", "fvcore", "")
     table = Table(
         f"The crosscheck of {comparison.name} disagrees",
@@ -291,3 +310,24 @@ def _crosscheck(comparison: Comparison) -> list[Section]:
         tuple(rows),
     )
     return [table, Text(notes, quiet=True)]
+
+
+def _confirmed_field(checked: Sequence[tuple[Variant, Crosscheck]]) -> str:
+    """The sentence on the receptive fields that a gradient has confirmed, empty if none has."""
+    probed = [
+        (variant, check.receptive_field) for variant, check in checked if check.receptive_field is not None
+    ]
+    if not probed:
+        return ""
+    alone = len(checked) == 1
+    units = " and ".join(_unit(probe) + ("" if alone else f" ({variant.name})") for variant, probe in probed)
+    return f" Receptive field confirmed by the gradient of {units}."
+
+
+def _unit(probe: Probe) -> str:
+    return f"{probe.layer} at {','.join(map(str, probe.unit))}"
+
+
+def _pixels(spans: tuple[tuple[int, int], ...] | None) -> str:
+    """`6…217 × 6…217`, since an end before the image has a minus sign."""
+    return " × ".join(f"{first}…{last}" for first, last in spans) if spans is not None else "none"

@@ -1,14 +1,18 @@
-"""Counting a network again: its built module by torch, by autograd's own hooks and by fvcore."""
+"""Counting a network again: its built module by torch, by autograd's own hooks, by fvcore and by a gradient."""
 
-from contextlib import suppress
+import copy
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from vggcalc.jobs import Counts, Subject
+from vggcalc.jobs import Counts, Seen, Subject
 from vggcalc.runtime.building import build
-from vggcalc.runtime.loading import load
+from vggcalc.runtime.loading import load, said
+from vggcalc.runtime.probing import Unprobed, probe
 from vggcalc.spec.layers import Convolution
 
 
@@ -18,14 +22,18 @@ def count(subject: Subject, run: bool, dtype: str) -> Counts:
     torch counts on the meta device, without weights; it reports FLOPs = 2 × MACs. Its count of
     the weight gradient does not divide by the groups, so grouped networks get none from it.
     fvcore's "flops" are MACs; only those of convolutions and linear layers are taken, since its
-    total adds poolings and norms.
+    total adds poolings and norms. What a unit of one of the subject's targets sees is looked at
+    last, since that leaves the module with other weights.
     """
     traced = subject.origin is not None
     with torch.device("meta"):
-        module = (load(subject.origin, meta=True) if subject.origin else build(subject.network)).to("meta")
+        module = load(subject.origin, meta=True) if subject.origin else build(subject.network)
+        # One that lives in the user's own code is not ours to change.
+        alive = traced and not all(tensor.is_meta for tensor in (*module.parameters(), *module.buffers()))
+        module = (copy.deepcopy(module) if alive else module).to("meta")
         image = torch.empty(subject.network.input_shape)
     module.requires_grad_(False)  # else torch's module tracker wants gradients in inference
-    with FlopCounterMode(display=False) as forward, torch.inference_mode():
+    with _calls(module) as calls, FlopCounterMode(display=False) as forward, torch.inference_mode():
         module.eval()(image)
     module.requires_grad_(True)
     training_flops = None
@@ -35,11 +43,13 @@ def count(subject: Subject, run: bool, dtype: str) -> Counts:
         with FlopCounterMode(display=False) as training:
             module.train()(image).sum().backward()
         training_flops = training.get_total_flops()
-    kept = macs = activations = None
+    kept = macs = activations = seen = unprobed = real = None
     uncounted: dict[str, int] = {}
-    if run:
-        image = torch.zeros(subject.network.input_shape)
+    if run or subject.targets:
         real = load(subject.origin) if subject.origin else build(subject.network)
+        real = copy.deepcopy(real) if alive else real
+    if run and real is not None:
+        image = torch.zeros(subject.network.input_shape)
         if traced:  # fvcore's own tracer may refuse what ours takes
             with suppress(Exception):
                 macs, activations, uncounted = _fvcore(real.eval(), image)
@@ -48,6 +58,8 @@ def count(subject: Subject, run: bool, dtype: str) -> Counts:
         as_asked = getattr(torch, dtype)
         with suppress(RuntimeError):  # torch has not every operator in every dtype
             kept = None if traced else saved_bytes(real.to(as_asked).train(), image.to(as_asked))
+    if subject.targets and real is not None:
+        seen, unprobed = _seen(subject, real, calls)
     return Counts(
         subject.name,
         sum(parameter.numel() for parameter in module.parameters()),
@@ -57,7 +69,37 @@ def count(subject: Subject, run: bool, dtype: str) -> Counts:
         macs,
         activations,
         uncounted,
+        seen,
+        unprobed,
     )
+
+
+@contextmanager
+def _calls(module: nn.Module) -> Iterator[Counter[str]]:
+    """How often each submodule runs within, by its path."""
+    calls: Counter[str] = Counter()
+    handles = []
+    for path, part in module.named_modules():
+
+        def ran(part: nn.Module, arguments: object, output: object, path: str = path) -> None:
+            calls[path] += 1
+
+        handles.append(part.register_forward_hook(ran))
+    try:
+        yield calls
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _seen(subject: Subject, real: nn.Module, calls: Counter[str]) -> tuple[Seen | None, str | None]:
+    """What the gradient shows, or why it shows nothing: no failure of the probe costs the counts."""
+    try:
+        return probe(subject, real, calls), None
+    except Unprobed as error:
+        return None, str(error)
+    except Exception as error:  # whatever a module raises when it runs in float64, with other operators
+        return None, said(error)
 
 
 def saved_bytes(module: nn.Module, image: torch.Tensor) -> int:

@@ -27,17 +27,22 @@ class _Layer(msgspec.Struct, frozen=True, tag=True):
     pass
 
 
+_SEQUENCES = (tuple, list)
+
+
 def _axes(layer: msgspec.Struct, argument: str, least: int, axes: int = 2) -> None:
     """Let one integer stand for every axis, as torch does, and hold all to `least`."""
-    value = getattr(layer, argument)
+    given = value = getattr(layer, argument)
     if isinstance(value, int):
         value = (value,) * axes
-    if not isinstance(value, tuple | list) or len(value) != axes:
+    if not isinstance(value, _SEQUENCES) or len(value) != axes:
         what = "a pair (height, width)" if axes == 2 else f"{axes} numbers"
         raise SpecError(f"{argument} {value!r} is neither a number nor {what}")
     for number in value:
-        check_number(argument, number, least)
-    msgspec.structs.force_setattr(layer, argument, tuple(value))
+        if type(number) is not int or not least <= number <= LARGEST_DIMENSION:
+            check_number(argument, number, least)
+    if type(given) is not tuple:
+        msgspec.structs.force_setattr(layer, argument, tuple(value))
 
 
 def check_number(what: str, number: int, least: int = 1) -> None:
@@ -289,9 +294,11 @@ NONLINEARITIES: dict[str, str] = {
 
 def is_nonlinearity(layer: "Layer") -> bool:
     """Whether it is an activation function without parameters."""
-    return isinstance(layer, ReLU | GELU | SiLU) or (
-        isinstance(layer, Operation) and layer.function in NONLINEARITIES
-    )
+    kind = type(layer)
+    return kind in _ACTIVATIONS or (kind is Operation and layer.function in NONLINEARITIES)  # type: ignore[union-attr]
+
+
+_ACTIVATIONS = frozenset((ReLU, GELU, SiLU))
 
 
 Layer = (
@@ -341,7 +348,15 @@ LAYERS: dict[str, Callable[..., Layer]] = {kind.__name__: kind for kind in Layer
 
 def is_view(layer: Layer) -> bool:
     """Whether it puts out, in inference, the very tensor that it reads."""
-    return isinstance(layer, Flatten | Dropout) or (isinstance(layer, Window | Operation) and layer.view)
+    kind = type(layer)
+    return kind in _VIEWS or (kind in _TRACED and layer.view)  # type: ignore[union-attr]
+
+
+_IN_PLACE = frozenset((ReLU, SiLU))
+_VIEWS, _TRACED = frozenset((Flatten, Dropout)), frozenset((Window, Operation))
+
+#: What has weights that every output element meets.
+WEIGHTED = (Convolution, Linear)
 
 
 INPUT = "input"
@@ -430,13 +445,13 @@ class Network(msgspec.Struct, frozen=True):
         found = set()
         for node in self.nodes:
             if node.traced is not None:
-                if isinstance(node.layer, ReLU | SiLU | Operation) and node.layer.inplace:
+                if getattr(node.layer, "inplace", False):
                     found.add(node.name)  # what was seen, whether wise or not
-            elif isinstance(node.layer, ReLU | SiLU) and node.layer.inplace:
+            elif type(node.layer) in _IN_PLACE and node.layer.inplace:  # type: ignore[union-attr]
                 source = node.inputs[0]
                 while source != INPUT and len(readers[source]) == 1:
                     layer = nodes[source].layer
-                    if not isinstance(layer, Flatten | Dropout):
+                    if type(layer) not in _VIEWS:
                         if not isinstance(layer, ReLU):
                             found.add(node.name)
                         break

@@ -42,7 +42,7 @@ class MapTooSmall(SpecError):
 
 def window(layer: Convolution | MaxPool2d | Window) -> Axes:
     """What one output pixel sees of the layer's input, for each axis: dilation × (kernel − 1) + 1."""
-    return tuple(d * (k - 1) + 1 for k, d in zip(layer.kernel_size, layer.dilation, strict=True))
+    return tuple([d * (k - 1) + 1 for k, d in zip(layer.kernel_size, layer.dilation, strict=True)])
 
 
 def _slide(layer: Convolution | MaxPool2d, size: Shape) -> Shape:
@@ -52,17 +52,26 @@ def _slide(layer: Convolution | MaxPool2d, size: Shape) -> Shape:
     """
     if len(size) != len(layer.stride):
         raise SpecError(f"it needs (batch, channels, height, width), but the map is {size}")
-    ceil = isinstance(layer, MaxPool2d) and layer.ceil_mode
-    found = []
-    for n, p, s, w in zip(size, layer.padding, layer.stride, window(layer), strict=True):
-        span = n + 2 * p - w
-        if span < 0:
-            padded = f", padded to {_by(m + 2 * q for m, q in zip(size, layer.padding, strict=True))},"
-            padded = padded if any(layer.padding) else ""
-            raise MapTooSmall(f"a {_by(size)} map{padded} is smaller than the {_by(window(layer))} window")
-        steps = -(-span // s) if ceil else span // s
-        found.append(steps + 1 - (ceil and steps * s >= n + p))
+    numbers = zip(size, layer.padding, layer.stride, layer.kernel_size, layer.dilation, strict=True)
+    if type(layer) is MaxPool2d and layer.ceil_mode:
+        found = [_ceiled(n, p, s, n + 2 * p - d * (k - 1) - 1) for n, p, s, k, d in numbers]
+    else:
+        found = [(n + 2 * p - d * (k - 1) - 1) // s + 1 for n, p, s, k, d in numbers]
+    if min(found) < 1:
+        raise _too_small(layer, size)
     return tuple(found)
+
+
+def _ceiled(size: int, padding: int, stride: int, span: int) -> int:
+    steps = -(-span // stride)
+    return 0 if span < 0 else steps + (steps * stride < size + padding)
+
+
+def _too_small(layer: Convolution | MaxPool2d, size: Shape) -> MapTooSmall:
+    padded = f", padded to {_by(n + 2 * p for n, p in zip(size, layer.padding, strict=True))},"
+    return MapTooSmall(
+        f"a {_by(size)} map{padded * any(layer.padding)} is smaller than the {_by(window(layer))} window"
+    )
 
 
 def _by(numbers: Iterable[int]) -> str:
@@ -79,10 +88,14 @@ def _transposed(layer: Transposed, size: Shape) -> Shape:
     )
 
 
+#: The kinds whose output's shape was seen when they were traced.
+_RECORDED = frozenset((Window, Operation, Opaque))
+
+
 def output_shape(layer: Layer, inputs: list[Shape]) -> Shape:
     """The shape that `layer` makes of its inputs' shapes; raises `SpecError` where they do not fit."""
-    if isinstance(layer, Window | Operation | Opaque):
-        return layer.output_shape
+    if type(layer) in _RECORDED:
+        return layer.output_shape  # type: ignore[union-attr]
     first = inputs[0]
     match layer:
         case Convolution():
@@ -121,6 +134,8 @@ def output_shape(layer: Layer, inputs: list[Shape]) -> Shape:
             if any((shape[0], *shape[2:]) != (first[0], *first[2:]) for shape in inputs):
                 raise SpecError(f"shapes differ beside their channels: {inputs}")
             return (first[0], sum(shape[1] for shape in inputs), *first[2:])
+        case Window() | Operation() | Opaque():
+            return layer.output_shape
         case _:
             assert_never(layer)
 

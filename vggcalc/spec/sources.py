@@ -39,11 +39,13 @@ def load(model: str, standard_input: Callable[[int], bytes] | None = None) -> Co
 def _nearest(model: str) -> str:
     import difflib
 
-    names = [name for base in (*ALIASES, *CONFIGS) for name in (base, f"{base}_bn")]
-    near = difflib.get_close_matches(model.lower(), [name.lower() for name in names], n=1)
+    from vggcalc.spec.classics import CLASSICS
+
+    names = [*(name for base in (*ALIASES, *CONFIGS) for name in (base, f"{base}_bn")), *CLASSICS]
+    near = difflib.get_close_matches(model.lower(), [name.lower() for name in names], n=1, cutoff=0.7)
     if near:
         return f"did you mean {next(name for name in names if name.lower() == near[0])}?"
-    return f"try {', '.join(ALIASES)}, tokens such as 64,M,128 or a .toml or .json file"
+    return f"try {', '.join((*ALIASES, *CLASSICS))}, tokens such as 64,M,128 or a .toml or .json file"
 
 
 def _read(path: str) -> Config:
@@ -146,7 +148,8 @@ def network(
 ) -> Network:
     """The network that `model` names or is, with the overrides.
 
-    A string is what `load` takes; a `Network` is taken as it is and allows no override.
+    A string is what `load` takes or a name of `CLASSICS`, whose activations, norms and biases stay as
+    published; a `Network` is taken as it is and allows no override.
     Raises `SpecError` with one line that names the culprit, its place and what would be right.
     """
     chosen = {key: value for key, value in overrides.items() if value is not None}
@@ -154,12 +157,42 @@ def network(
         if chosen:
             raise SpecError(f"{model.name} is a network already: {', '.join(chosen)} cannot change it")
         return model
+    if isinstance(model, str) and model.isidentifier() and published(model) is None:
+        from vggcalc.spec.classics import CLASSICS
+
+        if model.lower() in CLASSICS:
+            return _as_published(model.lower(), **overrides)
     config = load(model, standard_input) if isinstance(model, str) else model
     where = "standard input" if model == "-" else model if isinstance(model, str) else config.name
     try:
         return _overridden(config, **overrides)
     except SpecError as error:
         raise SpecError(f"{where}: {error}") from None
+
+
+def _as_published(
+    name: str,
+    size: int | Pair | None = None,
+    batch: int | None = None,
+    in_channels: int | None = None,
+    classes: int | None = None,
+    **fixed: bool | str | None,
+) -> Network:
+    """One of `CLASSICS`, of which no override but these changes a layer."""
+    from vggcalc.spec.classics import CLASSICS
+
+    refused = [key for key, value in fixed.items() if value is not None]
+    if refused:
+        raise SpecError(f"{name} is built in as published: {', '.join(refused)} cannot change it")
+    try:
+        shape = (
+            1 if batch is None else batch,
+            3 if in_channels is None else in_channels,
+            *spatial(224 if size is None else size),
+        )
+        return CLASSICS[name](shape, 1000 if classes is None else classes)
+    except SpecError as error:
+        raise SpecError(f"{name}: {error}") from None
 
 
 def _overridden(
