@@ -1,11 +1,13 @@
-"""One question to vggcalc and to six other counters: how many parameters and MACs has VGG-16?
+"""One question to vggcalc and to seven other counters: how many parameters and MACs has VGG-16?
 
 Asked for VGG-16 and its naive variant (one convolution per block, kernels 5, 5, 7, 7, 7), image
 1×3×224×224. Each counter answers in its own process, called as its documentation has it, about
 modules written in torch.nn like torchvision's. Wall time is that of the whole process, peak memory
 its largest resident set. After an unmeasured run of each, every round runs all in random order,
 the short ones five times; ratios are taken within a round, and medians printed. The second table
-holds vggcalc's light commands against the imports they need, and an analysis timed by timeit.
+holds vggcalc's light commands against the imports they need, and an analysis timed by timeit. The
+third asks all of them for torchvision's own VGG-16: vggcalc traces it in a second process, whose peak
+is added to that of the first, and the others call `torchvision.models.vgg16()`.
 
     pip install . -r benchmarks/requirements.txt    # not editable: pip then compiles the bytecode
     python benchmarks/counters.py --runs 7 > table.md    # on Linux, macOS or another Unix
@@ -56,7 +58,28 @@ def vgg(naive):
 """
 ANSWER = "print(json.dumps([count(vgg(False)), count(vgg(True))]))"
 
-#: After BUILD: `count` gives the parameters and whatever the counter counts, by the counter's own name.
+#: PyPI's torchvision does not find its own operators, for detection, beside a torch for the CPU alone, and
+#: then does not import. All counters import it like vggcalc does: an operator that is missing is passed over.
+PUBLISHED = """import json
+import torch
+image = (1, 3, 224, 224)
+register = torch.library.register_fake
+def tolerant(name, function=None, /, **options):
+    def decorate(function):
+        try:
+            return register(name, function, **options)
+        except RuntimeError as error:
+            if not str(name).startswith("torchvision::") or "does not exist" not in str(error):
+                raise
+            return function
+    return decorate if function is None else decorate(function)
+torch.library.register_fake = tolerant
+import torchvision
+torch.library.register_fake = register
+"""
+PUBLISHED_ANSWER = "print(json.dumps([count(torchvision.models.vgg16().eval())]))"
+
+#: After BUILD or PUBLISHED: `count` gives the parameters and whatever the counter counts, by the counter's own name.
 COUNTERS = {
     "torchinfo": """from torchinfo import summary
 def count(model):
@@ -83,6 +106,11 @@ def count(model):
     flops = FlopCountAnalysis(model, torch.randn(image)).total()
     return parameter_count(model)[""], {"flops": flops}
 """,
+    "torchscan": """from torchscan import crawl_module
+def count(model):
+    found = {name: total["value"] for name, total in crawl_module(model, image[1:])["totals"].items()}
+    return found["parameters"], {"MACs": found["macs"], "FLOPs": found["module_flops"]}
+""",
     "torch": """from torch.utils.flop_counter import FlopCounterMode
 torch.set_default_device("meta")
 def count(model):
@@ -91,6 +119,7 @@ def count(model):
     return sum(p.numel() for p in model.parameters()), {"flops": counter.get_total_flops()}
 """,
 }
+OF_TORCHVISION = {f"{name}, torchvision": name for name in COUNTERS}
 PIP = {"calflops": "calflops transformers"}  # it imports transformers without requiring it
 ANALYZED = 'vggcalc.compare("vgg16")'
 ANALYSIS = f"""import statistics, timeit, vggcalc
@@ -99,7 +128,19 @@ number, _ = timer.autorange()
 print(statistics.median(timer.repeat(25, number)) / number)
 """
 QUESTION = "vggcalc compare vgg16 --no-latency --json"
+SUMMARY = "vggcalc summary torchvision:vgg16 --no-latency --json"
+#: The command as its entry point runs it; its own peak goes last to standard error, without its worker's.
+SUMMARY_PROGRAM = f"""import atexit, resource, sys
+sys.argv = {SUMMARY.split()}
+atexit.register(lambda: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr))
+from vggcalc.cli import main
+main()
+"""
 CLICK, RICH, TORCH = "import click", "import click, rich.console, rich.table", "import torch"
+#: What vggcalc must stay below in the third table; it is shown beside the others too.
+RIVALS = ("torchinfo", "fvcore", "ptflops", "torchscan")
+#: Of these one run a round is enough; of the others it is five.
+LONG = {TORCH, PUBLISHED, SUMMARY, *COUNTERS, *OF_TORCHVISION}
 
 #: vggcalc's commands: exit status, floor, how many times the floor's wall time and how many MiB are allowed.
 LIMITS: dict[str, tuple[int, str, float, float | None]] = {
@@ -121,7 +162,11 @@ class Run(NamedTuple):
 
 def run(name: str) -> Run:
     """One process of a counter, a command or a program; `RuntimeError` with its last line if it fails."""
-    program = BUILD + COUNTERS[name] + ANSWER if name in COUNTERS else name
+    program = SUMMARY_PROGRAM if name == SUMMARY else name
+    if name in COUNTERS:
+        program = BUILD + COUNTERS[name] + ANSWER
+    elif name in OF_TORCHVISION:
+        program = PUBLISHED + COUNTERS[OF_TORCHVISION[name]] + PUBLISHED_ANSWER
     command = [str(BIN / "vggcalc"), *name.split()[1:]] if name in LIMITS else [PYTHON, "-c", program]
     launch = [PYTHON, "-I", "-S", "-c", LAUNCHER, *command]
     # BIN as the directory: there the checkout is not imported in place of the installed package.
@@ -132,17 +177,19 @@ def run(name: str) -> Run:
     seconds, peak, status = last.split()
     if int(status) != (LIMITS[name][0] if name in LIMITS else 0):
         raise RuntimeError(errors[-1] if errors else f"exit status {status}")
-    return Run(float(seconds), int(peak) / (2**20 if sys.platform == "darwin" else 2**10), done.stdout)
+    peaks = int(peak) + (int(errors[-1]) if name == SUMMARY else 0)
+    return Run(float(seconds), peaks / (2**20 if sys.platform == "darwin" else 2**10), done.stdout)
 
 
 def first_runs() -> dict[str, str]:
     """What each prints; a counter that fails is left out, and standard error says so."""
-    outputs = {name: run(name).output for name in (CLICK, RICH, TORCH, *LIMITS)}
-    for name in COUNTERS:
+    outputs = {name: run(name).output for name in (CLICK, RICH, TORCH, PUBLISHED, SUMMARY, *LIMITS)}
+    for name in (*COUNTERS, *OF_TORCHVISION):
         try:
             outputs[name] = run(name).output
         except RuntimeError as error:
-            print(f"{name} is left out: {error}: pip install {PIP.get(name, name)}", file=sys.stderr)
+            package = OF_TORCHVISION.get(name, name)
+            print(f"{name} is left out: {error}: pip install {PIP.get(package, package)}", file=sys.stderr)
     return outputs
 
 
@@ -151,7 +198,7 @@ def measure(names: Iterable[str], rounds: int) -> dict[str, list[Run]]:
     figures: dict[str, list[Run]] = {name: [] for name in names}
     for number in range(rounds):
         print(f"round {number + 1} of {rounds}", file=sys.stderr)
-        order = [name for name in figures for _ in range(1 if name in (TORCH, *COUNTERS) else 5)]
+        order = [name for name in figures for _ in range(1 if name in LONG else 5)]
         taken = [(name, run(name)) for name in random.sample(order, len(order))]
         for name in figures:
             runs = [one for other, one in taken if other == name]
@@ -180,26 +227,48 @@ def counted(figures: dict[str, int], macs: int) -> str:
 
 
 def answer(name: str, output: str) -> list[tuple[int, dict[str, int]]]:
-    """Parameters and counts of VGG-16, then of the naive variant."""
+    """Parameters and counts of VGG-16, then of the naive variant where it was asked for."""
     found = json.loads(output)
+    if name == SUMMARY:
+        costs = found["comparisons"][0]["variants"][0]["costs"]
+        found = [(costs["parameters"], {"MACs": costs["macs"]})]
     if name == QUESTION:
         naive, factorized = (variant["costs"] for variant in found["comparisons"][0]["variants"])
         found = [(one["parameters"], {"MACs": one["macs"]}) for one in (factorized, naive)]
     return [(parameters, counts) for parameters, counts in found]
 
 
+def who(name: str) -> str:
+    """A counter with its version."""
+    package = "vggcalc" if name in (QUESTION, SUMMARY) else OF_TORCHVISION.get(name, name)
+    return f"{package}{' FlopCounterMode, meta,' * (package == 'torch')} {metadata.version(package)}"
+
+
+def said(name: str, output: str) -> list[str]:
+    """What it reports: parameters, then a cell for each network it was asked for."""
+    answers = answer(name, output)
+    same = all(found == exact for (found, _), (exact, _) in zip(answers, EXACT, strict=False))
+    count = f"{answers[0][0]:,}{'' if same else ' **wrong**'}"
+    return [count, *(counted(found, exact["MACs"]) for (_, found), (_, exact) in zip(answers, EXACT, strict=False))]
+
+
 def counters_table(figures: dict[str, list[Run]], outputs: dict[str, str]) -> Iterable[Sequence[str]]:
     """Each counter against vggcalc: what it costs and what it says."""
     yield "counter", "wall time", "× vggcalc", "peak", "× vggcalc", "parameters", "for VGG-16", "for the naive"
     for name in (one for one in (QUESTION, *COUNTERS) if one in figures):
-        answers = answer(name, outputs[name])
-        same = [parameters for parameters, _ in answers] == [parameters for parameters, _ in EXACT]
-        count = f"{answers[0][0]:,}{'' if same else ' **wrong**'}"
-        said = [counted(found, exact["MACs"]) for (_, found), (_, exact) in zip(answers, EXACT, strict=True)]
-        package = "vggcalc" if name == QUESTION else name
-        label = f"{package}{' FlopCounterMode, meta,' * (name == 'torch')} {metadata.version(package)}"
-        yield label, *costs(figures[name], figures[QUESTION])[2], count, *said
+        yield who(name), *costs(figures[name], figures[QUESTION])[2], *said(name, outputs[name])
     yield f"`{TORCH}` alone", *costs(figures[TORCH], figures[QUESTION])[2], "", "", ""
+
+
+def torchvision_table(figures: dict[str, list[Run]], outputs: dict[str, str]) -> Iterable[Sequence[str]]:
+    """The same of torchvision's VGG-16, and whether vggcalc is below in both wall time and peak memory."""
+    yield "counter", "wall time", "× vggcalc", "peak", "× vggcalc", "parameters", "for VGG-16", "vggcalc is below"
+    for name in (one for one in (SUMMARY, *OF_TORCHVISION) if one in figures):
+        cells = costs(figures[name], figures[SUMMARY])[2]
+        below = float(cells[1]) > 1 and float(cells[3]) > 1
+        verdict = HOLDS[below] if OF_TORCHVISION.get(name) in RIVALS else "yes" if below else "no"
+        yield who(name), *cells, *said(name, outputs[name]), "" if name == SUMMARY else verdict
+    yield "`import torchvision` alone", *costs(figures[PUBLISHED], figures[SUMMARY])[2], "", "", ""
 
 
 def limits_table(figures: dict[str, list[Run]], analysis_ms: float) -> Iterable[Sequence[str]]:
@@ -233,15 +302,17 @@ def machine() -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="vggcalc and six other counters, as Markdown tables.")
+    parser = argparse.ArgumentParser(description="vggcalc and seven other counters, as Markdown tables.")
     parser.add_argument("--runs", type=int, default=7, metavar="N", help="rounds (default: %(default)s)")
     rounds = max(1, parser.parse_args().runs)
     outputs = first_runs()
-    if (own := answer(QUESTION, outputs[QUESTION])) != EXACT:
-        sys.exit(f"vggcalc itself is wrong: {own}")
+    for name in (QUESTION, SUMMARY):
+        if (own := answer(name, outputs[name])) != EXACT[: len(own)]:
+            sys.exit(f"vggcalc itself is wrong: {name}: {own}")
     figures = measure(outputs, rounds)
     print_table(counters_table(figures, outputs))
     print_table(limits_table(figures, 1e3 * float(run(ANALYSIS).output)))
+    print_table(torchvision_table(figures, outputs))
     print(f"{machine()}; {time.strftime('%Y-%m-%d')}; --runs {rounds}, medians.")
 
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from vggcalc.analysis.comparison import compare, factorize, summary
     from vggcalc.analysis.costs import COSTS
     from vggcalc.results import Comparison, Costs, ReceptiveField, Variant
-    from vggcalc.spec.factorization import FAMILIES, Splitting, merge, split
+    from vggcalc.spec.factorization import FAMILIES, Replacing, Splitting, merge, split
     from vggcalc.spec.layers import Conv2d, Network, Node
     from vggcalc.spec.sources import network
     from vggcalc.spec.vgg import CONFIGS, Config
@@ -29,6 +29,7 @@ __all__ = [
     "Network",
     "Node",
     "ReceptiveField",
+    "Replacing",
     "SpecError",
     "Splitting",
     "Variant",

@@ -219,12 +219,17 @@ def classifier(comparison: Comparison) -> Iterator[str]:
     for block in variant.blocks:
         if block.name == "classifier":
             parameters, macs = (
-                _amount(block.costs, key) / _amount(variant.costs, key) for key in ("parameters", "macs")
+                _share(_amount(block.costs, key), _amount(variant.costs, key)) for key in ("parameters", "macs")
             )
             yield (
-                f"The classifier of {variant.name} holds {parameters:.1%} of the parameters and does {macs:.1%}"
-                " of the MACs."
+                f"The classifier of {variant.name} holds {parameters} of the parameters and does {macs} of the "
+                "MACs."
             )
+
+
+def _share(part: int | float, whole: int | float) -> str:
+    share = part / whole if whole else 0.0
+    return f"{share:.1%}" if share >= 0.001 or not part else "less than 0.1%"
 
 
 def receptive_field(comparison: Comparison) -> Iterator[str]:
@@ -280,9 +285,13 @@ def depth(comparison: Comparison) -> Iterator[str]:
             + units.size(_amount(variant.costs, "saved_bytes"))
             for variant in (other, naive)
         )
+        deeper = (
+            f"{other.name} has {other.nonlinearities} nonlinearities against {naive.nonlinearities}; training"
+        )
+        same = f"Both variants have {naive.nonlinearities} nonlinearities; training {other.name}"
         yield (
-            f"{other.name} has {other.nonlinearities} nonlinearities against {naive.nonlinearities}; training "
-            f"keeps {kept} of activations for its backward pass against {base}."
+            f"{same if other.nonlinearities == naive.nonlinearities else deeper} keeps {kept} of activations "
+            f"for its backward pass against {base}."
         )
 
 

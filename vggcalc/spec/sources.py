@@ -33,6 +33,8 @@ def load(model: str, standard_input: Callable[[int], bytes] | None = None) -> Co
         return Config(model, tuple(model.split(",")))
     if os.path.exists(model):
         return _read(model)
+    if ":" in model:
+        raise SpecError(f"{model} is no network yet: trace its module with vggcalc.runtime.trace")
     raise SpecError(f"unknown model {model!r}: {_nearest(model)}")
 
 
