@@ -6,8 +6,8 @@ modules written in torch.nn like torchvision's. Wall time is that of the whole p
 its largest resident set. After an unmeasured run of each, every round runs all in random order,
 the short ones five times; ratios are taken within a round, and medians printed. The second table
 holds vggcalc's light commands against the imports they need, and an analysis timed by timeit. The
-third asks all of them for torchvision's own VGG-16: vggcalc traces it in a second process, whose peak
-is added to that of the first, and the others call `torchvision.models.vgg16()`.
+third is about torchvision's own VGG-16, that of `torchvision.models.vgg16()`; vggcalc traces it in a
+second process, and its peak there is the sum of both.
 
     pip install . -r benchmarks/requirements.txt    # not editable: pip then compiles the bytecode
     python benchmarks/counters.py --runs 7 > table.md    # on Linux, macOS or another Unix
@@ -55,11 +55,10 @@ def vgg(naive):
     layers += [nn.Linear(512 * 7 * 7, 4096), nn.ReLU(inplace=True), nn.Dropout()]
     layers += [nn.Linear(4096, 4096), nn.ReLU(inplace=True), nn.Dropout(), nn.Linear(4096, 1000)]
     return nn.Sequential(*layers).eval()
+makers = [lambda: vgg(False), lambda: vgg(True)]
 """
-ANSWER = "print(json.dumps([count(vgg(False)), count(vgg(True))]))"
-
-#: PyPI's torchvision does not find its own operators, for detection, beside a torch for the CPU alone, and
-#: then does not import. All counters import it like vggcalc does: an operator that is missing is passed over.
+#: The same from torchvision itself. PyPI's build does not find its own operators, for detection, beside a torch
+#: for the CPU alone, and then does not import: all import it as vggcalc does, passing over an operator missing.
 PUBLISHED = """import json
 import torch
 image = (1, 3, 224, 224)
@@ -76,10 +75,11 @@ def tolerant(name, function=None, /, **options):
 torch.library.register_fake = tolerant
 import torchvision
 torch.library.register_fake = register
+makers = [lambda: torchvision.models.vgg16().eval()]
 """
-PUBLISHED_ANSWER = "print(json.dumps([count(torchvision.models.vgg16().eval())]))"
+ANSWER = "print(json.dumps([count(make()) for make in makers]))"
 
-#: After BUILD or PUBLISHED: `count` gives the parameters and whatever the counter counts, by the counter's own name.
+#: After those: `count` gives the parameters and whatever the counter counts, by the counter's own name.
 COUNTERS = {
     "torchinfo": """from torchinfo import summary
 def count(model):
@@ -119,7 +119,8 @@ def count(model):
     return sum(p.numel() for p in model.parameters()), {"flops": counter.get_total_flops()}
 """,
 }
-OF_TORCHVISION = {f"{name}, torchvision": name for name in COUNTERS}
+OF_TORCHVISION = {f"{name} of torchvision's": name for name in COUNTERS}
+RIVALS = ("torchinfo", "fvcore", "ptflops", "torchscan")  # vggcalc must be below these there
 PIP = {"calflops": "calflops transformers"}  # it imports transformers without requiring it
 ANALYZED = 'vggcalc.compare("vgg16")'
 ANALYSIS = f"""import statistics, timeit, vggcalc
@@ -137,10 +138,11 @@ from vggcalc.cli import main
 main()
 """
 CLICK, RICH, TORCH = "import click", "import click, rich.console, rich.table", "import torch"
-#: What vggcalc must stay below in the third table; it is shown beside the others too.
-RIVALS = ("torchinfo", "fvcore", "ptflops", "torchscan")
-#: Of these one run a round is enough; of the others it is five.
-LONG = {TORCH, PUBLISHED, SUMMARY, *COUNTERS, *OF_TORCHVISION}
+PROGRAMS = {
+    **{name: BUILD + code + ANSWER for name, code in COUNTERS.items()},
+    **{name: PUBLISHED + COUNTERS[counter] + ANSWER for name, counter in OF_TORCHVISION.items()},
+    SUMMARY: SUMMARY_PROGRAM,
+}
 
 #: vggcalc's commands: exit status, floor, how many times the floor's wall time and how many MiB are allowed.
 LIMITS: dict[str, tuple[int, str, float, float | None]] = {
@@ -162,11 +164,7 @@ class Run(NamedTuple):
 
 def run(name: str) -> Run:
     """One process of a counter, a command or a program; `RuntimeError` with its last line if it fails."""
-    program = SUMMARY_PROGRAM if name == SUMMARY else name
-    if name in COUNTERS:
-        program = BUILD + COUNTERS[name] + ANSWER
-    elif name in OF_TORCHVISION:
-        program = PUBLISHED + COUNTERS[OF_TORCHVISION[name]] + PUBLISHED_ANSWER
+    program = PROGRAMS.get(name, name)
     command = [str(BIN / "vggcalc"), *name.split()[1:]] if name in LIMITS else [PYTHON, "-c", program]
     launch = [PYTHON, "-I", "-S", "-c", LAUNCHER, *command]
     # BIN as the directory: there the checkout is not imported in place of the installed package.
@@ -198,7 +196,7 @@ def measure(names: Iterable[str], rounds: int) -> dict[str, list[Run]]:
     figures: dict[str, list[Run]] = {name: [] for name in names}
     for number in range(rounds):
         print(f"round {number + 1} of {rounds}", file=sys.stderr)
-        order = [name for name in figures for _ in range(1 if name in LONG else 5)]
+        order = [name for name in figures for _ in range(1 if name in (TORCH, PUBLISHED, *PROGRAMS) else 5)]
         taken = [(name, run(name)) for name in random.sample(order, len(order))]
         for name in figures:
             runs = [one for other, one in taken if other == name]
@@ -238,37 +236,27 @@ def answer(name: str, output: str) -> list[tuple[int, dict[str, int]]]:
     return [(parameters, counts) for parameters, counts in found]
 
 
-def who(name: str) -> str:
-    """A counter with its version."""
-    package = "vggcalc" if name in (QUESTION, SUMMARY) else OF_TORCHVISION.get(name, name)
-    return f"{package}{' FlopCounterMode, meta,' * (package == 'torch')} {metadata.version(package)}"
-
-
-def said(name: str, output: str) -> list[str]:
-    """What it reports: parameters, then a cell for each network it was asked for."""
-    answers = answer(name, output)
-    same = all(found == exact for (found, _), (exact, _) in zip(answers, EXACT, strict=False))
-    count = f"{answers[0][0]:,}{'' if same else ' **wrong**'}"
-    return [count, *(counted(found, exact["MACs"]) for (_, found), (_, exact) in zip(answers, EXACT, strict=False))]
-
-
-def counters_table(figures: dict[str, list[Run]], outputs: dict[str, str]) -> Iterable[Sequence[str]]:
+def counters_table(
+    own: str, others: Iterable[str], floor: str, figures: dict[str, list[Run]], outputs: dict[str, str]
+) -> Iterable[Sequence[str]]:
     """Each counter against vggcalc: what it costs and what it says."""
-    yield "counter", "wall time", "× vggcalc", "peak", "× vggcalc", "parameters", "for VGG-16", "for the naive"
-    for name in (one for one in (QUESTION, *COUNTERS) if one in figures):
-        yield who(name), *costs(figures[name], figures[QUESTION])[2], *said(name, outputs[name])
-    yield f"`{TORCH}` alone", *costs(figures[TORCH], figures[QUESTION])[2], "", "", ""
-
-
-def torchvision_table(figures: dict[str, list[Run]], outputs: dict[str, str]) -> Iterable[Sequence[str]]:
-    """The same of torchvision's VGG-16, and whether vggcalc is below in both wall time and peak memory."""
-    yield "counter", "wall time", "× vggcalc", "peak", "× vggcalc", "parameters", "for VGG-16", "vggcalc is below"
-    for name in (one for one in (SUMMARY, *OF_TORCHVISION) if one in figures):
-        cells = costs(figures[name], figures[SUMMARY])[2]
-        below = float(cells[1]) > 1 and float(cells[3]) > 1
-        verdict = HOLDS[below] if OF_TORCHVISION.get(name) in RIVALS else "yes" if below else "no"
-        yield who(name), *cells, *said(name, outputs[name]), "" if name == SUMMARY else verdict
-    yield "`import torchvision` alone", *costs(figures[PUBLISHED], figures[SUMMARY])[2], "", "", ""
+    last = "for the naive" if own == QUESTION else "vggcalc is below"
+    yield "counter", "wall time", "× vggcalc", "peak", "× vggcalc", "parameters", "for VGG-16", last
+    for name in (one for one in (own, *others) if one in figures):
+        answers = answer(name, outputs[name])
+        exact = EXACT[: len(answers)]
+        same = [parameters for parameters, _ in answers] == [parameters for parameters, _ in exact]
+        count = f"{answers[0][0]:,}{'' if same else ' **wrong**'}"
+        said = [counted(found, right["MACs"]) for (_, found), (_, right) in zip(answers, exact, strict=True)]
+        package = "vggcalc" if name == own else OF_TORCHVISION.get(name, name)
+        label = f"{package}{' FlopCounterMode, meta,' * (package == 'torch')} {metadata.version(package)}"
+        cells = costs(figures[name], figures[own])[2]
+        if own == SUMMARY:  # below in both wall time and peak memory
+            below = min(float(cells[1]), float(cells[3])) > 1
+            said.append("" if name == own else HOLDS[below] if package in RIVALS else HOLDS[below].strip("*"))
+        yield label, *cells, count, *said
+    module = "torch" if floor == TORCH else "torchvision"
+    yield f"`import {module}` alone", *costs(figures[floor], figures[own])[2], "", "", ""
 
 
 def limits_table(figures: dict[str, list[Run]], analysis_ms: float) -> Iterable[Sequence[str]]:
@@ -310,9 +298,9 @@ def main() -> None:
         if (own := answer(name, outputs[name])) != EXACT[: len(own)]:
             sys.exit(f"vggcalc itself is wrong: {name}: {own}")
     figures = measure(outputs, rounds)
-    print_table(counters_table(figures, outputs))
+    print_table(counters_table(QUESTION, COUNTERS, TORCH, figures, outputs))
     print_table(limits_table(figures, 1e3 * float(run(ANALYSIS).output)))
-    print_table(torchvision_table(figures, outputs))
+    print_table(counters_table(SUMMARY, OF_TORCHVISION, PUBLISHED, figures, outputs))
     print(f"{machine()}; {time.strftime('%Y-%m-%d')}; --runs {rounds}, medians.")
 
 

@@ -1,5 +1,6 @@
 """Every command of the README and every example is run; what they are said to print, they print."""
 
+import importlib.util
 import json
 import os
 import re
@@ -10,6 +11,8 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -41,10 +44,17 @@ def quick(command: str) -> str:
     return re.sub(r"(vggcalc (?:factorize|compare|summary)\b)", r"\1 --quick --budget 2", command)
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_commands_of_the_readme(command: str, environment: dict[str, str]) -> None:
+def skip_without(command: str) -> None:
+    """Skip a command that needs what is not installed."""
     if "jq" in command and shutil.which("jq") is None:
         pytest.skip("jq is not installed")
+    if "torchvision:" in command and importlib.util.find_spec("torchvision") is None:
+        pytest.skip("torchvision is not installed")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_of_the_readme(command: str, environment: dict[str, str]) -> None:
+    skip_without(command)
     done = subprocess.run(
         quick(command), shell=True, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=280
     )
@@ -57,8 +67,7 @@ def test_counts_in_the_readme_are_what_is_printed(
     command: str, shown: str, environment: dict[str, str]
 ) -> None:
     """Where nothing is measured the whole output must be the same; else the part that is not."""
-    if "jq" in command and shutil.which("jq") is None:
-        pytest.skip("jq is not installed")
+    skip_without(command)
     if "--no-latency" not in command and "vggcalc " in command and "models" not in command:
         command += " --no-latency"
         shown = shown.partition("\nLatency")[0]
@@ -103,6 +112,30 @@ def test_example_pipeline(environment: dict[str, str]) -> None:
     rows = [line.split("\t") for line in done.stdout.splitlines()]
     assert ["vgg16", "block1", "5×5", "240844800", "1936392192", "8.04"] in rows
     assert ["vgg16", "block5", "7×7", "2517630976", "1387266048", "0.551"] in rows
+
+
+def test_example_of_a_users_module(environment: dict[str, str]) -> None:
+    """Parameters and MACs of examples/unet.py are those of torch."""
+    done = subprocess.run(
+        ["vggcalc", "summary", "examples/unet.py:UNet", "--size", "32", "--no-latency", "--json"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    (comparison,) = json.loads(done.stdout)["comparisons"]
+    spec = importlib.util.spec_from_file_location("unet", ROOT / "examples/unet.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        net = module.UNet()
+        net(torch.empty(1, 3, 32, 32))
+    costs = comparison["variants"][0]["costs"]
+    assert costs["parameters"] == sum(parameter.numel() for parameter in net.parameters())
+    assert 2 * costs["macs"] == counter.get_total_flops()
 
 
 def test_example_configuration(environment: dict[str, str]) -> None:

@@ -110,13 +110,12 @@ def saved_bytes(module: nn.Module, image: torch.Tensor) -> int:
     own = {tensor.untyped_storage().data_ptr() for tensor in (*module.parameters(), *module.buffers())}
     kept: dict[int, torch.UntypedStorage] = {}  # held, so that no address is used twice
 
-    def pack(tensor: torch.Tensor) -> torch.Tensor:
+    def pack(tensor: torch.Tensor) -> None:  # there is no backward pass, and a tensor would keep itself alive
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in own:
             kept[storage.data_ptr()] = storage
-        return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda nothing: nothing):
         module(image)
     return sum(storage.nbytes() for storage in kept.values())
 

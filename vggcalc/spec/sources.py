@@ -27,6 +27,8 @@ def load(model: str, standard_input: Callable[[int], bytes] | None = None) -> Co
     config = published(model)
     if config is not None:
         return config
+    if model.endswith(".py"):
+        raise SpecError(f"{model}: which of its modules? Write {model}:NAME")
     if model.lower().endswith((".toml", ".json")) or "/" in model or "\\" in model:
         return _read(model)
     if "," in model or _TOKENS.fullmatch(model):
@@ -34,7 +36,10 @@ def load(model: str, standard_input: Callable[[int], bytes] | None = None) -> Co
     if os.path.exists(model):
         return _read(model)
     if ":" in model:
-        raise SpecError(f"{model} is no network yet: trace its module with vggcalc.runtime.trace")
+        raise SpecError(
+            f"{model} is no network yet: a module to import is written package.module:attribute, and in Python "
+            "it is traced with vggcalc.runtime.trace"
+        )
     raise SpecError(f"unknown model {model!r}: {_nearest(model)}")
 
 
