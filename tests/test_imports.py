@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import torch
 from torch import nn
@@ -34,7 +35,7 @@ class Net(nn.Module):
         print("hello from the user")
         self.stem = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
         self.bn = nn.BatchNorm2d(width)
-        self.body = nn.Sequential(nn.Conv2d(width, 2 * width, 5, padding=2), nn.ReLU(inplace=True), nn.MaxPool2d(2))
+        self.body = nn.Sequential(nn.Conv2d(width, 2 * width, 5, padding=2), nn.ReLU(True), nn.MaxPool2d(2))
         self.weight = nn.Parameter(torch.randn(2 * width, 2 * width, 9, 9))
         self.up = nn.ConvTranspose2d(2 * width, width, 2, 2)
         self.head = nn.Conv2d(width, 10, 1) if head else nn.Identity()
@@ -142,6 +143,32 @@ def test_the_whole_shape(folder: Path) -> None:
     assert found["variants"][0]["output_shape"] == [2, 8, 8, 9]
 
 
+def test_a_model_that_says_its_size(folder: Path) -> None:
+    """As timm's do; what the user says goes before."""
+    (folder / "sized.py").write_text(
+        SOURCE + "\nclass Sized(Net):\n    default_cfg = {'input_size': (3, 96, 64)}\n", encoding="utf-8"
+    )
+    assert of_json(folder, "summary", "sized.py:Sized")["input_shape"] == [1, 3, 96, 64]
+    assert of_json(folder, "summary", "sized.py:Sized", "--size", "32", "--batch", "2")["input_shape"] == [
+        2,
+        3,
+        32,
+        32,
+    ]
+    assert of_json(folder, "summary", "sized.py:Net")["input_shape"] == [1, 3, 224, 224]
+
+
+def test_the_json_is_as_the_schema_says(folder: Path) -> None:
+    schema = json.loads(run(folder, "schema").stdout)
+    for given in (
+        ("compare", "net.py:Net"),
+        ("summary", "net.py:Net", "--receptive-field", "head", "--unit", "1,1"),
+    ):
+        jsonschema.validate(json.loads(run(folder, *given, "--no-latency", "--json").stdout), schema)
+    counted = run(folder, "summary", "vgg16", "--as", "fvcore", "--no-latency", "--json")
+    jsonschema.validate(json.loads(counted.stdout), schema)
+
+
 def test_a_model_larger_than_any_memory(folder: Path) -> None:
     found = of_json(folder, "summary", "net.py:Large", "--size", "8")
     assert found["variants"][0]["costs"]["parameters"] == 2**48 + 2**24 + 304
@@ -183,6 +210,9 @@ def test_what_goes_wrong_is_one_line(folder: Path, model: str, said: str) -> Non
         (("net.py:Net", "--input", "3"), "is no shape"),
         (("net.py:Net", "--input", "1x3x8x8", "--size", "8"), "--input says all of the shape"),
         (("net.py:Net", "--classes", "10"), "--arg may"),
+        (("net.py:Net", "--dtype", "int8"), "integers have no gradient"),
+        (("net.py:Net", "--batch", "0"), "--batch 0 is out of range"),
+        (("net.py",), "Write net.py:NAME"),
         (("vgg16", "--arg", "a=1"), "--arg is for imported models"),
         (("vgg16", "--input", "1x3x8x8"), "--input is for imported models"),
         (("vgg16", "--unit", "1,1"), "belong together"),

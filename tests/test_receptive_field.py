@@ -15,7 +15,7 @@ from hypothesis import event, given, settings
 from torch import Tensor
 from torch.nn import functional as F
 
-from vggcalc.analysis.receptive_field import receptive_fields
+from vggcalc.analysis.receptive_field import Seen, receptive_fields
 from vggcalc.results import ReceptiveField
 from vggcalc.spec.layers import (
     GELU,
@@ -97,7 +97,7 @@ def probe(network: Network) -> int:
     fields = receptive_fields(network, shapes(network))
     probed = 0
     for name, field in fields.items():
-        if field is None:
+        if isinstance(field, str):
             continue
         size = network.input_shape[2:]
         for last in (False, True):
@@ -139,7 +139,7 @@ def block(*nodes: tuple[str, Layer, str], size: Pair = (64, 60)) -> Network:
     return Network("block", (1, 4, *size), made)
 
 
-def field_of(network: Network) -> ReceptiveField | None:
+def field_of(network: Network) -> Seen:
     return receptive_fields(network, shapes(network))[network.nodes[-1].name]
 
 
@@ -171,24 +171,26 @@ def test_chains(layers: list[Layer], size: Pair, stride: Pair, padding: Pair) ->
 
 
 @pytest.mark.parametrize(
-    ("one", "two", "size", "padding"),
+    ("one", "two", "size", "padding", "aligned"),
     [
-        (conv(3, 1, 1), conv(7, 1, 3), (7, 7), (3, 3)),
-        (conv((1, 7), 1, (0, 3)), conv((7, 1), 1, (3, 0)), (7, 7), (3, 3)),
-        (conv(3, 1, 1), conv(1), (3, 3), (1, 1)),
-        (conv(3, 2, 1), conv(1, 2), (3, 3), (1, 1)),
-        # Not aligned: the union is larger than both.
-        (conv(3, 3, 0), conv(3, 3, 1), (4, 4), (1, 1)),
-        (conv(4, 3, 2), conv(4, 3, 1), (5, 5), (2, 2)),
-        (conv(3, 2, 0), conv(2, 2, 0), (3, 3), (0, 0)),
+        (conv(3, 1, 1), conv(7, 1, 3), (7, 7), (3, 3), True),
+        (conv((1, 7), 1, (0, 3)), conv((7, 1), 1, (3, 0)), (7, 7), (3, 3), True),
+        (conv(3, 1, 1), conv(1), (3, 3), (1, 1), True),
+        (conv(3, 2, 1), conv(1, 2), (3, 3), (1, 1), True),
+        # Not aligned, that is with centres in two places: the union is larger than both.
+        (conv(3, 3, 0), conv(3, 3, 1), (4, 4), (1, 1), False),
+        (conv(4, 3, 2), conv(4, 3, 1), (5, 5), (2, 2), False),
+        (conv(3, 2, 0), conv(2, 2, 0), (3, 3), (0, 0), False),
     ],
 )
 @pytest.mark.parametrize("join", [Add(), Concat()])
-def test_two_paths_see_their_union(one: Conv2d, two: Conv2d, size: Pair, padding: Pair, join: Layer) -> None:
+def test_two_paths_see_their_union(
+    one: Conv2d, two: Conv2d, size: Pair, padding: Pair, aligned: bool, join: Layer
+) -> None:
     # Paths that are not aligned make one map of some sizes, and two that differ of others.
     size_of_image = next((n, n) for n in range(30, 40) if _same_map(one, two, n))
     network = block(("one", one, INPUT), ("two", two, INPUT), ("join", join, "one two"), size=size_of_image)
-    assert field_of(network) == ReceptiveField(size, one.stride, padding)
+    assert field_of(network) == ReceptiveField(size, one.stride, padding, aligned)
     assert probe(network) == 2 * 4  # the image and every node, at both ends of the map
 
 
@@ -224,16 +226,19 @@ def test_what_follows_a_linear_layer_sees_the_whole_image() -> None:
     assert fields == [
         ReceptiveField((1, 1), (1, 1), (0, 0)),
         ReceptiveField((3, 3), (1, 1), (0, 0)),
-        *[None] * 5,
+        *["image"] * 5,
     ]
 
 
-@pytest.mark.parametrize("target", [(1, 1), (5, 6), (6, 5), (12, 12)])
-def test_adaptive_pooling_that_changes_the_map_sees_the_whole_image(target: Pair) -> None:
+@pytest.mark.parametrize(
+    ("target", "word"), [((1, 1), "image"), ((5, 6), "varies"), ((6, 5), "varies"), ((12, 12), "varies")]
+)
+def test_adaptive_pooling_that_changes_the_map(target: Pair, word: str) -> None:
+    """One unit sees all of the map; of several each sees another part of it."""
     network = block(("one", conv(3), INPUT), ("pool", AdaptiveAvgPool2d(target), "one"), size=(8, 8))
-    assert field_of(network) is None
+    assert field_of(network) == word
     later = block(("pool", AdaptiveAvgPool2d(target), INPUT), ("one", conv(1), "pool"), size=(8, 8))
-    assert field_of(later) is None
+    assert field_of(later) == word
 
 
 def test_adaptive_pooling_to_the_same_map_changes_nothing() -> None:
@@ -250,7 +255,7 @@ def test_a_sum_with_what_sees_the_whole_image_sees_it_too() -> None:
         ("join", Add(), "one wide"),
         size=(8, 8),
     )
-    assert field_of(network) is None
+    assert field_of(network) == "image"
 
 
 def test_paths_of_different_strides_have_no_one_receptive_field() -> None:
@@ -258,7 +263,7 @@ def test_paths_of_different_strides_have_no_one_receptive_field() -> None:
     network = block(
         ("one", conv(3), INPUT), ("two", conv(1, 2), INPUT), ("join", Concat(), "one two"), size=(5, 5)
     )
-    assert field_of(network) is None
+    assert field_of(network) == "varies"
     known = outputs(network)
     spans = [extent(known[INPUT], known["join"], (u, u))[0] for u in range(3)]
     assert spans == [(0, 2), (1, 3), (2, 4)]

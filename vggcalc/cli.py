@@ -164,7 +164,7 @@ def compare(model: str, **given: Any) -> None:
 @MEASURE
 @WRITE
 def summary(model: str, **given: Any) -> None:
-    """One network, layer by layer. MODEL is what compare takes."""
+    """One network, layer by layer. MODEL is what compare takes; importing one runs its code."""
     network, origin = _network(model, given)
     if (given["receptive_field"] is None) != (given["unit"] is None):
         raise click.UsageError("--receptive-field LAYER and --unit Y,X belong together: give both")
@@ -232,8 +232,11 @@ def _network(model: str, given: dict[str, Any]) -> tuple[Network, Origin | None]
             if given[parameter]:
                 raise click.UsageError(f"{option} is for imported models, and {model} is none: leave it out")
         return _built_in(model, given), None
+    from msgspec import structs
+
     from vggcalc.measurement.tracing import trace
-    from vggcalc.spec.origins import Origin, arguments, input_shape
+    from vggcalc.spec.layers import check_number
+    from vggcalc.spec.origins import OWN, Origin, arguments, input_shape
 
     for parameter in ("classes", "batch_norm", "activation", "bias"):
         if given[parameter] is not None:
@@ -244,11 +247,16 @@ def _network(model: str, given: dict[str, Any]) -> tuple[Network, Origin | None]
             raise click.UsageError("--input says all of the shape: leave out --size, --in-channels and --batch")
         shape = input_shape(given["input_"])
     else:
-        channels = 3 if given["in_channels"] is None else given["in_channels"]
         batch = 1 if given["batch"] is None else given["batch"]
-        shape = input_shape("x".join(map(str, (batch, channels, *(given["size"] or (224, 224))))))
-    origin = Origin(model, shape, arguments(given["args"]))
-    return trace(origin), origin
+        shape = (batch, given["in_channels"], *(given["size"] or (None, None)))
+        for name, number in zip(("--batch", "--in-channels", "--size", "--size"), shape, strict=True):
+            if number is not None:
+                check_number(name, number)
+    origin = Origin(
+        model, tuple(OWN if number is None else number for number in shape), arguments(given["args"])
+    )
+    network = trace(origin)
+    return network, structs.replace(origin, input_shape=network.input_shape)
 
 
 def _is_import(model: str) -> bool:

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from vggcalc.spec.layers import Pair
 
     ParamType = click.ParamType[Any]
+    Choice = click.Choice[str]
 else:
+    Choice = click.Choice
     ParamType = click.ParamType  # generic for type checkers, and in newer clicks only
 
 Command = Callable[..., Any]
@@ -31,6 +33,18 @@ class Kernel(ParamType):
         if re.fullmatch(r"[+-]?\d{1,30}", value, re.ASCII) is None:
             self.fail(f"{value!r} is no kernel: write one odd number, such as 7 for 7×7")
         return int(value)
+
+
+class Dtype(Choice):
+    """A type of floats."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if re.fullmatch(r"(q|u?)int\d*|bool|long|short|byte", str(value)):
+            self.fail(
+                f"{value!r} is not one of {', '.join(ITEMSIZE)}: integers have no gradient, and what a quantized "
+                "layer costs is another question"
+            )
+        return super().convert(value, param, ctx)
 
 
 class Size(ParamType):
@@ -150,9 +164,10 @@ def _models(ctx: click.Context, param: click.Parameter, incomplete: str) -> list
     """What MODEL may be, for the shell: the published names, and files."""
     from click.shell_completion import CompletionItem
 
+    from vggcalc.spec.classics import CLASSICS
     from vggcalc.spec.vgg import ALIASES, CONFIGS
 
-    names = [name for base in (*ALIASES, *CONFIGS) for name in (base, f"{base}_bn")]
+    names = [name for base in (*ALIASES, *CONFIGS) for name in (base, f"{base}_bn")] + list(CLASSICS)
     found = [CompletionItem(name) for name in names if name.lower().startswith(incomplete.lower())]
     return found or [CompletionItem(incomplete, type="file")]
 
@@ -167,7 +182,7 @@ NETWORK = options(
     click.option(
         "--dtype",
         "dtypes",
-        type=click.Choice(list(ITEMSIZE)),
+        type=Dtype(list(ITEMSIZE)),
         multiple=True,
         help="Repeatable; the counts' bytes are the first's.  [default: float32]",
     ),

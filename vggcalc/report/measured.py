@@ -314,14 +314,15 @@ def _crosscheck(comparison: Comparison) -> list[Section]:
 
 def _confirmed_field(checked: Sequence[tuple[Variant, Crosscheck]]) -> str:
     """The sentence on the receptive fields that a gradient has confirmed, empty if none has."""
-    probed = [
-        (variant, check.receptive_field) for variant, check in checked if check.receptive_field is not None
-    ]
-    if not probed:
+    units: dict[str, list[str]] = {}
+    for variant, check in checked:
+        if check.receptive_field is not None:
+            units.setdefault(_unit(check.receptive_field), []).append(variant.name)
+    if not units:
         return ""
-    alone = len(checked) == 1
-    units = " and ".join(_unit(probe) + ("" if alone else f" ({variant.name})") for variant, probe in probed)
-    return f" Receptive field confirmed by the gradient of {units}."
+    by_all = [len(checked)] == [len(names) for names in units.values()]
+    named = [unit if by_all else f"{unit} ({', '.join(names)})" for unit, names in units.items()]
+    return f" Receptive field confirmed by the gradient of {' and of '.join(named)}."
 
 
 def _unit(probe: Probe) -> str:

@@ -16,8 +16,8 @@ from torch import nn
 
 from vggcalc.runtime.rewriting import rewrite
 from vggcalc.runtime.tracing import trace
-from vggcalc.spec.layers import Network
-from vggcalc.spec.origins import Origin
+from vggcalc.spec.layers import Network, Shape
+from vggcalc.spec.origins import OWN, Origin
 
 #: What the optional packages are installed with.
 OPTIONAL = ("torchvision", "timm")
@@ -59,7 +59,15 @@ def traced(origin: Origin, name: str) -> Network:
     """The network that the module of `origin` is. Raises `NotLoaded`."""
     module = load(origin, meta=True)
     with _reported(origin):
-        return trace(module, origin.input_shape, name)
+        return trace(module, _shape(module, origin.input_shape), name)
+
+
+def _shape(module: nn.Module, asked: Shape) -> Shape:
+    """What is asked for, and for the rest the size that a model of timm was made for, or 3×224×224."""
+    made_for = getattr(module, "default_cfg", None)
+    own = made_for.get("input_size") if isinstance(made_for, dict) else None
+    usual = (1, *(own or (3, 224, 224)))
+    return tuple(usual[i] if number == OWN else number for i, number in enumerate(asked))
 
 
 @contextmanager

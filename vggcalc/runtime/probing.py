@@ -198,21 +198,24 @@ _CONVOLUTIONS = frozenset(("conv1d", "conv2d", "conv3d"))
 _CONVOLUTION = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
 
 
-def _convolution(convolve: Any, given: dict[str, Any]) -> Tensor:
+def _convolution(convolve: Any, given: dict[str, Any]) -> Any:
     """A grouped convolution as one of a batch of its groups, all with the first one's weights.
 
     Torch takes the groups one by one in float64, a hundred times as long for a depthwise convolution.
     """
     groups = given.get("groups", 1)
-    image, weight = given.pop("input"), given.pop("weight")
-    if groups > 1:
-        given |= {"groups": 1, "bias": None}
-        batch, channels = image.shape[:2]
-        image = image.reshape(batch * groups, channels // groups, *image.shape[2:])
-        made: Tensor = convolve(image, weight[: len(weight) // groups], **given)
-        return made.reshape(batch, len(weight), *made.shape[2:])
-    made = convolve(image, weight, **given)
-    return made
+    if groups == 1:
+        return convolve(**given)
+    image, weight = given["input"], given["weight"]
+    batch, channels = image.shape[:2]
+    given |= {
+        "input": image.reshape(batch * groups, channels // groups, *image.shape[2:]),
+        "weight": weight[: len(weight) // groups],
+        "bias": None,
+        "groups": 1,
+    }
+    made: Tensor = convolve(**given)
+    return made.reshape(batch, len(weight), *made.shape[2:])
 
 
 _MAX_POOL = re.compile(r"_?(?P<adaptive>adaptive_)?max_pool(?P<axes>[123])d(_with_indices)?")

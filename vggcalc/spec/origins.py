@@ -15,11 +15,15 @@ Argument = int | float | bool | str | None | list[int | float | bool | str | Non
 _SOURCE = re.compile(r"(?P<where>.+):(?P<attribute>[A-Za-z_][\w.\-/]*)")
 
 
+#: In the shape of an image: what the model itself says, or else that of 3×224×224.
+OWN = 0
+
+
 class Origin(msgspec.Struct, frozen=True):
     """Where a traced network comes from, which is enough to make its module again.
 
     `source` is MODEL, `arguments` are what its factory is called with, `replacing` what was
-    replaced in it. Importing it runs its code.
+    replaced in it. Importing it runs its code. `OWN` in the shape stands for the model's own size.
     """
 
     source: str
