@@ -118,7 +118,7 @@ class Seen(msgspec.Struct, frozen=True):
 class Counts(msgspec.Struct, frozen=True, tag=True):
     """One subject counted again; None where it was not run, or where torch is known to be wrong.
 
-    `unprobed` is why a target was given and nothing seen.
+    `unprobed` is why a target was given and nothing seen, `refused` why fvcore could not run it.
     """
 
     subject: str
@@ -131,6 +131,7 @@ class Counts(msgspec.Struct, frozen=True, tag=True):
     uncounted: dict[str, int]
     seen: Seen | None = None
     unprobed: str | None = None
+    refused: str | None = None
 
 
 class Unsupported(msgspec.Struct, frozen=True, tag=True):

@@ -41,8 +41,8 @@ class Dtype(Choice):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if re.fullmatch(r"(q|u?)int\d*|bool|long|short|byte", str(value)):
             self.fail(
-                f"{value!r} is not one of {', '.join(ITEMSIZE)}: integers have no gradient, and what a quantized "
-                "layer costs is another question"
+                f"{value!r} is not one of {', '.join(ITEMSIZE)}: integers have no gradient, and what a "
+                "quantized layer costs is another question"
             )
         return super().convert(value, param, ctx)
 

@@ -6,7 +6,7 @@ is the dilated kernel and p the padding on the left. Norms and activations are t
 looked at one unit alone.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
 from vggcalc.results import ReceptiveField
 from vggcalc.spec.layers import (
@@ -149,11 +149,11 @@ def _centre(field: ReceptiveField) -> Axes:
     return tuple(r - 1 - 2 * p for r, p in zip(field.size, field.padding, strict=True))
 
 
-#: First and last unit along each axis; None: every unit there is.
-Span = tuple[tuple[int, int], ...] | None
+#: Along each axis the units that are seen; None: every unit there is.
+Units = tuple[frozenset[int], ...] | None
 
 
-def pixels(network: Network, layer: str, unit: Axes) -> Span:
+def pixels(network: Network, layer: str, unit: Axes) -> tuple[tuple[int, int], ...] | None:
     """The first and last pixel, along each axis, that one unit of a layer sees; None: all of them.
 
     `unit` is its place on the layer's map. What padding puts beside a map is no pixel, so at a
@@ -164,25 +164,25 @@ def pixels(network: Network, layer: str, unit: Axes) -> Span:
     known = shapes_of(network)
     maps = {INPUT: network.input_shape[2:]} | {node.name: _map(node, known) for node in network.nodes}
     _check_unit(layer, unit, maps)
-    wanted: dict[str, list[Span]] = {layer: [tuple((u, u) for u in unit)]}
+    wanted: dict[str, list[Units]] = {layer: [tuple(frozenset((u,)) for u in unit)]}
     for node in reversed(network.nodes):
-        spans = wanted.pop(node.name, None)
-        if spans is None:
+        if node.name not in wanted:
             continue
+        units = _together(wanted.pop(node.name), maps[node.name])
         for name in node.inputs:
-            source = (0,) * len(unit) if not maps[name] else maps[name]
-            found = _before(node, _hull(spans), source, maps[node.name], known[name])
-            clipped = found and tuple(
-                (max(first, 0), min(last, n - 1)) for (first, last), n in zip(found, source, strict=True)
-            )
-            if clipped is None or all(first <= last for first, last in clipped):
-                wanted.setdefault(name, []).append(clipped)
-    seen = wanted.get(INPUT)
-    if seen is None:
+            source = maps[name]
+            seen = _before(node, units, source, maps[node.name], known[name])
+            if seen is not None:
+                seen = tuple(
+                    frozenset(u for u in axis if 0 <= u < n) for axis, n in zip(seen, source, strict=True)
+                )
+            if seen is None or all(seen):
+                wanted.setdefault(name, []).append(seen)
+    if INPUT not in wanted:
         return ()
-    whole = tuple((0, n - 1) for n in maps[INPUT])
-    found = _hull(seen)
-    return None if found == whole else found
+    found = _together(wanted[INPUT], maps[INPUT])
+    spans = tuple((min(axis), max(axis)) for axis in found or ())
+    return None if spans == tuple((0, n - 1) for n in maps[INPUT]) else spans
 
 
 def _map(node: Node, known: Mapping[str, Shape]) -> Axes:
@@ -211,54 +211,71 @@ def _check_unit(layer: str, unit: Axes, maps: Mapping[str, Axes]) -> None:
         )
 
 
-def _hull(spans: list[Span]) -> Span:
-    if None in spans:
-        return None
-    along = zip(*(span for span in spans if span is not None), strict=True)
-    return tuple((min(first for first, _ in axis), max(last for _, last in axis)) for axis in along)
+def _together(wanted: list[Units], size: Axes) -> Units:
+    """What several readers see of a map of that size."""
+    if None in wanted:
+        return tuple(frozenset(range(n)) for n in size) or None
+    along = zip(*(units for units in wanted if units is not None), strict=True)
+    return tuple(frozenset[int]().union(*axis) for axis in along)
 
 
-def _before(node: Node, span: Span, source: Axes, size: Axes, input_shape: Shape) -> Span:
-    """What the units of `span` on a node's map see on its input's map, padding not yet taken off."""
+def _before(node: Node, units: Units, source: Axes, size: Axes, input_shape: Shape) -> Units:
+    """What the units on a node's map see on its input's map, padding not yet taken off."""
     reach = _reach(node, input_shape)
-    if span is None or reach == IMAGE or not source:
+    if reach == IMAGE or (reach == "pixel" and (units is None or not source)):
         return None
-    if reach == UNKNOWN or len(source) != len(span):
+    if reach == UNKNOWN or units is None or len(source) != len(units):
         raise SpecError(f"{node.name} does not say which units of its input one of its own sees")
     if reach == "pixel":
-        if all(n in (1, m) for n, m in zip(source, size, strict=True)):
-            return tuple((0, 0) if n == 1 else axis for axis, n in zip(span, source, strict=True))
-        return None
-    if reach == "window":
-        layer = node.layer
-        assert isinstance(layer, _WITH_WINDOWS)
-        numbers = zip(span, window(layer), layer.stride, _padding(layer), strict=True)
-        return tuple((a * s - p, b * s - p + k - 1) for (a, b), k, s, p in numbers)
-    return tuple(_varying(node, span, source, size))
+        if not all(n in (1, m) for n, m in zip(source, size, strict=True)):
+            raise SpecError(f"{node.name} does not say which units of its input one of its own sees")
+        return tuple(frozenset((0,)) if n == 1 else axis for axis, n in zip(units, source, strict=True))
+    along = enumerate(zip(units, source, size, strict=True))
+    return tuple(
+        frozenset(i for u in axis for i in _seen_by(node, u, number, n, m)) for number, (axis, n, m) in along
+    )
 
 
-def _varying(
-    node: Node, span: tuple[tuple[int, int], ...], source: Axes, size: Axes
-) -> Iterator[tuple[int, int]]:
-    for axis, ((first, last), n, m) in enumerate(zip(span, source, size, strict=True)):
-        match node.layer:
-            case Transposed() as layer:
-                # Input unit i writes to i·stride − padding … + window − 1.
-                stride, padding = layer.stride[axis], layer.padding[axis]
-                wide = window(layer)[axis]
-                yield -(-(first + padding - wide + 1) // stride), (last + padding) // stride
-            case AdaptiveAvgPool2d() | Operation(function="adaptive_max_pool2d" | "adaptive_avg_pool1d"):
-                yield first * n // m, -(-(last + 1) * n // m) - 1
-            case Operation(function="pixel_shuffle" | "upsample_nearest1d" | "upsample_nearest2d"):
-                yield first * n // m, last * n // m
-            case Operation(function="upsample_bilinear2d" | "upsample_bicubic2d", options=options):
-                # With the corners aligned unit u stands at u·(n − 1)/(m − 1), else at (u + ½)·n/m − ½.
-                more = 1 if node.layer.function.endswith("bicubic2d") else 0
-                if options.get("align_corners"):
-                    low, high = first * (n - 1) // max(m - 1, 1), -(-last * (n - 1) // max(m - 1, 1))
-                else:
-                    low = max((2 * first + 1) * n - m, 0) // (2 * m)
-                    high = -(-((2 * last + 1) * n - m) // (2 * m))
-                yield low - more, high + more
-            case _:
-                raise SpecError(f"{node.name} does not say which units of its input one of its own sees")
+def _seen_by(node: Node, u: int, axis: int, n: int, m: int) -> Iterable[int]:
+    """The units of a map of `n` that unit `u` of `m` sees along one axis."""
+    match node.layer:
+        case Transposed() as layer:  # input unit i writes to i·stride − padding + tap·dilation
+            taps = range(0, window(layer)[axis], layer.dilation[axis])
+            places = [u + layer.padding[axis] - tap for tap in taps]
+            return [place // layer.stride[axis] for place in places if place % layer.stride[axis] == 0]
+        case Window(function="reflection_pad" | "replication_pad" | "circular_pad") as layer:
+            i = u - layer.padding[axis]
+            if layer.function == "circular_pad":
+                return [i % n]
+            if layer.function == "replication_pad":
+                return [min(max(i, 0), n - 1)]
+            return [-i if i < 0 else 2 * (n - 1) - i if i >= n else i]
+        case Convolution() | MaxPool2d() | Window() as layer:
+            first = u * layer.stride[axis] - layer.padding[axis]
+            return range(first, first + window(layer)[axis], layer.dilation[axis])
+        case AdaptiveAvgPool2d():
+            return range(u * n // m, -(-(u + 1) * n // m))
+        case Operation(function=function, options=options):
+            kind = function.removeprefix("_").rstrip("123d")
+            if kind in ("adaptive_avg_pool", "adaptive_max_pool"):
+                return range(u * n // m, -(-(u + 1) * n // m))
+            if kind in ("pixel_shuffle", "upsample_nearest"):
+                return [u * n // m]
+            if kind == "upsample_nearest_exact":
+                return [(2 * u + 1) * n // (2 * m)]
+            if kind in ("upsample_linear", "upsample_bilinear", "upsample_trilinear", "upsample_bicubic"):
+                return _interpolated(u, n, m, kind == "upsample_bicubic", bool(options.get("align_corners")))
+    raise SpecError(f"{node.name} does not say which units of its input one of its own sees")
+
+
+def _interpolated(u: int, n: int, m: int, cubic: bool, aligned: bool) -> Iterable[int]:
+    """The units around the place where unit `u` stands, of which those with a weight of 0 are not seen.
+
+    With the corners aligned that is u·(n − 1)/(m − 1), else (u + ½)·n/m − ½.
+    """
+    place, scale = (u * (n - 1), max(m - 1, 1)) if aligned else ((2 * u + 1) * n - m, 2 * m)
+    if not cubic:
+        place = max(place, 0)
+    low, between = divmod(place, scale)
+    around = range(low - cubic, low + 2 + cubic) if between else [low]
+    return [min(max(i, 0), n - 1) for i in around]

@@ -386,6 +386,8 @@ def crosscheck(
             f"torch counts {counts.torch_macs:,} MACs in all, with those of {', '.join(lacking)}, which have "
             "no weights: they are not compared"
         )
+    if counts.refused:
+        notes.append(f"fvcore cannot run it, so it counts nothing: {counts.refused}")
     if blind:
         notes.append("fvcore counts a convolution with padding in words as nothing: it is not compared")
     if variant.origin is not None:

@@ -272,13 +272,13 @@ def _crosscheck(comparison: Comparison) -> list[Section]:
         counted = {key: [getattr(check, key) for _, check in checked] for key in _CHECKED}
         by_torch = {key for key, found in counted.items() if all(one.torch is not None for one in found)}
         by_fvcore = {key for key, found in counted.items() if all(one.fvcore is not None for one in found)}
-        *first, last = (word for key, word in _CHECKED.items() if key in by_torch | by_fvcore)
+        words = [word for key, word in _CHECKED.items() if key in by_torch | by_fvcore]
         whom = comparison.name
         if len(checked) < len(comparison.variants):
             whom += f" ({', '.join(variant.name for variant, _ in checked)} only)"
         by = "torch and fvcore" if by_fvcore else "torch"
-        said = f"{', '.join(first)} and {last} of {whom} confirmed by {by}."
-        said = said[0].upper() + said[1:] + _confirmed_field(checked)
+        listed = " and ".join(", ".join(part) for part in (words[:-1], words[-1:]) if part)
+        said = f"{listed[:1].upper()}{listed[1:]} of {whom} confirmed by {by}." + _confirmed_field(checked)
         return [Text((said, *notes), quiet=True)]
     rows = []
     for variant, check in checked:

@@ -43,18 +43,19 @@ def count(subject: Subject, run: bool, dtype: str) -> Counts:
         with FlopCounterMode(display=False) as training:
             module.train()(image).sum().backward()
         training_flops = training.get_total_flops()
-    kept = macs = activations = seen = unprobed = real = None
+    kept = macs = activations = seen = unprobed = refused = real = None
     uncounted: dict[str, int] = {}
     if run or subject.targets:
         real = load(subject.origin) if subject.origin else build(subject.network)
         real = copy.deepcopy(real) if alive else real
     if run and real is not None:
         image = torch.zeros(subject.network.input_shape)
-        if traced:  # fvcore's own tracer may refuse what ours takes
-            with suppress(Exception):
-                macs, activations, uncounted = _fvcore(real.eval(), image)
-        else:
+        try:
             macs, activations, uncounted = _fvcore(real.eval(), image)
+        except Exception as error:
+            if not traced:  # fvcore's own tracer may refuse what ours takes
+                raise
+            refused = said(error)
         as_asked = getattr(torch, dtype)
         with suppress(RuntimeError):  # torch has not every operator in every dtype
             kept = None if traced else saved_bytes(real.to(as_asked).train(), image.to(as_asked))
@@ -71,6 +72,7 @@ def count(subject: Subject, run: bool, dtype: str) -> Counts:
         uncounted,
         seen,
         unprobed,
+        refused,
     )
 
 

@@ -63,10 +63,19 @@ class Seen(msgspec.Struct, frozen=True):
 
 
 class Call:
-    """An operator with its arguments by name; `active` are those tensors that depend on the image."""
+    """An operator with its arguments by name.
+
+    `active` are those tensors that depend on the image, `weights` says of any other whether it is a
+    parameter, "own", "computed" from some, or a "buffer".
+    """
 
     def __init__(
-        self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], active: Callable[[object], bool]
+        self,
+        func: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        active: Callable[[object], bool],
+        weights: Callable[[object], str] = lambda value: "",
     ) -> None:
         schema = func._schema
         self.func, self.args, self.kwargs = func, args, kwargs
@@ -76,7 +85,7 @@ class Call:
         names = [argument.name for argument in schema.arguments]
         defaults = {a.name: a.default_value for a in schema.arguments if a.has_default_value()}
         self.arguments: dict[str, Any] = defaults | dict(zip(names, args, strict=False)) | kwargs
-        self._active = active
+        self._active, self._weights = active, weights
 
     def __getitem__(self, name: str) -> Any:
         return self.arguments.get(name)
@@ -84,6 +93,20 @@ class Call:
     def depends(self, name: str) -> bool:
         """Whether that argument is a tensor that depends on the image."""
         return self._active(self[name])
+
+    @property
+    def other(self) -> str:
+        """By what an operator of two combines its first: "itself", "another" or "weight", "buffer", "number"."""
+        one, two = self["self"], self["other"]
+        if one is two:
+            return "itself"
+        if self._active(one) and self._active(two):
+            return "another"
+        if self._active(two):
+            one, two = two, one
+        if not isinstance(two, torch.Tensor) or two.dim() == 0:
+            return "number" if self._weights(two) in ("", "buffer") else "weight"
+        return {"own": "weight", "buffer": "buffer"}.get(self._weights(two), "")
 
     @property
     def first_factor(self) -> Shape:
@@ -102,11 +125,31 @@ class Call:
         """The same by other operators, or None where this one is looked at as it is."""
         if self.function in CONVOLUTIONS and isinstance(self["padding"], str):
             return self._padded
+        if self.function in ("convolution", "_convolution"):
+            return self._named
+        if self.function in ("matmul", "mm", "bmm"):
+            one, two = _factors(self)
+            if self.depends(two) and not self.depends(one) and min(self[one].dim(), self[two].dim()) > 1:
+                return lambda: torch.matmul(self[two].mT, self[one].mT).mT  # a linear layer on its left
         if self.known:
             return None
         if not torch._C._dispatch_has_kernel_for_dispatch_key(self.func.name(), "CompositeImplicitAutograd"):
             return None
         return lambda: self.func.decompose(*self.args, **self.kwargs)
+
+    def _named(self) -> torch.Tensor:
+        """A convolution of any number of axes by the function that has its name."""
+        weight, stride, padding, dilation = (self[key] for key in ("weight", "stride", "padding", "dilation"))
+        axes, groups = weight.dim() - 2, self["groups"]
+        if self["transposed"]:
+            made = getattr(torch, f"conv_transpose{axes}d")(
+                self["input"], weight, self["bias"], stride, padding, self["output_padding"], groups, dilation
+            )
+        else:
+            made = getattr(torch, f"conv{axes}d")(
+                self["input"], weight, self["bias"], stride, padding, dilation, groups
+            )
+        return cast(torch.Tensor, made)
 
     def _padded(self) -> torch.Tensor:
         """A convolution whose padding is said in words: "same" may pad one more on the right."""
@@ -248,7 +291,7 @@ def _slid(call: Call, shape: Shape, place: Place, numbers: Sequence[Axes], view:
         tuple(of[i - begin] if i >= begin else n for i in place.axes)
         for of, n in zip(numbers, neutral, strict=True)
     )
-    if {*kernel, *stride} == {1} and set(padding) == {0}:
+    if {*kernel, *stride} == {1} and set(padding) == {0} and _kept(place, shape).map == place.map:
         return Seen(_operation(call, shape), "pixel", _kept(place, shape))
     layer = Window(call.function, shape, kernel, stride, padding, dilation, view)
     return Seen(layer, "window", _kept(place, shape))
@@ -286,7 +329,11 @@ def _pad(call: Call, inputs: Inputs, outputs: Outputs) -> list[Seen]:
     for i, n in enumerate(sides[::2]):
         left[-1 - i] = int(n)
     ones = (1,) * len(shape)
-    return [_slid(call, outputs[0], place, (ones, ones, tuple(left), ones))]
+    seen = _slid(call, outputs[0], place, (ones, ones, tuple(left), ones))
+    if isinstance(seen.layer, Window) and call["mode"] in PADDINGS:
+        layer = msgspec.structs.replace(seen.layer, function=PADDINGS[call["mode"]])
+        return [msgspec.structs.replace(seen, layer=layer)]
+    return [seen]
 
 
 def _slice(call: Call, inputs: Inputs, outputs: Outputs) -> list[Seen]:
@@ -308,6 +355,10 @@ def _resize(call: Call, inputs: Inputs, outputs: Outputs) -> list[Seen]:
     after = _kept(place, outputs[0])
     reach = "unknown" if not place.axes else "pixel" if after.map == place.map else "varies"
     aligned = {"align_corners": True} if call["align_corners"] else {}
+    factors = call["scale_factors"] or [1] * len(place.map)
+    if call["scale_factors"] and not aligned and reach == "varies":
+        if any(f * n != m for f, n, m in zip(factors, place.map, after.map, strict=True)):
+            reach = "unknown"  # torch then reckons with the factor, not with the sizes
     return [Seen(_operation(call, outputs[0], **aligned), reach, after)]
 
 
@@ -355,6 +406,9 @@ def _elementwise(call: Call, inputs: Inputs, outputs: Outputs) -> list[Seen]:
             not call.mutates and len(inputs) == 2 and inputs[0][0] == inputs[1][0] and call["alpha"] == 1
         ):
             layer = Add()
+        case "mul" | "div":
+            kind = call.other + "first" * (call.function == "div" and not call.depends("self"))
+            layer = _operation(call, shape, **({"other": kind} if kind != "another" else {}))
         case function if function in NONLINEARITIES:
             keys = set(call.arguments) & set(OPTIONS)
             options = {OPTIONS[key]: call[key] for key in sorted(keys) if call[key] is not None}
@@ -365,7 +419,14 @@ def _elementwise(call: Call, inputs: Inputs, outputs: Outputs) -> list[Seen]:
 def _norm(call: Call, inputs: Inputs, outputs: Outputs) -> list[Seen]:
     """Statistics count as looking at one unit, as in every probe of receptive fields."""
     shape, place = inputs[0]
-    layer: Layer = _operation(call, shape)
+    sizes = {
+        "batch_norm": shape[1:2],
+        "instance_norm": shape[:2],
+        "group_norm": (*shape[:1], int(call["num_groups"] or 1)),
+    }
+    rows = sizes.get(call.function, shape[: len(shape) - len(call["normalized_shape"] or ())])
+    options = {"rows": prod(rows)} | ({"affine": True} if call["weight"] is not None else {})
+    layer: Layer = _operation(call, shape, **options)
     if call.function == "batch_norm" and len(shape) == 4:
         layer = BatchNorm2d(shape[1], float(call["eps"]), float(call["momentum"]), call["weight"] is not None)
     return [Seen(layer, "pixel", place)]
@@ -401,6 +462,8 @@ def _concat(call: Call, inputs: Inputs, outputs: Outputs) -> list[Seen]:
 def _over(call: Call, inputs: Inputs, outputs: Outputs) -> list[Seen]:
     """A reduction, or anything else that looks along whole dimensions, such as a softmax."""
     (shape, place), after = inputs[0], outputs[0]
+    if call["other"] is not None:  # the larger of two
+        return _elementwise(call, inputs, outputs)
     given = call["dim"]
     dims = given if isinstance(given, list) and given else range(len(shape)) if given is None else [given]
     along = {int(dim) % max(len(shape), 1) for dim in dims or range(len(shape))}
@@ -408,7 +471,7 @@ def _over(call: Call, inputs: Inputs, outputs: Outputs) -> list[Seen]:
     reach = "pixel"
     if looked:
         whole = looked & {TOKENS, MIXED} or looked >= set(range(len(place.map)))
-        reach = "image" if whole else "unknown"
+        reach = "image" if whole and call.function != "cumsum" else "unknown"
     if after == shape:
         kept = place
     elif looked:
@@ -538,6 +601,9 @@ OPTIONS = {
     "beta": "beta", "threshold": "threshold",
 }  # fmt: skip
 
+#: What a padding that is none of zeros is called, by its mode.
+PADDINGS = {"reflect": "reflection_pad", "replicate": "replication_pad", "circular": "circular_pad"}
+
 #: The factors of a matrix product, by what their operators call them.
 FACTORS = (("input", "weight"), ("self", "other"), ("self", "mat2"), ("mat1", "mat2"), ("batch1", "batch2"))
 
@@ -558,7 +624,9 @@ OPERATORS: dict[str, Rule] = (
     | dict.fromkeys((f"adaptive_{kind}_pool{n}d" for kind in ("max", "avg") for n in (1, 2, 3)), _adaptive)
     | dict.fromkeys(
         ("pixel_shuffle", *(f"upsample_{how}" for how in (
-            "nearest1d", "nearest2d", "nearest3d", "linear1d", "bilinear2d", "bicubic2d", "trilinear3d"))),
+            "nearest1d", "nearest2d", "nearest3d", "linear1d", "bilinear2d", "bicubic2d", "trilinear3d")),
+         *(f"_upsample_{how}" for how in (
+             "nearest_exact1d", "nearest_exact2d", "nearest_exact3d", "bilinear2d_aa", "bicubic2d_aa"))),
         _resize,
     )
     | dict.fromkeys(("batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm"), _norm)

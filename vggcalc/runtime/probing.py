@@ -251,10 +251,10 @@ def _average_pool(axes: int, tensor: Tensor, shape: torch.Size, given: dict[str,
 
 
 def _mean(tensor: Tensor, shape: torch.Size, given: dict[str, Any]) -> Tensor:
-    """Of a maximum or minimum: over all, over axes, or of two tensors."""
+    """Of a maximum or minimum: over all, over axes, or of two tensors, a weighted one lest they cancel."""
     other = given.get("other", given.get("dim"))
     if isinstance(other, Tensor):
-        return (tensor + other) / 2
+        return (tensor + 2 * other) / 3
     if other is None or other == ():
         return tensor.mean().reshape(shape)
     return tensor.mean(other, keepdim=bool(given.get("keepdim", False)))

@@ -18,7 +18,9 @@ from torch.utils._pytree import tree_leaves
 from vggcalc.runtime.operators import Call, Place, look
 from vggcalc.spec.layers import (
     INPUT,
+    Add,
     Axes,
+    Concat,
     Conv2d,
     Flatten,
     Layer,
@@ -51,6 +53,7 @@ class _Step(msgspec.Struct):
     map: Axes
     uses: frozenset[str]
     parameters: int
+    weights: str
 
 
 def trace(module: nn.Module, input_shape: Sequence[int] = (1, 3, 224, 224), name: str = "") -> Network:
@@ -80,8 +83,13 @@ def _state(module: nn.Module) -> dict[str, torch.Tensor]:
 
 @contextmanager
 def _as_in_inference(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode within; and attention as its parts, not as the one fused operator of inference."""
-    modes = {part: part.training for part in module.modules()}
+    """Evaluation mode within; and attention as its parts, not as the one fused operator of inference.
+
+    What the module keeps of its run is taken away again: it is of the meta device.
+    """
+    parts = [
+        (part, dict(vars(part)), {key: dict(vars(part)[key]) for key in _KEPT}) for part in module.modules()
+    ]
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     module.eval()
@@ -89,8 +97,16 @@ def _as_in_inference(module: nn.Module) -> Iterator[None]:
         yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
-        for part, training in modes.items():
-            part.training = training
+        for part, attributes, kept in parts:
+            vars(part).clear()
+            vars(part).update(attributes)
+            for key, before in kept.items():
+                vars(part)[key].clear()
+                vars(part)[key].update(before)
+
+
+#: Where a module keeps what is registered in it.
+_KEPT = ("_parameters", "_buffers", "_modules")
 
 
 @contextmanager
@@ -105,7 +121,7 @@ def _hooks(modules: dict[str, nn.Module], tracer: "_Tracer") -> Iterator[None]:
         def leave(part: nn.Module, arguments: object, output: object) -> None:
             tracer.leave()
 
-        handles += [part.register_forward_pre_hook(enter), part.register_forward_hook(leave)]
+        handles += [part.register_forward_pre_hook(enter), part.register_forward_hook(leave, always_call=True)]
     try:
         yield
     finally:
@@ -122,6 +138,7 @@ class _Tracer(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]
         self._modules = modules
         self._state = state  # held, like all tensors met, so that no id is used twice
+        self._parameters = parameters
         self._unused = dict.fromkeys(parameters)
         self._steps: list[_Step] = []
         self._held: list[torch.Tensor] = []
@@ -135,6 +152,7 @@ class _Tracer(TorchDispatchMode):
         self._overwritten: dict[int, int] = {}
         self._stack: list[tuple[str, int]] = [("", 1)]
         self._calls: Counter[str] = Counter()
+        self._learning = ""
 
     def begin(self, image: torch.Tensor) -> None:
         """Say which tensor is the image."""
@@ -156,7 +174,7 @@ class _Tracer(TorchDispatchMode):
     ) -> Any:
         kwargs = kwargs or {}
         tensors = _tensors((args, kwargs))
-        call = Call(func, args, kwargs, lambda value: id(value) in self._made)
+        call = Call(func, args, kwargs, lambda value: id(value) in self._made, self._weights)
         active = [tensor for tensor in tensors if id(tensor) in self._made]
         uses = _NOTHING.union(*(self._of.get(id(tensor), _NOTHING) for tensor in tensors))
         if not active and not (uses and call.does_macs):
@@ -174,6 +192,14 @@ class _Tracer(TorchDispatchMode):
         self._write(call, active, shapes, uses, _tensors(result))
         return result
 
+    def _weights(self, value: object) -> str:
+        """Whether a tensor is a parameter, "own", or "computed" from some, or a "buffer"; "" if it is none."""
+        names = self._of.get(id(value), _NOTHING)
+        if not names & self._parameters:
+            return "buffer" if names else ""
+        storage = value.untyped_storage()._cdata  # type: ignore[attr-defined]
+        return "own" if storage == self._state[min(names)].untyped_storage()._cdata else "computed"
+
     def _write(
         self,
         call: Call,
@@ -188,7 +214,10 @@ class _Tracer(TorchDispatchMode):
             return  # the very tensor that it was given
         places = [self._places[id(tensor)] for tensor in active]
         seen = look(call, list(zip(shapes, places, strict=True)), [tuple(t.shape) for t in outputs])
-        sources = tuple(dict.fromkeys(self._source(tensor) for tensor in active))
+        read = tuple(self._source(tensor) for tensor in active)
+        sources = tuple(dict.fromkeys(read))
+        weights = {self._weights(tensor) for tensor in _tensors((call.args, call.kwargs))} - {"", "buffer"}
+        self._learning = min(weights, default="")  # "computed" before "own"
         if not active:  # a product of weights and constants alone
             self._add_apart("constant", call.first_factor, (), _NOTHING)
             sources = (len(self._steps) - 1,)
@@ -196,6 +225,8 @@ class _Tracer(TorchDispatchMode):
         first = None
         for tensor, one in zip(outputs, seen, strict=True):
             layer, inputs, reach = one.layer, sources, one.reach
+            if isinstance(layer, Add | Concat):
+                inputs = read  # which may be one of them twice
             storage = tensor.untyped_storage()._cdata
             shares = storage in storages and not call.mutates
             if isinstance(layer, Flatten) and not shares:
@@ -204,7 +235,7 @@ class _Tracer(TorchDispatchMode):
                 layer = msgspec.structs.replace(layer, view=shares)
             if first is not None and not shares:
                 layer = Operation(call.function, tuple(tensor.shape), view=True)
-                inputs, reach, uses = (first,), "pixel", _NOTHING
+                inputs, reach, uses, self._learning = (first,), "pixel", _NOTHING, ""
             self._add(call.function, layer, tuple(tensor.shape), inputs, reach, one.place, uses)
             first = len(self._steps) - 1 if first is None else first
             if call.mutates:
@@ -259,7 +290,8 @@ class _Tracer(TorchDispatchMode):
         own = sum(self._state[name].numel() for name in fresh)
         path, call = self._stack[-1]
         sizes = place.map if place.axes or "tokens" in place.labels else ()
-        self._steps.append(_Step(path, call, function, layer, shape, inputs, reach, sizes, uses, own))
+        weights = self._learning if uses else ""
+        self._steps.append(_Step(path, call, function, layer, shape, inputs, reach, sizes, uses, own, weights))
 
     def _add_apart(self, function: str, shape: Shape, inputs: tuple[int, ...], uses: frozenset[str]) -> None:
         """A step that nothing on the map stands in."""
@@ -320,7 +352,7 @@ class _Tracer(TorchDispatchMode):
     def _traced(self, step: _Step) -> Traced:
         why = self._why_not(step) if isinstance(step.layer, Conv2d) or step.path else "it is no module"
         module = None if why else step.path
-        return Traced(step.reach, step.map, step.parameters, module, why)
+        return Traced(step.reach, step.map, step.parameters, module, why, step.weights)
 
     def _why_not(self, step: _Step) -> str:
         """Why the module of a step cannot be replaced by another; empty if it can."""

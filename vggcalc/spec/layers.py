@@ -370,6 +370,8 @@ class Traced(msgspec.Struct, frozen=True):
     "unknown". `map` are the sizes of the output's spatial axes, () where they are lost. Of its
     `parameters` each is counted at the first node that uses it. `module` is the path of the module
     that a rewriting can replace, None where the node is no such module, and then `why` not.
+    `weights` is "own" where parameters take part, also those that another node counts, "computed"
+    where something is made of them first, and "" where none do.
     """
 
     reach: str
@@ -377,6 +379,7 @@ class Traced(msgspec.Struct, frozen=True):
     parameters: int = 0
     module: str | None = None
     why: str = ""
+    weights: str = ""
 
 
 class Node(msgspec.Struct, frozen=True):
@@ -444,7 +447,7 @@ class Network(msgspec.Struct, frozen=True):
         readers, nodes = self.readers(), {node.name: node for node in self.nodes}
         found = set()
         for node in self.nodes:
-            if node.traced is not None:
+            if node.traced is not None or type(node.layer) is Operation:
                 if getattr(node.layer, "inplace", False):
                     found.add(node.name)  # what was seen, whether wise or not
             elif type(node.layer) in _IN_PLACE and node.layer.inplace:  # type: ignore[union-attr]
