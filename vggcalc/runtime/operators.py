@@ -96,7 +96,7 @@ class Call:
 
     @property
     def other(self) -> str:
-        """By what an operator of two combines its first: "itself", "another" or "weight", "buffer", "number"."""
+        """What its second operand is: "itself", "another", a "weight", a "buffer" or a "number"."""
         one, two = self["self"], self["other"]
         if one is two:
             return "itself"
@@ -355,10 +355,10 @@ def _resize(call: Call, inputs: Inputs, outputs: Outputs) -> list[Seen]:
     after = _kept(place, outputs[0])
     reach = "unknown" if not place.axes else "pixel" if after.map == place.map else "varies"
     aligned = {"align_corners": True} if call["align_corners"] else {}
-    factors = call["scale_factors"] or [1] * len(place.map)
-    if call["scale_factors"] and not aligned and reach == "varies":
-        if any(f * n != m for f, n, m in zip(factors, place.map, after.map, strict=True)):
-            reach = "unknown"  # torch then reckons with the factor, not with the sizes
+    factors = call["scale_factors"]
+    if factors and reach == "varies" and not aligned:
+        rounded = any(f * n != m for f, n, m in zip(factors, place.map, after.map, strict=True))
+        reach = "unknown" if rounded else reach  # torch then reckons with the factor, not with the sizes
     return [Seen(_operation(call, outputs[0], **aligned), reach, after)]
 
 

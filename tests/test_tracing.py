@@ -1,0 +1,472 @@
+"""Traces of modules written by hand, against torch's own counter, its autograd and arithmetic."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from conftest import networks
+from hypothesis import given, settings
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+from vggcalc.analysis.comparison import analyze
+from vggcalc.analysis.receptive_field import pixels, receptive_fields
+from vggcalc.results import Variant
+from vggcalc.runtime import build, trace
+from vggcalc.runtime.crosscheck import saved_bytes
+from vggcalc.spec.layers import Add, Dropout, Flatten, Network, Opaque, ReLU, SiLU
+from vggcalc.spec.shapes import shapes
+from vggcalc.spec.words import SpecError
+
+IMAGE = (2, 4, 12, 12)
+
+
+class Written(nn.Module):
+    """A module of the given parts with the given forward pass."""
+
+    def __init__(self, run: Callable[[Any, Tensor], Tensor], **parts: object) -> None:
+        super().__init__()
+        self.run = run
+        for name, part in parts.items():
+            setattr(self, name, part)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.run(self, image)
+
+
+def conv(kernel: int | tuple[int, int] = 3, into: int = 4, out: int = 4, **given: Any) -> nn.Conv2d:
+    given.setdefault("padding", kernel // 2 if isinstance(kernel, int) else tuple(k // 2 for k in kernel))
+    return nn.Conv2d(into, out, kernel, **given)
+
+
+def weight(*shape: int) -> nn.Parameter:
+    return nn.Parameter(torch.rand(*shape))
+
+
+def counted(module: nn.Module, shape: tuple[int, ...]) -> int:
+    """Multiply-accumulates by torch's counter."""
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        module.eval()(torch.rand(shape))
+    return counter.get_total_flops() // 2
+
+
+def analyzed(module: nn.Module, shape: tuple[int, ...] = IMAGE) -> Variant:
+    return analyze(trace(module, shape), "traced")
+
+
+def separable() -> nn.Module:
+    return nn.Sequential(conv((1, 7)), conv((7, 1)), nn.ReLU())
+
+
+def loop(self: Any, x: Tensor) -> Tensor:
+    for _ in range(x.shape[-1] // 4):
+        x = self.a(x).relu_() if x.mean(1).dim() == 3 else x
+    return x
+
+
+def overwritten(self: Any, x: Tensor) -> Tensor:
+    y = torch.zeros_like(x)
+    y[:, :, 1:] = self.a(x)[:, :, 1:]
+    return self.b(y)
+
+
+def shuffled(self: Any, x: Tensor) -> Tensor:
+    one, two = self.a(x).chunk(2, 1)
+    y = torch.cat([one, self.b(two)], 1)
+    return y.view(2, 2, 2, 12, 12).transpose(1, 2).reshape(2, 4, 12, 12)
+
+
+def squeezed(self: Any, x: Tensor) -> Tensor:
+    return x * self.b(self.a(F.adaptive_avg_pool2d(x, 1)).relu()).sigmoid()
+
+
+class Straight(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.sign()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return gradients[0]
+
+
+#: What has a law: parameters and MACs are exact.
+EXACT: dict[str, nn.Module] = {
+    "concatenation": Written(lambda s, x: s.b(torch.cat([x, s.a(x), x], 1)), a=conv(), b=conv(3, 12)),
+    "one tensor twice": Written(lambda s, x: s.b(torch.cat([y := s.a(x), y], 1) + torch.cat([y, y], 1)),
+                                a=conv(), b=conv(1, 8)),
+    "depthwise 31×31": nn.Sequential(conv(31, groups=4), conv(1, out=8), nn.GELU(), conv(1, into=8)),
+    "1×7 and 7×1": separable(),
+    "channel shuffle": Written(shuffled, a=conv(), b=conv(3, 2, 2)),
+    "squeeze and excite": Written(squeezed, a=conv(1, out=2), b=conv(1, into=2)),
+    "transposed": nn.Sequential(conv(stride=2), nn.ConvTranspose2d(4, 6, 4, 2, 1, groups=2), conv(into=6)),
+    "a functional convolution": Written(lambda s, x: F.conv2d(F.conv2d(x, s.w, padding=1), s.w),
+                                        w=weight(4, 4, 3, 3)),
+    "a repeated weight": Written(lambda s, x: F.conv2d(x, s.w.repeat(1, 2, 1, 1) * 2), w=weight(4, 2, 3, 3)),
+    "a constant kernel": Written(lambda s, x: F.conv2d(s.a(x), s.k, groups=4), a=conv(), k=torch.ones(4, 1, 3, 3)),
+    "torch.convolution": Written(lambda s, x: torch.convolution(
+        x, s.w, None, [2, 1], [1, 0], [1, 1], False, [0, 0], 1), w=weight(4, 4, 3, 3)),
+    "torch.convolution, transposed": Written(lambda s, x: torch.convolution(
+        x, s.w, None, [2, 1], [1, 0], [1, 1], True, [1, 0], 2), w=weight(4, 2, 3, 3)),
+    "called twice": Written(lambda s, x: s.a(s.a(x)), a=conv()),
+    "padding same": nn.Sequential(nn.Conv2d(4, 4, 3, padding="same", dilation=2)),
+    "padding same, even": nn.Sequential(nn.Conv2d(4, 4, (4, 3), padding="same")),
+    "padding valid": nn.Sequential(nn.Conv2d(4, 4, 4, padding="valid", stride=2)),
+    "padding reflect": nn.Sequential(nn.Conv2d(4, 4, 5, padding=2, padding_mode="reflect")),
+    "in place": Written(lambda s, x: s.b(s.a(x).mul_(2).add_(x).relu_()), a=conv(), b=conv()),
+    "written into": Written(overwritten, a=conv(), b=conv()),
+    "control flow": Written(loop, a=conv()),
+    "conv1d": Written(lambda s, x: s.a(x.flatten(2)), a=nn.Conv1d(4, 5, 3)),
+    "conv3d": Written(lambda s, x: s.a(x[:, :, None]), a=nn.Conv3d(4, 5, (1, 3, 3))),
+    "linear on the right": Written(lambda s, x: x.permute(0, 2, 3, 1) @ s.w, w=weight(4, 7)),
+    "linear on the left": Written(lambda s, x: s.w @ x.flatten(2), w=weight(7, 4)),
+    "linear by einsum": Written(lambda s, x: torch.einsum("oc,bchw->bohw", s.w, x), w=weight(7, 4)),
+    "im2col": Written(lambda s, x: s.w @ F.unfold(x, 3, padding=1), w=weight(5, 36)),
+    "tensordot": Written(lambda s, x: torch.tensordot(x, s.w, dims=([1], [1])), w=weight(7, 4)),
+    "weight norm": Written(lambda s, x: s.a(x), a=nn.utils.parametrizations.weight_norm(conv())),
+    "spectral norm": Written(lambda s, x: s.a(x), a=nn.utils.parametrizations.spectral_norm(conv())),
+    "detached": Written(lambda s, x: s.b(s.a(x).data * 2), a=conv(), b=conv()),
+    "an autograd function": Written(lambda s, x: s.b(Straight.apply(s.a(x))), a=conv(), b=conv()),
+    "a checkpoint": Written(lambda s, x: torch.utils.checkpoint.checkpoint(s.a, x, use_reentrant=False), a=conv()),
+    "by position": Written(lambda s, x: s.a(x) + s.p, a=conv(), p=weight(1, 4, 12, 12)),
+    "an unused layer": Written(lambda s, x: s.a(x), a=conv(), b=nn.Linear(3, 3)),
+    "no batch norm's map": Written(lambda s, x: s.n(x.flatten(1)), n=nn.BatchNorm1d(576)),
+    "resized": Written(lambda s, x: s.a(F.interpolate(x, size=(7, 9), mode="nearest-exact")), a=conv()),
+    "GRU": Written(lambda s, x: s.a(x.flatten(2))[0], a=nn.GRU(144, 5, batch_first=True)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EXACT)
+@pytest.mark.filterwarnings("ignore:Using padding='same'")
+def test_parameters_and_macs_are_torchs(name: str) -> None:
+    module = EXACT[name]
+    found = analyzed(module)
+    assert found.costs["parameters"] == sum(parameter.numel() for parameter in module.parameters())
+    assert found.costs["macs"] == counted(module, IMAGE)
+    assert "macs" not in found.partial
+
+
+#: What has not: the operators, and the MACs of the rest, by arithmetic.
+UNKNOWN: dict[str, tuple[nn.Module, tuple[str, ...], int]] = {
+    "attention": (Written(lambda s, x: F.scaled_dot_product_attention(y := s.a(x.flatten(2)), y, y),
+                          a=nn.Linear(144, 6)), ("scaled_dot_product_attention",), 2 * 4 * 144 * 6),
+    "a Gram matrix": (Written(lambda s, x: (y := s.a(x).flatten(2)) @ y.mT, a=conv(1)), ("matmul",), 2 * 144 * 16),
+    "a spectrum": (Written(lambda s, x: torch.fft.rfft2(s.a(x)).abs(), a=conv(1)), ("_fft_r2c",), 2 * 144 * 16),
+    "a vector": (Written(lambda s, x: x.flatten(1) @ s.w, w=weight(576)), ("matmul",), 0),
+    "encoder": (Written(lambda s, x: s.a(x.flatten(2).mT),
+                        a=nn.TransformerEncoderLayer(4, 2, 8, batch_first=True)),
+                ("scaled_dot_product_attention",), 2 * 144 * (4 * 12 + 4 * 4 + 2 * 4 * 8)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_what_has_no_law_leaves_the_total_partial(name: str) -> None:
+    module, operators, macs = UNKNOWN[name]
+    found = analyzed(module)
+    assert found.costs["parameters"] == sum(parameter.numel() for parameter in module.parameters())
+    assert found.costs["macs"] == macs
+    assert found.partial["macs"] == operators
+
+
+def test_an_lstm_is_its_products() -> None:
+    """Four gates from the input and the state at each of four steps; torch counts none of them here."""
+    module = Written(lambda s, x: s.a(x.flatten(2))[0], a=nn.LSTM(144, 5, batch_first=True))
+    assert analyzed(module).costs["macs"] == 2 * 4 * (144 + 5) * 4 * 5
+
+
+def test_unused_and_shared_parameters_count_once() -> None:
+    shared = conv()
+    module = Written(lambda s, x: s.a(x) + s.b(x), a=shared, b=shared, c=nn.Linear(3, 5))
+    layers = {layer.name: layer.costs["parameters"] for layer in analyzed(module).layers}
+    assert layers == {"a": 4 * 4 * 9 + 4, "a_2": 0, "add": 0, "c.unused": 20, "output": 0}
+    tied = Written(lambda s, x: s.b(s.a(x)), a=conv(1), b=conv(1))
+    tied.b.weight = tied.a.weight
+    assert [layer.costs["parameters"] for layer in analyzed(tied).layers] == [20, 4]
+
+
+def test_names_are_those_of_the_modules() -> None:
+    module = nn.Sequential()
+    module.add_module("stem", nn.Sequential(conv(), nn.BatchNorm2d(4), nn.ReLU()))
+    module.add_module("head", Written(lambda s, x: s.fc(F.relu(x).mean((2, 3)) * 2), fc=nn.Linear(4, 2)))
+    names = [layer.name for layer in analyzed(module).layers]
+    assert names == ["stem.0", "stem.1", "stem.2", "head.relu", "head.mean", "head.mul", "head.fc"]
+
+
+def test_the_module_is_left_as_it_was() -> None:
+    def run(self: Any, x: Tensor) -> Tensor:
+        self.seen = x  # what it keeps of a trace would be of the meta device
+        self.register_buffer("kept", x * 2)
+        return self.net(x)
+
+    net = nn.Sequential(conv(), nn.BatchNorm2d(4), nn.Dropout(), nn.Sequential(conv()))
+    module = Written(run, net=net)
+    module.train()
+    net[3].eval()
+    net[0].weight.requires_grad_(False)
+    net[0].register_forward_hook(lambda *_: None)
+    before = {key: tensor.clone() for key, tensor in module.state_dict().items()}
+    identities = [id(parameter) for parameter in module.parameters()]
+    trace(module, IMAGE)
+    assert [part.training for part in module.modules()] == [True, True, True, True, True, False, False]
+    assert [len(part._forward_hooks) for part in module.modules()] == [0, 0, 1, 0, 0, 0, 0]
+    assert all(not part._forward_pre_hooks for part in module.modules())
+    assert [parameter.requires_grad for parameter in module.parameters()] == [False] + [True] * 5
+    assert [id(parameter) for parameter in module.parameters()] == identities
+    assert module.state_dict().keys() == before.keys()
+    assert all(torch.equal(tensor, before[key]) for key, tensor in module.state_dict().items())
+    assert not hasattr(module, "seen")
+    assert all(parameter.grad is None for parameter in module.parameters())
+
+
+def test_the_module_is_left_as_it_was_when_it_raises() -> None:
+    module = nn.Sequential(conv(), nn.Linear(5, 5)).train()
+    with pytest.raises(RuntimeError, match="same reduction dim|cannot be multiplied"):
+        trace(module, IMAGE)
+    assert module.training
+    assert not any(part._forward_hooks or part._forward_pre_hooks for part in module.modules())
+
+
+def test_a_module_larger_than_memory() -> None:
+    with torch.device("meta"):
+        module = nn.Sequential(nn.Flatten(), nn.Linear(10**6, 10**6))
+    assert analyzed(module, (1, 1, 1000, 1000)).costs["macs"] == 10**12
+
+
+def test_no_map_is_computed() -> None:
+    """Of 4·10¹⁰ elements each."""
+    assert analyzed(conv(1, bias=False), (10**4, 4, 1000, 1000)).costs["macs"] == 16 * 10**10
+
+
+def test_without_an_output_of_the_image_there_is_nothing_to_count() -> None:
+    with pytest.raises(SpecError, match="depends on its input"):
+        trace(Written(lambda s, x: s.w * 2, w=weight(3)), IMAGE)
+
+
+def test_the_first_tensor_of_several_outputs_is_the_networks() -> None:
+    module = Written(lambda s, x: {"out": s.a(x), "aux": s.b(x)}, a=conv(out=5), b=conv(out=6))  # type: ignore[dict-item, return-value]
+    assert analyzed(module).output_shape == (2, 5, 12, 12)
+    assert analyzed(module).costs["parameters"] == sum(p.numel() for p in module.parameters())
+
+
+# A network, built and traced, is the network again
+
+
+def again(network: Network) -> Network:
+    """The trace of the built network."""
+    return trace(build(network), network.input_shape)
+
+
+def step_by_step(network: Network) -> bool:
+    """To torch too each node is one operator: sums are of two tensors, and no vector is flattened."""
+    known = shapes(network)
+    return all(
+        len(node.inputs) == 2 if isinstance(node.layer, Add) else len(known[node.inputs[0]]) > 2
+        for node in network.nodes
+        if isinstance(node.layer, Add | Flatten)
+    )
+
+
+@settings(max_examples=120)
+@given(networks(kinds=("conv", "conv", "bn", "relu", "act", "max", "avg", "flatten", "linear", "dropout")))
+def test_a_built_network_is_traced_back(network: Network) -> None:
+    """Layers, and what they cost. Local response norm is left out: it is several operators to torch.
+
+    Of a map with one channel, each element of which is a unit's, `Flatten` loses no place to a trace.
+    """
+    traced = again(network)
+    one, two = analyze(network, "drawn"), analyze(traced, "drawn")
+    same = ["parameters", "macs", "activations", "weight_bytes", "training_flops"]
+    if step_by_step(network):
+        same += ["traffic_bytes", "peak_activation_bytes", "saved_bytes"]
+        assert len(traced.nodes) == len(network.nodes)
+        for before, after in zip(network.nodes, traced.nodes, strict=True):
+            assert type(before.layer) is type(after.layer)
+            in_place = isinstance(before.layer, ReLU | SiLU)  # built so where the network allows it
+            assert in_place or before.layer == after.layer
+        if not any(isinstance(node.layer, Flatten) for node in network.nodes):
+            fields = list(receptive_fields(network, shapes(network)).values())
+            assert list(receptive_fields(traced, shapes(traced)).values()) == fields
+    assert [two.costs[key] for key in same] == [one.costs[key] for key in same]
+
+
+# What training keeps, by autograd's own hooks
+
+
+def between(middle: Callable[[Tensor], Tensor]) -> nn.Module:
+    return Written(lambda s, x: s.b(middle(s.a(x))), a=conv(), b=conv())
+
+
+def normed(norm: nn.Module) -> nn.Module:
+    return Written(lambda s, x: s.b(s.n(s.a(x))), a=conv(), n=norm, b=conv())
+
+
+FUNCTIONS = ("hardswish hardsigmoid hardtanh leaky_relu elu celu selu mish softplus sigmoid tanh relu relu6 gelu "
+             "silu hardshrink softshrink")  # fmt: skip
+IN_PLACE = "hardswish hardsigmoid hardtanh leaky_relu elu celu selu mish relu relu6 silu"
+
+KEPT: dict[str, nn.Module] = {
+    **{name: between(getattr(F, name)) for name in FUNCTIONS.split()},
+    **{f"{name}_": Written(lambda s, x, f=getattr(F, name): s.b(f(s.n(s.a(x)), inplace=True)),
+                           a=conv(), n=nn.BatchNorm2d(4), b=conv()) for name in IN_PLACE.split()},
+    "mul by itself": between(lambda y: y * y),
+    "mul by a number": between(lambda y: y * 3),
+    "mul by another": between(lambda y: y * y.sigmoid()),
+    "mul by the image": Written(lambda s, x: s.b(s.a(x) * x), a=conv(), b=conv()),
+    "mul by a weight": Written(lambda s, x: s.b(s.a(x) * s.g), a=conv(), g=weight(4, 1, 1), b=conv()),
+    "div by a number": between(lambda y: y / 3),
+    "div by another": between(lambda y: y / (y.abs() + 1)),
+    "reciprocal": between(lambda y: 1 / (y * y + 1)),
+    "sqrt": between(lambda y: (y * y + 1).sqrt()),
+    "square": between(lambda y: y**2),
+    "clamp": between(lambda y: y.clamp(0, 1)),
+    "layer norm": normed(nn.LayerNorm(12)),
+    "layer norm of channels": Written(lambda s, x: s.b(s.n(s.a(x).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)),
+                                      a=conv(), n=nn.LayerNorm(4), b=conv()),
+    "layer norm, not affine": normed(nn.LayerNorm([4, 12, 12], elementwise_affine=False)),
+    "group norm": normed(nn.GroupNorm(2, 4)),
+    "instance norm": normed(nn.InstanceNorm2d(4)),
+    "instance norm, affine": normed(nn.InstanceNorm2d(4, affine=True)),
+    "rms norm": normed(nn.RMSNorm(12)),
+    "batch norm of a row": Written(lambda s, x: s.b(s.n(s.a(x).flatten(2)).reshape(x.shape)),
+                                   a=conv(), n=nn.BatchNorm1d(4), b=conv()),
+    "reshape that copies": between(lambda y: y.permute(0, 1, 3, 2).reshape(2, 4, 12, 12)),
+    "contiguous": between(lambda y: y.permute(0, 1, 3, 2).contiguous()),
+    "clone": between(torch.clone),
+    "flatten that copies": Written(lambda s, x: s.l(s.a(x).permute(0, 2, 3, 1).flatten(1)),
+                                   a=conv(), l=nn.Linear(576, 2)),
+    "a slice": between(lambda y: torch.cat([y, y], 1)[:, 2:6]),
+    "split": between(lambda y: torch.cat(y.split([1, 3], 1)[::-1], 1)),
+    "expand": between(lambda y: y.mean(1, keepdim=True).expand(2, 4, 12, 12)),
+    "pad": between(lambda y: F.pad(y, (1, 1))),
+    "reflect": between(lambda y: F.pad(y, (1, 1, 1, 1), mode="reflect")),
+    "mean": between(lambda y: y * y.mean((2, 3), keepdim=True)),
+    "amax": between(lambda y: y + y.amax((2, 3), keepdim=True)),
+    "softmax": between(lambda y: y.softmax(1)),
+    "average": between(lambda y: F.avg_pool2d(y, 3, 1, 1)),
+    "largest": between(lambda y: F.adaptive_max_pool2d(y, 3)),
+    "nearest": between(lambda y: F.interpolate(y, scale_factor=2)),
+    "bilinear": between(lambda y: F.interpolate(y, scale_factor=2, mode="bilinear")),
+    "shuffle": between(lambda y: F.pixel_shuffle(torch.cat([y] * 4, 1), 2)),
+    "dropout": between(lambda y: F.dropout(y, 0.0)),
+    "prelu": normed(nn.PReLU()),
+    "transposed": normed(nn.ConvTranspose2d(4, 4, 2, 2)),
+    "two crops": Written(lambda s, x: s.a(x[:, :, :6]) - s.a(x.flip(2)[:, :, :6].contiguous()), a=conv()),
+    "linear on the left": Written(lambda s, x: s.l @ s.a(x).flatten(2), a=conv(), l=weight(7, 4)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_saved_bytes_are_autograds(name: str) -> None:
+    module = KEPT[name].train()
+    found = analyzed(module)
+    assert "saved_bytes" not in found.partial
+    assert found.costs["saved_bytes"] == saved_bytes(module, torch.rand(IMAGE))
+
+
+@pytest.mark.parametrize("middle", [
+    lambda y: torch.where(y > 0, y, y * 0.1), lambda y: y[:, [1, 0, 2, 3]], torch.nn.functional.logsigmoid,
+    lambda y: y @ y.mT,
+])  # fmt: skip
+def test_where_it_is_not_known_the_rest_is_a_lower_bound(middle: Callable[[Tensor], Tensor]) -> None:
+    module = between(middle).train()
+    found = analyzed(module)
+    assert found.partial["saved_bytes"]
+    assert int(found.costs["saved_bytes"] or 0) <= saved_bytes(module, torch.rand(IMAGE))
+
+
+def test_what_a_computed_weight_keeps_is_not_known() -> None:
+    found = analyzed(EXACT["weight norm"])
+    assert found.partial["saved_bytes"] == ("Conv2d",)
+
+
+# What one unit sees, by the gradient
+
+
+class UNet(nn.Module):
+    """Two steps down and up again, with what is on the same level beside."""
+
+    def __init__(self, up: str) -> None:
+        super().__init__()
+        self.down = nn.ModuleList([conv(), conv(), conv()])
+        self.wide = nn.ModuleList([conv(into=8), conv(into=8)])
+        self.up = nn.ConvTranspose2d(4, 4, 2, 2) if up == "transposed" else nn.Upsample(None, 2, up)
+
+    def forward(self, x: Tensor) -> Tensor:
+        levels = [self.down[0](x)]
+        for down in self.down[1:]:
+            levels.append(down(F.avg_pool2d(levels[-1], 2)))
+        x = levels.pop()
+        for wide in self.wide:
+            x = wide(torch.cat([self.up(x), levels.pop()], 1))
+        return x
+
+
+PROBED: dict[str, nn.Module] = {
+    **{f"U-Net, {up}": UNet(up) for up in ("transposed", "bilinear", "nearest")},
+    "dilated": nn.Sequential(nn.Conv2d(4, 4, 3, padding=5, dilation=5), conv(1, stride=2)),
+    "transposed": nn.Sequential(conv(stride=2), nn.ConvTranspose2d(4, 4, 4, 3, 1, 1, dilation=2)),
+    "transposed, sparse": nn.Sequential(conv(stride=2), nn.ConvTranspose2d(4, 4, 1, 3)),
+    "transposed, stride 1": nn.Sequential(conv(stride=2), nn.ConvTranspose2d(4, 4, 5, 1, 1)),
+    **{f"{mode}, {size}, {corners}": Written(
+        lambda s, x, given=(size, None, mode, corners): F.interpolate(s.a(x), *given), a=conv())
+       for mode, corners in (("bilinear", False), ("bilinear", True), ("bicubic", False), ("bicubic", True),
+                             ("nearest", None), ("nearest-exact", None), ("area", None))
+       for size in ((17, 40), (47, 5))},
+    "adaptive": Written(lambda s, x: F.adaptive_avg_pool2d(s.a(x), (7, 5)), a=conv(stride=2)),
+    "of rows": Written(lambda s, x: F.adaptive_avg_pool2d(s.a(x), (None, 1)), a=conv(stride=2)),
+    "gates": Written(lambda s, x: s.a(x) * F.adaptive_avg_pool2d(x, (None, 1)), a=conv(5)),
+    "a cropped gate": Written(lambda s, x: s.a(x) * s.b(x[:, :, :, 2:-3]).mean((2, 3), keepdim=True),
+                              a=conv(), b=nn.Conv2d(4, 4, 2, 5)),
+    "strided slice": Written(lambda s, x: s.a(x[:, :, 3:-2, 1::3]), a=conv()),
+    "cropped": Written(lambda s, x: s.a(x[:, :, :10]), a=conv()),
+    "padded": Written(lambda s, x: s.a(F.pad(x, (0, 2, 0, 1))), a=nn.Conv2d(4, 4, 3)),
+    **{mode: nn.Sequential(nn.Conv2d(4, 4, 7, padding=3, padding_mode=mode))
+       for mode in ("reflect", "replicate", "circular")},
+    "same": nn.Sequential(nn.Conv2d(4, 4, (4, 3), padding="same", dilation=(1, 2))),
+    "pixel shuffle": nn.Sequential(conv(), nn.PixelShuffle(2), nn.Conv2d(1, 4, 3)),
+    "pixel unshuffle": nn.Sequential(conv(), nn.PixelUnshuffle(3), nn.Conv2d(36, 4, 2)),
+    "rounded up": nn.Sequential(conv(), nn.AvgPool2d(3, 2, 1, ceil_mode=True)),
+    "as tokens": Written(lambda s, x: s.a(x).flatten(2).mT.mT.reshape(x.shape), a=conv()),
+    "beyond the border": nn.Sequential(nn.Conv2d(4, 4, 1, padding=3)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PROBED)
+@pytest.mark.filterwarnings("ignore:Using padding='same'")
+def test_one_unit_sees_what_has_a_gradient(name: str) -> None:
+    size = (1, 4, 24, 36)
+    module = PROBED[name].double().eval()
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.fill_(0.1)
+    network = trace(module, size)
+    image = torch.ones(size, dtype=torch.float64, requires_grad=True)
+    output = module(image)
+    height, width = output.shape[2:]
+    for u in {0, 1, 2, height // 2, height - 1} & set(range(height)):
+        for v in {0, 1, width // 2, width - 2, width - 1} & set(range(width)):
+            (gradient,) = torch.autograd.grad(output[0, :, u, v].sum(), image, retain_graph=True)
+            places = (gradient[0].abs().sum(0) > 1e-14).nonzero()
+            seen = (
+                tuple(zip(places.amin(0).tolist(), places.amax(0).tolist(), strict=True)) if len(places) else ()
+            )
+            expected = None if seen == ((0, 23), (0, 35)) else seen
+            assert pixels(network, network.nodes[-1].name, (u, v)) == expected, (u, v)
+
+
+@pytest.mark.parametrize("run", [
+    lambda s, x: F.interpolate(s.a(x), scale_factor=1.3), lambda s, x: s.a(x).roll(2, 3),
+    lambda s, x: torch.cat([s.a(x)] * 2, 2),
+])  # fmt: skip
+def test_what_does_not_say_what_it_sees_is_not_guessed(run: Callable[[Any, Tensor], Tensor]) -> None:
+    network = trace(Written(run, a=conv()), (1, 4, 24, 36))
+    assert receptive_fields(network, shapes(network))[network.nodes[-1].name] == "unknown"
+    with pytest.raises(SpecError):
+        pixels(network, network.nodes[-1].name, (0, 0))
+
+
+def test_a_padding_in_words_is_not_opaque() -> None:
+    layers = [node.layer for node in trace(EXACT["padding same, even"], IMAGE).nodes]
+    assert not any(isinstance(layer, Opaque | Dropout) for layer in layers)
