@@ -234,6 +234,8 @@ def _share(part: int | float, whole: int | float) -> str:
 
 def receptive_field(comparison: Comparison) -> Iterator[str]:
     """Whether the variants see the same pixels, and if not by how much not."""
+    if len(comparison.variants) == 1 and comparison.variants[0].receptive_field is None:
+        yield from _without_field(comparison.variants[0])
     for naive, other in _pairs(comparison):
         one, many = naive.receptive_field, other.receptive_field
         if one is None or many is None:

@@ -1,5 +1,6 @@
 """Modules that MODEL names, imported and made. Whatever their code does, it does in this process."""
 
+import copy
 import importlib
 import importlib.util
 import os
@@ -45,7 +46,7 @@ def load(origin: Origin, meta: bool = False) -> nn.Module:
         if isinstance(made, nn.Module):
             if origin.arguments:
                 raise NotLoaded(f"{origin.source} is a module already: it takes no arguments")
-            module = made
+            module = made if meta else copy.deepcopy(made)  # it is moved and run, and the next one too
         else:
             module = _without_weights(lambda: made(**origin.arguments)) if meta else made(**origin.arguments)
         if not isinstance(module, nn.Module):

@@ -371,7 +371,12 @@ def _unshuffle(call: Call, inputs: Inputs, outputs: Outputs) -> list[Seen]:
 
 
 def _joined(inputs: Inputs, shape: Shape) -> Place | None:
-    """Where the axes stand after broadcasting; None where two inputs disagree."""
+    """Where the axes stand after broadcasting; None where two inputs disagree.
+
+    An input that has lost its axes says nothing against another that has them, such as a gate that
+    was broadcast over the map: what its units see went with it.
+    """
+    inputs = [one for one in inputs if one[1].map] or inputs
     labels: list[Label] = [None] * len(shape)
     fixed = [False] * len(shape)
     sizes: Axes = ()
