@@ -105,7 +105,8 @@ EXACT: dict[str, nn.Module] = {
     "a functional convolution": Written(lambda s, x: F.conv2d(F.conv2d(x, s.w, padding=1), s.w),
                                         w=weight(4, 4, 3, 3)),
     "a repeated weight": Written(lambda s, x: F.conv2d(x, s.w.repeat(1, 2, 1, 1) * 2), w=weight(4, 2, 3, 3)),
-    "a constant kernel": Written(lambda s, x: F.conv2d(s.a(x), s.k, groups=4), a=conv(), k=torch.ones(4, 1, 3, 3)),
+    "a constant kernel": Written(lambda s, x: F.conv2d(s.a(x), s.k, groups=4),
+                                 a=conv(), k=torch.ones(4, 1, 3, 3)),
     "torch.convolution": Written(lambda s, x: torch.convolution(
         x, s.w, None, [2, 1], [1, 0], [1, 1], False, [0, 0], 1), w=weight(4, 4, 3, 3)),
     "torch.convolution, transposed": Written(lambda s, x: torch.convolution(
@@ -129,7 +130,8 @@ EXACT: dict[str, nn.Module] = {
     "spectral norm": Written(lambda s, x: s.a(x), a=nn.utils.parametrizations.spectral_norm(conv())),
     "detached": Written(lambda s, x: s.b(s.a(x).data * 2), a=conv(), b=conv()),
     "an autograd function": Written(lambda s, x: s.b(Straight.apply(s.a(x))), a=conv(), b=conv()),
-    "a checkpoint": Written(lambda s, x: torch.utils.checkpoint.checkpoint(s.a, x, use_reentrant=False), a=conv()),
+    "a checkpoint": Written(lambda s, x: torch.utils.checkpoint.checkpoint(s.a, x, use_reentrant=False),
+                            a=conv()),
     "by position": Written(lambda s, x: s.a(x) + s.p, a=conv(), p=weight(1, 4, 12, 12)),
     "an unused layer": Written(lambda s, x: s.a(x), a=conv(), b=nn.Linear(3, 3)),
     "no batch norm's map": Written(lambda s, x: s.n(x.flatten(1)), n=nn.BatchNorm1d(576)),
@@ -152,7 +154,8 @@ def test_parameters_and_macs_are_torchs(name: str) -> None:
 UNKNOWN: dict[str, tuple[nn.Module, tuple[str, ...], int]] = {
     "attention": (Written(lambda s, x: F.scaled_dot_product_attention(y := s.a(x.flatten(2)), y, y),
                           a=nn.Linear(144, 6)), ("scaled_dot_product_attention",), 2 * 4 * 144 * 6),
-    "a Gram matrix": (Written(lambda s, x: (y := s.a(x).flatten(2)) @ y.mT, a=conv(1)), ("matmul",), 2 * 144 * 16),
+    "a Gram matrix": (Written(lambda s, x: (y := s.a(x).flatten(2)) @ y.mT, a=conv(1)),
+                      ("matmul",), 2 * 144 * 16),
     "a spectrum": (Written(lambda s, x: torch.fft.rfft2(s.a(x)).abs(), a=conv(1)), ("_fft_r2c",), 2 * 144 * 16),
     "a vector": (Written(lambda s, x: x.flatten(1) @ s.w, w=weight(576)), ("matmul",), 0),
     "encoder": (Written(lambda s, x: s.a(x.flatten(2).mT),
@@ -222,7 +225,7 @@ def test_the_module_is_left_as_it_was() -> None:
 
 def test_the_module_is_left_as_it_was_when_it_raises() -> None:
     module = nn.Sequential(conv(), nn.Linear(5, 5)).train()
-    with pytest.raises(RuntimeError, match="same reduction dim|cannot be multiplied"):
+    with pytest.raises(RuntimeError, match=r"same reduction dim|cannot be multiplied"):
         trace(module, IMAGE)
     assert module.training
     assert not any(part._forward_hooks or part._forward_pre_hooks for part in module.modules())
@@ -302,8 +305,10 @@ def normed(norm: nn.Module) -> nn.Module:
     return Written(lambda s, x: s.b(s.n(s.a(x))), a=conv(), n=norm, b=conv())
 
 
-FUNCTIONS = ("hardswish hardsigmoid hardtanh leaky_relu elu celu selu mish softplus sigmoid tanh relu relu6 gelu "
-             "silu hardshrink softshrink")  # fmt: skip
+FUNCTIONS = (
+    "hardswish hardsigmoid hardtanh leaky_relu elu celu selu mish softplus sigmoid tanh relu relu6 gelu "
+    "silu hardshrink softshrink"
+)
 IN_PLACE = "hardswish hardsigmoid hardtanh leaky_relu elu celu selu mish relu relu6 silu"
 
 KEPT: dict[str, nn.Module] = {

@@ -118,11 +118,22 @@ def test_transformers_are_partial_by_the_products_of_activations(model: str) -> 
 # Rewritten
 
 REWRITTEN = [
-    *(f"torchvision:{name}" for name in (
-        "alexnet convnext_tiny densenet121 efficientnet_b0 googlenet mobilenet_v3_small resnet18 "
-        "shufflenet_v2_x0_5 squeezenet1_0").split()),
-    *(f"timm:{name}" for name in "convnext_atto cspresnet50 ghostnet_100 hardcorenas_a mixnet_s starnet_s1".split()),
-]  # fmt: skip
+    "torchvision:alexnet",
+    "torchvision:convnext_tiny",
+    "torchvision:densenet121",
+    "torchvision:efficientnet_b0",
+    "torchvision:googlenet",
+    "torchvision:mobilenet_v3_small",
+    "torchvision:resnet18",
+    "torchvision:shufflenet_v2_x0_5",
+    "torchvision:squeezenet1_0",
+    "timm:convnext_atto",
+    "timm:cspresnet50",
+    "timm:ghostnet_100",
+    "timm:hardcorenas_a",
+    "timm:mixnet_s",
+    "timm:starnet_s1",
+]
 
 
 def same(one: Variant, two: Variant) -> None:
@@ -198,7 +209,8 @@ def test_it_splits_and_merges_back() -> None:
 
 
 @pytest.mark.parametrize("model", [
-    "densenet121", "googlenet", "mobilenet_v3_small", "mobilenet_v2", "regnet_y_400mf", "resnet18", "shufflenet_v2_x1_0"
+    "densenet121", "googlenet", "mobilenet_v3_small", "mobilenet_v2", "regnet_y_400mf", "resnet18",
+    "shufflenet_v2_x1_0",
 ])  # fmt: skip
 def test_saved_bytes_are_autograds(model: str) -> None:
     given = {"aux_logits": False} if model == "googlenet" else {}
@@ -258,10 +270,13 @@ def opened(module: nn.Module) -> nn.Module:
 
 #: Modules that put out what a node of the same name, or the named one, does.
 LAYERS: dict[str, dict[str, str]] = {
-    "resnet18": {"conv1": "", "maxpool": "", "layer1.0": "add", "layer2.0": "add", "layer3.1": "add", "layer4.1": "add"},
-    "mobilenet_v2": {"features.1.conv.1": "", "features.4.conv.2": "", "features.6": "add", "features.14.conv.2": ""},
+    "resnet18": {"conv1": "", "maxpool": "", "layer1.0": "add", "layer2.0": "add", "layer3.1": "add",
+                 "layer4.1": "add"},
+    "mobilenet_v2": {"features.1.conv.1": "", "features.4.conv.2": "", "features.6": "add",
+                     "features.14.conv.2": ""},
     "shufflenet_v2_x0_5": {"stage2.0.branch1.0": "", "stage2.2.branch2.3": "", "stage3.1.branch2.3": ""},
-    "googlenet": {"conv3.conv": "", "inception3a.branch3.1.conv": "", "inception3b": "cat", "inception4d": "cat"},
+    "googlenet": {"conv3.conv": "", "inception3a.branch3.1.conv": "", "inception3b": "cat",
+                  "inception4d": "cat"},
     "densenet121": {"features.conv0": "", "features.denseblock1.denselayer6.conv2": "",
                     "features.denseblock2.denselayer3.conv2": ""},
 }  # fmt: skip

@@ -70,5 +70,5 @@ def caller(layer: LayerResult) -> str:
     if traced is None:
         return MODULE
     if traced.module is None:
-        return FUNCTION if traced.why.startswith("it is ") else MODULE
+        return FUNCTION if traced.by_function else MODULE
     return FUNCTION if traced.module != layer.name and kind_of(layer) in AVERAGE_POOLS else MODULE

@@ -314,6 +314,7 @@ class _Tracer(TorchDispatchMode):
             layer = Operation("output", shape, view=True)
             self._stack = [("", 1)]
             self._add("output", layer, shape, (last,), "pixel", self._places[id(found[0])], _NOTHING)
+        self._users = Counter(name for step in self._steps for name in step.uses)
         names = self._names()
         nodes = tuple(
             Node(names[i], step.layer, tuple(names[j] for j in step.inputs), self._traced(step))
@@ -350,21 +351,27 @@ class _Tracer(TorchDispatchMode):
         return names
 
     def _traced(self, step: _Step) -> Traced:
-        why = self._why_not(step) if isinstance(step.layer, Conv2d) or step.path else "it is no module"
+        by_function = self._by_function(step)
+        why = self._why_not(step, by_function)
         module = None if why else step.path
-        return Traced(step.reach, step.map, step.parameters, module, why, step.weights)
+        return Traced(step.reach, step.map, step.parameters, module, why, step.weights, by_function)
 
-    def _why_not(self, step: _Step) -> str:
-        """Why the module of a step cannot be replaced by another; empty if it can."""
+    def _by_function(self, step: _Step) -> bool:
+        """Whether a function, or a module of another make, computes it, and no module of torch.nn."""
         module = self._modules[step.path]
         of_torch = type(module).__module__.startswith("torch.nn.modules.") and not module._modules
-        if not of_torch or (isinstance(step.layer, Conv2d) and type(module) is not nn.Conv2d):
+        return not of_torch or (isinstance(step.layer, Conv2d) and type(module) is not nn.Conv2d)
+
+    def _why_not(self, step: _Step, by_function: bool) -> str:
+        """Why the module of a step cannot be replaced by another; empty if it can."""
+        module = self._modules[step.path]
+        if by_function:
             return "it is computed by a function, not by a module of torch.nn that could be replaced"
         if self._calls[step.path] > 1:
             return f"its module is called {self._calls[step.path]} times"
         if getattr(module, "padding_mode", "zeros") != "zeros":
             return f"its padding is {module.padding_mode}, which no stack repeats"
-        if any(step.uses & other.uses for other in self._steps if other is not step and other.uses):
+        if any(self._users[name] > 1 for name in step.uses):
             return "its weight belongs to another layer too"
         return ""
 

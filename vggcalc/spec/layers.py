@@ -371,7 +371,8 @@ class Traced(msgspec.Struct, frozen=True):
     `parameters` each is counted at the first node that uses it. `module` is the path of the module
     that a rewriting can replace, None where the node is no such module, and then `why` not.
     `weights` is "own" where parameters take part, also those that another node counts, "computed"
-    where something is made of them first, and "" where none do.
+    where something is made of them first, and "" where none do; `by_function` says that no module of
+    torch.nn computes it.
     """
 
     reach: str
@@ -380,6 +381,7 @@ class Traced(msgspec.Struct, frozen=True):
     module: str | None = None
     why: str = ""
     weights: str = ""
+    by_function: bool = False
 
 
 class Node(msgspec.Struct, frozen=True):
