@@ -290,3 +290,10 @@ def test_words() -> None:
         Replacing(only="(")
     with pytest.raises(SpecError, match="min_kernel"):
         Replacing(min_kernel=3)
+
+
+def test_nothing_is_left_beside_a_users_file(folder: Path) -> None:
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    command = [sys.executable, "-m", "vggcalc", "summary", "net.py:instance", "--no-latency"]
+    subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=True, timeout=100)
+    assert [path.name for path in folder.iterdir()] == ["net.py"]
