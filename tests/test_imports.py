@@ -68,6 +68,33 @@ class Constant(nn.Module):
     def forward(self, x):
         return torch.zeros(3)
 
+class Product(nn.Module):
+    """A product with a parameter, by a function, and a convolution whose module is called relu."""
+    def __init__(self):
+        super().__init__()
+        self.relu = nn.Conv2d(3, 4, 5, padding=2)
+        self.weight = nn.Parameter(torch.randn(4, 6))
+    def forward(self, x):
+        return torch.einsum("bchw,cd->bdhw", self.relu(torch.relu(x)), self.weight)
+
+class Attends(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 1)
+    def forward(self, x):
+        y = self.conv(x).flatten(2)
+        return y @ y.transpose(1, 2)
+
+class Fourier(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, dtype=torch.complex64)
+    def forward(self, x):
+        return self.conv(x.to(torch.complex64)).abs()
+
+def scripted(): return torch.jit.script(nn.Conv2d(3, 4, 3))
+def lazy(): return nn.LazyConv2d(4, 3)
+def surrogate(): raise ValueError("\\n\\udcff " + "z" * 9000)
 def raises(): raise ValueError("no such weights:\\nsee the documentation")
 def quits(): sys.exit(3)
 def dies(): os.kill(os.getpid(), 9)
@@ -188,6 +215,9 @@ def test_a_model_larger_than_any_memory(folder: Path) -> None:
         ("net.py:Embeds", "an image of floats"),
         ("net.py:Constant", "nothing that depends on its input"),
         ("none.py:Net", "there is no file none.py"),
+        ("net.py:scripted", "is or has a ScriptModule"),
+        ("net.py:lazy", "has lazy modules"),
+        ("net.py:surrogate", "raised ValueError: ? zzz"),
         ("no.such.thing:Net", "there is no module 'no.such.thing' here"),
     ],
 )
@@ -290,6 +320,68 @@ def test_words() -> None:
         Replacing(only="(")
     with pytest.raises(SpecError, match="min_kernel"):
         Replacing(min_kernel=3)
+
+
+def test_a_product_by_a_function_is_no_disagreement(folder: Path) -> None:
+    """fvcore has no figure for it; torch has, and agrees."""
+    done = run(folder, "summary", "net.py:Product", "--size", "8", "--check", "--no-latency", "--json")
+    assert done.returncode == 0, done.stderr
+    (variant,) = json.loads(done.stdout)["comparisons"][0]["variants"]
+    assert variant["costs"]["macs"] == variant["crosscheck"]["macs"]["torch"] == 64 * (4 * 3 * 25 + 4 * 6)
+    assert variant["crosscheck"]["macs"]["fvcore"] is None
+
+
+def test_a_function_takes_no_modules_name(folder: Path) -> None:
+    found = of_json(folder, "compare", "net.py:Product", "--only", "^relu$", "--size", "8")
+    assert [one["name"] for one in found["replaced"]] == ["relu"]
+
+
+def test_lower_bounds_are_marked_in_every_format(folder: Path) -> None:
+    assert "lower_bounds" in run(folder, "summary", "net.py:Attends", "--no-latency", "--format", "csv").stdout
+    assert "≥" in run(folder, "summary", "net.py:Attends", "--no-latency", "--format", "markdown").stdout
+    assert "exact" not in run(folder, "summary", "net.py:Attends", "--no-latency", "--as", "thop").stdout
+    for model in ("net.py:Attends", "net.py:Fourier"):
+        assert "macs" in of_json(folder, "summary", model)["variants"][0]["partial"]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("compare", "net.py:Net", "--only", "nomatch"), "found in the name of no convolution: stem"),
+        (("summary", "vgg16", "--as", "torch", "--format", "csv"), "no rows of a CSV"),
+        (("summary", "net.py:Net", "--arg", "a=1e999"), "not finite"),
+        (("summary", "n\udcff.py:Net"), "is not UTF-8"),
+        (("summary", "net.py:Net", "--arg", "a=\udcff"), "is not UTF-8"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(folder: Path, given: tuple[str, ...], said: str) -> None:
+    done = run(folder, *given, "--no-latency")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no process groups")
+def test_a_worker_does_not_outlive_its_parent(folder: Path) -> None:
+    source = SOURCE.replace("def loops():", "def loops():\n    open('pid', 'w').write(str(os.getpid()))")
+    (folder / "net.py").write_text(source, encoding="utf-8")
+    command = [sys.executable, "-m", "vggcalc", "summary", "net.py:loops", "--no-latency"]
+    with subprocess.Popen(command, cwd=folder, stderr=subprocess.DEVNULL) as process:
+        until = time.monotonic() + 60
+        while not (folder / "pid").exists() or not (folder / "pid").read_text():
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        process.kill()
+    worker = int((folder / "pid").read_text())
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        try:
+            os.kill(worker, 0)
+        except ProcessLookupError:
+            return
+        if Path(f"/proc/{worker}/stat").exists() and ") Z " in Path(f"/proc/{worker}/stat").read_text():
+            return  # ended, and not yet waited for by whoever inherits it
+        time.sleep(0.05)
+    pytest.fail("the worker lives on")
 
 
 def test_nothing_is_left_beside_a_users_file(folder: Path) -> None:

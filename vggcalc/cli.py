@@ -139,6 +139,7 @@ def compare(model: str, **given: Any) -> None:
     split; with --min-kernel, --only or --merge every other is too.
     """
     from vggcalc.spec.factorization import has_large_kernels
+    from vggcalc.spec.layers import Convolution
 
     network, origin = _network(model, given)
     replacing = _replacing(model, origin, given)
@@ -146,6 +147,11 @@ def compare(model: str, **given: Any) -> None:
         option = "--widen" if given["widen"] else "--stride-at"
         why = "--merge splits nothing" if given["merge"] else f"{model} has no kernel of 5×5 or more to split"
         raise click.UsageError(f"{why}: leave out {option}")
+    if replacing is not None and given["only"] is not None:
+        named = [node.name for node in network.nodes if isinstance(node.layer, Convolution)]
+        if not any(map(replacing.chooses, named)):
+            some = ", ".join(named[:6]) + (" …" if len(named) > 6 else "")
+            raise click.UsageError(f"--only {given['only']!r} is found in the name of no convolution: {some}")
     comparison = vggcalc.compare(network, splitting=_splitting(given), replacing=replacing, dtype=_dtype(given))
     _deliver("compare", [_from(comparison, origin, replacing)], given)
 
@@ -310,6 +316,9 @@ def _deliver(command: str, comparisons: Sequence[Comparison], given: dict[str, A
     """Hand the comparisons to be measured and written, and exit with what became of it."""
     from vggcalc.delivery import deliver
 
+    csv = given["format_"] == "csv" or (not given["format_"] and _format_of(given["output"]) == "csv")
+    if csv and (given.get("counter") or given.get("unit")):
+        raise click.UsageError("--as and --unit are no rows of a CSV: choose another format, or leave them out")
     format_ = given["format_"] or ("json" if given["as_json"] else _format_of(given["output"]))
     if given["as_json"] and format_ != "json":
         raise click.UsageError(f"--json and --format {format_} contradict each other")

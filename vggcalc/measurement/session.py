@@ -362,11 +362,16 @@ def crosscheck(
 
     lacking = variant.partial.get("macs", ())
     blind = {"aten::_convolution_mode"} & set(counts.uncounted)
+    by_function = [
+        layer.name
+        for layer in variant.layers
+        if layer.type == "Linear" and layer.traced is not None and layer.traced.by_function
+    ]
 
     def beside(key: str, torch: int | None = None, fvcore: int | None = None) -> Counted:
         if key in variant.partial:
             torch = fvcore = None
-        return Counted(cost(variant.costs, key), torch, None if blind else fvcore)
+        return Counted(cost(variant.costs, key), torch, None if blind or by_function else fvcore)
 
     figures = {
         "parameters": beside("parameters", counts.parameters),
@@ -390,6 +395,11 @@ def crosscheck(
         notes.append(f"fvcore cannot run it, so it counts nothing: {counts.refused}")
     if blind:
         notes.append("fvcore counts a convolution with padding in words as nothing: it is not compared")
+    if by_function:
+        notes.append(
+            f"fvcore counts products of matrices apart from linear layers: it is not compared, because of "
+            f"{by_function[0]}" + (f" and {len(by_function) - 1} others" if len(by_function) > 1 else "")
+        )
     if variant.origin is not None:
         notes.append("what training computes and keeps is not counted again for an imported module")
     elif counts.torch_training_flops is None:

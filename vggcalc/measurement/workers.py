@@ -28,6 +28,7 @@ class Worker:
     def __init__(self, job: Job, silence_s: float, command: tuple[str, ...] | None = None) -> None:
         """`silence_s` is how long it may send nothing before it is taken for hung."""
         self.silence_s = silence_s
+        first = msgspec.json.encode(job) + b"\n"  # what cannot be said is an error here, not a silence there
         self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._errors: list[bytes] = []
         # A session of its own: Ctrl-C in the terminal reaches the parent alone, which then decides.
@@ -47,7 +48,7 @@ class Worker:
             threading.Thread(target=self._read_errors, args=(errors,), daemon=True),
         ]
         # A job may be more than a pipe holds, and the worker reads it only once it has imported torch.
-        self._writer = threading.Thread(target=self.send, args=(job,), daemon=True)
+        self._writer = threading.Thread(target=self._write, args=(first,), daemon=True)
 
     def __enter__(self) -> "Worker":
         for thread in (*self._readers, self._writer):
@@ -56,8 +57,11 @@ class Worker:
 
     def send(self, message: msgspec.Struct) -> None:
         """Write it a line. Where it is dead already `messages` says how."""
-        with suppress(OSError, ValueError):
-            self._stdin.write(msgspec.json.encode(message) + b"\n")
+        self._write(msgspec.json.encode(message) + b"\n")
+
+    def _write(self, line: bytes) -> None:
+        with suppress(OSError, ValueError):  # ValueError: it is closed
+            self._stdin.write(line)
             self._stdin.flush()
 
     def __exit__(
@@ -73,10 +77,10 @@ class Worker:
             self._process.wait()
         self._writer.join(1.0)
         self.stop()
-        for reader in self._readers:
+        for reader, stream in zip(self._readers, self._streams, strict=True):
             reader.join(1.0)
-        for stream in self._streams:
-            stream.close()
+            if not reader.is_alive():  # else a process that left the worker's session holds the pipe open
+                stream.close()
 
     def _kill(self) -> None:
         """End the process and whatever it started."""

@@ -65,6 +65,7 @@ def _records(comparison: Comparison) -> Iterator[dict[str, object]]:
                     "output_shape": units.shape(block.output_shape),
                 }
                 | _flat(block.receptive_field, block.costs)
+                | _partial(block.partial)
             )
             yield from _timed(place | {"name": block.name}, block.latency, _of_block(ratios, block.name))
         yield (
@@ -75,8 +76,14 @@ def _records(comparison: Comparison) -> Iterator[dict[str, object]]:
                 "output_shape": units.shape(variant.output_shape),
             }
             | _flat(variant.receptive_field, variant.costs)
+            | _partial(variant.partial)
         )
         yield from _timed(place | {"name": comparison.name}, variant.latency, ratios.latency if ratios else ())
+
+
+def _partial(partial: dict[str, tuple[str, ...]]) -> dict[str, object]:
+    """The costs that are lower bounds, in a column that is there where any is."""
+    return {"lower_bounds": " ".join(partial)} if partial else {}
 
 
 def _of_block(ratio: Ratio | None, name: str) -> tuple[LatencyRatio, ...]:

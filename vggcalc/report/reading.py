@@ -112,9 +112,12 @@ def whole(comparison: Comparison) -> Iterator[str]:
         if naive.weights_per_channel_pair is not None:
             continue
         if naive.layers == other.layers and naive.name == "given":
+            if comparison.kept:
+                yield f"Nothing was replaced in {comparison.name}: what was chosen had to stay, as said above."
+                continue
             yield (
                 f"Nothing was replaced in {comparison.name}: it has no convolution with a kernel as large as "
-                "asked for (5×5 and more, unless --min-kernel and --only say otherwise) that could be split. "
+                "asked for (5×5 and more, unless --min-kernel or --only says otherwise). "
                 "--merge goes the other way."
                 if other.name != "merged"
                 else f"Nothing was merged in {comparison.name}: no two convolutions follow each other so that "
@@ -202,7 +205,8 @@ def unused(comparison: Comparison) -> Iterator[str]:
     for layer in comparison.variants[0].layers:
         if layer.arguments.get("function") == "unused":
             count = units.count(layer.costs["parameters"])
-            yield f"{layer.name.rpartition('.')[0]} has {count} parameters that take no part in inference."
+            owner = layer.name.rpartition(".")[0] or f"{comparison.name} itself"
+            yield f"{owner} has {count} parameters that take no part in inference."
 
 
 def _matching(naive: Variant, other: Variant) -> Iterator[tuple[BlockResult, BlockResult]]:

@@ -10,17 +10,19 @@ def reconciliation(comparison: Comparison) -> list[Section]:
     found = comparison.reconciliation
     if found is None:
         return []
-    return [_table(comparison, found), Text(_sources(found), quiet=True)]
+    return [_table(comparison, found), Text(_sources(comparison, found), quiet=True)]
 
 
 def _table(comparison: Comparison, found: Reconciliation) -> Table:
-    rows = [Row(("exact MACs", "", units.count(found.macs)))]
+    lower = "macs" in comparison.variants[0].partial
+    least, what = ("≥ ", "MACs, a lower bound") if lower else ("", "exact MACs")
+    rows = [Row((what, "", least + units.count(found.macs)))]
     if found.factor != 1:
-        rows.append(Row((f"× {found.factor}", "", units.count(found.factor * found.macs))))
+        rows.append(Row((f"× {found.factor}", "", least + units.count(found.factor * found.macs))))
     for line in found.lines:
         layers = units.count(line.layers) if line.layers else ""
         rows.append(Row((f"{_sign(line.amount)} {line.term}", layers, units.count(abs(line.amount)))))
-    rows.append(Row((f"= {found.figure}", "", units.count(found.total)), True, True))
+    rows.append(Row((f"= {found.figure}", "", least + units.count(found.total)), True, True))
     return Table(
         f"{comparison.name} as {found.counter} counts it, input {units.shape(comparison.input_shape)}",
         (Column("", right=False), Column("layers"), Column(found.figure)),
@@ -32,7 +34,7 @@ def _sign(amount: int) -> str:
     return "−" if amount < 0 else "+"
 
 
-def _sources(found: Reconciliation) -> tuple[str, ...]:
+def _sources(comparison: Comparison, found: Reconciliation) -> tuple[str, ...]:
     """Where the rule stands, and what it leaves open."""
     lines = [f"The rule is that of {found.counter} {found.version} ({found.source})."]
     if found.note:
@@ -41,6 +43,7 @@ def _sources(found: Reconciliation) -> tuple[str, ...]:
         lines.append(
             f"Not established is what it counts for {', '.join(found.unsure)}: its figure may be another."
         )
-    if not found.lines and found.factor == 1 and not found.unsure:
+    partial = "macs" in comparison.variants[0].partial
+    if not found.lines and found.factor == 1 and not found.unsure and not partial:
         lines.append("It adds nothing to the exact MACs and leaves nothing out.")
     return tuple(lines)

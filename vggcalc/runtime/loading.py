@@ -14,11 +14,13 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from vggcalc.runtime.rewriting import rewrite
 from vggcalc.runtime.tracing import trace
 from vggcalc.spec.layers import Network, Shape
 from vggcalc.spec.origins import OWN, Origin
+from vggcalc.spec.words import SpecError
 
 #: What the optional packages are installed with.
 OPTIONAL = ("torchvision", "timm")
@@ -30,6 +32,13 @@ HINTS = {
     "Tensors of type Long": ": the input is an image of floats, integers have no receptive field",
     "types: Long, Int": ": the input is an image of floats, not of integers such as an embedding takes",
 }
+
+
+#: Of what an exception says, in letters.
+LONGEST = 400
+
+#: Where the process was started: a model's code may change the folder.
+START = os.getcwd()
 
 
 class NotLoaded(Exception):
@@ -51,9 +60,20 @@ def load(origin: Origin, meta: bool = False) -> nn.Module:
             module = _without_weights(lambda: made(**origin.arguments)) if meta else made(**origin.arguments)
         if not isinstance(module, nn.Module):
             raise NotLoaded(f"{origin.source} gives {type(module).__name__}, and no torch.nn.Module")
+        _check(module, origin)
         if origin.replacing is not None:
             module = rewrite(module, origin.replacing, origin.input_shape)
     return module
+
+
+def _check(module: nn.Module, origin: Origin) -> None:
+    """Refuse what cannot be traced, with what would be right."""
+    for part in module.modules():
+        if isinstance(part, torch.jit.ScriptModule):
+            raise NotLoaded(f"{origin.source} is or has a ScriptModule: give the nn.Module that it was made of")
+        held = (*part._parameters.values(), *part._buffers.values())
+        if any(is_lazy(tensor) for tensor in held if tensor is not None):
+            raise NotLoaded(f"{origin.source} has lazy modules, which have no shapes yet: run it once before")
 
 
 def traced(origin: Origin, name: str) -> Network:
@@ -78,6 +98,9 @@ def _reported(origin: Origin) -> Iterator[None]:
         yield
     except NotLoaded:
         raise
+    except SpecError as error:  # ours: what it makes is no network
+        text = str(error)
+        raise NotLoaded(text if origin.source in text else f"{origin.source}: {text}") from None
     except SystemExit as error:
         raise NotLoaded(f"{origin.source} ended the process with status {error.code}") from None
     except BaseException as error:
@@ -85,15 +108,25 @@ def _reported(origin: Origin) -> Iterator[None]:
 
 
 def said(error: BaseException) -> str:
-    """An exception in one line, with the place at which it was raised."""
-    last = traceback.format_exception_only(error)[-1].strip().splitlines() or [type(error).__name__]
+    """An exception in one line, cut where it is long, with the place at which it was raised."""
+    what = "".join(traceback.format_exception_only(error)) if not isinstance(error, SyntaxError) else ""
+    what = what or f"{type(error).__name__}: {error.msg}"  # type: ignore[attr-defined]
+    text = " ".join(what.split()).encode(errors="replace").decode()
+    text = "".join(letter for letter in text if letter.isprintable())
+    text = text if len(text) <= LONGEST else f"{text[:LONGEST]} …"
+    return text + _place(error) + next((why for sign, why in HINTS.items() if sign in text), "")
+
+
+def _place(error: BaseException) -> str:
+    """The innermost line that is neither ours nor torch's, if there is one."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f" ({error.filename}, line {error.lineno})"
+    ours, torchs = os.path.dirname(os.path.abspath(__file__)), os.path.dirname(torch.__file__)
     frames = traceback.extract_tb(error.__traceback__)
-    ours = os.path.dirname(os.path.abspath(__file__))
-    outside = [frame for frame in frames if not os.path.abspath(frame.filename).startswith((ours, "<"))]
-    torchs = os.path.dirname(torch.__file__)
+    outside = [frame for frame in frames if not os.path.abspath(frame.filename).startswith(ours)]
+    outside = [frame for frame in outside if not frame.filename.startswith("<")]
     own = [frame for frame in outside if not frame.filename.startswith(torchs)] or outside
-    place = f" ({own[-1].filename}, line {own[-1].lineno})" if own else ""
-    return " ".join(last[0].split()) + place + next((why for sign, why in HINTS.items() if sign in last[0]), "")
+    return f" ({own[-1].filename}, line {own[-1].lineno})" if own else ""
 
 
 def _factory(origin: Origin) -> Any:
@@ -130,9 +163,8 @@ def _named(origin: Origin, known: list[str], create: Callable[..., Any]) -> Call
 
 
 def _import(name: str) -> ModuleType:
-    here = os.getcwd()
-    if here not in sys.path:
-        sys.path.append(here)  # last, so that no file of the user's hides a library
+    if START not in sys.path:
+        sys.path.append(START)  # last, so that no file of the user's hides a library
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -144,8 +176,9 @@ def _import(name: str) -> ModuleType:
 
 
 def _file(path: str) -> ModuleType:
+    path = os.path.join(START, path)
     if not os.path.isfile(path):
-        raise NotLoaded(f"there is no file {path}")
+        raise NotLoaded(f"there is no file {os.path.relpath(path, START)}")
     folder = os.path.dirname(os.path.abspath(path))
     if folder not in sys.path:
         sys.path.append(folder)

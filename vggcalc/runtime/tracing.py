@@ -225,6 +225,8 @@ class _Tracer(TorchDispatchMode):
         first = None
         for tensor, one in zip(outputs, seen, strict=True):
             layer, inputs, reach = one.layer, sources, one.reach
+            if call.does_macs and tensor.is_complex():  # a MAC of complex numbers is several of real ones
+                layer, reach = Opaque(call.function, tuple(tensor.shape)), "unknown"
             if isinstance(layer, Add | Concat):
                 inputs = read  # which may be one of them twice
             storage = tensor.untyped_storage()._cdata
@@ -343,7 +345,8 @@ class _Tracer(TorchDispatchMode):
             alone = leaf and lengths[step.path, step.call] == 1 and step.function != "unused"
             stem = step.path if alone else f"{step.path}.{step.function}".lstrip(".")
             number, candidate = 1, stem
-            while candidate in taken:
+            # A function never takes the name of a module, which another node may be.
+            while candidate in taken or (not alone and candidate in self._modules):
                 number += 1
                 candidate = f"{stem}_{number}"
             taken.add(candidate)

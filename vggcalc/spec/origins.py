@@ -1,5 +1,6 @@
 """MODEL where it is a module to be imported: `torchvision:resnet50`, `net.py:Net`, `package.module:make`."""
 
+import math
 import re
 from collections.abc import Sequence
 
@@ -30,6 +31,13 @@ class Origin(msgspec.Struct, frozen=True):
     input_shape: Shape
     arguments: dict[str, Argument] = {}
     replacing: Replacing | None = None
+
+    def __post_init__(self) -> None:
+        for text in (self.source, *(value for value in self.arguments.values() if isinstance(value, str))):
+            try:
+                text.encode()
+            except UnicodeEncodeError:
+                raise SpecError(f"{text!a} is not UTF-8: no model has such a name or argument") from None
 
     @property
     def where(self) -> str:
@@ -71,6 +79,8 @@ def arguments(given: Sequence[str]) -> dict[str, Argument]:
             found[name] = value
         if isinstance(found[name], tuple | list):
             found[name] = list(found[name])  # type: ignore[arg-type]
+        elif isinstance(found[name], float) and not math.isfinite(found[name]):  # type: ignore[arg-type]
+            raise SpecError(f"argument {text!r}: the number is not finite")
         elif not isinstance(found[name], int | float | bool | str | None):
             raise SpecError(f"argument {text!r}: a value is a number, a word, true, false, none or a list")
     return found
