@@ -145,6 +145,13 @@ def _torchvision_paths(network: Network) -> list[str]:
     return paths
 
 
+def paths(network: Network) -> list[str]:
+    """Where a built module keeps each node's layer: a dotted path, as its layout says."""
+    if network.layout == "torchvision":
+        return _torchvision_paths(network)
+    return [node.name for node in network.nodes]
+
+
 def build(network: Network) -> nn.Module:
     """An ordinary module of the network, with torch's own initialization.
 
@@ -153,17 +160,14 @@ def build(network: Network) -> nn.Module:
     input shape and returns one of its output shape; builds on the device and with the dtype that
     are torch's defaults where it is called. Raises `SpecError` for a name that no module can have.
     """
-    if network.layout == "torchvision":
-        paths = _torchvision_paths(network)
-    else:
-        paths = [node.name for node in network.nodes]
+    places = paths(network)
     in_place = network.in_place()
     modules = [make(node.layer, node.name in in_place) for node in network.nodes]
     before = [INPUT, *(node.name for node in network.nodes)]
     if all(node.inputs == (source,) for node, source in zip(network.nodes, before, strict=False)):
         root = nn.Sequential()
-        for path, module in zip(paths, modules, strict=True):
+        for path, module in zip(places, modules, strict=True):
             _place(root, path, module)
-        if paths == [path for path, module in root.named_modules() if not isinstance(module, nn.Sequential)]:
+        if places == [path for path, module in root.named_modules() if not isinstance(module, nn.Sequential)]:
             return root
-    return Graph(network, zip(paths, modules, strict=True))
+    return Graph(network, zip(places, modules, strict=True))

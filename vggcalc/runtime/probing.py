@@ -16,7 +16,8 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from vggcalc.jobs import Seen, Subject, Target
-from vggcalc.runtime.building import _torchvision_paths
+from vggcalc.runtime.building import paths
+from vggcalc.runtime.calls import each
 from vggcalc.spec.layers import Network
 
 #: What looks at one unit alone, or is taken to: activations, norms, and what does nothing in inference.
@@ -61,9 +62,8 @@ def probe(subject: Subject, module: nn.Module, calls: Mapping[str, int]) -> Seen
 def _path(network: Network, layer: str, calls: Mapping[str, int]) -> str | None:
     """The submodule that puts out what the layer does, if there is one that runs once."""
     if network.layout != "traced":
-        names = [node.name for node in network.nodes]
-        paths = _torchvision_paths(network) if network.layout == "torchvision" else names
-        return dict(zip(names, paths, strict=True))[layer]
+        places = zip(network.nodes, paths(network), strict=True)
+        return next(path for node, path in places if node.name == layer)
     node = next(node for node in network.nodes if node.name == layer)
     if node.traced is not None and node.traced.module is not None:
         return node.traced.module if calls.get(node.traced.module) == 1 else None
@@ -232,13 +232,9 @@ def _average_pool(axes: int, tensor: Tensor, shape: torch.Size, given: dict[str,
     By a convolution of every channel alone, since no average pooling of torch's is dilated.
     """
 
-    def each(value: Any) -> list[int]:
-        numbers = [value] if isinstance(value, int) else list(value)
-        return numbers * axes if len(numbers) == 1 else numbers
-
-    kernel = each(given["kernel_size"])
-    stride = each(given.get("stride") or kernel)
-    padding, dilation = each(given.get("padding", 0)), each(given.get("dilation", 1))
+    kernel = each(given["kernel_size"], axes)
+    stride = each(given.get("stride") or kernel, axes)
+    padding, dilation = each(given.get("padding", 0), axes), each(given.get("dilation", 1), axes)
     size, made = tensor.shape[-axes:], shape[-axes:]
     beside: list[int] = []  # what rounding up looks at beyond the padding is padded too
     for k, s, p, d, n, m in zip(kernel, stride, padding, dilation, size, made, strict=True):

@@ -15,7 +15,9 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from vggcalc.runtime.operators import Call, Place, look
+from vggcalc.runtime.calls import Call
+from vggcalc.runtime.operators import known, look
+from vggcalc.runtime.places import TOKENS, Place, lost
 from vggcalc.spec.layers import (
     INPUT,
     Add,
@@ -152,7 +154,7 @@ class _Tracer(TorchDispatchMode):
         self._overwritten: dict[int, int] = {}
         self._stack: list[tuple[str, int]] = [("", 1)]
         self._calls: Counter[str] = Counter()
-        self._learning = ""
+        self._users: Counter[str] = Counter()
 
     def begin(self, image: torch.Tensor) -> None:
         """Say which tensor is the image."""
@@ -183,7 +185,7 @@ class _Tracer(TorchDispatchMode):
                 self._hold(tensor)
                 self._of[id(tensor)] = uses
             return result
-        again = call.in_other_words()
+        again = call.in_other_words(known(call))
         if again is not None:
             with self:
                 return again()
@@ -217,9 +219,9 @@ class _Tracer(TorchDispatchMode):
         read = tuple(self._source(tensor) for tensor in active)
         sources = tuple(dict.fromkeys(read))
         weights = {self._weights(tensor) for tensor in _tensors((call.args, call.kwargs))} - {"", "buffer"}
-        self._learning = min(weights, default="")  # "computed" before "own"
+        weight = min(weights, default="")  # "computed" before "own"
         if not active:  # a product of weights and constants alone
-            self._add_apart("constant", call.first_factor, (), _NOTHING)
+            self._add_apart("constant", call.first_factor)
             sources = (len(self._steps) - 1,)
         storages = {tensor.untyped_storage()._cdata for tensor in active}
         first = None
@@ -237,14 +239,14 @@ class _Tracer(TorchDispatchMode):
                 layer = msgspec.structs.replace(layer, view=shares)
             if first is not None and not shares:
                 layer = Operation(call.function, tuple(tensor.shape), view=True)
-                inputs, reach, uses, self._learning = (first,), "pixel", _NOTHING, ""
-            self._add(call.function, layer, tuple(tensor.shape), inputs, reach, one.place, uses)
+                inputs, reach, uses, weight = (first,), "pixel", _NOTHING, ""
+            self._add(call.function, layer, tuple(tensor.shape), inputs, reach, one.place, uses, weight)
             first = len(self._steps) - 1 if first is None else first
             if call.mutates:
                 for other in self._sharing.get(storage, ()):
                     self._overwritten[id(other)] = len(self._steps) - 1
                     self._made.setdefault(id(other), len(self._steps) - 1)
-                    self._places.setdefault(id(other), Place((None,) * other.dim(), ()))
+                    self._places.setdefault(id(other), lost(tuple(other.shape)))
             self._keep(tensor, len(self._steps) - 1, one.place)
 
     def _keep(self, tensor: torch.Tensor, step: int, place: Place) -> None:
@@ -265,7 +267,7 @@ class _Tracer(TorchDispatchMode):
             reach = "pixel" if self._steps[written].shape == shape else "unknown"
             sources = tuple(dict.fromkeys((self._made[id(tensor)], written)))
             layer = Operation("alias", shape, view=True)
-            self._add("alias", layer, shape, sources, reach, self._places[id(tensor)], _NOTHING)
+            self._add("alias", layer, shape, sources, reach, self._places[id(tensor)])
             self._made[id(tensor)] = len(self._steps) - 1
         return self._made[id(tensor)]
 
@@ -277,7 +279,8 @@ class _Tracer(TorchDispatchMode):
         inputs: tuple[int, ...],
         reach: str,
         place: Place,
-        uses: frozenset[str],
+        uses: frozenset[str] = _NOTHING,
+        weights: str = "",
     ) -> None:
         known = [self._steps[i].shape if i >= 0 else self._image_shape for i in inputs]
         try:
@@ -286,19 +289,19 @@ class _Tracer(TorchDispatchMode):
             fits = False
         if not fits:  # what torch did is not what we took it for
             layer, reach = Opaque(function, shape), "unknown"
+        self._users.update(uses)
         fresh = [name for name in uses if name in self._unused]
         for name in fresh:
             del self._unused[name]
         own = sum(self._state[name].numel() for name in fresh)
         path, call = self._stack[-1]
-        sizes = place.map if place.axes or "tokens" in place.labels else ()
-        weights = self._learning if uses else ""
+        sizes = place.map if place.axes or TOKENS in place.labels else ()
         self._steps.append(_Step(path, call, function, layer, shape, inputs, reach, sizes, uses, own, weights))
 
-    def _add_apart(self, function: str, shape: Shape, inputs: tuple[int, ...], uses: frozenset[str]) -> None:
-        """A step that nothing on the map stands in."""
+    def _add_apart(self, function: str, shape: Shape, uses: frozenset[str] = _NOTHING) -> None:
+        """A step that reads nothing and does nothing: what it stands for is no part of the map."""
         layer = Operation(function, shape, view=True)
-        self._add(function, layer, shape, inputs, "unknown", Place((None,) * len(shape), ()), uses)
+        self._add(function, layer, shape, (), "unknown", lost(shape), uses)
 
     @property
     def _image_shape(self) -> Shape:
@@ -315,8 +318,7 @@ class _Tracer(TorchDispatchMode):
             shape = tuple(found[0].shape)
             layer = Operation("output", shape, view=True)
             self._stack = [("", 1)]
-            self._add("output", layer, shape, (last,), "pixel", self._places[id(found[0])], _NOTHING)
-        self._users = Counter(name for step in self._steps for name in step.uses)
+            self._add("output", layer, shape, (last,), "pixel", self._places[id(found[0])])
         names = self._names()
         nodes = tuple(
             Node(names[i], step.layer, tuple(names[j] for j in step.inputs), self._traced(step))
@@ -332,9 +334,7 @@ class _Tracer(TorchDispatchMode):
             left[part] = left.get(part, _NOTHING) | {name}
         for part, names in left.items():
             self._stack = [(part if part in self._modules else "", 0)]
-            self._add(
-                "unused", Operation("unused", (0,), view=True), (0,), (), "unknown", Place((None,), ()), names
-            )
+            self._add_apart("unused", (0,), names)
 
     def _names(self) -> dict[int, str]:
         """By number: the module's path where it runs one operator, else with the operator behind it."""

@@ -51,19 +51,15 @@ SEND_EVERY_S = 0.5
 Send = Callable[[Message], None]
 
 
-#: How long a worker that times may go on to the end of a round once the parent has closed its end.
-LAST_ROUND_S = 60.0
-
-
 class Inbox:
     """Lines from the parent; `closed` once it has closed its end, or has gone.
 
-    Then the process ends, with all that it started: `patience_s` later, since a round may be
-    going on. A user's code may loop for ever, and no one else would end it.
+    Once it has gone the process ends, with all that it started: a user's code may loop for ever, and
+    no one else would end it.
     """
 
     def __init__(self) -> None:
-        self.patience_s = 0.0
+        self._parent = os.getppid()
         self._stdin = os.dup(0)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # what a user's code reads is not the parent's
         self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
@@ -78,7 +74,8 @@ class Inbox:
                 self._lines.put(line)
         self.closed.set()
         self._lines.put(b"")
-        time.sleep(self.patience_s)
+        while os.getppid() == self._parent:  # it has only said that it is enough, and ends us itself
+            time.sleep(0.5)
         if hasattr(os, "killpg") and os.getpgrp() == os.getpid():
             os.killpg(0, signal.SIGKILL)
         os._exit(1)
@@ -201,7 +198,6 @@ def main() -> None:
             case ProbeJob():
                 probe(job, send)
             case TimingJob():
-                inbox.patience_s = LAST_ROUND_S
                 time_arms(job, send, inbox)
     except (Unavailable, NotLoaded) as error:
         send(Refused(str(error)))
