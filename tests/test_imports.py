@@ -389,3 +389,10 @@ def test_nothing_is_left_beside_a_users_file(folder: Path) -> None:
     command = [sys.executable, "-m", "vggcalc", "summary", "net.py:instance", "--no-latency"]
     subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=True, timeout=100)
     assert [path.name for path in folder.iterdir()] == ["net.py"]
+
+
+def test_a_model_without_a_convolution_has_nothing_to_replace(folder: Path) -> None:
+    (folder / "flat.py").write_text("from torch import nn\nnet = nn.Sequential(nn.Flatten(), nn.Linear(48, 2))\n")
+    found = of_json(folder, "compare", "flat.py:net", "--size", "4")
+    assert [variant["costs"]["macs"] for variant in found["variants"]] == [96, 96]
+    assert found["replaced"] == []

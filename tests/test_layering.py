@@ -20,7 +20,8 @@ MAY_IMPORT = {
     "report": {"spec", "results"},
     "delivery": {"results", "analysis", "report", "measurement"},
     "options": {"spec", "measurement"},
-    "cli": {"spec", "results", "analysis", "measurement", "report", "delivery", "options"},
+    "asked": {"spec", "results", "measurement"},
+    "cli": {"spec", "results", "analysis", "measurement", "report", "delivery", "options", "asked"},
 }
 
 #: What only one room may import.
@@ -29,7 +30,7 @@ HEAVY = {
     "fvcore": {"runtime"},
     "rich": {"report"},
     "scipy": {"measurement"},
-    "click": {"cli", "options"},
+    "click": {"cli", "options", "asked"},
 }
 
 

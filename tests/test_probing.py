@@ -19,7 +19,7 @@ from torch.nn import functional as F
 import vggcalc
 from vggcalc.analysis.comparison import analyze
 from vggcalc.jobs import Counts, Seen, Subject, Target
-from vggcalc.measurement.session import crosscheck, targets, why_unprobed
+from vggcalc.measurement.crosscheck import crosscheck, targets, why_unprobed
 from vggcalc.report.measured import timings
 from vggcalc.results import Probe, ReceptiveField, Variant
 from vggcalc.runtime import build

@@ -29,9 +29,6 @@ from vggcalc.spec.words import SpecError
 if TYPE_CHECKING:
     from vggcalc.measurement.plan import Plan
     from vggcalc.results import Comparison
-    from vggcalc.spec.factorization import Replacing, Splitting
-    from vggcalc.spec.layers import Network
-    from vggcalc.spec.origins import Origin
 
 
 @click.group(
@@ -70,6 +67,8 @@ def cli() -> None:
 @WRITE
 def factorize(kernels: tuple[int, ...], **given: Any) -> None:
     """One k×k convolution against its stack of 3×3 layers, for every KERNEL."""
+    from vggcalc import asked
+
     into, out_of = _channels(given)
     groups = given["groups"]
     if given["depthwise"]:
@@ -94,7 +93,7 @@ def factorize(kernels: tuple[int, ...], **given: Any) -> None:
             bias=given["bias"] is not False,
             batch_norm=bool(given["batch_norm"]),
             activation=given["activation"] or "relu",
-            splitting=_splitting(given),
+            splitting=asked.splitting(given),
             dtype=_dtype(given),
         )
         for kernel in kernels
@@ -115,12 +114,6 @@ def _dtype(given: dict[str, Any]) -> str:
     return str(given["dtypes"][0]) if given["dtypes"] else "float32"
 
 
-def _splitting(given: dict[str, Any]) -> Splitting:
-    from vggcalc.spec.factorization import Splitting
-
-    return Splitting(given["stride_at"] or "last", given["widen"] or "first", given.get("widths"))
-
-
 @cli.command(epilog='Example: vggcalc compare "64,64,M,128@7,M" --size 64 --no-latency')
 @MODEL
 @NETWORK
@@ -138,22 +131,14 @@ def compare(model: str, **given: Any) -> None:
     A model that is imported, AlexNet and GoogLeNet are compared as given with their large kernels
     split; with --min-kernel, --only or --merge every other is too.
     """
-    from vggcalc.spec.factorization import has_large_kernels
-    from vggcalc.spec.layers import Convolution
+    from vggcalc import asked
 
-    network, origin = _network(model, given)
-    replacing = _replacing(model, origin, given)
-    if (given["widen"] or given["stride_at"]) and (given["merge"] or not has_large_kernels(network)):
-        option = "--widen" if given["widen"] else "--stride-at"
-        why = "--merge splits nothing" if given["merge"] else f"{model} has no kernel of 5×5 or more to split"
-        raise click.UsageError(f"{why}: leave out {option}")
-    if replacing is not None and given["only"] is not None:
-        named = [node.name for node in network.nodes if isinstance(node.layer, Convolution)]
-        if not any(map(replacing.chooses, named)):
-            some = ", ".join(named[:6]) + (" …" if len(named) > 6 else "")
-            raise click.UsageError(f"--only {given['only']!r} is found in the name of no convolution: {some}")
-    comparison = vggcalc.compare(network, splitting=_splitting(given), replacing=replacing, dtype=_dtype(given))
-    _deliver("compare", [_from(comparison, origin, replacing)], given)
+    network, origin = asked.network(model, given)
+    replacing = asked.replacing(model, network, origin, given)
+    comparison = vggcalc.compare(
+        network, splitting=asked.splitting(given), replacing=replacing, dtype=_dtype(given)
+    )
+    _deliver("compare", [asked.with_origin(comparison, origin, replacing)], given)
 
 
 @cli.command(epilog="Example: vggcalc summary vgg16 --no-latency")
@@ -171,7 +156,9 @@ def compare(model: str, **given: Any) -> None:
 @WRITE
 def summary(model: str, **given: Any) -> None:
     """One network, layer by layer. MODEL is what compare takes; importing one runs its code."""
-    network, origin = _network(model, given)
+    from vggcalc import asked
+
+    network, origin = asked.network(model, given)
     if (given["receptive_field"] is None) != (given["unit"] is None):
         raise click.UsageError("--receptive-field LAYER and --unit Y,X belong together: give both")
     comparison = vggcalc.summary(network, dtype=_dtype(given))
@@ -186,105 +173,7 @@ def summary(model: str, **given: Any) -> None:
 
         reconciliation = reconcile(comparison.variants[0], given["counter"])
         comparison = structs.replace(comparison, reconciliation=reconciliation)
-    _deliver("summary", [_from(comparison, origin, None)], given)
-
-
-def _replacing(model: str, origin: Origin | None, given: dict[str, Any]) -> Replacing | None:
-    """What to replace, where the network is not to be compared as VGGs are: merged with split."""
-    from vggcalc.spec.factorization import Replacing
-
-    asked = given["min_kernel"] is not None or given["only"] is not None or given["merge"]
-    if given["merge"] and given["min_kernel"] is not None:
-        raise click.UsageError("--merge takes kernels of every size: leave out --min-kernel")
-    if origin is None and not asked and not _is_classic(model):
-        return None
-    return Replacing(
-        _splitting(given),
-        min_kernel=5 if given["min_kernel"] is None else given["min_kernel"],
-        only=given["only"],
-        merge=given["merge"],
-    )
-
-
-def _is_classic(model: str) -> bool:
-    """Whether it is built in and no VGG."""
-    from vggcalc.spec.vgg import published
-
-    if not model.isidentifier() or published(model):
-        return False
-    from vggcalc.spec.classics import CLASSICS
-
-    return model.lower() in CLASSICS
-
-
-def _from(comparison: Comparison, origin: Origin | None, replacing: Replacing | None) -> Comparison:
-    """The comparison with where its modules come from."""
-    if origin is None:
-        return comparison
-    from msgspec.structs import replace
-
-    baseline, *others = comparison.variants
-    variants = (
-        replace(baseline, origin=origin),
-        *(replace(other, origin=replace(origin, replacing=replacing)) for other in others),
-    )
-    return replace(comparison, variants=variants)
-
-
-def _network(model: str, given: dict[str, Any]) -> tuple[Network, Origin | None]:
-    """The network that MODEL names, and, if it is to be imported, where its module comes from."""
-    if not _is_import(model):
-        for parameter, option in (("input_", "--input"), ("args", "--arg")):
-            if given[parameter]:
-                raise click.UsageError(f"{option} is for imported models, and {model} is none: leave it out")
-        return _built_in(model, given), None
-    from msgspec import structs
-
-    from vggcalc.measurement.tracing import trace
-    from vggcalc.spec.layers import check_number
-    from vggcalc.spec.origins import OWN, Origin, arguments, input_shape
-
-    for parameter in ("classes", "batch_norm", "activation", "bias"):
-        if given[parameter] is not None:
-            name = "--" + parameter.replace("_", "-")
-            raise click.UsageError(f"{model} is imported as it is: {name} cannot change it, --arg may")
-    if given["input_"] is not None:
-        if given["size"] or given["in_channels"] or given["batch"] is not None:
-            raise click.UsageError("--input says all of the shape: leave out --size, --in-channels and --batch")
-        shape = input_shape(given["input_"])
-    else:
-        batch = 1 if given["batch"] is None else given["batch"]
-        shape = (batch, given["in_channels"], *(given["size"] or (None, None)))
-        for name, number in zip(("--batch", "--in-channels", "--size", "--size"), shape, strict=True):
-            if number is not None:
-                check_number(name, number)
-    origin = Origin(
-        model, tuple(OWN if number is None else number for number in shape), arguments(given["args"])
-    )
-    network = trace(origin)
-    return network, structs.replace(origin, input_shape=network.input_shape)
-
-
-def _is_import(model: str) -> bool:
-    if ":" not in model or os.path.exists(model):
-        return False
-    from vggcalc.spec.origins import is_import
-
-    return is_import(model)
-
-
-def _built_in(model: str, given: dict[str, Any]) -> Network:
-    return vggcalc.network(
-        model,
-        lambda size: sys.stdin.buffer.read(size),
-        size=given["size"],
-        batch=given["batch"],
-        in_channels=given["in_channels"],
-        classes=given["classes"],
-        batch_norm=given["batch_norm"],
-        activation=given["activation"],
-        bias=given["bias"],
-    )
+    _deliver("summary", [asked.with_origin(comparison, origin, None)], given)
 
 
 @cli.command(epilog="Example: vggcalc models --json | jq -r '.[].name'")
@@ -316,12 +205,11 @@ def _deliver(command: str, comparisons: Sequence[Comparison], given: dict[str, A
     """Hand the comparisons to be measured and written, and exit with what became of it."""
     from vggcalc.delivery import deliver
 
-    csv = given["format_"] == "csv" or (not given["format_"] and _format_of(given["output"]) == "csv")
-    if csv and (given.get("counter") or given.get("unit")):
-        raise click.UsageError("--as and --unit are no rows of a CSV: choose another format, or leave them out")
     format_ = given["format_"] or ("json" if given["as_json"] else _format_of(given["output"]))
     if given["as_json"] and format_ != "json":
         raise click.UsageError(f"--json and --format {format_} contradict each other")
+    if format_ == "csv" and (given.get("counter") or given.get("unit")):
+        raise click.UsageError("--as and --unit are no rows of a CSV: choose another format, or leave them out")
     if not given["latency"]:
         for parameter, name in _OF_LATENCY.items():
             if given[parameter] not in (None, False, ()):

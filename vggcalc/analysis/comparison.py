@@ -193,6 +193,7 @@ def analyze(network: Network, name: str, dtype: str = "float32") -> Variant:
         )
         for node, site in zip(network.nodes, sites(network, known, ITEMSIZE[dtype]), strict=True)
     )
+    lacking = partial([(node.layer, layer.costs) for node, layer in zip(network.nodes, layers, strict=True)])
     members: dict[str, list[tuple[Node, LayerResult]]] = {}
     for node, layer in zip(network.nodes, layers, strict=True):
         members.setdefault(node.block, []).append((node, layer))
@@ -204,7 +205,7 @@ def analyze(network: Network, name: str, dtype: str = "float32") -> Variant:
             rows[-1][1].output_shape,
             tuple(node.layer.kernel_size for node, _ in rows if isinstance(node.layer, Convolution)),
             sees=rows[-1][1].sees,
-            partial=partial([(node.layer, layer.costs) for node, layer in rows]),
+            partial=partial([(node.layer, layer.costs) for node, layer in rows]) if lacking else {},
         )
         for name, rows in members.items()
     )
@@ -221,7 +222,7 @@ def analyze(network: Network, name: str, dtype: str = "float32") -> Variant:
         layers,
         network.layout,
         sees=last.sees,
-        partial=partial([(node.layer, layer.costs) for node, layer in zip(network.nodes, layers, strict=True)]),
+        partial=lacking,
     )
 
 

@@ -15,6 +15,7 @@ from vggcalc.results import Costs
 from vggcalc.spec.layers import (
     INPUT,
     WEIGHTED,
+    WEIGHTLESS,
     BatchNorm2d,
     Convolution,
     Flatten,
@@ -25,7 +26,6 @@ from vggcalc.spec.layers import (
     Shape,
     Traced,
     Transposed,
-    Weightless,
     is_view,
 )
 
@@ -99,7 +99,7 @@ def macs(site: Site, row: Row) -> int | None:
             return prod(site.output) * linear.in_features
         case Opaque():
             return None
-        case layer if isinstance(layer, Weightless):
+        case layer if isinstance(layer, WEIGHTLESS):
             return 0
         case layer:
             assert_never(layer)

@@ -7,6 +7,7 @@ from typing import assert_never
 from vggcalc.spec.layers import (
     GELU,
     INPUT,
+    WEIGHTED,
     AdaptiveAvgPool2d,
     Add,
     BatchNorm2d,
@@ -29,9 +30,6 @@ from vggcalc.spec.layers import (
     is_view,
 )
 
-#: The kinds that have parameters.
-_LEARNING = (Convolution, Linear, BatchNorm2d)
-
 #: torch keeps the place of each maximum as an int64.
 INDEX_BYTES = 8
 
@@ -40,12 +38,11 @@ def needs_gradient(network: Network) -> dict[str, bool]:
     """Whether a gradient flows into each node's output: there are parameters in it or before it."""
     needs = {INPUT: False}
     for node in network.nodes:
-        own = (
-            isinstance(node.layer, Convolution | Linear)
-            or (isinstance(node.layer, BatchNorm2d) and node.layer.affine)
-            if node.traced is None
-            else bool(node.traced.weights)
-        )
+        layer = node.layer
+        if node.traced is not None:
+            own = bool(node.traced.weights)
+        else:
+            own = isinstance(layer, WEIGHTED) or (isinstance(layer, BatchNorm2d) and layer.affine)
         needs[node.name] = own or any(needs[name] for name in node.inputs)
     return needs
 
@@ -100,7 +97,7 @@ def saved_bytes(
     added: list[int | None] = []
     for node in network.nodes:
         shares = bool(node.inputs) and (is_view(node.layer) or node.name in in_place)
-        apart = _drops(node.layer) or not shares  # dropout makes a tensor in training
+        apart = not shares or _drops(node.layer)  # dropout makes a tensor in training
         storage[node.name] = node.name if apart else storage[node.inputs[0]]
         keeps, own = _keeps(node, shapes, itemsize, shares, needs) if needs[node.name] else ([], 0)
         if own is None:

@@ -247,7 +247,8 @@ def receptive_field(comparison: Comparison) -> Iterator[str]:
             continue
         if one == many:
             stride = f" at stride {units.axes(one.stride)}" if max(one.stride) > 1 else ""
-            yield f"Both variants see {units.pair(one.size)} pixels{stride}."
+            aligned = "" if one.aligned else "; the centres of the paths that meet there differ"
+            yield f"Both variants see {units.pair(one.size)} pixels{stride}{aligned}."
         else:
             yield (
                 f"The receptive fields differ: {many.size[0]} against {one.size[0]} pixels "

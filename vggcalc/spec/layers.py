@@ -326,20 +326,20 @@ Layer = (
 )
 
 #: The kinds that do no MACs, by definition.
-Weightless = (
-    ReLU
-    | BatchNorm2d
-    | MaxPool2d
-    | Operation
-    | Window
-    | Add
-    | Concat
-    | Dropout
-    | Flatten
-    | AdaptiveAvgPool2d
-    | LocalResponseNorm
-    | GELU
-    | SiLU
+WEIGHTLESS = (
+    ReLU,
+    BatchNorm2d,
+    MaxPool2d,
+    Operation,
+    Window,
+    Add,
+    Concat,
+    Dropout,
+    Flatten,
+    AdaptiveAvgPool2d,
+    LocalResponseNorm,
+    GELU,
+    SiLU,
 )
 
 #: By name, which for all but the last three is that of its `torch.nn` class.

@@ -164,17 +164,23 @@ def network(
         if chosen:
             raise SpecError(f"{model.name} is a network already: {', '.join(chosen)} cannot change it")
         return model
-    if isinstance(model, str) and model.isidentifier() and published(model) is None:
-        from vggcalc.spec.classics import CLASSICS
-
-        if model.lower() in CLASSICS:
-            return _as_published(model.lower(), **overrides)
+    if isinstance(model, str) and is_classic(model):
+        return _as_published(model.lower(), **overrides)
     config = load(model, standard_input) if isinstance(model, str) else model
     where = "standard input" if model == "-" else model if isinstance(model, str) else config.name
     try:
         return _overridden(config, **overrides)
     except SpecError as error:
         raise SpecError(f"{where}: {error}") from None
+
+
+def is_classic(model: str) -> bool:
+    """Whether it is built in and no VGG: a name of `CLASSICS`, in any case."""
+    if not model.isidentifier() or published(model) is not None:
+        return False
+    from vggcalc.spec.classics import CLASSICS
+
+    return model.lower() in CLASSICS
 
 
 def _as_published(
