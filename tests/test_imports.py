@@ -392,7 +392,9 @@ def test_nothing_is_left_beside_a_users_file(folder: Path) -> None:
 
 
 def test_a_model_without_a_convolution_has_nothing_to_replace(folder: Path) -> None:
-    (folder / "flat.py").write_text("from torch import nn\nnet = nn.Sequential(nn.Flatten(), nn.Linear(48, 2))\n")
+    (folder / "flat.py").write_text(
+        "from torch import nn\nnet = nn.Sequential(nn.Flatten(), nn.Linear(48, 2))\n"
+    )
     found = of_json(folder, "compare", "flat.py:net", "--size", "4")
     assert [variant["costs"]["macs"] for variant in found["variants"]] == [96, 96]
     assert found["replaced"] == []
