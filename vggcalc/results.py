@@ -164,11 +164,26 @@ class Crosscheck(msgspec.Struct, frozen=True):
     receptive_field: Probe | None = None
 
 
+class Keeps(msgspec.Struct, frozen=True):
+    """What a way to factorize a convolution keeps of it, and so what it gives up.
+
+    `pixels` of the `of` pixels that the convolution's window holds are seen: "full", all of them, or
+    "holes" or a "cross". `mixing` of channels is "full", "separable" (depthwise, then 1×1) or
+    "reduced" (through fewer channels).
+    """
+
+    window: str
+    pixels: int
+    of: int
+    mixing: str
+
+
 class Variant(msgspec.Struct, frozen=True):
     """One network of a comparison and what it costs.
 
     A cost in `partial` is a lower bound: it lacks what the operators named there cost. `origin` is
-    where the module of a traced network comes from.
+    where the module of a traced network comes from, `family` the way in which it was factorized,
+    None for the baseline; `keeps` is there for a factorized kernel alone.
     """
 
     name: str
@@ -186,6 +201,8 @@ class Variant(msgspec.Struct, frozen=True):
     sees: str = "window"
     partial: dict[str, tuple[str, ...]] = {}
     origin: Origin | None = None
+    family: str | None = None
+    keeps: Keeps | None = None
 
     @property
     def network(self) -> Network:
@@ -237,12 +254,17 @@ class BlockRatio(msgspec.Struct, frozen=True):
 
 
 class Ratio(msgspec.Struct, frozen=True):
-    """A variant against the baseline: every cost and latency as variant / baseline."""
+    """A variant against the baseline: every cost and latency as variant / baseline.
+
+    Of a factorized kernel `break_even_width` is the number of channels between its layers at which
+    it does as many MACs as the kernel; None where no such number is free to choose.
+    """
 
     variant: str
     costs: dict[str, float | None]
     latency: tuple[LatencyRatio, ...] = ()
     blocks: tuple[BlockRatio, ...] = ()
+    break_even_width: float | None = None
 
 
 class Roof(Configuration, frozen=True, kw_only=True):
@@ -327,7 +349,11 @@ class Note(msgspec.Struct, frozen=True):
 
 
 class Comparison(msgspec.Struct, frozen=True):
-    """The variants of one network or kernel; `comparison["naive"]` is one of them."""
+    """The variants of one network or kernel; `comparison["naive"]` is one of them.
+
+    `pareto` are those that no other beats in parameters, MACs, bytes kept for backward and measured
+    latency together; it is said where more than two are compared.
+    """
 
     name: str
     input_shape: Shape
@@ -341,6 +367,7 @@ class Comparison(msgspec.Struct, frozen=True):
     pixels: Pixels | None = None
     kept: tuple[Kept, ...] = ()
     reconciliation: Reconciliation | None = None
+    pareto: tuple[str, ...] = ()
 
     def __getitem__(self, name: str) -> Variant:
         for variant in self.variants:
