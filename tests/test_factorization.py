@@ -20,7 +20,8 @@ from torch.nn import functional as F
 from vggcalc.analysis.receptive_field import receptive_fields
 from vggcalc.results import ReceptiveField
 from vggcalc.runtime import build
-from vggcalc.spec.factorization import FAMILIES, Splitting, merge, split
+from vggcalc.spec.factorization import merge, split
+from vggcalc.spec.families import Splitting
 from vggcalc.spec.layers import (
     GELU,
     INPUT,
@@ -118,12 +119,11 @@ def test_same_padding_gives_each_layer_its_own_with_the_stride_first(kernel: int
     assert {layer.padding for layer in split(conv, FIRST)} == {(2, 1)}
 
 
-@pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("kernel", ODD)
 @given(data=st.data())
-def test_stride_in_the_last_layer_keeps_everything(kernel: int, family: str, data: st.DataObject) -> None:
+def test_stride_in_the_last_layer_keeps_everything(kernel: int, data: st.DataObject) -> None:
     conv = data.draw(convolutions(kernel))
-    layers = split(conv, LAST, family)
+    layers = split(conv, LAST)
     assert layers[0].in_channels == conv.in_channels
     assert [layer.out_channels for layer in layers] == [conv.out_channels] * len(layers)
     assert {(layer.bias, layer.groups, layer.dilation) for layer in layers} == {

@@ -319,7 +319,7 @@ def test_words() -> None:
     with pytest.raises(SpecError, match="regular expression"):
         Replacing(only="(")
     with pytest.raises(SpecError, match="min_kernel"):
-        Replacing(min_kernel=3)
+        Replacing(min_kernel=1)
 
 
 def test_a_product_by_a_function_is_no_disagreement(folder: Path) -> None:

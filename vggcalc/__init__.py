@@ -7,10 +7,12 @@ They are imported when they are first used, so that `vggcalc --help` does not wa
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vggcalc.analysis.comparison import compare, factorize, summary
+    from vggcalc.analysis.comparison import compare, summary
     from vggcalc.analysis.costs import COSTS
+    from vggcalc.analysis.kernels import factorize
     from vggcalc.results import Comparison, Costs, ReceptiveField, Variant
-    from vggcalc.spec.factorization import FAMILIES, Replacing, Splitting, merge, split
+    from vggcalc.spec.factorization import Replacing, merge, split
+    from vggcalc.spec.families import FAMILIES, Splitting
     from vggcalc.spec.layers import Conv2d, Network, Node
     from vggcalc.spec.sources import network
     from vggcalc.spec.vgg import CONFIGS, Config
@@ -48,10 +50,12 @@ _ROOMS = (
     "spec.layers",
     "spec.vgg",
     "spec.sources",
+    "spec.families",
     "spec.factorization",
     "results",
     "analysis.costs",
     "analysis.comparison",
+    "analysis.kernels",
 )
 
 

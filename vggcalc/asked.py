@@ -9,7 +9,8 @@ from msgspec.structs import replace
 
 import vggcalc
 from vggcalc.results import Comparison
-from vggcalc.spec.factorization import Replacing, Splitting, has_large_kernels
+from vggcalc.spec.factorization import Replacing, has_large_kernels
+from vggcalc.spec.families import FAMILIES, Splitting, ways
 from vggcalc.spec.layers import Convolution, Network, check_number
 from vggcalc.spec.origins import OWN, Origin, arguments, input_shape, is_import
 from vggcalc.spec.sources import is_classic
@@ -18,14 +19,49 @@ from vggcalc.spec.sources import is_classic
 Given = dict[str, Any]
 
 
-def splitting(given: Given) -> Splitting:
-    """How a kernel is to be split."""
-    return Splitting(given["stride_at"] or "last", given["widen"] or "first", given.get("widths"))
+def into(given: Given) -> dict[str, Splitting]:
+    """Every way in which a kernel is to be split, by the name of its variant."""
+    families, stride_at = given["into"] or ("stack",), given["stride_at"] or ("last",)
+    widths = given.get("widths") or (None,)
+    if given["widen"] and not any(FAMILIES[family].widens for family in families):
+        raise click.UsageError(f"{' and '.join(families)} cannot choose a layer to widen: leave out --widen")
+    found = ways(families, stride_at, widths, given["widen"] or "first")
+    if given["into"] is None and len(found) == 1:
+        return {"factorized": one for one in found.values()}
+    return found
 
 
-def replacing(model: str, network: Network, origin: Origin | None, given: Given) -> Replacing | None:
-    """What to replace, where the network is not to be compared as VGGs are: merged with split."""
-    if (given["widen"] or given["stride_at"]) and (given["merge"] or not has_large_kernels(network)):
+def stem(given: Given) -> Given:
+    """The options of `factorize --stem`: the question of a network's first layer, where nothing else is said.
+
+    The stack has the stride in its first layers as few as cover the kernel, or in each layer in turn,
+    with as many channels between as come out and with half of them (ResNet-C: He et al. 2018, arXiv
+    1812.01187, section 4.2).
+    """
+    if given["channels"] is not None or given["depthwise"]:
+        option = "--channels" if given["channels"] is not None else "--depthwise"
+        raise click.UsageError(f"--stem widens an image's channels: leave out {option}")
+    out_of = 64 if given["out_channels"] is None else given["out_channels"]
+    usual = {
+        "in_channels": 3,
+        "out_channels": out_of,
+        "size": (224, 224),
+        "stride": 2,
+        "stride_at": ("first", 1, 2, 3),
+        "widths": ((out_of,), (max(out_of // 2, 1),)),
+    }
+    return given | {key: value for key, value in usual.items() if given[key] in (None, ())}
+
+
+def replacings(
+    model: str, network: Network, origin: Origin | None, given: Given
+) -> dict[str, Replacing] | None:
+    """What to replace in each variant, unless the network is compared as VGGs are: merged with split."""
+    if given["merge"] and given["into"]:
+        raise click.UsageError("--merge goes the other way than --into: leave out one of them")
+    if (given["widen"] or given["stride_at"]) and (
+        given["merge"] or not (given["into"] or has_large_kernels(network))
+    ):
         option = "--widen" if given["widen"] else "--stride-at"
         why = "--merge splits nothing" if given["merge"] else f"{model} has no kernel of 5×5 or more to split"
         raise click.UsageError(f"{why}: leave out {option}")
@@ -34,27 +70,34 @@ def replacing(model: str, network: Network, origin: Origin | None, given: Given)
         raise click.UsageError("--merge takes kernels of every size: leave out --min-kernel")
     if origin is None and not asked and not is_classic(model):
         return None
-    chosen = Replacing(
-        splitting(given),
-        min_kernel=5 if given["min_kernel"] is None else given["min_kernel"],
-        only=given["only"],
-        merge=given["merge"],
-    )
+    min_kernel = 5 if given["min_kernel"] is None else given["min_kernel"]
+    if given["into"] is None and min_kernel < 5:
+        raise click.UsageError(
+            f"--min-kernel {min_kernel}: a 3×3 is its own stack, so give 5 or more, or --into another family"
+        )
+    found = {
+        name: Replacing(one, min_kernel, given["only"], given["merge"]) for name, one in into(given).items()
+    }
+    if given["merge"]:
+        found = {"merged": one for one in found.values()}
+    chosen = next(iter(found.values()))
     named = [node.name for node in network.nodes if isinstance(node.layer, Convolution)]
     if given["only"] is not None and not any(map(chosen.chooses, named)):
         some = ", ".join(named[:6]) + (" …" if len(named) > 6 else "")
         raise click.UsageError(f"--only {given['only']!r} is found in the name of no convolution: {some}")
-    return chosen
+    return found
 
 
-def with_origin(comparison: Comparison, origin: Origin | None, replacing: Replacing | None) -> Comparison:
+def with_origin(
+    comparison: Comparison, origin: Origin | None, replacings: dict[str, Replacing] | None = None
+) -> Comparison:
     """The comparison with where its modules come from."""
     if origin is None:
         return comparison
-    baseline, *others = comparison.variants
-    variants = (
-        replace(baseline, origin=origin),
-        *(replace(other, origin=replace(origin, replacing=replacing)) for other in others),
+    of = replacings or {}
+    variants = tuple(
+        replace(variant, origin=replace(origin, replacing=of.get(variant.name)))
+        for variant in comparison.variants
     )
     return replace(comparison, variants=variants)
 

@@ -12,6 +12,7 @@ import click
 
 import vggcalc
 from vggcalc.options import (
+    GATE,
     MEASURE,
     MODEL,
     NETWORK,
@@ -28,13 +29,14 @@ from vggcalc.spec.words import SpecError
 
 if TYPE_CHECKING:
     from vggcalc.measurement.plan import Plan
+    from vggcalc.report.gate import Gate
     from vggcalc.results import Comparison
 
 
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit status: 0 done, 1 something asked for could not be delivered, 2 wrong use or bad input, "
-    "3 the crosscheck disagrees, 130 interrupted.",
+    "3 the crosscheck or the proof disagrees, 4 a --fail-if condition holds, 130 interrupted.",
 )
 @click.version_option(vggcalc.__version__, message="vggcalc %(version)s")
 def cli() -> None:
@@ -52,48 +54,67 @@ def cli() -> None:
 @click.option("--channels", type=int, help="Channels in and out.  [default: 64]")
 @click.option("--in-channels", type=int, help="Channels in.  [default: 64]")
 @click.option("--out-channels", type=int, help="Channels out.  [default: 64]")
-@click.option("--size", type=Size(), default="56", show_default=True, help="Map: 56 or HxW.")
-@click.option("--stride", type=int, default=1, show_default=True)
+@click.option("--size", type=Size(), help="Map: 56 or HxW.  [default: 56]")
+@click.option("--stride", type=int, help="[default: 1]")
 @click.option(
     "--padding", type=Padding(), default="same", show_default=True, help="Pixels, or same: keeps the map."
 )
 @click.option("--dilation", type=int, default=1, show_default=True)
 @click.option("--groups", type=int, help="[default: 1]")
 @click.option("--depthwise", is_flag=True, help="As many groups as channels in.")
+@click.option(
+    "--stem",
+    is_flag=True,
+    help="The first layer of a network: 3 → 64 channels, stride 2, 224×224, in every placement of the "
+    "stride, with 64 channels between the layers and with ResNet-C's 32.",
+)
 @SPLIT
-@click.option("--widths", type=Widths(), help="Channels out of each layer of the stack.")
+@click.option(
+    "--widths",
+    type=Widths(),
+    multiple=True,
+    help="Channels out of each layer, or one number for all but the last. Repeatable.",
+)
+@click.option(
+    "--prove",
+    is_flag=True,
+    help="Compose what has no activations into one kernel, and compare both in float64.",
+)
 @NETWORK
 @MEASURE
+@GATE
 @WRITE
 def factorize(kernels: tuple[int, ...], **given: Any) -> None:
-    """One k×k convolution against its stack of 3×3 layers, for every KERNEL."""
+    """One k×k convolution against its stack of 3×3 layers, or what --into names, for every KERNEL."""
     from vggcalc import asked
 
+    if given["stem"]:
+        given = asked.stem(given)
     into, out_of = _channels(given)
-    groups = given["groups"]
+    groups, stride = given["groups"], 1 if given["stride"] is None else given["stride"]
     if given["depthwise"]:
         if groups is not None:
             raise click.UsageError("--depthwise says the groups already: leave out --groups")
         groups = into
     if given["widths"] and given["widen"]:
         raise click.UsageError("--widths name every layer already: leave out --widen")
-    if given["stride_at"] and given["stride"] == 1:
+    if given["stride_at"] and stride == 1:
         raise click.UsageError("--stride-at places a stride, but --stride is 1: give --stride too")
     comparisons = [
         vggcalc.factorize(
             kernel,
             in_channels=into,
             out_channels=out_of,
-            size=given["size"],
+            size=given["size"] or 56,
             batch=1 if given["batch"] is None else given["batch"],
-            stride=given["stride"],
+            stride=stride,
             padding=given["padding"],
             dilation=given["dilation"],
             groups=1 if groups is None else groups,
             bias=given["bias"] is not False,
             batch_norm=bool(given["batch_norm"]),
             activation=given["activation"] or "relu",
-            splitting=asked.splitting(given),
+            into=asked.into(given),
             dtype=_dtype(given),
         )
         for kernel in kernels
@@ -120,6 +141,7 @@ def _dtype(given: dict[str, Any]) -> str:
 @SPLIT
 @REPLACE
 @MEASURE
+@GATE
 @WRITE
 def compare(model: str, **given: Any) -> None:
     """A network with its runs of convolutions merged into large kernels against it as 3×3 stacks.
@@ -134,11 +156,16 @@ def compare(model: str, **given: Any) -> None:
     from vggcalc import asked
 
     network, origin = asked.network(model, given)
-    replacing = asked.replacing(model, network, origin, given)
+    replacings = asked.replacings(model, network, origin, given)
+    ways = asked.into(given)
     comparison = vggcalc.compare(
-        network, splitting=asked.splitting(given), replacing=replacing, dtype=_dtype(given)
+        network,
+        splitting=next(iter(ways.values())),
+        into=None if "factorized" in ways else ways,
+        replacing=replacings,
+        dtype=_dtype(given),
     )
-    _deliver("compare", [asked.with_origin(comparison, origin, replacing)], given)
+    _deliver("compare", [asked.with_origin(comparison, origin, replacings)], given)
 
 
 @cli.command(epilog="Example: vggcalc summary vgg16 --no-latency")
@@ -153,6 +180,7 @@ def compare(model: str, **given: Any) -> None:
     help="What fvcore, torch, torchinfo, ptflops, thop, … would report, and why.",
 )
 @MEASURE
+@GATE
 @WRITE
 def summary(model: str, **given: Any) -> None:
     """One network, layer by layer. MODEL is what compare takes; importing one runs its code."""
@@ -173,7 +201,7 @@ def summary(model: str, **given: Any) -> None:
 
         reconciliation = reconcile(comparison.variants[0], given["counter"])
         comparison = structs.replace(comparison, reconciliation=reconciliation)
-    _deliver("summary", [asked.with_origin(comparison, origin, None)], given)
+    _deliver("summary", [asked.with_origin(comparison, origin)], given)
 
 
 @cli.command(epilog="Example: vggcalc models --json | jq -r '.[].name'")
@@ -183,6 +211,15 @@ def models(as_json: bool) -> None:
     from vggcalc.report.listing import listing
 
     click.echo(listing(as_json), nl=False)
+
+
+@cli.command(epilog="Example: vggcalc families --json | jq -r '.[].name'")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def families(as_json: bool) -> None:
+    """What --into may be: the ways to factorize a convolution, and what each keeps and gives up."""
+    from vggcalc.report.listing import families as listed
+
+    click.echo(listed(as_json), nl=False)
 
 
 @cli.command(epilog="Example: vggcalc schema > vggcalc.schema.json")
@@ -210,21 +247,31 @@ def _deliver(command: str, comparisons: Sequence[Comparison], given: dict[str, A
         raise click.UsageError(f"--json and --format {format_} contradict each other")
     if format_ == "csv" and (given.get("counter") or given.get("unit")):
         raise click.UsageError("--as and --unit are no rows of a CSV: choose another format, or leave them out")
+    if format_ == "csv" and given["against"]:
+        raise click.UsageError("--against makes no rows of a CSV: choose another format, or leave it out")
     if not given["latency"]:
         for parameter, name in _OF_LATENCY.items():
-            if given[parameter] not in (None, False, ()):
+            if given[parameter] not in (None, False, ()) and not (name == "seed" and given.get("prove")):
                 raise click.UsageError(f"--{name} is for measuring: leave it out beside --no-latency")
     if given["quick"] and given["processes"] not in (None, 1):
         raise click.UsageError("--quick is one process: leave it out beside --processes")
     check = given["latency"] if given["check"] is None else given["check"]
-    plan = _plan(given, check) if given["latency"] or check else None
-    sys.exit(deliver(command, comparisons, plan, format_, None if given["output"] == "-" else given["output"]))
+    plan = _plan(given, check) if given["latency"] or check or given.get("prove") else None
+    gate = _gate(comparisons, given) if given["fail_if"] or given["against"] else None
+    path = None if given["output"] == "-" else given["output"]
+    sys.exit(deliver(command, comparisons, plan, format_, path, gate))
+
+
+def _gate(comparisons: Sequence[Comparison], given: dict[str, Any]) -> Gate:
+    from vggcalc.report.gate import gate
+
+    return gate(given["fail_if"], given["against"], comparisons, given["latency"])
 
 
 def _format_of(output: str | None) -> str:
     """The format that a file's name asks for; a table where it asks for none."""
     suffix = os.path.splitext(output or "")[1].lower()
-    return {".json": "json", ".csv": "csv", ".md": "markdown"}.get(suffix, "table")
+    return {".json": "json", ".csv": "csv", ".md": "markdown", ".html": "html"}.get(suffix, "table")
 
 
 def _plan(given: dict[str, Any], check: bool) -> Plan:
@@ -246,6 +293,7 @@ def _plan(given: dict[str, Any], check: bool) -> Plan:
     return Plan(
         latency=given["latency"],
         check=check,
+        prove=bool(given.get("prove")),
         dtypes=given["dtypes"] or ("float32",),
         cold=given["cold"],
         pin_allocator=given["allocator"] != "default",
@@ -257,7 +305,7 @@ def main() -> None:
     """The console script: every error of the user's is one line and exit status 2."""
     gc.set_threshold(100_000)  # what is made here lives to the end: looking for garbage is in vain
 
-    from vggcalc.report.output import OutputError
+    from vggcalc.report.output import OutputError, nothing_more_to_stdout
 
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by whoever started us
@@ -279,16 +327,11 @@ def main() -> None:
     except (KeyboardInterrupt, click.Abort):
         sys.exit(130)
     except BrokenPipeError:
-        # The reader has gone (`| head`): nothing more can reach it, the flush at exit included.
-        _nothing_more_to_stdout()
+        nothing_more_to_stdout()
         sys.exit(0)
     except OSError as error:
-        _nothing_more_to_stdout()
+        nothing_more_to_stdout()
         _fail(f"standard output cannot be written: {error.strerror or error}")
-
-
-def _nothing_more_to_stdout() -> None:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _negative(error: click.NoSuchOption) -> str | None:

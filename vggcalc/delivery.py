@@ -8,21 +8,29 @@ from typing import TYPE_CHECKING
 import msgspec
 
 import vggcalc
+from vggcalc.analysis.choosing import pareto
 from vggcalc.analysis.costs import COSTS
 from vggcalc.report.formats import FORMATS, Screen, counts, measured
-from vggcalc.report.output import Output, OutputError
+from vggcalc.report.output import Output, OutputError, nothing_more_to_stdout
 from vggcalc.report.reading import read
 from vggcalc.results import CONVENTIONS, SCHEMA_VERSION, Comparison, Environment, Report
 
 if TYPE_CHECKING:
     from vggcalc.measurement.plan import Plan
     from vggcalc.measurement.session import Outcome
+    from vggcalc.report.gate import Gate
 
-DONE, NOT_DELIVERED, DISAGREES, INTERRUPTED = 0, 1, 3, 130
+#: The exit status; where several apply INTERRUPTED before DISAGREES before HOLDS before NOT_DELIVERED.
+DONE, NOT_DELIVERED, DISAGREES, HOLDS, INTERRUPTED = 0, 1, 3, 4, 130
 
 
 def deliver(
-    command: str, comparisons: Sequence[Comparison], plan: "Plan | None", format_: str, path: str | None
+    command: str,
+    comparisons: Sequence[Comparison],
+    plan: "Plan | None",
+    format_: str,
+    path: str | None,
+    gate: "Gate | None" = None,
 ) -> int:
     """Measure as `plan` says, write in that format to `path` or standard output; the exit status.
 
@@ -32,19 +40,20 @@ def deliver(
     try:
         screen = _screen(path is None)
         if plan is None:
-            output.write(FORMATS[format_](_report(command, comparisons), screen))
-            return DONE
+            report = _report(command, comparisons, None, gate)
+            _write(output, FORMATS[format_](report, screen), gate)
+            return _judge(gate, report)
         at_once = format_ == "table" and path is None
         if at_once:
-            output.write(counts(_report(command, comparisons), screen))
+            _write(output, counts(_report(command, comparisons), screen), gate)
         from vggcalc.measurement.interrupts import Deferred
 
         outcome = _measure(comparisons, plan)
         with Deferred() as interrupt:
-            report = _report(command, outcome.comparisons, outcome.environment)
+            report = _report(command, outcome.comparisons, outcome.environment, gate)
             text = measured(report, screen) if at_once else FORMATS[format_](report, screen)
             try:
-                output.write(text)
+                _write(output, text, gate)
             except OutputError:  # such as a disk that has filled up since: what was measured is not lost
                 sys.stdout.write(text)
                 raise
@@ -52,16 +61,46 @@ def deliver(
         output.discard()
     for warning in outcome.warnings:
         print(f"vggcalc: warning: {warning}", file=sys.stderr)
+    judged = _judge(gate, report)
     if outcome.interrupted or interrupt.came:
         print("vggcalc: interrupted: only what was measured before is reported", file=sys.stderr)
         return INTERRUPTED
-    return DISAGREES if outcome.disagrees else NOT_DELIVERED if outcome.failures else DONE
+    if outcome.disagrees:
+        return DISAGREES
+    return judged if judged == HOLDS or not outcome.failures else NOT_DELIVERED
 
 
-def _report(command: str, comparisons: Sequence[Comparison], environment: Environment | None = None) -> Report:
-    with_notes = tuple(msgspec.structs.replace(one, notes=read(one)) for one in comparisons)
+def _write(output: Output, text: str, gate: "Gate | None") -> None:
+    """A reader that has gone (`| head`) ends it, unless a gate still waits for its answer."""
+    try:
+        output.write(text)
+    except BrokenPipeError:
+        if gate is None:
+            raise
+        nothing_more_to_stdout()
+
+
+def _judge(gate: "Gate | None", report: Report) -> int:
+    """Say which conditions hold and which cannot be decided; the exit status that follows."""
+    if gate is None:
+        return DONE
+    verdict = gate.judge(report)
+    for line in verdict.held + verdict.undecided:
+        print(f"vggcalc: {line}", file=sys.stderr)
+    return HOLDS if verdict.held else NOT_DELIVERED if verdict.undecided else DONE
+
+
+def _report(
+    command: str,
+    comparisons: Sequence[Comparison],
+    environment: Environment | None = None,
+    gate: "Gate | None" = None,
+) -> Report:
+    chosen = [msgspec.structs.replace(one, pareto=pareto(one)) for one in comparisons]
+    with_notes = tuple(msgspec.structs.replace(one, notes=read(one)) for one in chosen)
     conventions = CONVENTIONS | {key: f"{cost.definition} ({cost.unit})" for key, cost in COSTS.items()}
-    return Report(SCHEMA_VERSION, vggcalc.__version__, command, conventions, environment, with_notes)
+    report = Report(SCHEMA_VERSION, vggcalc.__version__, command, conventions, environment, with_notes)
+    return gate.against(report) if gate is not None else report
 
 
 def _measure(comparisons: Sequence[Comparison], plan: "Plan") -> "Outcome":

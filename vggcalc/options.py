@@ -87,6 +87,36 @@ class Widths(ParamType):
         return tuple(int(width) for width in value.split(","))
 
 
+class StrideAt(ParamType):
+    """`last`, `first` or a layer's number."""
+
+    name = "last|first|n"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str | int:
+        if isinstance(value, int) or value in STRIDE_AT:
+            return value
+        if re.fullmatch(r"0*[1-9]\d{0,3}", value, re.ASCII) is None:
+            self.fail(f"{value!r} is no place of a stride: write last, first, or a layer's number, such as 1")
+        return int(value)
+
+
+class Into(ParamType):
+    """`stack,separable` or `all`."""
+
+    name = "family,…|all"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        from vggcalc.spec.families import FAMILIES
+
+        if isinstance(value, tuple):
+            return value
+        names = tuple(FAMILIES) if value == "all" else tuple(value.split(","))
+        for name in names:
+            if name not in FAMILIES:
+                self.fail(f"{name!r} is no family: write all, or some of {', '.join(FAMILIES)}")
+        return names
+
+
 class Seconds(ParamType):
     """A positive, finite number."""
 
@@ -210,7 +240,17 @@ MODEL = options(
 
 SPLIT = options(
     click.option(
-        "--stride-at", type=click.Choice(STRIDE_AT), help="Which layer has the stride.  [default: last]"
+        "--into",
+        type=Into(),
+        metavar="all|FAMILY,…",
+        help="Ways to factorize, side by side: see vggcalc families.  [default: stack]",
+    ),
+    click.option(
+        "--stride-at",
+        type=StrideAt(),
+        multiple=True,
+        metavar="last|first|N",
+        help="Which layer has the stride. Repeatable.  [default: last]",
     ),
     click.option(
         "--widen", type=click.Choice(WIDEN), help="Which layer changes the channels.  [default: first]"
@@ -262,15 +302,34 @@ MEASURE = options(
     ),
 )
 
+GATE = options(
+    click.option(
+        "--fail-if",
+        metavar="CONDITION",
+        multiple=True,
+        help='End with exit status 4 if it holds: "factorized.macs > 16G", "factorized.ratio.latency >= 90%". '
+        "Repeatable.",
+    ),
+    click.option(
+        "--against",
+        type=click.Path(exists=True, dir_okay=False),
+        metavar="FILE",
+        help="An earlier JSON output: show what has changed since.",
+    ),
+)
+
 WRITE = options(
     click.option(
-        "--format", "format_", type=click.Choice(("table", "json", "csv", "markdown")), help="[default: table]"
+        "--format",
+        "format_",
+        type=click.Choice(("table", "json", "csv", "markdown", "html")),
+        help="[default: table]",
     ),
     click.option("--json", "as_json", is_flag=True, help="Short for --format json."),
     click.option(
         "--output",
         type=click.Path(),
         metavar="FILE",
-        help="Written whole or not at all; .json, .csv, .md say the format.",
+        help="Written whole or not at all; .json, .csv, .md, .html say the format.",
     ),
 )

@@ -5,10 +5,13 @@ These Structs are the JSON output, schema version 1: keys are added, never renam
 
 import msgspec
 
-from vggcalc.spec.layers import INPUT, LAYERS, Axes, Network, Node, Shape, Traced
+from vggcalc.spec.layers import INPUT, LAYERS, Axes, Conv2d, Network, Node, Shape, Traced
 from vggcalc.spec.origins import Origin
 
 SCHEMA_VERSION = 1
+
+#: A relative difference between two computations in float64 that rounding may explain.
+ROUNDING = 1e-9
 
 Costs = dict[str, int | float | None]
 
@@ -86,7 +89,8 @@ class Latency(Configuration, frozen=True, kw_only=True):
 
     `times_s` are per call, one for each round, process after process in the order measured;
     `iqr_s` is the distance between their quartiles, None for a single round. `faults_per_call` are
-    minor page faults.
+    minor page faults. `rounds_per_process` cuts `times_s` into its processes; `ci95` is the interval
+    of the time of a call over them, on the same basis as a `LatencyRatio`'s, None where there is none.
     `flops_per_s` is FLOPs / median, `roof_share` that rate against what the roofline allows (see
     `Roof`), which is `bound` by "compute" or by "memory". `kernels` are the kernels that torch
     names, `peak_allocated_bytes` the allocator's peak in a pass of its own; each None or empty
@@ -104,6 +108,8 @@ class Latency(Configuration, frozen=True, kw_only=True):
     bound: str | None = None
     kernels: tuple[str, ...] = ()
     peak_allocated_bytes: int | None = None
+    rounds_per_process: tuple[int, ...] = ()
+    ci95: tuple[float, float] | None = None
 
 
 class BlockResult(msgspec.Struct, frozen=True):
@@ -164,6 +170,33 @@ class Crosscheck(msgspec.Struct, frozen=True):
     receptive_field: Probe | None = None
 
 
+class Proof(msgspec.Struct, frozen=True):
+    """A variant without its activations beside the one `convolution` that it then is, in float64.
+
+    Both ran on one random image of `input_shape`, with weights drawn from `seed`. An error is the
+    largest absolute difference over the largest absolute output: of the interior, of the border, and
+    of the variant when it pads once, by the total, in its first layer. `border` (height, width) is how
+    many output pixels from each edge at most differ, because a padding between layers is zeros where
+    the one kernel meets real pixels or a bias; `border_seen` how many did by more than 1e-9. None
+    where there is no border, or no chain whose first layer could have all of the padding.
+    """
+
+    convolution: Conv2d
+    input_shape: Shape
+    seed: int
+    border: Axes
+    border_seen: Axes
+    interior_error: float
+    border_error: float | None
+    pads_once_error: float | None
+
+    @property
+    def agrees(self) -> bool:
+        """Whether all that is exact is so but for rounding."""
+        exact = (self.interior_error, self.pads_once_error)
+        return all(error is None or error <= ROUNDING for error in exact)
+
+
 class Keeps(msgspec.Struct, frozen=True):
     """What a way to factorize a convolution keeps of it, and so what it gives up.
 
@@ -183,7 +216,7 @@ class Variant(msgspec.Struct, frozen=True):
 
     A cost in `partial` is a lower bound: it lacks what the operators named there cost. `origin` is
     where the module of a traced network comes from, `family` the way in which it was factorized,
-    None for the baseline; `keeps` is there for a factorized kernel alone.
+    None for the baseline; `keeps` and `proof` are there for a factorized kernel alone.
     """
 
     name: str
@@ -203,6 +236,7 @@ class Variant(msgspec.Struct, frozen=True):
     origin: Origin | None = None
     family: str | None = None
     keeps: Keeps | None = None
+    proof: Proof | None = None
 
     @property
     def network(self) -> Network:
@@ -314,6 +348,13 @@ class Kept(msgspec.Struct, frozen=True):
     reason: str
 
 
+class LeftOut(msgspec.Struct, frozen=True):
+    """A variant that was asked for and cannot be made."""
+
+    variant: str
+    reason: str
+
+
 class ReconciledLine(msgspec.Struct, frozen=True):
     """What a counter adds to the MACs, or below 0 leaves out, in so many layers; in the counter's unit."""
 
@@ -368,6 +409,7 @@ class Comparison(msgspec.Struct, frozen=True):
     kept: tuple[Kept, ...] = ()
     reconciliation: Reconciliation | None = None
     pareto: tuple[str, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
 
     def __getitem__(self, name: str) -> Variant:
         for variant in self.variants:
@@ -411,8 +453,30 @@ CONVENTIONS: dict[str, str] = {
 }
 
 
+class Change(msgspec.Struct, frozen=True):
+    """A figure of a variant in an earlier report and now; None on the side where there is none.
+
+    `figure` is a cost's key, convolutions, nonlinearities, receptive_field (its size),
+    receptive_field_stride, receptive_field_padding or sees; layers_gone and layers_new count the layers
+    that only the one side has; latency and ratio.latency, `on` a configuration, are there only where
+    the 95% intervals over processes do not overlap. A whole `variant` or `comparison` is new or gone. Without a
+    comparison it is what the times were measured on. `partial` says on which side a cost is a lower bound.
+    """
+
+    comparison: str | None
+    variant: str | None
+    figure: str
+    before: int | float | str | Axes | None
+    after: int | float | str | Axes | None
+    partial: tuple[bool, bool] = (False, False)
+    on: str | None = None
+
+
 class Report(msgspec.Struct, frozen=True):
-    """What a command puts out: the JSON document of schema version 1."""
+    """What a command puts out: the JSON document of schema version 1.
+
+    `changes` are those since the report in the file `against`.
+    """
 
     schema_version: int
     vggcalc_version: str
@@ -420,3 +484,5 @@ class Report(msgspec.Struct, frozen=True):
     conventions: dict[str, str]
     environment: Environment | None
     comparisons: tuple[Comparison, ...]
+    against: str | None = None
+    changes: tuple[Change, ...] = ()

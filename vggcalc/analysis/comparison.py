@@ -1,6 +1,6 @@
-"""From a kernel size or a network to its variants, their costs and their ratios."""
+"""From a network to its variants, their costs and their ratios."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Unpack
 
@@ -14,116 +14,91 @@ from vggcalc.results import (
     Costs,
     Kept,
     LayerResult,
+    LeftOut,
     Pixels,
     Ratio,
     ReceptiveField,
     ReplacedResult,
     Variant,
 )
-from vggcalc.spec.factorization import Replacing, Splitting, check_kernel, merge, replace, split
+from vggcalc.spec.factorization import Replaced, Replacing, merge, replace, split
+from vggcalc.spec.families import Splitting, named
 from vggcalc.spec.layers import (
     Axes,
-    BatchNorm2d,
-    Conv2d,
     Convolution,
-    Layer,
     Network,
     Node,
-    Pair,
-    chain,
+    Shape,
     is_nonlinearity,
     renumbered,
-    spatial,
 )
-from vggcalc.spec.shapes import map_sizes, shapes
+from vggcalc.spec.shapes import shapes
 from vggcalc.spec.sources import Overrides, network
 from vggcalc.spec.vgg import Config
-from vggcalc.spec.vgg import activation as activation_layer
 from vggcalc.spec.words import ITEMSIZE, SpecError
-
-
-def factorize(
-    kernel_size: int,
-    *,
-    in_channels: int = 64,
-    out_channels: int = 64,
-    size: int | Pair = 56,
-    batch: int = 1,
-    stride: int = 1,
-    padding: int | None = None,
-    dilation: int = 1,
-    groups: int = 1,
-    bias: bool = True,
-    batch_norm: bool = False,
-    activation: str = "relu",
-    splitting: Splitting = Splitting(),
-    dtype: str = "float32",
-) -> Comparison:
-    """One k×k convolution, `naive`, against its stack of 3×3s, `factorized`.
-
-    `size` is the map, one number or (height, width); `padding=None` keeps the map at stride 1.
-    Raises `SpecError` with one line for what cannot be factorized.
-    """
-    check_kernel(kernel_size)
-    if padding is None:
-        padding = dilation * (kernel_size - 1) // 2
-    conv = Conv2d(
-        in_channels,
-        out_channels,
-        (kernel_size, kernel_size),
-        (stride, stride),
-        (padding, padding),
-        (dilation, dilation),
-        groups,
-        bias,
-    )
-    layers: list[Layer] = [conv]
-    if batch_norm:
-        layers.append(BatchNorm2d(out_channels))
-    nonlinearity = activation_layer(activation)
-    if nonlinearity is not None:
-        layers.append(nonlinearity)
-    height, width = spatial(size)
-    naive = chain(
-        f"{kernel_size}×{kernel_size}",
-        (batch, in_channels, height, width),
-        [("block1", layer) for layer in layers],
-    )
-    variants = _analyzed(naive, split(naive, splitting), dtype)
-    return _comparison(naive, tuple(_of_kernel(variant) for variant in variants), dtype)
 
 
 def compare(
     model: str | Config | Network,
     *,
     splitting: Splitting = Splitting(),
-    replacing: Replacing | None = None,
+    into: Sequence[str] | Mapping[str, Splitting] | None = None,
+    replacing: Replacing | Mapping[str, Replacing] | None = None,
     dtype: str = "float32",
     **overrides: Unpack[Overrides],
 ) -> Comparison:
     """A network with its runs of convolutions merged, `naive`, against them split, `factorized`.
 
-    With `replacing` it is the network as `given` against what that makes of it, `factorized` or
-    `merged`, and `replaced` says what each replacing saves; a trace is always compared so.
+    With `into`, names of families or splittings by the names of the variants, there is a variant for
+    each. With `replacing` it is the network as `given` against what that makes of it, `factorized` or
+    `merged` or what it is called, and `replaced` says what each single replacing saves; a trace is
+    always compared so.
     `model` and the overrides (size, batch, in_channels, classes, batch_norm, activation, bias)
     are those of `vggcalc.network`.
     Raises `SpecError` with one line for what is no such network.
     """
     given = network(model, **overrides)
-    if replacing is None and given.layout == "traced":
-        replacing = Replacing(splitting)
+    if isinstance(replacing, Replacing):
+        replacing = {"merged" if replacing.merge else "factorized": replacing}
     if replacing is not None:
-        return _replaced(given, replacing, dtype)
-    return _comparison(given, _analyzed(merge(given), split(given, splitting), dtype), dtype)
+        return _replaced(given, "given", replacing, dtype)
+    if into is None and given.layout != "traced":
+        variants = _analyzed(merge(given), split(given, splitting), dtype)
+        return compared(given.name, given.input_shape, variants, dtype)
+    wanted = {name: Replacing(one) for name, one in named(into, splitting).items()}
+    if given.layout == "traced":
+        return _replaced(given, "given", wanted, dtype)
+    return _replaced(renumbered(merge(given)), "naive", wanted, dtype)
 
 
-def _replaced(given: Network, replacing: Replacing, dtype: str) -> Comparison:
-    made = replace(given, replacing)
+def _replaced(given: Network, name: str, wanted: Mapping[str, Replacing], dtype: str) -> Comparison:
+    """`given`, under that name, against what each replacing makes of it.
+
+    Of several only those that replace anything, or the first if none does.
+    """
+    made = {variant: replace(given, replacing) for variant, replacing in wanted.items()}
+    left_out = {variant: one.kept[0][1] for variant, one in made.items() if one.kept and not one.pairs}
+    kept = [variant for variant, one in made.items() if one.pairs] or list(made)[:1]
     variants = (
-        analyze(given, "given", dtype),
-        analyze(made.network, "merged" if replacing.merge else "factorized", dtype),
+        analyze(given, name, dtype),
+        *(
+            msgspec.structs.replace(
+                analyze(made[variant].network, variant, dtype),
+                family=None if wanted[variant].merge else wanted[variant].splitting.family,
+            )
+            for variant in kept
+        ),
     )
-    before, after = ({layer.name: layer for layer in variant.layers} for variant in variants)
+    comparison = compared(given.name, given.input_shape, variants, dtype)
+    if len(kept) > 1:
+        lines = tuple(LeftOut(variant, reason) for variant, reason in left_out.items())
+        return msgspec.structs.replace(comparison, left_out=lines)
+    return _told_apart(comparison, made[kept[0]])
+
+
+def _told_apart(comparison: Comparison, made: Replaced) -> Comparison:
+    """The comparison with what each single replacing saves."""
+    before, after = ({layer.name: layer for layer in variant.layers} for variant in comparison.variants)
     replaced = []
     for went, came in made.pairs:
         old, new = [before[name] for name in went], [after[name] for name in came]
@@ -138,7 +113,7 @@ def _replaced(given: Network, replacing: Replacing, dtype: str) -> Comparison:
         )
     replaced.sort(key=lambda one: _change(one.costs), reverse=True)
     return msgspec.structs.replace(
-        _comparison(given, variants, dtype),
+        comparison,
         replaced=tuple(replaced),
         kept=tuple(Kept(name, _kernels([before[name]])[0], reason) for name, reason in made.kept),
     )
@@ -160,7 +135,7 @@ def summary(
 ) -> Comparison:
     """One network, layer by layer: a comparison with one variant, named after the model."""
     given = network(model, **overrides)
-    return _comparison(given, (analyze(given, given.name, dtype),), dtype)
+    return compared(given.name, given.input_shape, (analyze(given, given.name, dtype),), dtype)
 
 
 def with_pixels(comparison: Comparison, network: Network, layer: str, unit: Axes) -> Comparison:
@@ -249,26 +224,14 @@ def _analyzed(naive: Network, factorized: Network, dtype: str) -> tuple[Variant,
     )
 
 
-def _of_kernel(variant: Variant) -> Variant:
-    """What only a factorized kernel has: 49 for 7×7, 9 + 9 + 9 for its stack, and the maps."""
-    same, valid = (map_sizes(variant.network, padding) for padding in ("same", "valid"))
-    return msgspec.structs.replace(
-        variant,
-        weights_per_channel_pair=sum(h * w for block in variant.blocks for h, w in block.kernels),
-        layers=tuple(
-            msgspec.structs.replace(layer, same_map=same[layer.name], valid_map=valid[layer.name])
-            for layer in variant.layers
-        ),
-    )
-
-
-def _comparison(network: Network, variants: tuple[Variant, ...], dtype: str) -> Comparison:
+def compared(name: str, input_shape: Shape, variants: tuple[Variant, ...], dtype: str) -> Comparison:
+    """The first variant, the baseline, against the others."""
     baseline, *others = variants
     ratios = tuple(
         Ratio(other.name, {key: _ratio(other.costs[key], baseline.costs[key]) for key in COSTS})
         for other in others
     )
-    return Comparison(network.name, network.input_shape, dtype, baseline.name, variants, ratios)
+    return Comparison(name, input_shape, dtype, baseline.name, variants, ratios)
 
 
 def _ratio(value: int | float | None, base: int | float | None) -> float | None:

@@ -1,9 +1,28 @@
-"""The list of what MODEL may be."""
+"""The lists of what MODEL and --into may be."""
 
 import msgspec
 
 from vggcalc.spec.classics import CLASSICS
+from vggcalc.spec.families import FAMILIES
 from vggcalc.spec.vgg import ALIASES, CONFIGS, SYNTAX
+
+
+def families(as_json: bool) -> str:
+    """The ways to factorize a convolution: what each is, keeps and gives up, and who proposed it."""
+    rows = [
+        {"name": name, "says": family.says, "source": " ".join((family.split.__doc__ or "").split())}
+        for name, family in FAMILIES.items()
+    ]
+    if as_json:
+        return msgspec.json.format(msgspec.json.encode(rows), indent=2).decode() + "\n"
+    lines = [line for row in rows for line in (f"{row['name']}: {row['says']}", *_wrapped(row["source"]), "")]
+    return "\n".join(lines)
+
+
+def _wrapped(text: str) -> list[str]:
+    from textwrap import wrap
+
+    return wrap(text, 78, initial_indent="  ", subsequent_indent="  ")
 
 
 def listing(as_json: bool) -> str:

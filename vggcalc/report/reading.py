@@ -18,6 +18,7 @@ from vggcalc.results import (
     ReplacedResult,
     Variant,
 )
+from vggcalc.spec.layers import Axes
 
 
 def read(comparison: Comparison) -> tuple[Note, ...]:
@@ -36,6 +37,17 @@ def _pairs(comparison: Comparison) -> Iterator[tuple[Variant, Variant]]:
     baseline, *others = comparison.variants
     for other in others:
         yield baseline, other
+
+
+def _pair(comparison: Comparison) -> Iterator[tuple[Variant, Variant]]:
+    """The baseline beside the other variant, where there is but one: of many the table says it all."""
+    if len(comparison.variants) == 2:
+        yield from _pairs(comparison)
+
+
+def _it(variant: Variant) -> str:
+    """What a kernel has become, in words."""
+    return "stack" if variant.family == "stack" else str(variant.family)
 
 
 def _times_work(value: int | float, base: int | float, what: str = "MACs") -> str:
@@ -79,31 +91,102 @@ def _because(convolutions: list[LayerResult]) -> str:
 
 def weights(comparison: Comparison) -> Iterator[str]:
     """k² against 9n weights for each pair of an input and an output channel (TRUTH: 49/27)."""
-    for naive, stack in _pairs(comparison):
+    for naive, stack in _pair(comparison):
         one, many = naive.weights_per_channel_pair, stack.weights_per_channel_pair
         if one is None or many is None:
             continue
         if stack.convolutions == 1:
-            yield f"A {comparison.name} is its own stack: there is nothing to factorize."
+            if stack.family == "stack":
+                yield f"A {comparison.name} is its own stack: there is nothing to factorize."
             continue
+        saved = (
+            f"{(one / many - 1):.0%} more), so the {_it(stack)} saves {(1 - many / one):.1%} of them"
+            if many < one
+            else f"{(1 - one / many):.0%} fewer)"
+        )
         yield (
             f"For each pair of an input and an output channel the {comparison.name} has {one}/{many} = "
-            f"{units.times(one / many)} times the weights of its stack ({(one / many - 1):.0%} more), "
-            f"so the stack saves {(1 - many / one):.1%} of them."
+            f"{units.times(one / many)} times the weights of its {_it(stack)} ({saved}."
         )
 
 
 def kernel_macs(comparison: Comparison) -> Iterator[str]:
     """What the channels and the stride make of that saving."""
-    for naive, stack in _pairs(comparison):
-        if naive.weights_per_channel_pair is None or stack.convolutions == 1:
+    for naive, stack in _pair(comparison):
+        if naive.weights_per_channel_pair is None or (stack.family, stack.convolutions) == ("stack", 1):
             continue
         macs, base = _amount(stack.costs, "macs"), _amount(naive.costs, "macs")
         because = _because(_convolutions(stack, "block1")) if macs > base else ""
         yield (
-            f"With these channels and this map the stack does {_times_work(macs, base)} the "
+            f"With these channels and this map the {_it(stack)} does {_times_work(macs, base)} the "
             f"{comparison.name}{because}."
         )
+
+
+def choice(comparison: Comparison) -> Iterator[str]:
+    """Of many variants the one with the fewest MACs, and those that see something else than the kernel."""
+    if len(comparison.variants) < 3:
+        return
+    baseline, *others = comparison.variants
+    for key, what in (("macs", "MACs"), ("parameters", "parameters")):
+        least = min(comparison.variants, key=lambda variant: _amount(variant.costs, key))
+        if least is not baseline:
+            change = _times_work(_amount(least.costs, key), _amount(baseline.costs, key), what)
+            yield f"{least.name} has the fewest {what}: {change} {baseline.name}."
+    fields: dict[Axes, list[str]] = {}
+    for variant in comparison.variants:
+        if variant.receptive_field is not None:
+            fields.setdefault(variant.receptive_field.size, []).append(variant.name)
+    own = baseline.receptive_field
+    for size, names in fields.items():
+        if own is not None and size != own.size:
+            verb = "sees" if len(names) == 1 else "see"
+            yield f"{_listed(names)} {verb} {units.pair(size)} pixels, not {units.pair(own.size)}."
+    partly = [other.name for other in others if other.keeps and other.keeps.pixels < other.keeps.of]
+    if partly:
+        verb = "leaves" if len(partly) == 1 else "leave"
+        yield f"{_listed(partly)} {verb} out pixels within the window: see the column."
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
+
+
+def break_even(comparison: Comparison) -> Iterator[str]:
+    """The channels between the layers up to which a factorization does fewer MACs than the kernel."""
+    found: dict[str, list[str]] = {}
+    for ratio in comparison.ratios:
+        if ratio.break_even_width is not None:
+            channels = {
+                conv.output_shape[1] for conv in _convolutions(comparison[ratio.variant], "block1")[:-1]
+            }
+            has = f" (has {next(iter(channels))})" if len(channels) == 1 else ""
+            found.setdefault(f"{ratio.break_even_width:,.2f}", []).append(ratio.variant + has)
+    if found:
+        lines = [f"{width} in {_listed(names)}" for width, names in found.items()]
+        yield (
+            f"Channels between the layers up to which there are fewer MACs than in {comparison.baseline}: "
+            f"{'; '.join(lines)}."
+        )
+
+
+#: Stems that the literature names: channels in and out and the stride of each 3×3.
+_KNOWN: dict[tuple[tuple[int, int, int], ...], str] = {
+    ((3, 32, 2), (32, 32, 1), (32, 64, 1)): "the stem of ResNet-C and ResNet-D (He et al. 2018) "
+    "and of Inception-v3 (Szegedy et al. 2015)",
+}
+
+
+def known(comparison: Comparison) -> Iterator[str]:
+    """Which variant the literature knows by a name."""
+    for _, other in _pairs(comparison):
+        layers = [
+            (conv.input_shape[1], conv.output_shape[1], max(stride))
+            for conv in _convolutions(other, "block1")
+            if isinstance(stride := conv.arguments["stride"], tuple)
+        ]
+        if other.family == "stack" and tuple(layers) in _KNOWN:
+            yield f"{other.name} is {_KNOWN[tuple(layers)]}."
 
 
 def whole(comparison: Comparison) -> Iterator[str]:
@@ -142,7 +225,7 @@ def whole(comparison: Comparison) -> Iterator[str]:
 
 def blocks(comparison: Comparison) -> Iterator[str]:
     """Where factorizing costs MACs, with the reason, and where it saves most."""
-    for naive, other in _pairs(comparison):
+    for naive, other in _pair(comparison):
         if naive.weights_per_channel_pair is not None or naive.name == "given":
             continue
         best: tuple[float, BlockResult, BlockResult] | None = None
@@ -240,7 +323,7 @@ def receptive_field(comparison: Comparison) -> Iterator[str]:
     """Whether the variants see the same pixels, and if not by how much not."""
     if len(comparison.variants) == 1 and comparison.variants[0].receptive_field is None:
         yield from _without_field(comparison.variants[0])
-    for naive, other in _pairs(comparison):
+    for naive, other in _pair(comparison):
         one, many = naive.receptive_field, other.receptive_field
         if one is None or many is None:
             yield from _without_field(other)
@@ -269,8 +352,8 @@ def _without_field(variant: Variant) -> Iterator[str]:
 
 def maps(comparison: Comparison) -> Iterator[str]:
     """Why padding is essential: the map shrinks by 2 dilations at every 3×3 without it."""
-    for naive, stack in _pairs(comparison):
-        if naive.weights_per_channel_pair is None:
+    for naive, stack in _pair(comparison):
+        if naive.weights_per_channel_pair is None or stack.family != "stack":
             continue
         height = stack.layers[0].input_shape[2]
         after = [layer.valid_map for layer in _convolutions(stack, "block1")]
@@ -284,7 +367,7 @@ def maps(comparison: Comparison) -> Iterator[str]:
 
 def depth(comparison: Comparison) -> Iterator[str]:
     """What a deeper variant brings, and what it makes training keep."""
-    for naive, other in _pairs(comparison):
+    for naive, other in _pair(comparison):
         if naive.convolutions == other.convolutions:
             continue
         kept, base = (
@@ -374,6 +457,9 @@ def block_latency(comparison: Comparison) -> Iterator[str]:
 RULES: dict[str, Callable[[Comparison], Iterator[str]]] = {
     "weights": weights,
     "kernel_macs": kernel_macs,
+    "choice": choice,
+    "break_even": break_even,
+    "known": known,
     "whole": whole,
     "blocks": blocks,
     "replaced": replaced,

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from vggcalc.report import units
+from vggcalc.report.choices import choices, is_choice, kept, layers, left_out, total_cells
 from vggcalc.report.reconciled import reconciliation
 from vggcalc.report.replaced import replacements
 from vggcalc.report.sections import Column, Row, Section, Table, Text, cost, heading
@@ -30,11 +31,6 @@ def _field(field: ReceptiveField | None, sees: str) -> str:
 _SEES = {"image": "image", "varies": "varies"}
 
 
-def _total_cells(costs: Costs, partial: dict[str, tuple[str, ...]]) -> list[str]:
-    """Totals; those that lack what an operator without a law costs are lower bounds."""
-    return [f"≥ {cost(costs, key)}" if key in partial else cost(costs, key) for key in costs]
-
-
 def is_kernel(comparison: Comparison) -> bool:
     """Whether it compares one kernel with its stack, not whole networks."""
     return comparison.variants[0].weights_per_channel_pair is not None
@@ -45,34 +41,45 @@ def network_tables(comparison: Comparison) -> list[Section]:
     if len(comparison.variants) == 1:
         return [*reconciliation(comparison), *_pixels(comparison), _layers(comparison, comparison.variants[0])]
     if is_kernel(comparison):
-        return [_kernel(comparison), _stack(comparison)]
-    return [*replacements(comparison), _network(comparison)]
+        if is_choice(comparison):
+            return choices(comparison, f"{comparison.name} factorized: {_words(comparison)}")
+        return [_kernel(comparison), _stack(comparison), *left_out(comparison)]
+    sections = [*replacements(comparison), _network(comparison)]
+    if is_choice(comparison):
+        sections = choices(comparison, f"{comparison.name}, {_setting(comparison)}") + sections
+    return sections
 
 
 def overview(comparisons: Sequence[Comparison]) -> list[Section]:
     """Several kernels at a glance: weights per channel pair, costs, the map without padding."""
     rows = []
     for comparison in comparisons:
-        naive, stack = comparison.variants
-        one, many = naive.weights_per_channel_pair or 0, stack.weights_per_channel_pair or 0
-        rows.append(
-            Row(
-                (
-                    comparison.name,
-                    units.kernels([kernel for block in stack.blocks for kernel in block.kernels]),
-                    f"{one}/{many}",
-                    units.times(one / many),
-                    units.change(many / one),
-                    units.pair(stack.layers[-1].same_map),
-                    units.pair(stack.layers[-1].valid_map),
-                    units.ratio(comparison.ratios[0].costs["parameters"]),
-                    units.ratio(comparison.ratios[0].costs["macs"]),
+        naive, *others = comparison.variants
+        one = naive.weights_per_channel_pair or 0
+        for i, other in enumerate(others):
+            many = other.weights_per_channel_pair
+            ratio = next(ratio for ratio in comparison.ratios if ratio.variant == other.name)
+            rows.append(
+                Row(
+                    (
+                        comparison.name if not i else "",
+                        other.name,
+                        layers(other),
+                        f"{one}/{many}" if many else units.UNKNOWN,
+                        units.times(one / many) if many else units.UNKNOWN,
+                        units.pair(other.layers[-1].same_map),
+                        units.pair(other.layers[-1].valid_map),
+                        units.ratio(ratio.costs["parameters"]),
+                        units.ratio(ratio.costs["macs"]),
+                    ),
+                    ruled=not i and is_choice(comparison),
                 )
             )
-        )
-    columns = ("kernel", "stack", "weights", "=", "change", "padded map", "without", "params ×", "MACs ×")
-    title = "Weights per channel pair and output maps, kernel against stack"
-    return [Table(title, tuple(Column(title, right=i > 1) for i, title in enumerate(columns)), tuple(rows))]
+    columns = ("kernel", "variant", "layers", "weights", "=", "padded map", "without", "params ×", "MACs ×")
+    title = "Weights per channel pair and output maps, kernel against what it becomes"
+    wide = "padded map" if any(map(is_choice, comparisons)) else "variant"
+    heads = tuple(Column(head, right=i > 2, wide=head == wide) for i, head in enumerate(columns))
+    return [Table(title, heads, tuple(rows))]
 
 
 def _setting(comparison: Comparison) -> str:
@@ -82,14 +89,15 @@ def _setting(comparison: Comparison) -> str:
 def _kernel(comparison: Comparison) -> Table:
     """A kernel against its stack, a line for each figure."""
     variants = comparison.variants
+    told = variants[1].family != "stack"
 
     def figures(variant: Variant) -> dict[str, str]:
         kernels = [kernel for block in variant.blocks for kernel in block.kernels]
         areas = [height * width for height, width in kernels]
-        total = str(sum(areas))
-        if 1 < len(areas) <= 3:
+        total = units.count(variant.weights_per_channel_pair)
+        if 1 < len(areas) <= 3 and variant.weights_per_channel_pair:
             total = f"{' + '.join(map(str, areas))} = {total}"
-        elif len(areas) > 3:
+        elif len(areas) > 3 and len(set(areas)) == 1 and variant.weights_per_channel_pair:
             total = f"{len(areas)} · {areas[0]} = {total}"
         field = variant.receptive_field
         return {
@@ -98,14 +106,15 @@ def _kernel(comparison: Comparison) -> Table:
             "receptive field": units.pair(field.size) if field else units.UNKNOWN,
             "output": units.shape(variant.output_shape),
             "nonlinearities": units.count(variant.nonlinearities),
+            **({key: kept(variant, key) for key in ("window", "mixing")} if told else {}),
         } | {heading(key): cost(variant.costs, key) for key in variant.costs}
 
     columns = [figures(variant) for variant in variants]
     ratios: dict[str, float | None] = {
         heading(key): value for ratio in comparison.ratios for key, value in ratio.costs.items()
     }
-    one, many = (variant.weights_per_channel_pair or 1 for variant in variants)
-    ratios["weights per channel pair"] = many / one
+    one, many = (variant.weights_per_channel_pair for variant in variants)
+    ratios["weights per channel pair"] = many / one if one and many else None
     rows = []
     for label in columns[0]:
         ratio = ratios.get(label)
@@ -120,17 +129,8 @@ def _kernel(comparison: Comparison) -> Table:
                 )
             )
         )
-    conv = variants[0].layers[0].arguments
-    words = [f"{conv['in_channels']} → {conv['out_channels']} channels"]
-    for key in ("stride", "padding", "dilation"):
-        value = conv[key]
-        assert isinstance(value, tuple)
-        if key == "padding" or value != (1, 1):
-            words.append(f"{key} {units.axes(value)}")
-    if conv["groups"] != 1:
-        words.append(f"{conv['groups']} groups")
     return Table(
-        f"{comparison.name} against its stack: {', '.join(words)}, {_setting(comparison)}",
+        f"{comparison.name} against {_its(variants[1])}: {_words(comparison)}",
         (
             Column("", right=False),
             *(Column(variant.name) for variant in variants),
@@ -141,8 +141,26 @@ def _kernel(comparison: Comparison) -> Table:
     )
 
 
+def _its(variant: Variant) -> str:
+    return "its stack" if variant.family == "stack" else f"its factorization, {variant.family}"
+
+
+def _words(comparison: Comparison) -> str:
+    """The convolution that is factorized, and on what."""
+    conv = comparison.variants[0].layers[0].arguments
+    words = [f"{conv['in_channels']} → {conv['out_channels']} channels"]
+    for key in ("stride", "padding", "dilation"):
+        value = conv[key]
+        assert isinstance(value, tuple)
+        if key == "padding" or value != (1, 1):
+            words.append(f"{key} {units.axes(value)}")
+    if conv["groups"] != 1:
+        words.append(f"{conv['groups']} groups")
+    return ", ".join([*words, _setting(comparison)])
+
+
 def _stack(comparison: Comparison) -> Table:
-    """The stack layer by layer, with the map as padding keeps it and as it shrinks without."""
+    """What the kernel becomes layer by layer, with the map as padding keeps it and as it shrinks without."""
     variant = comparison.variants[-1]
     image = units.pair(comparison.input_shape[2:])
     blank = [units.UNKNOWN] * len(variant.costs)
@@ -164,7 +182,8 @@ def _stack(comparison: Comparison) -> Table:
     sees = _field(variant.receptive_field, variant.sees)
     rows.append(Row(("total", "", "", "", "", sees, *_cost_cells(variant.costs)), True, True))
     return Table(
-        "The stack, layer by layer, and its map with padding and without",
+        f"{'The stack' if variant.family == 'stack' else variant.family}, layer by layer, and its map with "
+        "padding and without",
         (
             Column("layer", right=False),
             Column("kind", right=False),
@@ -276,7 +295,7 @@ def _beside(
         macs = one.costs["macs"]
         ratio = units.ratio(macs / base) if i and macs is not None and base else ""
         sees = _field(one.receptive_field, one.sees)
-        cells = (label if not i else "", name, kernels, sees, *_total_cells(one.costs, one.partial), ratio)
+        cells = (label if not i else "", name, kernels, sees, *total_cells(one.costs, one.partial), ratio)
         rows.append(Row(cells, strong, ruled=not i))
     return rows
 
@@ -306,7 +325,7 @@ def _layers(comparison: Comparison, variant: Variant) -> Table:
                 _short(units.kernels(block.kernels)),
                 units.shape(block.output_shape[1:]),
                 _field(block.receptive_field, block.sees),
-                *_total_cells(block.costs, block.partial),
+                *total_cells(block.costs, block.partial),
             ),
             ruled=i == 0,
         )
@@ -319,7 +338,7 @@ def _layers(comparison: Comparison, variant: Variant) -> Table:
                 f"{variant.convolutions} conv",
                 units.shape(variant.output_shape[1:]),
                 _field(variant.receptive_field, variant.sees),
-                *_total_cells(variant.costs, variant.partial),
+                *total_cells(variant.costs, variant.partial),
             ),
             strong=True,
             ruled=True,

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from vggcalc.runtime.building import make
+from vggcalc.runtime.building import Graph, make
 from vggcalc.runtime.tracing import trace
 from vggcalc.spec.factorization import Replacing, replace
-from vggcalc.spec.layers import Layer, Node
+from vggcalc.spec.layers import INPUT, Add, Layer, Network, Node
 
 
 def rewrite(
@@ -20,8 +20,8 @@ def rewrite(
 
     What stands instead has torch's own initialization, the dtype, device and mode of what it
     replaces; everything else keeps its state. Its trace at `input_shape`, (batch, channels, height,
-    width), is the network that `vggcalc.compare` analyzes. A stack stands as a `Sequential` in the
-    convolution's place; of a merged run the last convolution's, with `Identity` for the others.
+    width), is the network that `vggcalc.compare` analyzes. What a
+    convolution becomes stands in its place as a `Sequential`, or with branches as a `Graph`; of a merged run the last convolution's, with `Identity` for the others.
     Raises what the module raises when it is traced.
     """
     traced = trace(module, input_shape)
@@ -36,10 +36,21 @@ def rewrite(
             if replacing.merge:
                 instead = _like(old, after[name].layer) if name in came else nn.Identity()
             else:
-                parts = OrderedDict((part[len(name) + 1 :], _like(old, after[part].layer)) for part in came)
-                instead = nn.Sequential(parts)
+                instead = _instead(old, name, [after[part] for part in came])
             _put(new, path, instead.train(old.training))
     return new
+
+
+def _instead(old: nn.Module, name: str, came: Sequence[Node]) -> nn.Module:
+    """What stands for the convolution of that name, its parts under their names within it."""
+    own = {node.name: node.name[len(name) + 1 :] for node in came}
+    nodes = tuple(
+        Node(own[node.name], node.layer, tuple(own.get(source, INPUT) for source in node.inputs)) for node in came
+    )
+    modules = OrderedDict((node.name, _like(old, node.layer)) for node in nodes)
+    if any(isinstance(node.layer, Add) for node in nodes):
+        return Graph(Network(name, (), nodes), modules.items())
+    return nn.Sequential(modules)
 
 
 def _path(node: Node) -> str:

@@ -1,0 +1,98 @@
+"""Several ways to factorize side by side: what each keeps, costs, and whether another one beats it."""
+
+from collections.abc import Iterator
+
+from vggcalc.report import units
+from vggcalc.report.sections import Column, Row, Section, Table, Text, cost, heading
+from vggcalc.results import Comparison, Costs, Variant
+from vggcalc.spec.families import FAMILIES
+
+#: Marks the variants that no other one beats.
+MARK = "◆"
+
+#: The costs of every such table; the others stand where there is room.
+_ALWAYS = ("parameters", "macs")
+
+
+def is_choice(comparison: Comparison) -> bool:
+    """Whether there is more to choose from than the baseline and one variant."""
+    return len(comparison.variants) > 2
+
+
+def choices(comparison: Comparison, title: str) -> list[Section]:
+    """A line for each variant; then, for each family, what it keeps and what it gives up."""
+    keeps = any(variant.keeps for variant in comparison.variants)
+    costs = list(comparison.variants[0].costs)
+    columns = [
+        Column("", right=False),
+        Column("variant", right=False),
+        Column("layers", right=False, wide=True),
+        *([Column("window", right=False), Column("mixing", right=False, wide=True)] if keeps else []),
+        Column("sees"),
+        *(Column(heading(key), wide=key not in _ALWAYS) for key in costs),
+        Column("MACs ×"),
+    ]
+    rows = [_row(comparison, variant, keeps) for variant in comparison.variants]
+    return [
+        Table(title, tuple(columns), tuple(rows)),
+        Text(tuple(_legend(comparison)), quiet=True),
+        *left_out(comparison),
+    ]
+
+
+def _row(comparison: Comparison, variant: Variant, keeps: bool) -> Row:
+    field = variant.receptive_field
+    ratio = next((ratio for ratio in comparison.ratios if ratio.variant == variant.name), None)
+    return Row(
+        (
+            MARK if variant.name in comparison.pareto else "",
+            variant.name,
+            layers(variant),
+            *((kept(variant, "window"), kept(variant, "mixing")) if keeps else ()),
+            units.axes(field.size) if field else variant.sees,
+            *(
+                f"≥ {cost(variant.costs, key)}" if key in variant.partial else cost(variant.costs, key)
+                for key in variant.costs
+            ),
+            units.ratio(ratio.costs["macs"]) if ratio else "",
+        ),
+        strong=variant.name == comparison.baseline,
+    )
+
+
+def total_cells(costs: Costs, partial: dict[str, tuple[str, ...]]) -> list[str]:
+    """Totals; those that lack what an operator without a law costs are lower bounds."""
+    return [f"≥ {cost(costs, key)}" if key in partial else cost(costs, key) for key in costs]
+
+
+def layers(variant: Variant) -> str:
+    """The kernels of a variant, or how many convolutions it has where they are many."""
+    kernels = [kernel for block in variant.blocks for kernel in block.kernels]
+    text = units.kernels(kernels)
+    return text if len(text) <= 24 else f"{variant.convolutions} convolutions"
+
+
+def kept(variant: Variant, key: str) -> str:
+    """What a factorization keeps of the `window` or the `mixing`; the kernel itself keeps all."""
+    keeps = variant.keeps
+    if keeps is None:
+        return "full"
+    if key == "mixing" or keeps.pixels == keeps.of:
+        return str(getattr(keeps, key))
+    return f"{keeps.window} {keeps.pixels}/{keeps.of}"
+
+
+def _legend(comparison: Comparison) -> Iterator[str]:
+    yield (
+        f"{MARK} no other variant is as good in parameters, MACs, bytes kept for backward and, where measured, "
+        "latency, and better in one of them."
+    )
+    families = dict.fromkeys(variant.family for variant in comparison.variants if variant.family)
+    for family in families:
+        yield f"{family}: {FAMILIES[family].says}."
+
+
+def left_out(comparison: Comparison) -> list[Section]:
+    """The variants that were asked for and cannot be made."""
+    lines = tuple(f"Left out: {one.variant}: {one.reason}." for one in comparison.left_out)
+    return [Text(lines)] if lines else []
