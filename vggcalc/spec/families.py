@@ -230,7 +230,7 @@ def large_kernel_attention(conv: Conv2d, splitting: Splitting) -> Branches:
         (near**2 + far**2, d, near, far)
         for d in range(2, k + 1)
         for near, far in [(2 * d - 1, -(-k // d))]
-        if all(own * (near + d * (far - 1) - k) % 2 == 0 for own in conv.dilation)
+        if (near + d * (far - 1) - k) % 2 == 0  # as much more on either side
     ]
     if not found:
         raise SpecError(f"kernel {k}: no dilation lets large-kernel attention keep its map. Try {k + 1}")
@@ -300,8 +300,7 @@ def stripes(conv: Conv2d, splitting: Splitting) -> Branches:
     k = _square(conv, "k×5 beside 5×k")
     if k == 2:
         raise SpecError("kernel 2 is too small for stripes. Try 3")
-    odd = any(dilation % 2 for dilation in conv.dilation)
-    m = next(m for m in range(min(5, k - 1), 0, -1) if not odd or (k - m) % 2 == 0)
+    m = next(m for m in range(min(5, k - 1), 0, -1) if (k - m) % 2 == 0)
     return tuple(
         _chain(conv, [_Link(conv.out_channels, kernel)], splitting.stride_at) for kernel in ((k, m), (m, k))
     )

@@ -1,0 +1,262 @@
+"""Every way to factorize, for every kernel from 3 to 31: against torch's own modules and a gradient."""
+
+import math
+from itertools import product
+
+import msgspec
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+import vggcalc
+from vggcalc.analysis.windows import keeps
+from vggcalc.runtime import build, rewrite, trace
+from vggcalc.spec.factorization import Replacing
+from vggcalc.spec.families import FAMILIES, Splitting, factorized, ways
+from vggcalc.spec.layers import Conv2d
+from vggcalc.spec.words import SpecError
+
+KERNELS = range(3, 32)
+CASES = [
+    (family, kernel) for family, kernel in product(FAMILIES, KERNELS) if kernel % 2 or FAMILIES[family].even
+]
+
+
+def module(network: vggcalc.Network) -> nn.Module:
+    with torch.device("meta"):
+        return build(network)
+
+
+@pytest.mark.parametrize(("family", "kernel"), CASES)
+def test_every_family_is_what_torch_builds(family: str, kernel: int) -> None:
+    """Shape, parameters and MACs, for a kernel that widens, with a stride and without."""
+    for stride, (into, out_of) in product((1, 2), ((4, 8), (8, 8))):
+        padding = None if kernel % 2 else kernel // 2
+        comparison = vggcalc.factorize(
+            kernel, in_channels=into, out_channels=out_of, size=(41, 38), stride=stride, padding=padding,
+            batch=2, into=[family],
+        )  # fmt: skip
+        naive, made = comparison.variants
+        built = module(made.network)
+        with torch.device("meta"), FlopCounterMode(display=False) as counter, torch.inference_mode():
+            shape = built.eval()(torch.empty(comparison.input_shape)).shape
+        assert tuple(shape) == made.output_shape == naive.output_shape
+        assert sum(parameter.numel() for parameter in built.parameters()) == made.costs["parameters"]
+        assert counter.get_total_flops() == made.costs["flops"]
+
+
+def gradient(network: vggcalc.Network, size: int) -> torch.Tensor:
+    """Which pixels the centre unit's output depends on: all weights positive, no activation."""
+    built = build(network).double()
+    for parameter in built.parameters():
+        nn.init.constant_(parameter, 1.0 if parameter.dim() > 1 else 0.0)
+    image = torch.ones(1, network.input_shape[1], size, size, dtype=torch.float64, requires_grad=True)
+    output = built(image)
+    output[0, :, output.shape[2] // 2, output.shape[3] // 2].sum().backward()
+    assert image.grad is not None
+    return image.grad[0].sum(0) != 0
+
+
+@pytest.mark.parametrize(("family", "kernel"), CASES)
+def test_a_gradient_sees_the_receptive_field_and_the_pixels(family: str, kernel: int) -> None:
+    size = 3 * kernel + 8
+    comparison = vggcalc.factorize(
+        kernel, in_channels=2, out_channels=2 if family != "bottleneck" else 8, size=size, activation="none",
+        padding=None if kernel % 2 else kernel // 2, into=[family],
+    )  # fmt: skip
+    naive, made = comparison.variants
+    window, seen = gradient(naive.network, size), gradient(made.network, size)
+    places = seen.nonzero()
+    extent = tuple((places.amax(0) - places.amin(0) + 1).tolist())
+    assert made.receptive_field is not None
+    assert made.receptive_field.size == extent
+    assert made.keeps is not None
+    assert (made.keeps.pixels, made.keeps.of) == (int((seen & window).sum()), int(window.sum()))
+    assert (made.keeps.window == "full") == (made.keeps.pixels == made.keeps.of)
+
+
+@st.composite
+def convolutions(draw: st.DrawFn) -> Conv2d:
+    kernel = draw(st.integers(2, 13))
+    groups = draw(st.sampled_from((1, 1, 2, 4)))
+    dilation = draw(st.integers(1, 3))
+    return Conv2d(
+        groups * draw(st.integers(1, 4)),
+        groups * draw(st.integers(1, 4)),
+        (kernel, kernel),
+        draw(st.tuples(st.integers(1, 4), st.integers(1, 4))),
+        draw(st.tuples(st.integers(0, 2 * kernel), st.integers(0, 2 * kernel))),
+        (dilation, dilation),
+        groups,
+        draw(st.booleans()),
+    )
+
+
+@given(
+    convolutions(), st.sampled_from(sorted(FAMILIES)), st.sampled_from(("last", "first", 1, 2, 3)), st.data()
+)
+@settings(max_examples=400)
+def test_every_placement_keeps_the_shape_for_every_size(
+    conv: Conv2d, family: str, stride_at: str | int, data: st.DataObject
+) -> None:
+    """Whatever can be made puts out what the convolution does, on every map that it takes."""
+    try:
+        branches = factorized(conv, Splitting(family, stride_at))
+    except SpecError:
+        return
+    window = conv.dilation[0] * (conv.kernel_size[0] - 1) + 1
+    least = [max(1, window - 2 * p) for p in conv.padding]
+    size = tuple(data.draw(st.integers(n, n + 12)) for n in least)
+    with torch.device("meta"):
+        image = torch.empty(1, conv.in_channels, *size)
+        wanted = nn.Conv2d(**msgspec.structs.asdict(conv))(image).shape
+        for branch in branches:
+            made = image
+            for layer in branch:
+                made = nn.Conv2d(**msgspec.structs.asdict(layer))(made)
+                assert bool(layer.bias) == conv.bias
+            assert made.shape == wanted
+
+
+@given(convolutions(), st.sampled_from(sorted(FAMILIES)))
+@settings(max_examples=300)
+def test_in_the_usual_place_the_stride_changes_no_receptive_field(conv: Conv2d, family: str) -> None:
+    """All but large-kernel attention, which may see more, see the kernel's window at the kernel's stride."""
+    try:
+        branches = factorized(conv, Splitting(family))
+    except SpecError:
+        return
+    found = keeps(conv, branches)
+    assert 0 < found.pixels <= found.of == math.prod(conv.kernel_size)
+    for branch in branches:
+        for axis in (0, 1):
+            size, step, before = 1, 1, 0
+            for layer in branch:
+                size += layer.dilation[axis] * (layer.kernel_size[axis] - 1) * step
+                before += layer.padding[axis] * step
+                step *= layer.stride[axis]
+            window = conv.dilation[axis] * (conv.kernel_size[axis] - 1) + 1
+            assert step == conv.stride[axis]
+            if family != "stripes":
+                assert size - window == 2 * (before - conv.padding[axis])
+            if family not in ("large-kernel-attention", "stripes"):
+                assert (size, before) == (window, conv.padding[axis])
+    if family not in ("dilated", "stripes"):
+        assert found.window == "full"
+
+
+def test_what_the_papers_say() -> None:
+    def macs(kernel: int, family: str, **arguments: int) -> list[object]:
+        comparison = vggcalc.factorize(kernel, into=[family], bias=False, **arguments)
+        return [variant.costs["macs"] for variant in comparison.variants]
+
+    # MobileNets, by machinethink.net (TRUTH, section 6)
+    assert macs(3, "separable", in_channels=64, out_channels=128, size=112) == [924_844_032, 109_985_792]
+    # Inception v2: 5×5 into two 3×3 saves 28%, 3×3 into 1×3 and 3×1 33%
+    whole, stack = macs(5, "stack")
+    assert stack / whole == pytest.approx(0.72)
+    whole, parts = macs(3, "asymmetric")
+    assert parts / whole == pytest.approx(2 / 3)
+
+    def parameters(channels: int, family: str) -> object:
+        comparison = vggcalc.factorize(
+            21, in_channels=channels, out_channels=channels, size=64, bias=False, into=[family]
+        )
+        return comparison[family].costs["parameters"]
+
+    # VAN, table 3: parameters of a 21×21 with 32 and with 64 channels
+    assert [parameters(c, "large-kernel-attention") for c in (32, 64)] == [3_392, 8_832]
+    assert [parameters(c, "separable") for c in (32, 64)] == [15_136, 32_320]
+
+
+def test_the_stem() -> None:
+    """TRUTH, section 6: ResNet-C's stem, and the receptive field of every placement."""
+    comparison = vggcalc.factorize(
+        7, in_channels=3, out_channels=64, stride=2, size=224,
+        into=ways(["stack"], ["first", 1, 2, 3], [(64,), (32,)]),
+    )  # fmt: skip
+    assert comparison["naive"].costs["macs"] == 118_013_952
+    resnet_c = comparison["stack:stride-1:widths-32"]
+    assert resnet_c.costs["macs"] == 357_654_528
+    sizes = {v.name: v.receptive_field.size[0] for v in comparison.variants if v.receptive_field is not None}
+    for widths in (64, 32):
+        found = [sizes[f"stack:stride-{at}:widths-{widths}"] for at in ("first", 1, 2, 3)]
+        assert found == [7, 11, 9, 7]
+
+
+@pytest.mark.parametrize("family", [name for name, family in FAMILIES.items() if family.widens])
+@pytest.mark.parametrize(("into", "out_of", "stride"), [(3, 64, 1), (64, 64, 1), (16, 48, 2)])
+def test_the_break_even_width_is_where_the_macs_cross(family: str, into: int, out_of: int, stride: int) -> None:
+    """One channel fewer than it does fewer MACs than the kernel, one more does more."""
+
+    given = {"in_channels": into, "out_channels": out_of, "size": 32, "stride": stride}
+
+    def change(width: int) -> int:
+        comparison = vggcalc.factorize(9, **given, into={"it": Splitting(family, widths=(width,))})
+        naive, made = (int(variant.costs["macs"] or 0) for variant in comparison.variants)
+        return made - naive
+
+    width = vggcalc.factorize(9, **given, into=[family]).ratios[0].break_even_width
+    assert width is not None
+    assert change(max(math.floor(width), 1)) <= 0 or width < 1
+    assert change(math.ceil(width + 1e-9)) >= 0
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_rewritten_model_is_what_was_analyzed(family: str) -> None:
+    model = nn.Sequential(
+        nn.Conv2d(3, 8, 7, stride=2, padding=3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 16, 5, padding=2)
+    )
+    replacing = Replacing(Splitting(family))
+    analyzed = vggcalc.compare(trace(model, (1, 3, 33, 40)), replacing=replacing)["factorized"]
+    traced = vggcalc.summary(trace(rewrite(model, replacing, (1, 3, 33, 40)), (1, 3, 33, 40))).variants[0]
+    assert traced.costs == analyzed.costs
+    assert traced.receptive_field == analyzed.receptive_field
+    assert [layer.name for layer in traced.layers] == [layer.name for layer in analyzed.layers]
+    assert traced.output_shape == analyzed.output_shape
+
+
+def test_an_unbeaten_variant_is_marked() -> None:
+    """By brute force over the three costs of the table."""
+    from vggcalc.analysis.choosing import pareto
+
+    comparison = vggcalc.factorize(7, into=list(FAMILIES))
+    weighed = {
+        v.name: tuple(int(v.costs[key] or 0) for key in ("parameters", "macs", "saved_bytes"))
+        for v in comparison.variants
+    }
+    unbeaten = tuple(
+        name
+        for name, mine in weighed.items()
+        if not any(other != mine and all(map(int.__le__, other, mine)) for other in weighed.values())
+    )
+    assert pareto(comparison) == unbeaten
+    assert 1 < len(unbeaten) < len(weighed)
+
+
+@pytest.mark.parametrize(
+    ("conv", "splitting", "message"),
+    [
+        (Conv2d(8, 8, (8, 8), padding=3), Splitting("dilated"), "even"),
+        (Conv2d(8, 8, (7, 7), groups=8), Splitting("separable"), "depthwise already"),
+        (Conv2d(8, 8, (7, 7), groups=8), Splitting("bottleneck"), "no fewer channels"),
+        (Conv2d(8, 8, (7, 7)), Splitting("stripes"), "padding of at least 1"),
+        (Conv2d(8, 8, (7, 5)), Splitting("asymmetric"), "not square"),
+        (Conv2d(8, 8, (7, 7)), Splitting("separable", widths=(8, 8)), "no width to choose"),
+        (Conv2d(8, 8, (7, 7), 2), Splitting("stack", stride_at=4), "stride_at 4 is no layer: there are 3"),
+    ],
+)
+def test_what_cannot_be_made_says_why(conv: Conv2d, splitting: Splitting, message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        factorized(conv, splitting)
+
+
+def test_what_cannot_be_made_is_left_out_of_many_and_refused_alone() -> None:
+    comparison = vggcalc.factorize(8, padding=3, into=["stack", "separable"])
+    assert [one.variant for one in comparison.left_out] == ["stack"]
+    assert [variant.name for variant in comparison.variants] == ["naive", "separable"]
+    with pytest.raises(SpecError, match="even"):
+        vggcalc.factorize(8, padding=3, into=["stack"])
