@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml  # comes with fvcore
 from torch.utils.flop_counter import FlopCounterMode
 
 ROOT = Path(__file__).parent.parent
@@ -160,6 +161,27 @@ def test_example_training(environment: dict[str, str]) -> None:
     losses = re.findall(r"^(\w+) .* loss ([\d.]+) → ([\d.]+)$", done.stdout, re.MULTILINE)
     assert [name for name, _, _ in losses] == ["naive", "factorized"]
     assert all(float(last) < 0.5 * float(first) for _, first, last in losses)
+
+
+def test_example_of_a_build(environment: dict[str, str], tmp_path: Path) -> None:
+    """Its gate passes as it stands, against examples/baseline.json, and fails once a bound is lower."""
+    workflow = yaml.safe_load((ROOT / "examples/github-actions.yml").read_text(encoding="utf-8"))
+    install, gate = [step["run"] for step in workflow["jobs"]["cost"]["steps"] if "run" in step]
+    assert install == "python -m pip install --constraint constraints.txt ."
+    summary = tmp_path / "summary.md"
+    for command, status in ((gate, 0), (gate.replace("400M", "300M"), 4)):
+        done = subprocess.run(
+            ["sh", "-e", "-c", command],
+            cwd=ROOT,
+            env={**environment, "GITHUB_STEP_SUMMARY": str(summary)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == status, done.stderr
+        assert done.stdout == ""
+    assert "328,930,304: 28,930,304 (9.6%) above 300,000,000" in done.stderr
+    assert summary.read_text(encoding="utf-8").count("Against examples/baseline.json: nothing changed.") == 2
 
 
 def test_every_example_is_run() -> None:

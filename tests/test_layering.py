@@ -20,8 +20,19 @@ MAY_IMPORT = {
     "report": {"spec", "results"},
     "delivery": {"results", "analysis", "report", "measurement"},
     "options": {"spec", "measurement"},
-    "asked": {"spec", "results", "measurement"},
-    "cli": {"spec", "results", "analysis", "measurement", "report", "delivery", "options", "asked"},
+    "sweeping": {"spec", "results", "analysis", "report", "measurement"},
+    "asked": {"spec", "results", "analysis", "measurement", "sweeping"},
+    "cli": {
+        "spec",
+        "results",
+        "analysis",
+        "measurement",
+        "report",
+        "delivery",
+        "options",
+        "asked",
+        "sweeping",
+    },
 }
 
 #: What only one room may import.
@@ -29,7 +40,9 @@ HEAVY = {
     "torch": {"runtime"},
     "fvcore": {"runtime"},
     "rich": {"report"},
+    "matplotlib": {"report"},
     "scipy": {"measurement"},
+    "numpy": {"analysis", "report"},
     "click": {"cli", "options", "asked"},
 }
 

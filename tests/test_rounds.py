@@ -97,6 +97,26 @@ def test_a_latency_carries_how_it_was_measured() -> None:
     assert found.calls_per_round == 3
 
 
+@pytest.mark.parametrize("compared", [1, 4])
+@pytest.mark.parametrize("rounds", [(30, 30, 30), (6, 51, 9), (31,), (5,)])
+def test_a_latency_has_the_interval_of_its_processes(rounds: tuple[int, ...], compared: int) -> None:
+    """Student's t of the processes' median log-times, or in one process the exact interval of the median."""
+    processes = [made_up(seed, n) for seed, n in enumerate(rounds)]
+    found = collection(*processes).latency("factorized", compared)
+    assert found is not None
+    assert found.rounds_per_process == rounds
+    times = [numpy.log([row[1] for row in process.wall]) for process in processes]
+    level = 1 - 0.05 / compared
+    if len(rounds) > 1:
+        e = [numpy.median(own) for own in times]
+        ends = stats.t.interval(level, len(e) - 1, loc=numpy.mean(e), scale=stats.sem(e))
+    else:
+        ends = stats.quantile_test(times[0], q=0, p=0.5).confidence_interval(level)
+    expected = None if numpy.isnan(ends).any() else pytest.approx(tuple(numpy.exp(ends)))
+    assert found.ci95 == expected
+    assert (found.ci95 is None) == (rounds == (5,))
+
+
 def test_compile_time_is_the_median_over_processes() -> None:
     seconds = [(3.0, 10.0, None), (1.0, 20.0, None), (2.0, None, None)]
     found = collection(*(made_up(i, 6, WHOLE, s) for i, s in enumerate(seconds)))

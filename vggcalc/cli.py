@@ -13,19 +13,25 @@ import click
 import vggcalc
 from vggcalc.options import (
     GATE,
+    LAYERS,
     MEASURE,
     MODEL,
     NETWORK,
     REPLACE,
     SPLIT,
+    WIDTHS,
     WRITE,
+    Dtype,
     Kernel,
+    Numbers,
     Padding,
+    Seconds,
     Size,
+    Sizes,
+    Threads,
     Unit,
-    Widths,
 )
-from vggcalc.spec.words import SpecError
+from vggcalc.spec.words import ITEMSIZE, MODES, SpecError
 
 if TYPE_CHECKING:
     from vggcalc.measurement.plan import Plan
@@ -69,12 +75,7 @@ def cli() -> None:
     "stride, with 64 channels between the layers and with ResNet-C's 32.",
 )
 @SPLIT
-@click.option(
-    "--widths",
-    type=Widths(),
-    multiple=True,
-    help="Channels out of each layer, or one number for all but the last. Repeatable.",
-)
+@WIDTHS
 @click.option(
     "--prove",
     is_flag=True,
@@ -204,6 +205,51 @@ def summary(model: str, **given: Any) -> None:
     _deliver("summary", [asked.with_origin(comparison, origin)], given)
 
 
+@cli.command(epilog="Example: vggcalc sweep --kernel 3:31:2 --channels 16,64,256 --into all --crossover")
+@click.option("--kernel", "kernels", type=Numbers(), required=True, help="Such as 3:31:2.")
+@click.option("--channels", type=Numbers(), help="Channels in and out.  [default: 64]")
+@click.option("--in-channels", type=Numbers(), help="Channels in, each with every --out-channels.")
+@click.option("--out-channels", type=Numbers(), help="Channels out.")
+@click.option("--size", "sizes", type=Sizes(), default="56", show_default=True, help="Maps: 7,14 or HxW,….")
+@click.option("--batch", "batches", type=Numbers(), default="1", show_default=True)
+@click.option("--stride", "strides", type=Numbers(), default="1", show_default=True)
+@click.option("--dilation", "dilations", type=Numbers(), default="1", show_default=True)
+@click.option("--groups", type=Numbers(), help="[default: 1]")
+@click.option("--depthwise", is_flag=True, help="As many groups as channels in.")
+@click.option(
+    "--padding", type=Padding(), default="same", show_default=True, help="Pixels, or same: keeps the map."
+)
+@SPLIT
+@WIDTHS
+@LAYERS
+@click.option("--dtype", type=Dtype(list(ITEMSIZE)), default="float32", show_default=True)
+@click.option("--latency", is_flag=True, help="Time every point too.")
+@click.option("--budget", type=Seconds(), help="For all the timing together.  [default: 300]")
+@click.option("--device", help="To time on: cpu, cuda, mps, ….  [default: cpu]")
+@click.option("--threads", type=Threads(), help="To time with.  [default: 1]")
+@click.option("--mode", type=click.Choice(MODES), help="To time.  [default: inference]")
+@click.option("--seed", type=click.IntRange(0, 2**50), help="Of weights, image and order.  [default: 0]")
+@click.option(
+    "--crossover",
+    is_flag=False,
+    flag_value="kernel",
+    metavar="[AXIS]",
+    help="From which kernel (or channels, size, batch, stride, …) on each variant is below naive.",
+)
+@click.option(
+    "--format", "format_", type=click.Choice(("table", "csv", "jsonl")), default="table", show_default=True
+)
+@click.option("--output", type=click.Path(), metavar="FILE", help="Rows as they come: .csv or .jsonl.")
+@click.option("--resume", is_flag=True, help="Go on with an --output that is not complete.")
+def sweep(**given: Any) -> None:
+    """Every combination of kernels, channels, sizes and batches: a row for each variant of each."""
+    from vggcalc import asked, sweeping
+    from vggcalc.delivery import screen_of
+
+    grid, what = asked.grid(given), asked.of_sweep(given)
+    sys.exit(sweeping.run(grid, what, screen_of(True)))
+
+
 @cli.command(epilog="Example: vggcalc models --json | jq -r '.[].name'")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def models(as_json: bool) -> None:
@@ -259,7 +305,10 @@ def _deliver(command: str, comparisons: Sequence[Comparison], given: dict[str, A
     plan = _plan(given, check) if given["latency"] or check or given.get("prove") else None
     gate = _gate(comparisons, given) if given["fail_if"] or given["against"] else None
     path = None if given["output"] == "-" else given["output"]
-    sys.exit(deliver(command, comparisons, plan, format_, path, gate))
+    plot = given["plot"]
+    if plot is not None and path is not None and os.path.realpath(plot) == os.path.realpath(path):
+        raise click.UsageError(f"--plot and --output both name {plot}: give two files")
+    sys.exit(deliver(command, comparisons, plan, format_, path, gate, plot))
 
 
 def _gate(comparisons: Sequence[Comparison], given: dict[str, Any]) -> Gate:

@@ -31,21 +31,31 @@ def deliver(
     format_: str,
     path: str | None,
     gate: "Gate | None" = None,
+    plot: str | None = None,
 ) -> int:
     """Measure as `plan` says, write in that format to `path` or standard output; the exit status.
 
     A table on standard output comes in two parts: the counts at once, the rest once it is measured.
+    The figures in the file `plot` come last.
     """
-    output = Output(path)
+    output, picture = Output(path), None
     try:
-        screen = _screen(path is None)
+        if plot is not None:
+            from vggcalc.report.plots import Picture
+
+            picture = Picture(plot)
+            if plan is None or not plan.latency:
+                picture.promise(_report(command, comparisons))
+        screen, keep_on = screen_of(path is None), gate is not None or picture is not None
         if plan is None:
             report = _report(command, comparisons, None, gate)
-            _write(output, FORMATS[format_](report, screen), gate)
+            _write(output, FORMATS[format_](report, screen), keep_on)
+            if picture is not None:
+                picture.draw(report)
             return _judge(gate, report)
         at_once = format_ == "table" and path is None
         if at_once:
-            _write(output, counts(_report(command, comparisons), screen), gate)
+            _write(output, counts(_report(command, comparisons), screen), keep_on)
         from vggcalc.measurement.interrupts import Deferred
 
         outcome = _measure(comparisons, plan)
@@ -53,29 +63,34 @@ def deliver(
             report = _report(command, outcome.comparisons, outcome.environment, gate)
             text = measured(report, screen) if at_once else FORMATS[format_](report, screen)
             try:
-                _write(output, text, gate)
+                _write(output, text, keep_on)
             except OutputError:  # such as a disk that has filled up since: what was measured is not lost
                 sys.stdout.write(text)
                 raise
+            drawn = picture is None or picture.draw(report)
     finally:
         output.discard()
+        if picture is not None:
+            picture.discard()
     for warning in outcome.warnings:
         print(f"vggcalc: warning: {warning}", file=sys.stderr)
+    if not drawn:
+        print(f"vggcalc: --plot {plot}: nothing was measured that could be drawn", file=sys.stderr)
     judged = _judge(gate, report)
     if outcome.interrupted or interrupt.came:
         print("vggcalc: interrupted: only what was measured before is reported", file=sys.stderr)
         return INTERRUPTED
     if outcome.disagrees:
         return DISAGREES
-    return judged if judged == HOLDS or not outcome.failures else NOT_DELIVERED
+    return judged if judged == HOLDS or (drawn and not outcome.failures) else NOT_DELIVERED
 
 
-def _write(output: Output, text: str, gate: "Gate | None") -> None:
-    """A reader that has gone (`| head`) ends it, unless a gate still waits for its answer."""
+def _write(output: Output, text: str, keep_on: bool) -> None:
+    """A reader that has gone (`| head`) ends it, unless a gate or a figure is still to come."""
     try:
         output.write(text)
     except BrokenPipeError:
-        if gate is None:
+        if not keep_on:
             raise
         nothing_more_to_stdout()
 
@@ -114,7 +129,7 @@ def _measure(comparisons: Sequence[Comparison], plan: "Plan") -> "Outcome":
         progress.close()
 
 
-def _screen(is_stdout: bool) -> Screen:
+def screen_of(is_stdout: bool) -> Screen:
     """The terminal's width and colours; 80 columns, or COLUMNS, and no colours for anything else."""
     terminal = is_stdout and sys.stdout.isatty()
     columns = os.environ.get("COLUMNS", "")

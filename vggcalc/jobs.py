@@ -7,11 +7,11 @@ stops at the next round: the parent ends a measuring so, and a dead parent leave
 
 import msgspec
 
-from vggcalc.results import Configuration, Environment
+from vggcalc.results import Configuration, Environment, Proof
 from vggcalc.spec.layers import Axes, Network, Shape
 from vggcalc.spec.origins import Origin
 
-PROTOCOL = 5
+PROTOCOL = 6
 
 #: The name of the second copy of the baseline, the A/A control.
 CONTROL = "control"
@@ -79,7 +79,18 @@ class TimingJob(msgspec.Struct, frozen=True, tag=True):
     pin_allocator: bool = True
 
 
-Job = TraceJob | CheckJob | ProbeJob | TimingJob
+class ProveJob(msgspec.Struct, frozen=True, tag=True):
+    """Hold every subject without its activations to the one convolution that it then is.
+
+    Weights and images are drawn from `seed`; None is taken that needs more than `free_bytes`.
+    """
+
+    subjects: tuple[Subject, ...]
+    seed: int
+    free_bytes: int | None = None
+
+
+Job = TraceJob | CheckJob | ProbeJob | TimingJob | ProveJob
 
 
 class Go(msgspec.Struct, frozen=True, tag=True):
@@ -132,6 +143,14 @@ class Counts(msgspec.Struct, frozen=True, tag=True):
     seen: Seen | None = None
     unprobed: str | None = None
     refused: str | None = None
+
+
+class Proved(msgspec.Struct, frozen=True, tag=True):
+    """What came of one subject: its proof, or why there is none."""
+
+    subject: str
+    proof: Proof | None
+    reason: str = ""
 
 
 class Unsupported(msgspec.Struct, frozen=True, tag=True):
@@ -198,6 +217,7 @@ Message = (
     Facts
     | TracedNetwork
     | Counts
+    | Proved
     | Unsupported
     | Prepared
     | Start

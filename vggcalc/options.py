@@ -47,6 +47,50 @@ class Dtype(Choice):
         return super().convert(value, param, ctx)
 
 
+class Numbers(ParamType):
+    """`3:31:2` and `16,64,256`: an axis of a sweep, ascending."""
+
+    name = "n,…|from:to:step"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        found: set[int] = set()
+        for part in value.split(","):
+            match = re.fullmatch(r"(\d{1,18})(?::(\d{1,18})(?::0*([1-9]\d{0,17}))?)?", part, re.ASCII)
+            if match is None:
+                self.fail(f"{part!r} is no number and no range: write 7, or from:to:step, such as 3:31:2")
+            first = int(match[1])
+            numbers = range(first, int(match[2] or first) + 1, int(match[3] or 1))
+            if not numbers:
+                self.fail(f"{part!r} is an empty range: write the smaller end first, such as 3:31:2")
+            if len(found) + len(numbers) > MOST_NUMBERS:
+                self.fail(f"{part!r} has more than {MOST_NUMBERS:,} numbers: give a larger step")
+            found.update(numbers)
+        return tuple(sorted(found))
+
+
+#: An axis of a sweep has no more.
+MOST_NUMBERS = 1_000_000
+
+
+class Sizes(ParamType):
+    """`7,14,28x56` and `7:56:7`: sizes as an axis of a sweep, ascending."""
+
+    name = "size,…|from:to:step"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Pair, ...]:
+        if isinstance(value, tuple):
+            return value
+        found: set[Pair] = set()
+        for part in value.split(","):
+            if ":" in part:
+                found.update((size, size) for size in Numbers().convert(part, param, ctx))
+            else:
+                found.add(Size().convert(part, param, ctx))
+        return tuple(sorted(found))
+
+
 class Size(ParamType):
     """`224` or `HxW`."""
 
@@ -202,13 +246,17 @@ def _models(ctx: click.Context, param: click.Parameter, incomplete: str) -> list
     return found or [CompletionItem(incomplete, type="file")]
 
 
-NETWORK = options(
-    click.option("--batch", type=int, help="Images at once.  [default: 1]"),
+LAYERS = options(
     click.option("--batch-norm", is_flag=True, default=None, help="Batch norm after every convolution."),
     click.option(
         "--activation", type=click.Choice(list(ACTIVATIONS)), help="After every layer.  [default: relu]"
     ),
     click.option("--bias/--no-bias", default=None, help="Convolutions with a bias.  [default: bias]"),
+)
+
+NETWORK = options(
+    click.option("--batch", type=int, help="Images at once.  [default: 1]"),
+    LAYERS,
     click.option(
         "--dtype",
         "dtypes",
@@ -216,6 +264,13 @@ NETWORK = options(
         multiple=True,
         help="Repeatable; the counts' bytes are the first's.  [default: float32]",
     ),
+)
+
+WIDTHS = click.option(
+    "--widths",
+    type=Widths(),
+    multiple=True,
+    help="Channels out of each layer, or one number for all but the last. Repeatable.",
 )
 
 MODEL = options(
@@ -331,5 +386,11 @@ WRITE = options(
         type=click.Path(),
         metavar="FILE",
         help="Written whole or not at all; .json, .csv, .md, .html say the format.",
+    ),
+    click.option(
+        "--plot",
+        type=click.Path(),
+        metavar="FILE",
+        help="Figures too, as .svg, .png or .pdf; needs pip install 'vggcalc[plot]'.",
     ),
 )

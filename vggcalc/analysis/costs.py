@@ -163,7 +163,7 @@ def intensity(site: Site, row: Row) -> float | None:
 
 
 #: Ratios look at no layer.
-_NOWHERE = Site(Flatten(), [], (), 0, 0, 0, False)
+NOWHERE = Site(Flatten(), [], (), 0, 0, 0, False)
 
 COSTS: dict[str, Cost] = {
     "parameters": Cost("count", "learnable scalars, biases and affine norm parameters included", parameters),
@@ -204,7 +204,7 @@ def total(rows: list[Costs]) -> Costs:
     whole: Row = {}
     for key, cost in COSTS.items():
         if cost.total is None:
-            whole[key] = cost.law(_NOWHERE, whole)
+            whole[key] = cost.law(NOWHERE, whole)
         else:
             values = [row[key] for row in rows]
             try:
@@ -277,7 +277,7 @@ def liveness(network: Network, shapes: Mapping[str, Shape], in_place: Container[
     alive, counts = prod(shapes[INPUT]), []
     for i, node in enumerate(network.nodes):
         if storage[node.name] == node.name:
-            alive += prod(shapes[node.name])
+            alive = alive + prod(shapes[node.name])
         counts.append(alive)
-        alive -= sum(prod(shapes[name]) for name in dying.get(i, ()))
+        alive = alive - sum(prod(shapes[name]) for name in dying.get(i, ()))
     return counts

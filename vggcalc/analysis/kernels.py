@@ -42,8 +42,18 @@ def factorize(
     Raises `SpecError` with one line for what cannot be factorized in any way.
     """
     wanted = named(into, splitting)
-    conv = convolution(
-        kernel_size, in_channels, out_channels, stride, padding, dilation, groups, bias, wanted.values()
+    check_kernel(kernel_size)
+    if padding is None:
+        padding = padding_of(kernel_size, dilation, wanted.values())
+    conv = Conv2d(
+        in_channels,
+        out_channels,
+        (kernel_size, kernel_size),
+        (stride, stride),
+        (padding, padding),
+        (dilation, dilation),
+        groups,
+        bias,
     )
     following = followers(out_channels, batch_norm, activation)
     shape = (batch, in_channels, *spatial(size))
@@ -69,37 +79,19 @@ def factorize(
     return msgspec.structs.replace(comparison, ratios=ratios, left_out=tuple(left_out))
 
 
-def convolution(
-    kernel_size: int,
-    in_channels: int,
-    out_channels: int,
-    stride: int,
-    padding: int | None,
-    dilation: int,
-    groups: int,
-    bias: bool,
-    wanted: Iterable[Splitting],
-) -> Conv2d:
-    """The convolution that is to be factorized. Raises `SpecError`."""
+def padding_of(kernel_size: int, dilation: int, wanted: Iterable[Splitting]) -> int:
+    """The padding that keeps the map at stride 1.
+
+    Raises `SpecError` where none does; for families that take no such kernel they say so themselves.
+    """
     check_kernel(kernel_size)
-    if padding is None:
-        beside = dilation * (kernel_size - 1) if isinstance(dilation, int) else 0
-        if beside % 2 and any(FAMILIES[one.family].even for one in wanted):
-            raise SpecError(
-                f"kernel {kernel_size} is even: no padding keeps the map. Give a padding, such as "
-                f"{beside // 2}, or try {kernel_size - 1} or {kernel_size + 1}"
-            )
-        padding = beside // 2
-    return Conv2d(
-        in_channels,
-        out_channels,
-        (kernel_size, kernel_size),
-        (stride, stride),
-        (padding, padding),
-        (dilation, dilation),
-        groups,
-        bias,
-    )
+    beside = dilation * (kernel_size - 1) if isinstance(dilation, int) else 0
+    if beside % 2 and any(FAMILIES[one.family].even for one in wanted):
+        raise SpecError(
+            f"kernel {kernel_size} is even: no padding keeps the map. Give a padding, such as "
+            f"{beside // 2}, or try {kernel_size - 1} or {kernel_size + 1}"
+        )
+    return beside // 2
 
 
 def followers(features: int, batch_norm: bool, activation: str) -> list[Layer]:

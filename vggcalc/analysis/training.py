@@ -106,7 +106,7 @@ def saved_bytes(
         for name in keeps:
             if storage[name] not in kept:
                 kept.add(storage[name])
-                own += prod(shapes[storage[name]]) * itemsize  # a view keeps all of what it is a view of
+                own = own + prod(shapes[storage[name]]) * itemsize  # a view keeps all of what it is a view of
         added.append(own)
     return added
 

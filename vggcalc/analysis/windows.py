@@ -11,15 +11,23 @@ _Places = tuple[int, int]
 
 
 def keeps(conv: Conv2d, branches: Branches) -> Keeps:
-    """What the branches keep of `conv`: see `Keeps`. Both are seen by the unit at the origin."""
-    window = [_places((conv,), axis) for axis in (0, 1)]
-    seen = [[_common(window[axis], _places(branch, axis)) for axis in (0, 1)] for branch in branches]
+    """What the branches keep of `conv`: see `Keeps`."""
+    return Keeps(*window(conv, branches), _mixing(conv, branches))
+
+
+def window(conv: Conv2d, branches: Branches) -> tuple[str, int, int]:
+    """In a word what is seen of the window of `conv`, how many of its pixels, and how many there are.
+
+    Both are what the unit at the origin sees.
+    """
+    whole = [_places((conv,), axis) for axis in (0, 1)]
+    seen = [[_common(whole[axis], _places(branch, axis)) for axis in (0, 1)] for branch in branches]
     pixels = sum(_area(one) for one in seen)
     if len(seen) == 2:
         pixels -= _area([_common(one, two) for one, two in zip(*seen, strict=True)])
-    of = _area(window)
+    of = _area(whole)
     word = "full" if pixels == of else "cross" if len(branches) > 1 else "holes"
-    return Keeps(word, pixels, of, _mixing(conv, branches))
+    return word, pixels, of
 
 
 def _places(chain: Sequence[Conv2d], axis: int) -> _Places:

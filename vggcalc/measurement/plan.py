@@ -18,6 +18,7 @@ class Plan(msgspec.Struct, frozen=True):
 
     latency: bool = True
     check: bool = True
+    prove: bool = False
     devices: tuple[str, ...] = ("auto",)
     dtypes: tuple[str, ...] = ("float32",)
     threads: tuple[int, ...] = (1,)

@@ -73,12 +73,17 @@ class Collection(msgspec.Struct, frozen=True):
     def _having(self, arm: str) -> list[Process]:
         return [process for process in self.processes if arm in process.arms and process.wall]
 
-    def latency(self, arm: str) -> Latency | None:
-        """The arm's own times, all processes together; None where it was not timed."""
+    def latency(self, arm: str, compared: int = 1) -> Latency | None:
+        """The arm's own times, all processes together; None where it was not timed.
+
+        Its interval is that of its ratio to an arm that takes exactly one second.
+        """
         having = self._having(arm)
         if not having:
             return None
-        times = [time for process in having for time in process.times(arm)]
+        each = [process.times(arm) for process in having]
+        times = [time for own in each for time in own]
+        over_1_s = [intervals.log_ratios([1.0] * len(own), own) for own in each]
         first = having[0].start
         index = first.arms.index(arm)
         compiled = [s for process in having if (s := process.start.compile_s[index]) is not None]
@@ -90,6 +95,8 @@ class Collection(msgspec.Struct, frozen=True):
             calls_per_round=first.calls[index],
             faults_per_call=median(count for process in having for count in process.fault_counts(arm)),
             compile_s=median(compiled) if compiled else None,
+            rounds_per_process=tuple(map(len, each)),
+            ci95=intervals.estimate(over_1_s, compared).ci95,
         )
 
     def ratio(self, pair: Pair, control: Pair, compared: int) -> LatencyRatio | None:

@@ -11,6 +11,7 @@ from vggcalc.measurement import memory
 from vggcalc.measurement.crosscheck import crosscheck, targets, too_large_to_run, why_unprobed
 from vggcalc.measurement.interrupts import Deferred
 from vggcalc.measurement.plan import Plan, unusual
+from vggcalc.measurement.proving import proofs
 from vggcalc.measurement.trial import Trial, silence_s
 from vggcalc.measurement.workers import Worker, WorkerFailed
 from vggcalc.results import (
@@ -49,11 +50,12 @@ class Outcome(msgspec.Struct, frozen=True):
 
     @property
     def disagrees(self) -> bool:
-        """Whether torch or fvcore counted, or a gradient showed, something else than the closed form."""
+        """Whether torch, fvcore or a gradient refuted a closed form, or torch one kernel for a stack."""
         return any(
-            variant.crosscheck is not None and not variant.crosscheck.agrees
+            found is not None and not found.agrees
             for comparison in self.comparisons
             for variant in comparison.variants
+            for found in (variant.crosscheck, variant.proof)
         )
 
 
@@ -73,6 +75,8 @@ def carry_out(
     try:
         if plan.check:
             session.check()
+        if plan.prove:
+            session.prove()
         if plan.latency:
             session.time()
     except KeyboardInterrupt:
@@ -161,6 +165,22 @@ class _Session:
                 for variant in comparison.variants
             )
             self.comparisons[index] = msgspec.structs.replace(comparison, variants=variants)
+
+    def prove(self) -> None:
+        """Hold every variant but the baselines to the one convolution that it is without activations."""
+        self.progress("composing every stack into one kernel")
+        try:
+            for index, name, found in proofs(self.comparisons, self.plan.seed, self.note):
+                comparison = self.comparisons[index]
+                if found.proof is None:
+                    self._fail(f"proof of {name} for {comparison.name}: {found.reason}")
+                variants = tuple(
+                    msgspec.structs.replace(variant, proof=found.proof) if variant.name == name else variant
+                    for variant in comparison.variants
+                )
+                self.comparisons[index] = msgspec.structs.replace(comparison, variants=variants)
+        except WorkerFailed as error:
+            self._fail(f"proof: {error}")
 
     def time(self) -> None:
         """Time every comparison in every configuration that this machine supports."""

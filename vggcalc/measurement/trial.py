@@ -253,7 +253,10 @@ class Trial:
         )
         collection = Collection(self._configuration, tuple(usable), self._plan.seed, stopped, self._load)
         costs = self._costs()
-        latencies = {name: latency for name in costs if (latency := collection.latency(name)) is not None}
+        held = {name: self._compared * (1 if name in self._whole else self._block_pairs()) for name in costs}
+        latencies = {
+            name: latency for name in costs if (latency := collection.latency(name, held[name])) is not None
+        }
         roof = self._roof(costs, latencies)
         if roof is not None:
             latencies = {name: placed(latency, costs[name], roof) for name, latency in latencies.items()}

@@ -7,7 +7,7 @@ import msgspec
 
 from vggcalc.report import units
 from vggcalc.report.sections import Section, Table, Text
-from vggcalc.results import Comparison, Costs, Latency, LatencyRatio, Ratio, ReceptiveField, Report
+from vggcalc.results import Comparison, Costs, Latency, LatencyRatio, Proof, Ratio, ReceptiveField, Report
 
 
 class Screen(msgspec.Struct, frozen=True):
@@ -79,6 +79,8 @@ def _records(comparison: Comparison) -> Iterator[dict[str, object]]:
             | _partial(variant.partial)
         )
         yield from _timed(place | {"name": comparison.name}, variant.latency, ratios.latency if ratios else ())
+        if variant.proof is not None:
+            yield place | {"level": "proof", "name": comparison.name} | _proved(variant.proof)
 
 
 def _partial(partial: dict[str, tuple[str, ...]]) -> dict[str, object]:
@@ -97,7 +99,8 @@ def _timed(
     """A line for each way of running, with its ratio where there is one."""
     for latency in latencies:
         row = place | {"level": "latency"} | msgspec.structs.asdict(latency)
-        del row["times_s"]
+        for key in ("times_s", "rounds_per_process", "ci95"):
+            del row[key]
         row["kernels"] = "; ".join(latency.kernels)
         for ratio in ratios:
             if ratio.way == latency.way:
@@ -106,6 +109,17 @@ def _timed(
                 for key in ("basis", "processes", "rounds", "control_ratio", "floor", "stopped"):
                     row[key] = getattr(ratio, key)
         yield row
+
+
+def _proved(proof: Proof) -> dict[str, object]:
+    """The one kernel, and how far from it the variant is without activations."""
+    flat: dict[str, object] = {"kernels": units.pair(proof.convolution.kernel_size)}
+    for what in ("border", "border_seen"):
+        height, width = getattr(proof, what)
+        flat |= {f"{what}_height": height, f"{what}_width": width}
+    for what in ("interior_error", "border_error", "pads_once_error"):
+        flat[what] = getattr(proof, what)
+    return flat
 
 
 def _flat(field: ReceptiveField | None, costs: Costs) -> dict[str, object]:
@@ -159,12 +173,19 @@ def measured(report: Report, screen: Screen) -> str:
     return render(_measured(report), screen.width, screen.colour)
 
 
-def _counts(report: Report) -> list[Section]:
-    from vggcalc.report.tables import is_kernel, network_tables, overview
+def at_a_glance(report: Report) -> list[Section]:
+    """What says it of several kernels together."""
+    from vggcalc.report.tables import is_kernel, overview
 
     kernels = [comparison for comparison in report.comparisons if is_kernel(comparison)]
-    sections = overview(kernels) if len(kernels) > 1 else []
-    return sections + [section for comparison in report.comparisons for section in network_tables(comparison)]
+    return overview(kernels) if len(kernels) > 1 else []
+
+
+def _counts(report: Report) -> list[Section]:
+    from vggcalc.report.tables import network_tables
+
+    sections = [section for comparison in report.comparisons for section in network_tables(comparison)]
+    return at_a_glance(report) + sections
 
 
 def _measured(report: Report) -> list[Section]:
@@ -174,7 +195,19 @@ def _measured(report: Report) -> list[Section]:
     if report.environment is not None:
         sections.append(surroundings(report.environment))
     notes = [tuple(note.text for note in comparison.notes) for comparison in report.comparisons]
-    return sections + [Text(lines) for lines in notes if lines]
+    sections += [Text(lines) for lines in notes if lines]
+    if report.against is None:
+        return sections
+    from vggcalc.report.changed import sections as changed
+
+    return sections + changed(report)
 
 
-FORMATS: dict[str, Format] = {"table": table, "json": json, "csv": csv, "markdown": markdown}
+def html(report: Report, screen: Screen) -> str:
+    """One self-contained page: the tables to sort, figures, the JSON to download."""
+    from vggcalc.report.html import html as page
+
+    return page(report, screen)
+
+
+FORMATS: dict[str, Format] = {"table": table, "json": json, "csv": csv, "markdown": markdown, "html": html}

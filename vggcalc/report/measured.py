@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 from vggcalc.report import units
+from vggcalc.report.proved import proofs
 from vggcalc.report.sections import Column, Row, Section, Table, Text, heading
 from vggcalc.results import (
     Comparison,
@@ -33,7 +34,7 @@ def timings(comparison: Comparison) -> list[Section]:
         elif _could_have_blocks(comparison):
             found.append(Text(("The budget held no time for the blocks: give a larger --budget.",), quiet=True))
         found.append(Text(tuple(_conditions(comparison)), quiet=True))
-    return found + _crosscheck(comparison)
+    return found + proofs(comparison) + _crosscheck(comparison)
 
 
 _OWN_COLUMNS = (

@@ -10,9 +10,13 @@ class OutputError(Exception):
 
 
 class Output:
-    """A place to write text once. Raises `OutputError` before anything is measured in vain."""
+    """A place to write text or bytes once, which `option` named.
 
-    def __init__(self, path: str | None) -> None:
+    Raises `OutputError` before anything is measured in vain.
+    """
+
+    def __init__(self, path: str | None, option: str = "--output") -> None:
+        self._option = option
         self._path = os.path.realpath(path) if path is not None else None
         self._name = path
         self._beside: str | None = None
@@ -33,17 +37,20 @@ class Output:
             raise self._cannot(error) from None
 
     def _cannot(self, error: OSError) -> OutputError:
-        return OutputError(f"--output {self._name} cannot be written: {error.strerror or error}")
+        return OutputError(f"{self._option} {self._name} cannot be written: {error.strerror or error}")
 
-    def write(self, text: str) -> None:
-        """Write the whole text."""
+    def write(self, content: str | bytes) -> None:
+        """Write all of it; standard output takes text alone."""
         if self._path is None:
-            sys.stdout.write(text)
+            assert isinstance(content, str)
+            sys.stdout.write(content)
             sys.stdout.flush()
             return
         try:
-            with open(self._beside or self._path, "w", encoding="utf-8") as file:
-                file.write(text)
+            if isinstance(content, str):
+                content = content.encode()
+            with open(self._beside or self._path, "wb") as file:
+                file.write(content)
             if self._beside is not None:
                 if os.path.exists(self._path):
                     os.chmod(self._beside, stat.S_IMODE(os.stat(self._path).st_mode))
@@ -57,3 +64,8 @@ class Output:
         if self._beside is not None:
             os.unlink(self._beside)
             self._beside = None
+
+
+def nothing_more_to_stdout() -> None:
+    """The reader has gone (`| head`): what else is written, the flush at exit included, goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -27,6 +27,8 @@ from vggcalc.jobs import (
     Message,
     Prepared,
     ProbeJob,
+    Proved,
+    ProveJob,
     Refused,
     Rounds,
     Start,
@@ -41,9 +43,11 @@ from vggcalc.runtime.arms import context, prepare
 from vggcalc.runtime.crosscheck import count
 from vggcalc.runtime.devices import Unavailable, available, device, environment
 from vggcalc.runtime.loading import NotLoaded, traced
+from vggcalc.runtime.proving import prove
 from vggcalc.runtime.roofline import calibrate
 from vggcalc.runtime.timing import Timing, rounds, warm
 from vggcalc.spec.layers import Shape
+from vggcalc.spec.words import SpecError
 
 #: Send rounds no more often than this, so that the parent's reading does not disturb them.
 SEND_EVERY_S = 0.5
@@ -95,6 +99,16 @@ def check(job: CheckJob, send: Send) -> None:
     send(Facts(environment(), available()))
     for subject in job.subjects:
         send(count(subject, subject.name in job.run, job.dtype))
+
+
+def prove_each(job: ProveJob, send: Send) -> None:
+    """Hold every subject to its one convolution, on all processors."""
+    send(Facts(environment(), available()))
+    for subject in job.subjects:
+        try:
+            send(Proved(subject.name, prove(subject.network, job.seed, job.free_bytes)))
+        except SpecError as error:
+            send(Proved(subject.name, None, str(error)))
 
 
 def probe(job: ProbeJob, send: Send) -> None:
@@ -195,6 +209,8 @@ def main() -> None:
                 trace_module(job, send)
             case CheckJob():
                 check(job, send)
+            case ProveJob():
+                prove_each(job, send)
             case ProbeJob():
                 probe(job, send)
             case TimingJob():

@@ -165,7 +165,7 @@ def _widths(conv: Conv2d, layers: int, splitting: Splitting, between: int | None
         return (*[between] * (layers - 1), conv.out_channels)
     named = ",".join(str(width) for width in given)
     after = (*given * (layers - 1), conv.out_channels) if len(given) == 1 < layers else given
-    for width in after:
+    for width in given:
         check_number(f"widths {named}:", width)
         if width % conv.groups:
             raise SpecError(f"widths {named}: {width} is not divisible by the {conv.groups} groups")
@@ -261,9 +261,8 @@ def bottleneck(conv: Conv2d, splitting: Splitting) -> Branches:
     """
     quarter = -(-conv.out_channels // (4 * conv.groups)) * conv.groups
     if splitting.widths is None and quarter >= conv.out_channels:
-        raise SpecError(
-            f"a bottleneck of {conv.groups} groups leaves no fewer channels than {conv.out_channels}"
-        )
+        groups = f" in {conv.groups} groups" if conv.groups > 1 else ""
+        raise SpecError(f"a bottleneck{groups} leaves no fewer channels than {conv.out_channels}")
     reduced, inner, out = _widths(conv, 3, splitting, quarter)
     links = [_Link(reduced, (1, 1)), _Link(inner, conv.kernel_size), _Link(out, (1, 1))]
     return (_chain(conv, links, splitting.stride_at),)

@@ -150,7 +150,7 @@ def shapes(network: Network) -> dict[str, Shape]:
     for what, number in zip(("batch", "channels", "height", "width"), network.input_shape, strict=False):
         check_number(what, number)
     try:
-        return _shapes(network, network.input_shape)
+        return propagate(network, network.input_shape)
     except MapTooSmall as error:
         raise MapTooSmall(f"{error}{_size_needed(network)}") from None
 
@@ -178,7 +178,8 @@ def map_sizes(network: Network, padding: str) -> dict[str, Pair | None]:
     return sizes
 
 
-def _shapes(network: Network, input_shape: Shape) -> dict[str, Shape]:
+def propagate(network: Network, input_shape: Shape) -> dict[str, Shape]:
+    """What `shapes` says, for another input, and without a look at what it is. Raises `SpecError`."""
     known: dict[str, Shape] = {INPUT: input_shape}
     for node in network.nodes:
         try:
@@ -193,7 +194,7 @@ def _size_needed(network: Network) -> str:
 
     def passes(size: int) -> bool:
         try:
-            _shapes(network, (*network.input_shape[:2], size, size))
+            propagate(network, (*network.input_shape[:2], size, size))
         except MapTooSmall:
             return False
         except SpecError:  # beyond the maps: a linear layer met another size than its own

@@ -1,0 +1,156 @@
+"""Figures as files: SVG, PNG and PDF, the same bytes for the same report."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from collections.abc import Callable, Sequence
+from html import escape
+from typing import TYPE_CHECKING
+
+from vggcalc.report.output import Output
+from vggcalc.report.plots import style
+from vggcalc.report.plots.choice import figures
+from vggcalc.report.plots.picture import Figure
+from vggcalc.results import Report
+from vggcalc.spec.words import SpecError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Canvas
+
+#: Inches that a title takes above its figure.
+_TITLE = 0.22
+
+
+class Picture:
+    """A file of figures that is written once, whole or not at all.
+
+    Raises `SpecError` for a name that says no format and where matplotlib is missing, `OutputError`
+    for a file that cannot be written: all before anything is measured.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._suffix = os.path.splitext(path)[1].lower().lstrip(".")
+        if self._suffix not in _FORMATS:
+            raise SpecError(f"--plot {path} names no kind of picture: it must end with .svg, .png or .pdf")
+        require()
+        self._output = Output(path, "--plot")
+
+    def promise(self, report: Report) -> None:
+        """Raise `SpecError` for a report that has no figures."""
+        if not figures(report):
+            raise SpecError(
+                f"--plot {self._path}: there is nothing to draw: a figure needs a kernel, variants to choose "
+                "from, two layers with a receptive field, or a latency"
+            )
+
+    def draw(self, report: Report) -> bool:
+        """Write the report's figures; whether there are any."""
+        drawn = figures(report)
+        if drawn:
+            self._output.write(render(drawn, self._suffix))
+        return bool(drawn)
+
+    def discard(self) -> None:
+        """Leave nothing behind that was not written whole."""
+        self._output.discard()
+
+
+def require() -> None:
+    """Raise `SpecError` where matplotlib is missing."""
+    try:
+        import matplotlib.figure  # noqa: F401
+    except ImportError as error:
+        raise SpecError(f"figures need matplotlib ({error}): pip install 'vggcalc[plot]'") from None
+
+
+def save(report: Report, path: str) -> None:
+    """All figures of the report in one file: a PDF has a page for each, others have all in a column.
+
+    Raises `SpecError` for another suffix, for a report without figures and where matplotlib is
+    missing, `OutputError` for a file that cannot be written.
+    """
+    picture = Picture(path)
+    try:
+        picture.promise(report)
+        picture.draw(report)
+    finally:
+        picture.discard()
+
+
+def render(drawn: Sequence[Figure], suffix: str) -> bytes:
+    """The figures as one SVG, PNG or PDF."""
+    return _FORMATS[suffix](drawn)
+
+
+def svg(report: Report) -> list[tuple[str, str, str]]:
+    """Title, caption and `<svg>` element of each figure; all of them may stand on one page.
+
+    Raises `SpecError` where matplotlib is missing.
+    """
+    require()
+    return [
+        (figure.title, figure.caption, _element(figure, f"figure{number}-"))
+        for number, figure in enumerate(figures(report), 1)
+    ]
+
+
+def _element(figure: Figure, prefix: str) -> str:
+    """The `<svg>` element alone: no style that other elements would meet, every id with the prefix."""
+    document = _svg([figure], titled=False)
+    element = re.sub(r"\s*<(metadata|defs)>\s*<(rdf:RDF|style).*?</\1>", "", document, flags=re.DOTALL)
+    element = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{prefix}", element[element.index("<svg ") :])
+    attributes = f'role="img" aria-label="{escape(figure.caption)}" style="stroke-linejoin: round"'
+    return element.replace("<svg ", f"<svg {attributes} ", 1).rstrip()
+
+
+def _column(drawn: Sequence[Figure], titled: bool) -> Canvas:
+    """The figures under each other on one canvas."""
+    from matplotlib.figure import Figure as Canvas
+
+    heights = [
+        inches for figure in drawn for inches in ((_TITLE, figure.height) if titled else (figure.height,))
+    ]
+    canvas = Canvas(figsize=(style.WIDTH, sum(heights)), layout="constrained")
+    places = canvas.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
+    for figure, place in zip(drawn, places[1::2] if titled else places, strict=True):
+        figure.draw(place)
+    for figure, place in zip(drawn, places[::2] if titled else (), strict=titled):
+        place.text(0.015, 0.2, figure.title, fontsize=style.SIZE + 1, fontweight="bold")
+    return canvas
+
+
+def _svg(drawn: Sequence[Figure], titled: bool = True) -> str:
+    file = io.StringIO()
+    with style.drawing(**{"svg.hashsalt": "vggcalc"}):
+        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        _column(drawn, titled).savefig(file, format="svg", metadata=nothing)
+    return file.getvalue()
+
+
+def _png(drawn: Sequence[Figure]) -> bytes:
+    file = io.BytesIO()
+    with style.drawing():
+        _column(drawn, True).savefig(file, format="png", metadata={"Software": None})
+    return file.getvalue()
+
+
+def _pdf(drawn: Sequence[Figure]) -> bytes:
+    from matplotlib.backends.backend_pdf import PdfPages
+
+    file = io.BytesIO()
+    with style.drawing():
+        nothing = dict.fromkeys(("Creator", "Producer", "CreationDate"))
+        with PdfPages(file, metadata=nothing) as pages:
+            for figure in drawn:
+                pages.savefig(_column([figure], True))
+    return file.getvalue()
+
+
+_FORMATS: dict[str, Callable[[Sequence[Figure]], bytes]] = {
+    "svg": lambda drawn: _svg(drawn).encode(),
+    "png": _png,
+    "pdf": _pdf,
+}

@@ -1,0 +1,143 @@
+"""Names beside points, so that none covers another one, a point or a line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from math import ceil, cos, dist, radians, sin
+from typing import TYPE_CHECKING, NamedTuple
+
+from vggcalc.report.plots import style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+#: Points of type: how far from its point a name may stand, and from where on a thin line leads to it.
+_DISTANCES, _LED = (4, 6, 8, 11, 15, 20, 26, 33, 41), 9.0
+
+#: Degrees: to the right and the left first, then above and below.
+_DIRECTIONS = (0, 180, 45, -45, 135, -135, 90, -90, 20, -20, 160, -160, 70, -70, 110, -110)
+
+#: What a point and a line cover around them; what one point of distance counts, in points² covered.
+_POINT, _LINE, _FAR = 2.6, 0.8, 0.6
+
+Place = tuple[float, float]
+
+
+class Label(NamedTuple):
+    """A name for the point (x, y) of the data."""
+
+    text: str
+    x: float
+    y: float
+    strong: bool = False
+
+
+class _Box(NamedTuple):
+    """In points of type, from the lower left corner of the panel."""
+
+    left: float
+    bottom: float
+    right: float
+    top: float
+
+    def common(self, other: _Box) -> float:
+        """The area that both cover."""
+        width = min(self.right, other.right) - max(self.left, other.left)
+        height = min(self.top, other.top) - max(self.bottom, other.bottom)
+        return width * height if width > 0 < height else 0.0
+
+    def nearest(self, place: Place) -> Place:
+        """Of its places."""
+        x, y = place
+        return min(max(x, self.left), self.right), min(max(y, self.bottom), self.top)
+
+
+def place(axes: Axes, labels: Sequence[Label], lines: Sequence[Sequence[Place]] = ()) -> None:
+    """Write the labels beside their points, clear of each other and of `lines` through data.
+
+    All else must be drawn. A label for which there is no free place takes the one where it covers least.
+    """
+    root = axes.get_figure(root=True)
+    assert root is not None
+    root.draw_without_rendering()  # where the panel lies is known only once all is laid out
+    scale = 72 / root.dpi
+    panel = axes.get_window_extent()
+    inside = _Box(0, 0, panel.width * scale, panel.height * scale)
+
+    def on_panel(x: float, y: float) -> Place:
+        across, up = axes.transData.transform((x, y))
+        return (across - panel.x0) * scale, (up - panel.y0) * scale
+
+    points = {label: on_panel(label.x, label.y) for label in labels}
+    taken = [_square(point, _POINT) for point in points.values()]
+    for line in lines:
+        ends = [on_panel(*one) for one in line]
+        taken += [box for start, end in pairwise(ends) for box in _along(start, end)]
+    for label in sorted(labels, key=lambda one: _room(one, points)):
+        text = axes.annotate(
+            label.text, (label.x, label.y), (0, 0), textcoords="offset points", fontsize=style.SMALL,
+            fontweight="bold" if label.strong else "normal", ha="center", va="center", annotation_clip=False,
+        )  # fmt: skip
+        text.set_in_layout(False)
+        extent = text.get_window_extent()
+        point, size = points[label], (extent.width * scale, extent.height * scale)
+        box = min(_boxes(point, size), key=lambda one: _cost(one, point, inside, taken))
+        text.set_position(((box.left + box.right) / 2 - point[0], (box.bottom + box.top) / 2 - point[1]))
+        taken.append(box)
+        near = box.nearest(point)
+        if dist(near, point) > _LED:
+            taken += _along(point, near)
+            across, up = axes.transData.inverted().transform(
+                (near[0] / scale + panel.x0, near[1] / scale + panel.y0)
+            )
+            axes.plot([label.x, across], [label.y, up], color=style.QUIET, linewidth=0.4, zorder=1.5)
+
+
+def _room(label: Label, points: dict[Label, Place]) -> float:
+    """How far it is to the nearest other point: the crowded ones choose first."""
+    others = [dist(points[label], point) for other, point in points.items() if other is not label]
+    return min(others, default=0.0)
+
+
+def _square(place: Place, half: float) -> _Box:
+    x, y = place
+    return _Box(x - half, y - half, x + half, y + half)
+
+
+def _along(start: Place, end: Place) -> list[_Box]:
+    """Small boxes that together cover a line."""
+    pieces = max(1, ceil(dist(start, end) / (2 * _LINE)))
+    return [
+        _square(
+            (start[0] + (end[0] - start[0]) * i / pieces, start[1] + (end[1] - start[1]) * i / pieces), _LINE
+        )
+        for i in range(1, pieces)
+    ]
+
+
+def _boxes(point: Place, size: Place) -> Iterator[_Box]:
+    """The places for a label of that size around a point, the usual ones first."""
+    wide, high = size
+    for distance in _DISTANCES:
+        for degrees in _DIRECTIONS:
+            across, up = cos(radians(degrees)), sin(radians(degrees))
+            x = point[0] + across * distance + wide / 2 * _side(across)
+            y = point[1] + up * distance + high / 2 * _side(up)
+            yield _Box(x - wide / 2, y - high / 2, x + wide / 2, y + high / 2)
+
+
+def _side(along: float) -> float:
+    """The end of the label that is nearer to the point: a whole half of it away unless it is in line."""
+    return max(-1.0, min(1.0, 2.5 * along))
+
+
+def _cost(box: _Box, point: Place, panel: _Box, taken: Sequence[_Box]) -> float:
+    """The area that is covered twice or lies beside the panel, by the label and by what leads to it."""
+    near = box.nearest(point)
+    far = dist(near, point)
+    beside = (box.right - box.left) * (box.top - box.bottom) - box.common(panel)
+    covered = sum(box.common(other) for other in taken)
+    leading = _along(point, near)[3:] if far > _LED else []
+    crossed = sum(piece.common(other) for piece in leading for other in taken)
+    return 4 * beside + covered + crossed + _FAR * far
