@@ -228,16 +228,18 @@ def test_a_wide_terminal_shows_more_columns() -> None:
     assert "peak activations" in wide.splitlines()[1]
 
 
-def test_head_ends_quietly() -> None:
+@pytest.mark.parametrize(
+    "command", ["compare vgg19 --no-latency --json", "sweep --kernel 3:31:2 --channels 1:100 --format csv"]
+)
+def test_head_ends_quietly(command: str) -> None:
     done = subprocess.run(
-        f"{sys.executable} -m vggcalc compare vgg19 --no-latency --json | head -c 10",
-        shell=True,
+        ["bash", "-o", "pipefail", "-c", f"{sys.executable} -m vggcalc {command} | head -c 10"],
         capture_output=True,
         text=True,
         timeout=60,
     )
-    assert done.stderr == ""
-    assert len(done.stdout) == 10
+    assert done.stderr in ("", "vggcalc: sweep\n")
+    assert (done.returncode, len(done.stdout)) == (0, 10)
 
 
 def test_output_is_whole_or_not_there(tmp_path: Path) -> None:

@@ -137,6 +137,7 @@ def test_a_sum_of_branches_is_one_convolution(data: st.DataObject) -> None:
     """Before and behind which there are layers; one of which may be the image itself."""
     channels, stride = data.draw(st.integers(1, 3)), data.draw(st.sampled_from(((1, 1), (2, 2), (2, 1))))
     first = Conv2d(2, channels, data.draw(pairs(1, 3)), padding=data.draw(pairs(0, 2)))
+    first = msgspec.structs.replace(first, bias=data.draw(st.booleans()))
     nodes, ends = [Node("first", first, (INPUT,))], []
     residual = stride == (1, 1) and data.draw(st.booleans())
     for branch in range(data.draw(st.integers(1, 3))):
@@ -152,14 +153,49 @@ def test_a_sum_of_branches_is_one_convolution(data: st.DataObject) -> None:
             layer = Conv2d(channels, channels, kernel, steps, padding, dilation, groups, bias)
             nodes.append(Node(f"b{branch}.conv{i}", layer, (before,)))
             before = f"b{branch}.conv{i}"
-        nodes.append(Node(f"b{branch}.bn", BatchNorm2d(channels), (before,)))
-        ends.append(f"b{branch}.bn")
+        if data.draw(st.booleans()):
+            nodes.append(Node(f"b{branch}.bn", BatchNorm2d(channels), (before,)))
+            before = f"b{branch}.bn"
+        ends.append(before)
     nodes.append(Node("sum", Add(), (*ends, *(["first"] if residual else ends[:1]))))
-    nodes.append(Node("last", Conv2d(channels, 2, data.draw(pairs(1, 3))), ("sum",)))
+    last = Conv2d(channels, 2, data.draw(pairs(1, 3)), padding=data.draw(pairs(0, 2)))
+    nodes.append(Node("last", last, ("sum",)))
     stack = randomized(build(Network("branches", (1, 2, 32, 32), tuple(nodes))))
     fused = fuse(stack)
     difference = differing(stack, fused, image_for(fused, data))
     assert float(inner(difference, fused.border).max()) < 1e-10
+
+
+def branches(*layers: Conv2d, behind: Conv2d | None = None) -> nn.Module:
+    nodes = [Node(f"conv{i}", conv, (INPUT,)) for i, conv in enumerate(layers)]
+    nodes.append(Node("sum", Add(), tuple(node.name for node in nodes)))
+    if behind is not None:
+        nodes.append(Node("behind", behind, ("sum",)))
+    return build(Network("branches", (1, 2, 40, 40), tuple(nodes)))
+
+
+@pytest.mark.parametrize(
+    ("layers", "kernel", "border"),
+    [
+        # Centres half a dilation apart: the sum has taps everywhere.
+        ((Conv2d(2, 2, 3, 1, 2, 2), Conv2d(2, 2, 2, 1, 1, 2)), 5, 0),
+        # Maps that are equal for an even image only.
+        ((Conv2d(2, 2, 1, 2), Conv2d(2, 2, 2, 2)), 2, 0),
+        ((Conv2d(2, 2, 5, 2), Conv2d(2, 2, 8, 2, 1)), 8, 0),
+        # What is padded behind a sum meets what any of its branches sees beyond the edge.
+        ((Conv2d(2, 2, 1, bias=False), Conv2d(2, 2, 3, 1, 1, bias=False)), 5, 1),
+    ],
+)
+def test_branches_are_aligned(layers: tuple[Conv2d, ...], kernel: int, border: int) -> None:
+    behind = Conv2d(2, 2, 3, padding=1) if border else None
+    stack = randomized(branches(*layers, behind=behind))
+    fused = fuse(stack)
+    assert fused.kernel_size == (kernel, kernel)
+    assert fused.border == (border, border)
+    image = torch.randn(1, 2, 40, 40, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    difference = differing(stack, fused, image)
+    assert seen(difference) == (border, border)
+    assert float(inner(difference, fused.border).max()) < 1e-13
 
 
 @settings(max_examples=60)
@@ -289,8 +325,20 @@ BORDERS = {
         [nn.Conv2d(2, 2, 3, padding=1), nn.Conv2d(2, 2, 3, 2, 1), nn.Conv2d(2, 2, 3, padding=1)],
         (2, 2),
     ),
-    "5×5 with padding 9, 3×3 without bias": (
-        [nn.Conv2d(2, 2, 5, padding=9, bias=False), nn.Conv2d(2, 2, 3, padding=1)],
+    "3×3, 1×1, 3×3 without bias": (
+        [
+            nn.Conv2d(2, 2, 3, padding=1, bias=False),
+            nn.Conv2d(2, 2, 1, bias=False),
+            nn.Conv2d(2, 2, 3, padding=1),
+        ],
+        (1, 1),
+    ),
+    "5×5 with padding 9, 3×3 unpadded, 3×3 without bias": (
+        [
+            nn.Conv2d(2, 2, 5, padding=9, bias=False),
+            nn.Conv2d(2, 2, 3, bias=False),
+            nn.Conv2d(2, 2, 3, padding=1),
+        ],
         (0, 0),
     ),
 }
@@ -427,12 +475,6 @@ def hooked() -> nn.Module:
     return nn.Sequential(conv)
 
 
-def added(*layers: Conv2d) -> nn.Module:
-    nodes = [Node(f"conv{i}", conv, (INPUT,)) for i, conv in enumerate(layers)]
-    names = tuple(node.name for node in nodes)
-    return build(Network("sum", (1, 2, 9, 9), (*nodes, Node("sum", Add(), names))))
-
-
 NONLINEARITY = "a stack with a nonlinearity is not one convolution"
 ONLY = "only Conv2d, BatchNorm2d, Identity and dropout, in Sequentials and sums, are fused"
 CONV = nn.Conv2d(2, 2, 3)
@@ -476,10 +518,13 @@ REFUSED: dict[str, tuple[nn.Module, str]] = {
     ),
     "channels": (nn.Sequential(CONV, nn.Conv2d(3, 2, 3)), "1 takes 3 channels, but 2 come from before it"),
     "strides of a sum": (
-        added(Conv2d(2, 2, 1), Conv2d(2, 2, 1, 2)),
+        branches(Conv2d(2, 2, 1), Conv2d(2, 2, 1, 2)),
         "sum adds maps of different strides: (1, 1), (2, 2)",
     ),
-    "channels of a sum": (added(Conv2d(2, 2, 1), Conv2d(2, 3, 1)), "sum adds maps of different channels: 2, 3"),
+    "channels of a sum": (
+        branches(Conv2d(2, 2, 1), Conv2d(2, 3, 1)),
+        "sum adds maps of different channels: 2, 3",
+    ),
 }
 
 

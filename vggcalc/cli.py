@@ -39,7 +39,21 @@ if TYPE_CHECKING:
     from vggcalc.results import Comparison
 
 
+class _Cli(click.Group):
+    """Commands that end quietly when the reader of their standard output has gone (`| head`)."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # which click would make exit status 1
+            from vggcalc.report.output import nothing_more_to_stdout
+
+            nothing_more_to_stdout()
+            return ctx.exit(0)
+
+
 @click.group(
+    cls=_Cli,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit status: 0 done, 1 something asked for could not be delivered, 2 wrong use or bad input, "
     "3 the crosscheck or the proof disagrees, 4 a --fail-if condition holds, 130 interrupted.",
@@ -375,9 +389,6 @@ def main() -> None:
         _fail(error.format_message())
     except (KeyboardInterrupt, click.Abort):
         sys.exit(130)
-    except BrokenPipeError:
-        nothing_more_to_stdout()
-        sys.exit(0)
     except OSError as error:
         nothing_more_to_stdout()
         _fail(f"standard output cannot be written: {error.strerror or error}")

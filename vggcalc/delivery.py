@@ -41,17 +41,17 @@ def deliver(
     output, picture = Output(path), None
     try:
         if plot is not None:
-            from vggcalc.report.plots import Picture
+            from vggcalc.report.plots import Picture, figures
 
             picture = Picture(plot)
             if plan is None or not plan.latency:
-                picture.promise(_report(command, comparisons))
+                picture.promise(figures(_report(command, comparisons)))
         screen, keep_on = screen_of(path is None), gate is not None or picture is not None
         if plan is None:
             report = _report(command, comparisons, None, gate)
             _write(output, FORMATS[format_](report, screen), keep_on)
             if picture is not None:
-                picture.draw(report)
+                picture.draw(figures(report))
             return _judge(gate, report)
         at_once = format_ == "table" and path is None
         if at_once:
@@ -67,7 +67,7 @@ def deliver(
             except OutputError:  # such as a disk that has filled up since: what was measured is not lost
                 sys.stdout.write(text)
                 raise
-            drawn = picture is None or picture.draw(report)
+            drawn = picture is None or picture.draw(figures(report))
     finally:
         output.discard()
         if picture is not None:

@@ -77,7 +77,7 @@ class Sweep:
         self._crossovers = Crossovers(asked.crossover, asked.plan is not None) if asked.crossover else None
         self._kept: list[Row] = []
         self._points = 0
-        self._measured = 0
+        self._rows = 0
         self._refused: dict[str, int] = {}
         self._left_out: dict[str, tuple[int, str]] = {}
         self._failures = 0
@@ -101,7 +101,7 @@ class Sweep:
             self._sink.finish()
         self._tell()
         self._sum_up(screen)
-        return status or (NOT_DELIVERED if self._stopped or self._failures else DONE)
+        return status or (NOT_DELIVERED if self._stopped or self._failures or not self._rows else DONE)
 
     def _groups(self) -> Iterator[Sequence[Row]]:
         """The rows as they are computed, or, where they are to be measured, of one point at a time."""
@@ -129,6 +129,8 @@ class Sweep:
         return f", about {spent / self._points * (len(self._grid) - self._points):,.0f} s left"
 
     def _take(self, rows: Sequence[Row]) -> None:
+        """Have the rows measured and put out, but for those that are in the file already."""
+        self._rows += len(rows)
         there = self._sink.done(rows) if self._sink is not None else []
         if self._asked.plan is not None:
             if len(there) == len(rows):

@@ -75,7 +75,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> 
     shown = [i for i in range(len(columns)) if i not in fixed]
     heads = tuple(
         Column(
-            _head(columns[i]),
+            _SHORT.get(columns[i], _head(columns[i])),
             right=not isinstance(rows[0][i], str) or _kind(columns[i]) == "from",
             wide=columns[i] in _WIDE,
         )
@@ -84,6 +84,9 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> 
     lines = [Row(tuple(_cell(columns[i], row[i]) for i in shown)) for row in rows]
     return Table(", ".join(words), heads, tuple(lines))
 
+
+#: Headings that are shorter than their columns' names.
+_SHORT = {"in_channels": "in", "out_channels": "out", "receptive_field": "sees"}
 
 #: What a table shows only where there is room.
 _WIDE = frozenset(HEADINGS) - {"parameters", "macs"} | {"parameters_ratio", "saved_bytes_ratio", "window"}

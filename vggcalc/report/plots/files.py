@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 #: Inches that a title takes above its figure.
 _TITLE = 0.22
 
+#: That fit a line of title.
+_CHARACTERS = 50
+
 
 class Picture:
     """A file of figures that is written once, whole or not at all.
@@ -38,17 +41,16 @@ class Picture:
         require()
         self._output = Output(path, "--plot")
 
-    def promise(self, report: Report) -> None:
-        """Raise `SpecError` for a report that has no figures."""
-        if not figures(report):
+    def promise(self, drawn: Sequence[Figure]) -> None:
+        """Raise `SpecError` where there are none."""
+        if not drawn:
             raise SpecError(
-                f"--plot {self._path}: there is nothing to draw: a figure needs a kernel, variants to choose "
-                "from, two layers with a receptive field, or a latency"
+                f"--plot {self._path}: there is nothing to draw: figures need one kernel or several sizes, a "
+                "network with two layers that have a receptive field, more than two variants, or latencies"
             )
 
-    def draw(self, report: Report) -> bool:
-        """Write the report's figures; whether there are any."""
-        drawn = figures(report)
+    def draw(self, drawn: Sequence[Figure]) -> bool:
+        """Write the figures; whether there are any."""
         if drawn:
             self._output.write(render(drawn, self._suffix))
         return bool(drawn)
@@ -64,6 +66,8 @@ def require() -> None:
         import matplotlib.figure  # noqa: F401
     except ImportError as error:
         raise SpecError(f"figures need matplotlib ({error}): pip install 'vggcalc[plot]'") from None
+    except ValueError as error:  # such as a backend in MPLBACKEND that it does not know
+        raise SpecError(f"figures need matplotlib, which does not start: {error}") from None
 
 
 def save(report: Report, path: str) -> None:
@@ -74,8 +78,8 @@ def save(report: Report, path: str) -> None:
     """
     picture = Picture(path)
     try:
-        picture.promise(report)
-        picture.draw(report)
+        picture.promise(figures(report))
+        picture.draw(figures(report))
     finally:
         picture.discard()
 
@@ -118,7 +122,13 @@ def _column(drawn: Sequence[Figure], titled: bool) -> Canvas:
     for figure, place in zip(drawn, places[1::2] if titled else places, strict=True):
         figure.draw(place)
     for figure, place in zip(drawn, places[::2] if titled else (), strict=titled):
-        place.text(0.015, 0.2, figure.title, fontsize=style.SIZE + 1, fontweight="bold")
+        place.text(
+            0.015,
+            0.2,
+            style.cut(figure.title, _CHARACTERS),
+            fontsize=style.SIZE + 1,
+            fontweight="bold",
+        )
     return canvas
 
 

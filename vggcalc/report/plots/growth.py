@@ -73,18 +73,15 @@ def field_growth(comparison: Comparison, styles: Mapping[str, style.Style]) -> F
     grown = {name: one for name, one in grown.items() if one.largest}
     shown = {name: styles[name] for name in grown}
     deepest = max(grown, key=lambda name: grown[name].largest[-1][0])
-    image = comparison.input_shape[2]
+    image = comparison.input_shape[2:3]
     begins = _apart(grown[deepest])
 
     def draw(figure: FigureBase) -> None:
         from matplotlib.ticker import MaxNLocator
 
         axes = figure.subplots()
-        axes.axhline(image, color=style.QUIET, linewidth=0.8, linestyle=(0, (4, 2)))
-        axes.annotate(
-            f"image\n{image:,}", (1, image), (3, 0), ("axes fraction", "data"), textcoords="offset points",
-            va="center", fontsize=style.SMALL, color=style.QUIET,
-        )  # fmt: skip
+        for height in image:
+            _image(axes, height)
         scale = min(0.8, 20 / grown[deepest].largest[-1][0])
         for name, one in grown.items():
             _steps(axes, one, shown[name], name, scale)
@@ -96,19 +93,28 @@ def field_growth(comparison: Comparison, styles: Mapping[str, style.Style]) -> F
             axes.axvline(depth, color=style.GRID, linewidth=0.5, zorder=0)
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
         top = axes.secondary_xaxis("top")
-        top.set_xticks([depth for depth, _ in begins], [name for _, name in begins])
+        top.set_xticks([depth for depth, _ in begins], [style.cut(name) for _, name in begins])
         top.tick_params(labelsize=style.SMALL, rotation=90, length=2)
         if len(shown) > 1:
             style.key(figure, shown)
 
+    above = f"; names above stand where the blocks of {deepest} begin" if begins else ""
     caption = (
         f"Receptive field of the layers of {comparison.name} in pixels of the image, over depth: the line goes "
-        "through the largest at each depth, the dashed line is the image's height, and the names above stand "
-        f"where the blocks of {deepest} begin."
+        f"through the largest at each depth, and the dashed line is the image's height{above}."
     )
-    names = max((len(name) for _, name in begins), default=0) * style.CHARACTER
+    names = max((len(style.cut(name)) for _, name in begins), default=0) * style.CHARACTER
     height = _PANEL + _AROUND + names + (style.key_height(list(shown)) if len(shown) > 1 else 0)
     return Figure(f"Receptive field through {comparison.name}", caption, height, draw)
+
+
+def _image(axes: Axes, height: int) -> None:
+    """The height of the image, with its label beside the panel."""
+    axes.axhline(height, color=style.QUIET, linewidth=0.8, linestyle=(0, (4, 2)))
+    axes.annotate(
+        f"image\n{height:,}", (1, height), (3, 0), ("axes fraction", "data"), textcoords="offset points",
+        va="center", fontsize=style.SMALL, color=style.QUIET,
+    )  # fmt: skip
 
 
 def _apart(one: Growth) -> list[tuple[int, str]]:

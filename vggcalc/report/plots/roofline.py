@@ -34,9 +34,9 @@ _WHOLE: style.Look = {"marker": "*", "color": "black", "linestyle": "", "markers
 
 
 def rooflines(comparison: Comparison) -> Iterator[Figure]:
-    """One for each roof; none for training, of whose traffic nothing is known."""
+    """One for each roof; none for training, of whose traffic nothing is known, nor where no layer computes."""
     for roof in comparison.roofs:
-        if roof.mode != "training":
+        if roof.mode != "training" and any(layers(comparison, roof, one) for one in comparison.variants):
             yield roofline(comparison, roof)
 
 

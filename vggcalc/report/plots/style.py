@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import ceil
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 from warnings import catch_warnings, filterwarnings
 
@@ -125,7 +126,7 @@ def styles(names: Iterable[str]) -> dict[str, Style]:
 
 def label_y(axes: Axes, text: str) -> None:
     """The label of the vertical axis above it, where it is read without turning the head."""
-    axes.set_ylabel(text, rotation=0, ha="left", va="bottom")
+    axes.set_ylabel(fill(text, int(0.85 * WIDTH / CHARACTER)), rotation=0, ha="left", va="bottom")
     axes.yaxis.set_label_coords(0.0, 1.02)
 
 
@@ -146,6 +147,11 @@ def key(figure: FigureBase, names: Mapping[str, Style]) -> None:
 
     handles = [Line2D([], [], label=name, **style.look) for name, style in names.items()]
     figure.legend(handles=handles, loc="outside upper left", ncols=key_columns(list(names)))
+
+
+def cut(name: str, most: int = 18) -> str:
+    """A name that stands where there is room for `most` characters."""
+    return name if len(name) <= most else name[: most - 1] + "…"
 
 
 def wrapped(name: str, most: int) -> str:

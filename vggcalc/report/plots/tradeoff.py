@@ -41,8 +41,8 @@ class _Panel(NamedTuple):
 
 def tradeoff(comparison: Comparison) -> Figure:
     """Parameters, what is kept for backward and each measured latency, against MACs."""
-    panels = list(_panels(comparison))
     best = set(comparison.pareto)
+    panels = [panel for panel in _panels(comparison) if _labels(panel, comparison.variants, best)]
 
     def draw(figure: FigureBase) -> None:
         column = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
@@ -61,7 +61,9 @@ def tradeoff(comparison: Comparison) -> Figure:
             labels = _labels(panel, comparison.variants, best)
             place(axes, labels, [sorted((label.x, label.y) for label in labels if label.strong)])
 
-    weighed = "parameters, MACs, bytes kept for backward" + (" and latency" if len(panels) > 2 else "")
+    weighed = "parameters, MACs, bytes kept for backward" + (
+        " and latency" if comparison.variants[0].latency else ""
+    )
     marked = f"; diamonds on the line, in bold, are those that no other beats in {weighed}" if best else ""
     caption = f"What each variant of {comparison.name} costs against its MACs, on logarithmic axes{marked}."
     height = _PANEL * len(panels) + _AXIS + (_KEY if best else 0)
@@ -70,7 +72,7 @@ def tradeoff(comparison: Comparison) -> Figure:
 
 def _panels(comparison: Comparison) -> Iterator[_Panel]:
     yield _Panel(heading("parameters"), COUNT, lambda variant: variant.costs["parameters"])
-    yield _Panel(heading("saved_bytes"), BYTES, lambda variant: variant.costs["saved_bytes"])
+    yield _Panel(heading("saved_bytes"), BYTES, lambda variant: variant.costs.get("saved_bytes"))
     for way in dict.fromkeys(latency.way for variant in comparison.variants for latency in variant.latency):
         yield _latency(way)
 

@@ -1,0 +1,641 @@
+"""Figures: what is drawn equals the report, can be read, and becomes the same file every time."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from itertools import combinations, pairwise
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import asdict, replace
+from torch.nn import functional as F
+
+pytest.importorskip("matplotlib", reason="the extra `plot`")
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
+from matplotlib.patches import Rectangle
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
+
+import vggcalc
+from vggcalc import delivery
+from vggcalc.analysis.choosing import pareto
+from vggcalc.measurement.plan import Plan
+from vggcalc.measurement.session import Outcome
+from vggcalc.report import plots
+from vggcalc.report.output import OutputError
+from vggcalc.report.plots import growth, paths, style, ticks
+from vggcalc.results import (
+    CONVENTIONS,
+    SCHEMA_VERSION,
+    Comparison,
+    Configuration,
+    Latency,
+    LatencyRatio,
+    Report,
+    Roof,
+)
+from vggcalc.spec.families import FAMILIES
+from vggcalc.spec.layers import INPUT, Add, Concat, Conv2d, MaxPool2d, Network, Node
+from vggcalc.spec.words import SpecError
+
+SIZES = tuple(range(3, 32, 2))
+CPU, HALF = Configuration("cpu", "float32"), Configuration("cpu", "bfloat16", threads=2)
+
+
+def of(*comparisons: Comparison) -> Report:
+    return Report(SCHEMA_VERSION, vggcalc.__version__, "test", CONVENTIONS, None, comparisons)
+
+
+def every(kernel: int, **how: int) -> Comparison:
+    """One kernel against every family."""
+    comparison = vggcalc.factorize(kernel, into=tuple(FAMILIES), **how)
+    return replace(comparison, pareto=pareto(comparison))
+
+
+def timed(comparison: Comparison, *ways: Configuration, blocks: bool = False) -> Comparison:
+    """The same with made-up latencies: variant i takes (i + 1) ms, give or take 10%."""
+
+    def latency(way: Configuration, seconds: float, flops: float) -> Latency:
+        return Latency(
+            **asdict(way), median_s=seconds, iqr_s=None, times_s=(seconds,), calls_per_round=1,
+            faults_per_call=0.0, flops_per_s=flops / seconds, roof_share=0.25,
+            ci95=(0.9 * seconds, 1.1 * seconds),
+        )  # fmt: skip
+
+    def against(way: Configuration, ratio: float) -> LatencyRatio:
+        return LatencyRatio(
+            **asdict(way), ratio=ratio, ci95=(0.95 * ratio, 1.05 * ratio), verdict="", basis="process",
+            compared=1, processes=1, rounds=9, rounds_per_process=(9,), control_ratio=1.0, control_ci95=None,
+            control_times_s=(), floor=0.01, allocator="pinned", contended=None, load=None, seed=0, stopped="",
+        )  # fmt: skip
+
+    variants = tuple(
+        replace(
+            variant,
+            latency=tuple(latency(way, 1e-3 * (i + 1), variant.costs["flops"]) for way in ways),
+            blocks=tuple(
+                replace(block, latency=tuple(latency(way, 2e-4, block.costs["flops"]) for way in ways))
+                if blocks and block.kernels
+                else block
+                for block in variant.blocks
+            ),
+        )
+        for i, variant in enumerate(comparison.variants)
+    )
+    ratios = tuple(
+        replace(ratio, latency=tuple(against(way, i + 2.0) for way in ways))
+        for i, ratio in enumerate(comparison.ratios)
+    )
+    roofs = tuple(Roof(**asdict(way), flops_per_s=3e12, bytes_per_s=1e11, peak_by="a product") for way in ways)
+    timed = replace(comparison, variants=variants, ratios=ratios, roofs=roofs)
+    return replace(timed, pareto=pareto(timed))
+
+
+def drawn(figure: plots.Figure) -> Canvas:
+    """The figure, laid out."""
+    with style.drawing():
+        canvas = Canvas(figsize=(style.WIDTH, figure.height), dpi=200, layout="constrained")
+        figure.draw(canvas.subfigures())
+        canvas.draw_without_rendering()
+    return canvas
+
+
+def panels(canvas: Canvas) -> list[Axes]:
+    return [axes for axes in canvas.subfigs[0].axes if axes.get_label() != "<colorbar>"]
+
+
+def lines(axes: Axes) -> dict[str, list[tuple[float, float]]]:
+    """The points of every named line."""
+    named = [line for line in axes.lines if not line.get_label().startswith("_")]
+    return {line.get_label(): list(zip(*map(list, line.get_data()), strict=True)) for line in named}
+
+
+# Over kernel size
+
+
+def test_costs_over_kernel_size_are_the_reports() -> None:
+    comparisons = [every(kernel) for kernel in (3, 5, 7, 11)]
+    (figure,) = plots.figures(of(*comparisons))
+    found = panels(drawn(figure))
+    assert [axes.get_ylabel() for axes in found] == ["parameters", "MACs", "kept for backward"]
+    assert found[-1].get_xlabel() == "kernel size (pixels)"
+    for axes, key in zip(found, ("parameters", "macs", "saved_bytes"), strict=True):
+        expected = {
+            variant.name: [
+                (size, one[variant.name].costs[key])
+                for size, one in zip((3, 5, 7, 11), comparisons, strict=True)
+            ]
+            for variant in comparisons[0].variants
+        }
+        assert lines(axes) == expected
+        assert axes.get_yscale() == "log"
+
+
+def test_measured_latencies_have_their_intervals() -> None:
+    comparisons = [timed(every(kernel), CPU, HALF) for kernel in (5, 7)]
+    _, one, two = plots.figures(of(*comparisons))
+    assert [one.title, two.title] == [f"Latency over kernel size, {way.label}" for way in (CPU, HALF)]
+    absolute, relative = panels(drawn(one))
+    names = [variant.name for variant in comparisons[0].variants]
+    assert lines(absolute) == {name: [(5, 1e-3 * (i + 1)), (7, 1e-3 * (i + 1))] for i, name in enumerate(names)}
+    assert lines(relative) == {name: [(5, i + 2.0), (7, i + 2.0)] for i, name in enumerate(names[1:])}
+    bars = [line.get_data() for line in relative.lines if line.get_marker() == "_"]
+    assert {(tuple(x), tuple(y)) for x, y in bars} == {
+        ((kernel, kernel), (0.95 * (i + 2), 1.05 * (i + 2))) for kernel in (5, 7) for i in range(len(names) - 1)
+    }
+    assert "naive" in relative.get_ylabel()
+    assert "95% interval" in relative.get_ylabel()
+    assert [1.0, 1.0] in [list(line.get_ydata()) for line in relative.lines]  # as fast as the baseline
+
+
+def test_a_variant_that_is_lacking_leaves_a_gap() -> None:
+    small, large = every(5), every(7)
+    small = replace(small, variants=small.variants[:3])
+    (figure,) = plots.figures(of(small, large))
+    found = lines(panels(drawn(figure))[0])
+    assert [size for size, _ in found["stack"]] == [5, 7]
+    assert [size for size, _ in found["stripes"]] == [7]
+
+
+def test_over_kernels_draws_any_series_and_leaves_out_what_a_logarithm_has_not() -> None:
+    panel = plots.Panel("ratio", {"a": [(7, 2.0), (3, 0.5)], "b": [(3, 0.0), (5, 4.0)]}, ticks.RATIO)
+    figure = plots.over_kernels("A title", "A caption.", [panel])
+    assert (figure.title, figure.caption) == ("A title", "A caption.")
+    assert lines(panels(drawn(figure))[0]) == {"a": [(3, 0.5), (7, 2.0)], "b": [(5, 4.0)]}
+
+
+# What is seen of the window
+
+
+def gradient(variant: vggcalc.results.Variant, size: int) -> torch.Tensor:
+    """Of the unit in the middle of the output, with one channel, no bias and all weights 1."""
+    image = torch.ones(1, 1, size, size, dtype=torch.float64, requires_grad=True)
+    made = {INPUT: image}
+    for layer in variant.layers:
+        read = [made[name] for name in layer.inputs]
+        if layer.type == "Conv2d":
+            a = layer.arguments
+            weight = torch.ones(1, 1, *a["kernel_size"], dtype=torch.float64)
+            out = F.conv2d(read[0], weight, None, a["stride"], a["padding"], a["dilation"])
+        elif layer.type == "Add":
+            out = sum(read)
+        else:
+            assert layer.type == "ReLU"
+            out = read[0]
+        made[layer.name] = out
+    y, x = (n // 2 for n in out.shape[2:])
+    out[0, 0, y, x].backward()
+    return image.grad[0, 0], y, x
+
+
+@given(st.integers(1, 7), st.integers(1, 3), st.integers(1, 2), st.sampled_from(list(FAMILIES)))
+def test_paths_are_the_gradient_with_all_weights_one(
+    half: int, stride: int, dilation: int, family: str
+) -> None:
+    how = {"stride": stride, "dilation": dilation, "size": 96, "in_channels": 8, "out_channels": 8}
+    comparison = vggcalc.factorize(2 * half + 1, into=(family,), **how)
+    for variant in comparison.variants:
+        seen = paths.window(paths.paths(variant)[INPUT])
+        found, y, x = gradient(variant, 96)
+        top, left = y * stride + seen.top, x * stride + seen.left
+        window = found[top : top + seen.height, left : left + seen.width]
+        assert window.tolist() == [list(map(float, row)) for row in seen.counts]
+        assert found.sum() == window.sum()
+
+
+def test_paths_are_exact_beyond_floats_and_coarse_cells_add_up() -> None:
+    terms = paths.paths(vggcalc.factorize(199)["factorized"])[INPUT]
+    seen = paths.window(terms)
+    assert sum(map(sum, seen.counts)) == 9**99  # every layer has nine taps
+    coarse = paths.window(paths.coarse(terms, 4))
+    assert sum(map(sum, coarse.counts)) == 9**99
+    assert coarse.count(0, 0) == sum(seen.count(y, x) for y in range(4) for x in range(4))
+
+
+def test_the_windows_picture_shows_counts_holes_and_nested_frames() -> None:
+    comparison = every(7)
+    figure = plots.figures(of(comparison))[0]
+    found = dict(zip((variant.name for variant in comparison.variants), panels(drawn(figure)), strict=True))
+    row = [1, 3, 6, 7, 6, 3, 1]  # (1 + x + x²)³
+    numbers = {
+        (text.get_position()[0] + 2.5, text.get_position()[1] + 2.5): int(text.get_text())
+        for text in found["stack"].texts
+    }
+    assert numbers == {(x, y): row[x] * row[y] for x in range(7) for y in range(7)}
+    shares = found["stack"].images[0].get_array()
+    assert shares.tolist() == [[a * b / 49 for a in row] for b in row]
+    frames = [patch for patch in found["stack"].patches if isinstance(patch, Rectangle)]
+    thin = {patch.get_bbox().bounds for patch in frames if patch.get_label() == "after a layer"}
+    assert thin == {(-1, -1, 3, 3), (-2, -2, 5, 5), (-3, -3, 7, 7)}
+    (thick,) = [patch for patch in frames if patch.get_label() == "kernel"]
+    assert thick.get_bbox().bounds == pytest.approx((-3, -3, 7, 7), abs=0.3)
+    (holes,) = found["dilated"].lines
+    assert len(holes.get_xdata()) == 49 - 9
+    assert len(found["stripes"].lines[0].get_xdata()) == 49 - comparison["stripes"].keeps.pixels
+    assert not found["naive"].lines
+    assert found["dilated"].get_title("left").splitlines() == ["dilated", "7×7", "9 of 49 pixels"]
+    assert {axes.get_xlim() for axes in found.values()} == {found["naive"].get_xlim()}  # one scale
+
+
+# Receptive fields
+
+
+def test_growth_follows_the_layers_of_a_chain() -> None:
+    comparison = vggcalc.compare("vgg19")
+    figure = plots.figures(of(comparison))[0]
+    (axes,) = panels(drawn(figure))
+    for variant in comparison.variants:
+        sizes = [x.receptive_field.size[0] for x in variant.layers if x.type in ("Conv2d", "MaxPool2d")]
+        assert lines(axes)[variant.name] == list(enumerate(sizes, 1))
+    assert [224, 224] in [list(line.get_ydata()) for line in axes.lines]
+    assert "image\n224" in [text.get_text() for text in axes.texts]
+    assert "pixels" in axes.get_ylabel()
+    (top,) = axes.child_axes
+    begins = {"block1": 1, "block2": 4, "block3": 7, "block4": 12, "block5": 17}
+    assert (
+        dict(zip((text.get_text() for text in top.get_xticklabels()), top.get_xticks(), strict=True)) == begins
+    )
+
+
+def test_depth_is_that_of_the_longest_path() -> None:
+    conv, wide = (Conv2d(3, 3, (k, k), padding=(k // 2, k // 2)) for k in (3, 5))
+    network = Network(
+        "branches",
+        (1, 3, 32, 32),
+        (
+            Node("stem.conv", conv, (INPUT,)),
+            Node("one.conv1", conv, ("stem.conv",)),
+            Node("one.conv2", wide, ("one.conv1",)),
+            Node("short.conv", conv, ("stem.conv",)),
+            Node("add", Add(), ("one.conv2", "short.conv")),
+            Node("both", Concat(), ("add", "one.conv2")),
+            Node("pool", MaxPool2d(), ("both",)),
+        ),
+    )
+    found = growth.growth(vggcalc.summary(network).variants[0])
+    assert sorted(found.layers) == [(1, 3), (2, 5), (2, 5), (3, 9), (4, 10)]
+    assert found.largest == ((1, 3), (2, 5), (3, 9), (4, 10))
+    assert found.begins == ((2, "one"),)
+
+
+# Roofline
+
+
+def test_every_layer_stands_on_the_roof_and_what_was_measured_below() -> None:
+    comparison = timed(vggcalc.compare("vgg16", size=64), CPU, blocks=True)
+    (figure,) = [one for one in plots.figures(of(comparison)) if one.title.startswith("Roofline")]
+    for axes, variant in zip(panels(drawn(figure)), comparison.variants, strict=True):
+        layers = [layer for layer in variant.layers if layer.costs["flops"]]
+        expected = {
+            (layer.costs["flops"] / layer.costs["traffic_bytes"], layer.costs["flops"]) for layer in layers
+        }
+        points = [line for line in axes.lines if line.get_marker() == "o"]
+        assert len(points) == len(layers)
+        found = [(line.get_xdata()[0], line.get_ydata()[0], line.get_markersize()) for line in points]
+        assert {x for x, _, _ in found} == {x for x, _ in expected}
+        assert all(y == min(3e12, 1e11 * x) for x, y, _ in found)
+        area = {x: size**2 for x, _, size in found if size > 4}  # those that are not held to the least size
+        flops = dict(expected)
+        scale = {area[x] / flops[x] for x in area if list(x for x, _ in expected).count(x) == 1}
+        assert max(scale) == pytest.approx(min(scale))
+        (star,) = [line for line in axes.lines if line.get_marker() == "*"]
+        seconds = variant.latency[0].median_s
+        assert star.get_ydata()[0] == pytest.approx(variant.costs["flops"] / seconds)
+        assert star.get_xdata()[0] == variant.costs["intensity"]
+        blocks = [line for line in axes.lines if line.get_marker() == "s"]
+        assert len(blocks) == sum(bool(block.latency) for block in variant.blocks) == 5
+        assert {text.get_text() for text in axes.texts} == {f"block{i}" for i in range(1, 6)} | {"25%"}
+        assert (axes.get_ylabel(), axes.get_xscale(), axes.get_yscale()) == ("FLOP/s", "log", "log")
+
+
+def test_a_roofline_needs_a_roof_and_an_inference_and_counts_the_roofs_own_bytes() -> None:
+    comparison = vggcalc.compare("vgg16", size=64)
+
+    def titles(one: Comparison) -> list[str]:
+        return [figure.title for figure in plots.figures(of(one)) if figure.title.startswith("Roofline")]
+
+    assert titles(comparison) == []
+    assert titles(timed(comparison, replace(CPU, mode="training"))) == []
+    halved = timed(comparison, HALF)
+    assert titles(halved) == ["Roofline of vgg16, cpu bfloat16 2 threads"]
+    (figure,) = [one for one in plots.figures(of(halved)) if one.title.startswith("Roofline")]
+    for axes, variant in zip(panels(drawn(figure)), halved.variants, strict=True):
+        (star,) = [line for line in axes.lines if line.get_marker() == "*"]
+        assert star.get_xdata()[0] == pytest.approx(2 * variant.costs["intensity"])
+
+
+# The choice
+
+
+def test_the_choice_marks_the_pareto_optimal_ones_by_shape_line_and_bold_names() -> None:
+    comparison = timed(every(7), CPU)
+    best = set(comparison.pareto)
+    assert 1 < len(best) < len(comparison.variants)
+    (figure,) = [one for one in plots.figures(of(comparison)) if "against MACs" in one.title]
+    found = panels(drawn(figure))
+    assert found[-1].get_xlabel() == "MACs"
+    values: list[Callable[[vggcalc.results.Variant], float]] = [
+        lambda variant: variant.costs["parameters"],
+        lambda variant: variant.costs["saved_bytes"],
+        lambda variant: variant.latency[0].median_s,
+    ]
+    for axes, value in zip(found, values, strict=True):
+        diamonds, circles = ([x for x in axes.lines if x.get_marker() == shape] for shape in "Do")
+        for line, names in ((diamonds[0], best), (circles[0], {v.name for v in comparison.variants} - best)):
+            expected = sorted((comparison[name].costs["macs"], value(comparison[name])) for name in names)
+            assert list(zip(*map(list, line.get_data()), strict=True)) == expected
+        assert diamonds[0].get_linestyle() == "-"
+        assert circles[0].get_linestyle() == "None"
+        names = {text.get_text(): text.get_fontweight() for text in axes.texts}
+        assert names == {v.name: "bold" if v.name in best else "normal" for v in comparison.variants}
+    assert not [one for one in plots.figures(of(vggcalc.factorize(7))) if "against MACs" in one.title]
+
+
+# To be read
+
+
+def written(canvas: Canvas) -> list[tuple[str, Bbox]]:
+    """Every text that reaches the page, and where it stands."""
+    found: list[Text] = []
+    draw = Text.draw
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Text, "draw", lambda text, renderer: (found.append(text), draw(text, renderer)))
+        canvas.draw_without_rendering()
+    return [(text.get_text(), Text.get_window_extent(text)) for text in found if text.get_text().strip()]
+
+
+def all_reports() -> dict[str, Report]:
+    vgg = vggcalc.compare("vgg19", into=tuple(FAMILIES))
+    return {
+        "15 kernels, all families, measured": of(*(timed(every(kernel), CPU, HALF) for kernel in SIZES)),
+        "three kernels": of(*(vggcalc.factorize(kernel) for kernel in (7, 31, 101))),
+        "7×7, all families, measured": of(timed(every(7), HALF)),
+        "31×31, all families": of(every(31)),
+        "strided and dilated": of(every(7, stride=2, dilation=2)),
+        "two variants": of(timed(vggcalc.factorize(5), CPU)),
+        "vgg19, all families, measured": of(timed(replace(vgg, pareto=pareto(vgg)), CPU, blocks=True)),
+        "vgg19, measured": of(timed(vggcalc.compare("vgg19"), CPU, blocks=True)),
+        "googlenet": of(vggcalc.summary("googlenet")),
+    }
+
+
+@pytest.fixture(scope="module")
+def canvases() -> dict[str, Canvas]:
+    return {
+        f"{what}: {figure.title}": drawn(figure)
+        for what, report in all_reports().items()
+        for figure in plots.figures(report)
+    }
+
+
+def test_no_text_is_clipped_nor_covers_another(canvases: dict[str, Canvas]) -> None:
+    for what, canvas in canvases.items():
+        page, boxes = canvas.bbox.padded(1), written(canvas)
+        assert len(boxes) > 3, what
+        for text, box in boxes:
+            assert page.x0 <= box.x0 <= box.x1 <= page.x1, f"{what}: {text!r} leaves the page"
+            assert page.y0 <= box.y0 <= box.y1 <= page.y1, f"{what}: {text!r} leaves the page"
+        for (one, a), (two, b) in combinations(boxes, 2):
+            wide, high = min(a.x1, b.x1) - max(a.x0, b.x0), min(a.y1, b.y1) - max(a.y0, b.y0)
+            assert wide < 2 or high < 2, f"{what}: {one!r} and {two!r} cover each other"
+
+
+def test_series_differ_by_more_than_colour(canvases: dict[str, Canvas]) -> None:
+    names = [f"variant {i}" for i in range(11)]
+    looks = [(one.marker, str(one.line)) for one in style.styles(names).values()]
+    assert len(set(looks)) == len({marker for marker, _ in looks}) == len(names)
+    assert len({one.colour for one in style.styles(names).values()}) == len(names)
+    for what, canvas in canvases.items():
+        for axes in panels(canvas):
+            named = [line for line in axes.lines if not line.get_label().startswith("_")]
+            assert len({str(line._dash_pattern) + str(line.get_drawstyle()) for line in named}) >= min(
+                len(named), 7
+            ), what
+            marked = {line.get_marker() for line in axes.lines} - {"None", "", "_"}
+            assert len(marked) >= len(named), what
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "quantity", "expected"),
+    [
+        (3e3, 4e6, ticks.COUNT, ["10 k", "100 k", "1 M"]),
+        (2.1e6, 4.2e6, ticks.COUNT, ["3 M", "4 M"]),
+        (1.2e9, 3e9, ticks.COUNT, ["1.5 G", "2 G", "3 G"]),
+        (60_000, 5e6, ticks.BYTES, ["64 KiB", "256 KiB", "1 MiB", "4 MiB"]),
+        (100e-6, 20e-3, ticks.SECONDS, ["100 µs", "1 ms", "10 ms"]),
+        (0.4, 1.3, ticks.RATIO, ["0.5", "0.7", "1"]),
+        (1, 1e15, ticks.COUNT, ["1", "1 M", "1 T"]),
+    ],
+)
+def test_ticks_are_human_numbers(
+    low: float, high: float, quantity: ticks.Quantity, expected: list[str]
+) -> None:
+    found = [quantity.write(tick) for tick in ticks.log_ticks(low, high, quantity)]
+    assert set(expected) <= set(found)
+    assert len(found) <= 6
+
+
+@given(st.floats(1e-9, 1e15), st.floats(1.5, 1e9), st.sampled_from([ticks.COUNT, ticks.BYTES, ticks.SECONDS]))
+def test_there_are_ticks_for_any_range(low: float, span: float, quantity: ticks.Quantity) -> None:
+    found = ticks.log_ticks(low, low * span, quantity)
+    assert 2 <= len(found) <= 9
+    assert found == sorted(set(found))
+    assert all(low * 0.999 <= tick <= low * span * 1.001 for tick in found)
+
+
+@given(st.lists(st.integers(1, 200), min_size=1, unique=True), st.floats(0.5, 40))
+def test_thinned_places_stand_apart(places: list[int], least: float) -> None:
+    kept = ticks.thinned(sorted(places), least)
+    assert set(kept) <= set(places)
+    assert kept
+    assert all(b - a >= least for a, b in pairwise(kept))
+
+
+# Files
+
+
+def test_svg_is_the_same_every_time_and_fit_for_a_page() -> None:
+    report = of(timed(every(7), CPU))
+    found = plots.svg(report)
+    assert plots.svg(report) == found
+    assert [title for title, _, _ in found] == [figure.title for figure in plots.figures(report)]
+    ids: list[str] = []
+    for title, caption, element in found:
+        assert caption.endswith(".")
+        assert element.startswith("<svg ")
+        assert element.endswith("</svg>")
+        root = ElementTree.fromstring(element)
+        assert root.attrib["aria-label"] == caption
+        own = [node.attrib["id"] for node in root.iter() if "id" in node.attrib]
+        ids += own
+        assert set(re.findall(r'(?:url\(|href=")#([^)"]+)', element)) <= set(own)
+        words = "".join(root.itertext())
+        assert "naive" in words
+        assert title not in words  # the page has it already
+        assert "sans-serif" in element
+        assert "<style" not in element
+        assert not re.search(r"20\d\d-\d\d-\d\d|<metadata|<\?xml|<!DOCTYPE", element)
+    assert len(ids) == len(set(ids))
+
+
+def test_svg_is_the_same_in_another_process(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "vggcalc", "factorize", "5", "--no-latency", "--plot"]
+    for name, seed in (("a.svg", "1"), ("b.svg", "2")):
+        done = subprocess.run([*command, str(tmp_path / name)], env=environment(PYTHONHASHSEED=seed))
+        assert done.returncode == 0
+    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
+
+
+def environment(**more: str) -> dict[str, str]:
+    import os
+
+    return {**os.environ, "COLUMNS": "80", **more}
+
+
+@pytest.mark.parametrize(("suffix", "magic"), [("svg", b"<?xml"), ("png", b"\x89PNG"), ("PDF", b"%PDF")])
+def test_save_goes_by_the_suffix_and_is_reproducible(tmp_path: Path, suffix: str, magic: bytes) -> None:
+    report = of(every(5))
+    path = tmp_path / f"figures.{suffix}"
+    plots.save(report, str(path))
+    written = path.read_bytes()
+    assert written.startswith(magic)
+    plots.save(report, str(path))
+    assert path.read_bytes() == written
+    assert [one.name for one in tmp_path.iterdir()] == [path.name]
+    if suffix == "PDF":
+        assert len(re.findall(rb"/Type /Page\b", written)) == len(plots.figures(report)) == 2
+        assert b"/CreationDate" not in written
+    if suffix == "svg":
+        text = "".join(ElementTree.fromstring(written).itertext())
+        assert all(figure.title in text for figure in plots.figures(report))
+
+
+def test_what_cannot_be_saved_says_why_and_leaves_nothing(tmp_path: Path) -> None:
+    report = of(vggcalc.factorize(5))
+    for name in ("figures.gif", "figures", ".svg", "-"):
+        with pytest.raises(SpecError, match=r"must end with \.svg, \.png or \.pdf"):
+            plots.save(report, str(tmp_path / name))
+    with pytest.raises(SpecError, match="nothing to draw"):
+        plots.save(of(vggcalc.summary("64")), str(tmp_path / "figures.svg"))
+    with pytest.raises(OutputError, match=r"--plot .* cannot be written"):
+        plots.save(report, str(tmp_path / "no" / "figures.svg"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_users_own_settings_change_nothing() -> None:
+    import matplotlib
+
+    report = of(vggcalc.factorize(5))
+    plain = plots.svg(report)
+    with matplotlib.rc_context({"axes.facecolor": "red", "font.size": 30, "svg.fonttype": "path"}):
+        assert plots.svg(report) == plain
+
+
+# The command line
+
+
+def run(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "vggcalc", *arguments],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=300,
+        env=environment(**more),
+    )
+
+
+def test_plot_writes_a_file_beside_the_report(tmp_path: Path) -> None:
+    path = tmp_path / "figures.svg"
+    plain = run("factorize", "3", "5", "7", "--no-latency", "--json")
+    done = run("factorize", "3", "5", "7", "--no-latency", "--json", "--plot", str(path))
+    assert (done.returncode, done.stdout, done.stderr) == (0, plain.stdout, "")
+    assert "Costs over kernel size" in path.read_text(encoding="utf-8")
+
+
+def test_plot_draws_what_was_measured(tmp_path: Path) -> None:
+    path = tmp_path / "figures.svg"
+    how = ("--channels", "4", "--size", "8", "--rounds", "6", "--quick", "--no-check")
+    done = run("factorize", "5", "7", *how, "--plot", str(path))
+    assert done.returncode == 0, done.stderr
+    text = path.read_text(encoding="utf-8")
+    assert "Latency over kernel size, cpu" in text
+    assert "95% interval" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("factorize", "7", "--plot", "f.gif"), "--plot f.gif names no kind of picture"),
+        (("factorize", "7", "--plot", "no/such/f.svg"), "--plot no/such/f.svg cannot be written"),
+        (("factorize", "7", "--plot", "f.svg", "--output", "./f.svg"), "both name f.svg"),
+        (("summary", "64", "--no-latency", "--plot", "f.svg"), "nothing to draw"),
+    ],
+)
+def test_a_plot_that_cannot_be_is_said_before_anything_is_measured(
+    arguments: tuple[str, ...], message: str, tmp_path: Path
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "vggcalc", *arguments], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+WITHOUT = """
+import sys
+sys.modules["matplotlib"] = None
+sys.argv = ["vggcalc", *sys.argv[1:]]
+from vggcalc.cli import main
+main()
+"""
+
+
+def test_a_missing_matplotlib_names_the_command_before_anything_is_measured(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", WITHOUT, "factorize", "7"]
+    done = subprocess.run([*command, "--plot", str(tmp_path / "f.png")], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "pip install 'vggcalc[plot]'" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+    assert subprocess.run([*command, "--no-latency"], capture_output=True).returncode == 0
+
+
+def test_an_unusable_setting_of_matplotlib_is_no_traceback(tmp_path: Path) -> None:
+    done = run("factorize", "7", "--no-latency", "--plot", str(tmp_path / "f.png"), MPLBACKEND="nonsense")
+    assert done.returncode == 2
+    assert done.stderr.startswith("vggcalc: error: figures need matplotlib, which does not start")
+
+
+def outcome(comparisons: Sequence[Comparison], **what: bool) -> Callable[..., Outcome]:
+    return lambda *_: Outcome(tuple(comparisons), **what)
+
+
+def test_what_there_is_is_drawn_when_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paper = [vggcalc.factorize(kernel) for kernel in (5, 7)]
+    half = [timed(paper[0], CPU), paper[1]]
+    monkeypatch.setattr(delivery, "_measure", outcome(half, interrupted=True))
+    path = tmp_path / "f.svg"
+    status = delivery.deliver("factorize", paper, Plan(), "json", str(tmp_path / "f.json"), plot=str(path))
+    assert status == delivery.INTERRUPTED
+    assert "Latency over kernel size, cpu" in path.read_text(encoding="utf-8")
+
+
+def test_nothing_drawn_after_measuring_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paper = [vggcalc.summary("64")]
+    monkeypatch.setattr(delivery, "_measure", outcome(paper))
+    path = tmp_path / "f.svg"
+    assert delivery.deliver("summary", paper, Plan(), "json", None, plot=str(path)) == delivery.NOT_DELIVERED
+    assert "nothing was measured that could be drawn" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,308 @@
+"""A sweep's rows are those of `factorize`, whatever the axes; streamed, gone on with, summed up."""
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import vggcalc
+from vggcalc.analysis.crossover import AXES, Crossovers
+from vggcalc.analysis.sweep import COLUMNS, POINT, RATIOS, Grid, sweep
+from vggcalc.spec.families import FAMILIES, Splitting, ways
+from vggcalc.spec.words import SpecError
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "vggcalc", "sweep", *arguments],
+        capture_output=True, text=True, encoding="utf-8", timeout=300,
+        env={**os.environ, "COLUMNS": "80", **environment},
+    )  # fmt: skip
+
+
+def rows_of(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+axes = st.lists(st.integers(1, 40), min_size=1, max_size=3, unique=True).map(tuple)
+grids = st.builds(
+    Grid,
+    kernels=st.lists(st.integers(2, 12), min_size=1, max_size=2, unique=True).map(tuple),
+    channels=st.lists(st.tuples(st.integers(1, 24), st.integers(1, 24)), min_size=1, max_size=3).map(tuple),
+    sizes=st.lists(st.tuples(st.integers(1, 30), st.integers(1, 30)), min_size=1, max_size=3).map(tuple),
+    batches=axes,
+    strides=st.sampled_from(((1,), (1, 2), (3,))),
+    dilations=st.sampled_from(((1,), (2,), (1, 3))),
+    groups=st.sampled_from(((1,), (1, 2), (None,), (1, None, 4))),
+    ways=st.lists(st.sampled_from(sorted(FAMILIES)), min_size=1, max_size=4, unique=True).flatmap(
+        lambda into: st.sampled_from(
+            (ways(into), ways(into, ("first", 1, 2)), ways(into, widths=(None, (4,))), ways(into, widen="last"))
+        )
+    ),
+    padding=st.one_of(st.none(), st.integers(0, 6)),
+    bias=st.booleans(),
+    batch_norm=st.booleans(),
+    activation=st.sampled_from(("relu", "gelu", "silu", "none")),
+    dtype=st.sampled_from(("float32", "float16")),
+)
+
+
+@given(grids, st.sampled_from((3, 1024)))
+@settings(max_examples=60)
+def test_rows_are_those_of_factorize(grid: Grid, most: int) -> None:
+    """Every row of every point, in the order of the axes, and nothing for what `factorize` refuses."""
+    found = list(sweep(grid, most))
+    assert sum(batch.points for batch in found) == len(grid)
+    rows = [dict(zip(COLUMNS, row, strict=True)) for batch in found for row in batch.rows]
+    wanted = []
+    for kernel in grid.kernels:
+        for stride in grid.strides:
+            for dilation in grid.dilations:
+                for into, out_of in grid.channels:
+                    for groups in grid.groups:
+                        for height, width in grid.sizes:
+                            for batch in grid.batches:
+                                apart = into if groups is None else groups
+                                wanted.append(
+                                    (kernel, stride, dilation, into, out_of, apart, height, width, batch)
+                                )
+    there = {tuple(row[name] for name in POINT) for row in rows}
+    at = 0
+    for point in wanted:
+        named = dict(zip(POINT, point, strict=True))
+        try:
+            comparison = vggcalc.factorize(
+                named["kernel"], in_channels=named["in_channels"], out_channels=named["out_channels"],
+                size=(named["height"], named["width"]), batch=named["batch"], stride=named["stride"],
+                padding=grid.padding, dilation=named["dilation"], groups=named["groups"], bias=grid.bias,
+                batch_norm=grid.batch_norm, activation=grid.activation, into=grid.ways, dtype=grid.dtype,
+            )  # fmt: skip
+        except SpecError:
+            if point not in there:
+                continue
+            assert [row["variant"] for row in rows[at : at + 1]] == ["naive"]  # nothing it could become
+            at += 1
+            continue
+        for variant in comparison.variants:
+            row = rows[at]
+            at += 1
+            assert tuple(row[name] for name in POINT) == point
+            assert row["variant"] == variant.name
+            assert {key: row[key] for key in vggcalc.COSTS} == variant.costs
+            assert variant.receptive_field is not None
+            assert row["receptive_field"] == variant.receptive_field.size[0]
+            assert row["window"] == (variant.keeps.window if variant.keeps else "full")
+            naive = comparison["naive"].costs
+            assert [row[f"{key}_ratio"] for key in RATIOS] == [
+                variant.costs[key] / naive[key] for key in RATIOS
+            ]
+    assert at == len(rows)
+
+
+def test_beyond_64_bits_rows_are_exact() -> None:
+    grid = Grid((7,), ((2**20, 2**20 + 1),), ((2**16, 2**15),), (2**10,), ways=ways(list(FAMILIES)))
+    (batch,) = sweep(grid)
+    comparison = grid.comparison(batch.rows[0])
+    for row, variant in zip(batch.rows, comparison.variants, strict=True):
+        named = dict(zip(COLUMNS, row, strict=True))
+        assert {key: named[key] for key in vggcalc.COSTS} == variant.costs
+    assert max(cost for variant in comparison.variants for cost in variant.costs.values() if cost) > 2**80
+
+
+def test_a_crossover_is_the_first_value_of_the_last_run() -> None:
+    """By hand: below naive at 3, not at 5, and from 7 on."""
+    crossovers = Crossovers("kernel", latency=True)
+    fixed = dict.fromkeys(POINT, 1)
+    for kernel, ratio, verdict in (
+        (3, 0.5, "faster"),
+        (5, 1.0, "slower"),
+        (7, 0.9, "faster"),
+        (9, 0.1, "same"),
+    ):
+        row = fixed | {"kernel": kernel, "variant": "it", "verdict": verdict}
+        crossovers.add(row | {f"{key}_ratio": ratio for key in RATIOS})
+    (line,) = crossovers.found()
+    assert line["macs_from"] == "7"
+    assert line["latency_from"] is None
+    assert "kernel" not in line
+
+
+@pytest.mark.parametrize("axis", AXES)
+def test_every_axis_can_be_crossed(axis: str) -> None:
+    """Against the rows themselves, sorted by that axis."""
+    text = "--kernel 3,5,9 --channels 4,16 --size 6,8x9 --batch 1,2 --stride 1,2 --dilation 1,2 --groups 1,4"
+    arguments = [*text.split(), "--into", "stack,bottleneck"]
+    rows = rows_of(run(*arguments, "--format", "csv").stdout)
+    lines = rows_of(run(*arguments, "--crossover", axis, "--format", "csv").stdout)
+    fixed = [name for name in POINT if name not in AXES[axis]]
+    for line in lines:
+        mine = [row for row in rows if all(row[name] == line[name] for name in ("variant", *fixed))]
+        start = None
+        for row in reversed(mine):
+            if not float(row["macs_ratio"]) < 1:
+                break
+            start = "→".join(dict.fromkeys(row[name] for name in AXES[axis]))
+        assert (line["macs_from"] or None) == start
+    told = {(line["variant"], *(line[name] for name in fixed)) for line in lines}
+    there = {(row["variant"], *(row[name] for name in fixed)) for row in rows if row["variant"] != "naive"}
+    assert told == there
+
+
+def test_formats_hold_the_same_rows() -> None:
+    arguments = ("--kernel", "3:7:2", "--channels", "4,8", "--into", "stack,separable")
+    by_csv = rows_of(run(*arguments, "--format", "csv").stdout)
+    by_json = [json.loads(line) for line in run(*arguments, "--format", "jsonl").stdout.splitlines()]
+    assert [{name: str(value) for name, value in row.items()} for row in by_json] == by_csv
+    assert len(by_csv) == 3 * 2 * 3
+    table = run(*arguments).stdout
+    assert "batch 1" in table.partition("kernel")[0]
+    assert sum(" naive " in line for line in table.splitlines()) == 6
+
+
+def test_an_interrupted_sweep_goes_on_and_repeats_nothing(tmp_path: Path) -> None:
+    """Stopped by Ctrl-C after its first rows, then once more in the middle of a line."""
+    arguments = ["--kernel", "3:31:2", "--channels", "1:400", "--size", "7,14", "--into", "all"]
+    path = tmp_path / "rows.csv"
+    whole = run(*arguments, "--format", "csv").stdout
+    command = [sys.executable, "-m", "vggcalc", "sweep", *arguments, "--output", str(path)]
+    started = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    end = time.monotonic() + 60
+    while (not path.exists() or path.stat().st_size == 0) and time.monotonic() < end:
+        time.sleep(0.001)
+    started.send_signal(signal.SIGINT)
+    _, said = started.communicate(timeout=60)
+    assert started.returncode == 130
+    assert "--resume goes on there" in said
+    assert "Traceback" not in said
+    begun = path.read_text(encoding="utf-8")
+    assert 0 < len(begun) < len(whole)
+    assert whole.startswith(begun)
+    path.write_text(begun[:-7], encoding="utf-8")  # the last line is cut off
+    refused = run(*arguments, "--output", str(path))
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "--resume" in refused.stderr
+    assert path.read_text(encoding="utf-8") == begun[:-7]
+    done = run(*arguments, "--output", str(path), "--resume")
+    assert done.returncode == 0
+    assert path.read_text(encoding="utf-8") == whole
+    again = run(*arguments, "--output", str(path), "--resume")
+    assert again.returncode == 0
+    assert path.read_text(encoding="utf-8") == whole
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_rows_of_another_sweep_are_left_alone(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"rows.{suffix}"
+    assert run("--kernel", "3:9:2", "--output", str(path)).returncode == 0
+    before = path.read_text(encoding="utf-8")
+    for other in (["--kernel", "5:9:2"], ["--kernel", "3:5:2"], ["--kernel", "3:9:2", "--latency"]):
+        refused = run(*other, "--output", str(path), "--resume")
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert "is of another sweep" in refused.stderr
+        assert len(refused.stderr.splitlines()[-1]) < 200
+        assert path.read_text(encoding="utf-8") == before
+
+
+def test_memory_does_not_grow_with_the_points() -> None:
+    """Peak of the whole process for 6,000 and for 600,000 rows."""
+
+    def peak(channels: str) -> int:
+        script = (
+            "import resource, sys; from vggcalc.cli import main\n"
+            f"sys.argv = ['vggcalc', 'sweep', '--kernel', '3:15:2', '--channels', '{channels}', '--size', "
+            "'7:56:7', '--into', 'stack,separable', '--format', 'csv']\n"
+            "try:\n    main()\n"
+            "finally:\n    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", script],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=200,
+        )
+        assert done.returncode == 0, done.stderr
+        return int(done.stderr.split()[-1])
+
+    few, many = peak("1:128"), peak("1:2560")
+    assert many < few * 1.15
+
+
+def test_latency_is_measured_under_a_budget_and_never_twice(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    arguments = ("--kernel", "3,5", "--channels", "4", "--size", "8", "--latency", "--output", str(path))
+    short = run(*arguments, "--budget", "0.01")
+    assert short.returncode == 1
+    assert "the budget of 0 s was spent after" in short.stderr or short.stdout == ""
+    done = run(*arguments, "--budget", "8", "--resume")
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    assert [(row["kernel"], row["variant"]) for row in rows] == [
+        (3, "naive"), (3, "stack"), (5, "naive"), (5, "stack"),
+    ]  # fmt: skip
+    for row in rows:
+        assert row["on"] == "cpu"
+        assert row["latency_s"] > 0
+        assert (row["latency_ratio"] is None) == (row["variant"] == "naive")
+        assert row["verdict"] in (None, "faster", "slower", "same", "unclear")
+    before = path.read_text(encoding="utf-8")
+    again = run(*arguments, "--budget", "8", "--resume", "--crossover", "--format", "jsonl")
+    assert again.returncode == 0
+    assert path.read_text(encoding="utf-8") == before
+    (line,) = [json.loads(line) for line in again.stdout.splitlines()]
+    assert line["macs_from"] == "5"
+    assert "latency_from" in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--kernel", "7:3"], "'7:3' is an empty range"),
+        (["--kernel", "x"], "'x' is no number and no range"),
+        (["--kernel", "3:9999999:1"], "more than 1,000,000 numbers"),
+        (["--kernel", "0"], "kernel 0 is not positive"),
+        (["--kernel", "7", "--crossover", "depth"], "'depth' is none of kernel, channels"),
+        (["--kernel", "7", "--resume"], "give --output FILE too"),
+        (["--kernel", "7", "--budget", "4"], "give --latency too"),
+        (["--kernel", "7", "--channels", "4", "--in-channels", "4"], "--channels says both ends"),
+        (["--kernel", "7", "--stride-at", "1"], "give --stride too"),
+        (["--kernel", "3:31:2", "--channels", "1:99"], "are no table"),
+        (["--kernel", "7", "--output", "rows.txt"], "name it .csv or .jsonl"),
+        (["--kernel", "7", "--channels", "0"], "must be at least 1"),
+        (["--kernel", "7", "--into", "best"], "'best' is no family"),
+        (["--kernel", "7", "--widths", "8", "--widen", "last"], "leave out --widen"),
+    ],
+)
+def test_wrong_use_gets_one_line(arguments: list[str], message: str) -> None:
+    done = run(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_what_has_no_rows_says_why() -> None:
+    done = run("--kernel", "7", "--size", "3", "--padding", "0", "--format", "csv")
+    assert done.returncode == 1
+    assert "1 of 1 points are left out" in done.stderr
+    assert "3×3 map is smaller than the 7×7 window" in done.stderr
+    some = run("--kernel", "7", "--channels", "4,6", "--groups", "3", "--format", "csv")
+    assert some.returncode == 0
+    assert "1 of 2 points are left out: 3 groups do not divide" in some.stderr
+    assert {row["in_channels"] for row in rows_of(some.stdout)} == {"6"}
+
+
+def test_a_grid_of_one_way_is_what_splitting_says() -> None:
+    grid = Grid((7,), ways={"mine": Splitting("stack", widths=(8, 8, 64))})
+    (batch,) = sweep(grid)
+    named: dict[str, Any] = dict(zip(COLUMNS, batch.rows[1], strict=True))
+    assert named["parameters"] == 64 * 8 * 9 + 8 + 8 * 8 * 9 + 8 + 8 * 64 * 9 + 64
