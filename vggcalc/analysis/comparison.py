@@ -90,10 +90,10 @@ def _replaced(given: Network, name: str, wanted: Mapping[str, Replacing], dtype:
         ),
     )
     comparison = compared(given.name, given.input_shape, variants, dtype)
-    if len(kept) > 1:
-        lines = tuple(LeftOut(variant, reason) for variant, reason in left_out.items())
-        return msgspec.structs.replace(comparison, left_out=lines)
-    return _told_apart(comparison, made[kept[0]])
+    if len(wanted) > 1:
+        lines = tuple(LeftOut(variant, reason) for variant, reason in left_out.items() if variant not in kept)
+        comparison = msgspec.structs.replace(comparison, left_out=lines)
+    return comparison if len(kept) > 1 else _told_apart(comparison, made[kept[0]])
 
 
 def _told_apart(comparison: Comparison, made: Replaced) -> Comparison:

@@ -92,6 +92,13 @@ def _legend(comparison: Comparison) -> Iterator[str]:
         yield f"{family}: {FAMILIES[family].says}."
 
 
+def marked(comparison: Comparison, variant: Variant) -> str:
+    """A variant's name, marked if no other one beats it, where there are several to choose from."""
+    if not is_choice(comparison):
+        return variant.name
+    return f"{MARK if variant.name in comparison.pareto else ' '} {variant.name}"
+
+
 def left_out(comparison: Comparison) -> list[Section]:
     """The variants that were asked for and cannot be made."""
     lines = tuple(f"Left out: {one.variant}: {one.reason}." for one in comparison.left_out)

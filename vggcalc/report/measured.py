@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 from vggcalc.report import units
+from vggcalc.report.choices import marked
 from vggcalc.report.proved import proofs
 from vggcalc.report.sections import Column, Row, Section, Table, Text, heading
 from vggcalc.results import (
@@ -98,7 +99,8 @@ def _latency(comparison: Comparison) -> Table:
                 cells = _own_cells(latency)
                 if comparison.ratios:
                     cells += _ratio_cells(_of(ratios, first.way))
-                rows.append(Row((first.label if not i else "", variant.name, *cells), ruled=not i))
+                name = marked(comparison, variant)
+                rows.append(Row((first.label if not i else "", name, *cells), ruled=not i))
     return Table(
         f"Latency of {comparison.name}, one call at batch {comparison.input_shape[0]}",
         (

@@ -46,8 +46,8 @@ def network_tables(comparison: Comparison) -> list[Section]:
         return [_kernel(comparison), _stack(comparison), *left_out(comparison)]
     sections = [*replacements(comparison), _network(comparison)]
     if is_choice(comparison):
-        sections = choices(comparison, f"{comparison.name}, {_setting(comparison)}") + sections
-    return sections
+        return choices(comparison, f"{comparison.name}, {_setting(comparison)}") + sections
+    return sections + left_out(comparison)
 
 
 def overview(comparisons: Sequence[Comparison]) -> list[Section]:

@@ -1,0 +1,163 @@
+"""Many ways side by side, as a user tries them: `--into`, `--stem`, places and widths, `families`."""
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from vggcalc.spec.families import FAMILIES
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "vggcalc", *arguments],
+        capture_output=True, text=True, encoding="utf-8", timeout=300, env={**os.environ, "COLUMNS": "80"},
+    )  # fmt: skip
+
+
+def of_json(*arguments: str) -> Any:
+    done = run(*arguments, "--no-latency", "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)["comparisons"][0]
+
+
+def macs(comparison: Any) -> dict[str, int]:
+    return {variant["name"]: variant["costs"]["macs"] for variant in comparison["variants"]}
+
+
+def test_all_ways_stand_on_one_table() -> None:
+    text = run("factorize", "7", "--into", "all", "--no-latency").stdout
+    table = text.partition("\n\n")[0].splitlines()
+    names = [line[3:].split()[0] for line in table[3:]]
+    assert names == ["naive", *FAMILIES]
+    assert max(map(len, table)) <= 80
+    for name, family in FAMILIES.items():
+        assert f"{name}: {family.says}." in " ".join(text.split())
+    assert "98.47 in stack (has 64)" in " ".join(text.split())
+    comparison = of_json("factorize", "7", "--into", "all")
+    marked = [line[3:].split()[0] for line in table[3:] if line.startswith("◆")]
+    assert marked == comparison["pareto"]
+
+
+def test_a_way_alone_and_a_list() -> None:
+    assert list(macs(of_json("factorize", "7", "--into", "separable"))) == ["naive", "separable"]
+    both = macs(of_json("factorize", "3", "--into", "separable,asymmetric", "--in-channels", "64",
+                        "--out-channels", "128", "--size", "112"))  # fmt: skip
+    assert (both["naive"], both["separable"]) == (924_844_032, 109_985_792)
+    assert both["asymmetric"] == 112 * 112 * 3 * (64 * 128 + 128 * 128)  # as many as the 3×3 here
+    assert list(macs(of_json("factorize", "7"))) == ["naive", "factorized"]
+
+
+def test_the_stem() -> None:
+    """TRUTH, section 6."""
+    comparison = of_json("factorize", "7", "--stem")
+    found = macs(comparison)
+    assert found["naive"] == 118_013_952
+    assert found["stack:stride-1:widths-32"] == 357_654_528
+    assert comparison["input_shape"] == [1, 3, 224, 224]
+    seen = {v["name"]: v["receptive_field"]["size"][0] for v in comparison["variants"]}
+    assert sorted(set(seen.values())) == [7, 9, 11]
+    text = " ".join(run("factorize", "7", "--stem", "--no-latency").stdout.split())
+    assert "stack:stride-1:widths-32 is the stem of ResNet-C and ResNet-D" in text
+    other = of_json("factorize", "7", "--stem", "--out-channels", "32", "--size", "112", "--into", "asymmetric")
+    assert other["input_shape"] == [1, 3, 112, 112]
+    assert other["variants"][0]["output_shape"] == [1, 32, 56, 56]
+
+
+def test_places_and_widths_are_swept() -> None:
+    found = macs(of_json("factorize", "7", "--stride", "2", "--stride-at", "last", "--stride-at", "2",
+                         "--widths", "16", "--widths", "32,48,64"))  # fmt: skip
+    assert list(found) == [
+        "naive", "stack:stride-last:widths-16", "stack:stride-last:widths-32-48-64", "stack:stride-2:widths-16",
+        "stack:stride-2:widths-32-48-64",
+    ]  # fmt: skip
+    area, half = 56 * 56, 28 * 28
+    assert found["stack:stride-2:widths-32-48-64"] == 9 * (area * 64 * 32 + half * 32 * 48 + half * 48 * 64)
+
+
+@pytest.mark.parametrize(
+    ("command", "baseline"),
+    [
+        (["compare", "vgg16"], "naive"),
+        (["compare", "alexnet"], "given"),
+        (["compare", "vgg11_bn", "--min-kernel", "3"], "given"),
+    ],
+)
+def test_networks_in_many_ways(command: list[str], baseline: str) -> None:
+    comparison = of_json(*command, "--into", "stack,separable,bottleneck")
+    names = [variant["name"] for variant in comparison["variants"]]
+    assert names[0] == baseline
+    assert set(names[1:]) <= {"stack", "separable", "bottleneck"}
+    assert len({tuple(variant["output_shape"]) for variant in comparison["variants"]}) == 1
+    assert {one["variant"] for one in comparison["left_out"]} | set(names[1:]) <= {
+        "stack",
+        "separable",
+        "bottleneck",
+    }
+    assert macs(comparison)["separable"] < macs(comparison)[baseline]
+
+
+def test_a_depthwise_network_says_what_cannot_be_made() -> None:
+    done = run(
+        "compare", "torchvision:convnext_tiny", "--into", "separable,stripes", "--no-latency", "--size", "64"
+    )
+    assert done.returncode == 0, done.stderr
+    text = " ".join(done.stdout.split())
+    assert "What was replaced in convnext_tiny" in text or "Left out: separable" in text
+    assert "stripes" in text
+
+
+def test_every_way_is_built_counted_again_and_looked_at() -> None:
+    """torch, fvcore and a gradient, by --check in a worker."""
+    done = run(
+        "factorize",
+        "7",
+        "--into",
+        "all",
+        "--size",
+        "20",
+        "--channels",
+        "8",
+        "--no-latency",
+        "--check",
+        "--json",
+    )
+    assert done.returncode == 0, done.stderr
+    for variant in json.loads(done.stdout)["comparisons"][0]["variants"]:
+        check = variant["crosscheck"]
+        assert check["agrees"], variant["name"]
+        assert check["macs"]["torch"] == variant["costs"]["macs"]
+        assert check["receptive_field"]["agrees"]
+
+
+def test_families_are_listed() -> None:
+    rows = json.loads(run("families", "--json").stdout)
+    assert [row["name"] for row in rows] == list(FAMILIES)
+    assert all(row["source"] for row in rows)
+    text = run("families").stdout
+    assert all(f"{name}: " in text for name in FAMILIES)
+    assert "arXiv 1704.04861" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["factorize", "7", "--into", "best"], "'best' is no family"),
+        (["factorize", "7", "--into", "separable", "--widen", "last"], "leave out --widen"),
+        (["factorize", "8", "--into", "all"], "no padding keeps the map"),
+        (["factorize", "8"], "Try 7 or 9"),
+        (["factorize", "7", "--stem", "--channels", "8"], "leave out --channels"),
+        (["factorize", "7", "--stride", "2", "--stride-at", "4"], "stride_at 4 is no layer: there are 3"),
+        (["factorize", "7", "--stride", "2", "--stride-at", "0"], "'0' is no place of a stride"),
+        (["compare", "vgg16", "--into", "separable", "--merge"], "leave out one of them"),
+        (["compare", "vgg16", "--min-kernel", "3"], "--into another family"),
+    ],
+)
+def test_wrong_use_gets_one_line(arguments: list[str], message: str) -> None:
+    done = run(*arguments, "--no-latency")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
