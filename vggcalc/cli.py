@@ -93,7 +93,7 @@ def cli() -> None:
 @click.option(
     "--prove",
     is_flag=True,
-    help="Compose what has no activations into one kernel, and compare both in float64.",
+    help="Compose each variant without activations into one kernel, and compare both in float64.",
 )
 @NETWORK
 @MEASURE

@@ -1,7 +1,6 @@
 """Which of several variants to choose: the Pareto-optimal ones, and the width at which one pays."""
 
 from collections.abc import Sequence
-from fractions import Fraction
 from math import sqrt
 
 from vggcalc.results import Comparison, Configuration, LayerResult, Variant
@@ -70,12 +69,10 @@ def break_even_width(naive: Variant, variant: Variant) -> float | None:
     groups = {layer.arguments["groups"] for layer in (conv, *chain)}
     if len(chain) < 2 or len(groups) > 1 or any(layer.type == "Add" for layer in variant.layers):
         return None
-    per_pair = [Fraction(_macs(layer), _into(layer) * layer.output_shape[1]) for layer in chain]
+    per_pair = [_macs(layer) / (_into(layer) * layer.output_shape[1]) for layer in chain]
     linear = per_pair[0] * _into(chain[0]) + per_pair[-1] * chain[-1].output_shape[1]
     square, macs = sum(per_pair[1:-1]), _macs(conv)
-    if not square:
-        return float(macs / linear)
-    return (sqrt(linear**2 + 4 * square * macs) - float(linear)) / float(2 * square)
+    return 2 * macs / (linear + sqrt(linear**2 + 4 * square * macs))
 
 
 def _convolutions(variant: Variant) -> Sequence[LayerResult]:

@@ -132,7 +132,7 @@ def replace(given: Network, replacing: Replacing) -> Replaced:
                 branches = _branches(node, replacing.splitting)
             except SpecError as error:
                 kept.append((node.name, str(error)))
-        if branches in ((), ((node.layer,),)):  # not chosen, or its own factorization
+        if not branches or branches == ((node.layer,),):  # not chosen, or its own factorization
             inputs = tuple(new_names.get(name, name) for name in node.inputs)
             nodes.append(msgspec.structs.replace(node, inputs=inputs))
             continue

@@ -102,10 +102,13 @@ def svg(report: Report) -> list[tuple[str, str, str]]:
 
 
 def _element(figure: Figure, prefix: str) -> str:
-    """The `<svg>` element alone: no style that other elements would meet, every id with the prefix."""
+    """The `<svg>` element alone: no style that other elements would meet, no id but with the prefix."""
     document = _svg([figure], titled=False)
     element = re.sub(r"\s*<(metadata|defs)>\s*<(rdf:RDF|style).*?</\1>", "", document, flags=re.DOTALL)
-    element = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{prefix}", element[element.index("<svg ") :])
+    element = element[element.index("<svg ") :]
+    needed = set(re.findall(r'(?:href="|url\()#([^")]+)', element))
+    element = re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in needed else "", element)
+    element = re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{prefix}", element)
     attributes = f'role="img" aria-label="{escape(figure.caption)}" style="stroke-linejoin: round"'
     return element.replace("<svg ", f"<svg {attributes} ", 1).rstrip()
 
@@ -129,6 +132,10 @@ def _column(drawn: Sequence[Figure], titled: bool) -> Canvas:
             fontsize=style.SIZE + 1,
             fontweight="bold",
         )
+    canvas.draw_without_rendering()
+    canvas.set_layout_engine("none")
+    for axes in canvas.axes:  # the solver's last digits differ from run to run
+        axes.set_position([round(end, 6) for end in axes.get_position(original=True).bounds])
     return canvas
 
 

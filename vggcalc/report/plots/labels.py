@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from math import ceil, cos, dist, radians, sin
+from math import cos, dist, radians, sin
 from typing import TYPE_CHECKING, NamedTuple
 
 from vggcalc.report.plots import style
@@ -18,8 +18,8 @@ _DISTANCES, _LED = (4, 6, 8, 11, 15, 20, 26, 33, 41), 9.0
 #: Degrees: to the right and the left first, then above and below.
 _DIRECTIONS = (0, 180, 45, -45, 135, -135, 90, -90, 20, -20, 160, -160, 70, -70, 110, -110)
 
-#: What a point and a line cover around them; what one point of distance counts, in points² covered.
-_POINT, _LINE, _FAR = 2.6, 0.8, 0.6
+#: What a point covers around it, how wide a line is, and what one point of distance counts in points².
+_POINT, _LINE, _FAR = 2.6, 1.6, 0.6
 
 Place = tuple[float, float]
 
@@ -47,6 +47,22 @@ class _Box(NamedTuple):
         height = min(self.top, other.top) - max(self.bottom, other.bottom)
         return width * height if width > 0 < height else 0.0
 
+    def crossed(self, line: tuple[Place, Place]) -> float:
+        """The length of the line that lies in it (Liang and Barsky 1984)."""
+        (x, y), (to_x, to_y) = line
+        enters, leaves = 0.0, 1.0
+        for start, step, low, high in (
+            (x, to_x - x, self.left, self.right),
+            (y, to_y - y, self.bottom, self.top),
+        ):
+            if not step:
+                if not low < start < high:
+                    return 0.0
+                continue
+            near, far = sorted(((low - start) / step, (high - start) / step))
+            enters, leaves = max(enters, near), min(leaves, far)
+        return max(leaves - enters, 0.0) * dist(*line)
+
     def nearest(self, place: Place) -> Place:
         """Of its places."""
         x, y = place
@@ -71,9 +87,10 @@ def place(axes: Axes, labels: Sequence[Label], lines: Sequence[Sequence[Place]] 
 
     points = {label: on_panel(label.x, label.y) for label in labels}
     taken = [_square(point, _POINT) for point in points.values()]
+    crossing: list[tuple[Place, Place]] = []
     for line in lines:
         ends = [on_panel(*one) for one in line]
-        taken += [box for start, end in pairwise(ends) for box in _along(start, end)]
+        crossing += pairwise(ends)
     for label in sorted(labels, key=lambda one: _room(one, points)):
         text = axes.annotate(
             label.text, (label.x, label.y), (0, 0), textcoords="offset points", fontsize=style.SMALL,
@@ -82,12 +99,12 @@ def place(axes: Axes, labels: Sequence[Label], lines: Sequence[Sequence[Place]] 
         text.set_in_layout(False)
         extent = text.get_window_extent()
         point, size = points[label], (extent.width * scale, extent.height * scale)
-        box = min(_boxes(point, size), key=lambda one: _cost(one, point, inside, taken))
+        box = min(_boxes(point, size), key=lambda one: _cost(one, point, inside, taken, crossing))
         text.set_position(((box.left + box.right) / 2 - point[0], (box.bottom + box.top) / 2 - point[1]))
         taken.append(box)
         near = box.nearest(point)
         if dist(near, point) > _LED:
-            taken += _along(point, near)
+            crossing.append((point, near))
             across, up = axes.transData.inverted().transform(
                 (near[0] / scale + panel.x0, near[1] / scale + panel.y0)
             )
@@ -103,17 +120,6 @@ def _room(label: Label, points: dict[Label, Place]) -> float:
 def _square(place: Place, half: float) -> _Box:
     x, y = place
     return _Box(x - half, y - half, x + half, y + half)
-
-
-def _along(start: Place, end: Place) -> list[_Box]:
-    """Small boxes that together cover a line."""
-    pieces = max(1, ceil(dist(start, end) / (2 * _LINE)))
-    return [
-        _square(
-            (start[0] + (end[0] - start[0]) * i / pieces, start[1] + (end[1] - start[1]) * i / pieces), _LINE
-        )
-        for i in range(1, pieces)
-    ]
 
 
 def _boxes(point: Place, size: Place) -> Iterator[_Box]:
@@ -132,12 +138,18 @@ def _side(along: float) -> float:
     return max(-1.0, min(1.0, 2.5 * along))
 
 
-def _cost(box: _Box, point: Place, panel: _Box, taken: Sequence[_Box]) -> float:
+def _cost(
+    box: _Box,
+    point: Place,
+    panel: _Box,
+    taken: Sequence[_Box],
+    crossing: Sequence[tuple[Place, Place]],
+) -> float:
     """The area that is covered twice or lies beside the panel, by the label and by what leads to it."""
     near = box.nearest(point)
     far = dist(near, point)
-    beside = (box.right - box.left) * (box.top - box.bottom) - box.common(panel)
-    covered = sum(box.common(other) for other in taken)
-    leading = _along(point, near)[3:] if far > _LED else []
-    crossed = sum(piece.common(other) for piece in leading for other in taken)
-    return 4 * beside + covered + crossed + _FAR * far
+    cost = _FAR * far + 4 * ((box.right - box.left) * (box.top - box.bottom) - box.common(panel))
+    cost += sum(box.common(other) for other in taken) + _LINE * sum(box.crossed(line) for line in crossing)
+    if far > _LED:
+        cost += _LINE * sum(other.crossed((point, near)) for other in taken)
+    return cost

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from math import ceil, floor, log2, log10
 from typing import TYPE_CHECKING
 
@@ -51,17 +52,20 @@ _STEPS: tuple[tuple[float, ...], ...] = ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3,
 
 
 def log_ticks(low: float, high: float, quantity: Quantity, most: int = 6) -> list[float]:
-    """Round numbers from `low` to `high` for a logarithmic axis: three at least, `most` at most."""
+    """Round numbers from `low` to `high` for a logarithmic axis: three where they fit, `most` at most."""
+    apart = log10(high / low) / (1.5 * most)
     found: list[float] = []
     for ticks in _round(low, high, quantity.binary):
-        if len(ticks) <= most:
+        if len(ticks) <= most and all(log10(b / a) >= apart for a, b in pairwise(ticks)):
             found = ticks
         if len(found) >= 3:
             return found
     from matplotlib.ticker import MaxNLocator
 
-    linear = [float(tick) for tick in MaxNLocator(4).tick_values(low, high) if low <= tick <= high]
-    return linear if len(linear) > len(found) else found
+    even = MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(low, high)
+    linear = {log10(tick): float(tick) for tick in even if low <= tick <= high}
+    kept = [linear[place] for place in thinned(sorted(linear), apart)]
+    return kept if len(kept) > len(found) else found
 
 
 def _round(low: float, high: float, binary: bool) -> Iterator[list[float]]:
