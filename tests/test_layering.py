@@ -19,20 +19,9 @@ MAY_IMPORT = {
     "measurement": {"spec", "results", "jobs"},
     "report": {"spec", "results"},
     "delivery": {"results", "analysis", "report", "measurement"},
-    "options": {"spec", "measurement"},
     "sweeping": {"spec", "results", "analysis", "report", "measurement"},
-    "asked": {"spec", "results", "analysis", "measurement", "sweeping"},
-    "cli": {
-        "spec",
-        "results",
-        "analysis",
-        "measurement",
-        "report",
-        "delivery",
-        "options",
-        "asked",
-        "sweeping",
-    },
+    "commands": {"spec", "results", "analysis", "report", "measurement", "delivery", "sweeping"},
+    "cli": {"spec", "report", "commands"},
 }
 
 #: What only one room may import.
@@ -43,7 +32,7 @@ HEAVY = {
     "matplotlib": {"report"},
     "scipy": {"measurement"},
     "numpy": {"analysis", "report"},
-    "click": {"cli", "options", "asked"},
+    "click": {"cli", "commands"},
 }
 
 

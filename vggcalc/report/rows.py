@@ -89,7 +89,9 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> 
 _SHORT = {"in_channels": "in", "out_channels": "out", "receptive_field": "sees"}
 
 #: What a table shows only where there is room.
-_WIDE = frozenset(HEADINGS) - {"parameters", "macs"} | {"parameters_ratio", "saved_bytes_ratio", "window"}
+_WIDE = frozenset(HEADINGS) - {"parameters", "macs"} | {
+    "parameters_ratio", "saved_bytes_ratio", "saved_bytes_from", "window",
+}  # fmt: skip
 
 
 def _kind(name: str) -> str:
@@ -113,5 +115,5 @@ def _cell(name: str, value: Any) -> str:
     if kind == "cost":
         return HEADINGS[name][1](value)
     if value is None:
-        return units.UNKNOWN
+        return "never" if kind == "from" else units.UNKNOWN
     return units.ratio(value) if kind == "ratio" else units.duration(value) if kind == "time" else str(value)

@@ -132,11 +132,19 @@ def _column(drawn: Sequence[Figure], titled: bool) -> Canvas:
             fontsize=style.SIZE + 1,
             fontweight="bold",
         )
+    _settle(canvas)
+    return canvas
+
+
+def _settle(canvas: Canvas) -> None:
+    """Lay it out once and for all, without the solver's last digits, which differ from run to run."""
     canvas.draw_without_rendering()
     canvas.set_layout_engine("none")
-    for axes in canvas.axes:  # the solver's last digits differ from run to run
-        axes.set_position([round(end, 6) for end in axes.get_position(original=True).bounds])
-    return canvas
+    for place in canvas.subfigs:
+        place.bbox_relative.set_points(place.bbox_relative.get_points().round(6))
+    for axes in canvas.axes:
+        left, bottom, width, height = (round(end, 6) for end in axes.get_position(original=True).bounds)
+        axes.set_position((left, bottom, width, height))
 
 
 def _svg(drawn: Sequence[Figure], titled: bool = True) -> str:

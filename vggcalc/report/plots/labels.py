@@ -69,8 +69,10 @@ class _Box(NamedTuple):
         return min(max(x, self.left), self.right), min(max(y, self.bottom), self.top)
 
 
-def place(axes: Axes, labels: Sequence[Label], lines: Sequence[Sequence[Place]] = ()) -> None:
-    """Write the labels beside their points, clear of each other and of `lines` through data.
+def place(
+    axes: Axes, labels: Sequence[Label], lines: Sequence[Sequence[Place]] = (), others: Sequence[Place] = ()
+) -> None:
+    """Write the labels beside their points, clear of each other, of lines and of other points of data.
 
     All else must be drawn. A label for which there is no free place takes the one where it covers least.
     """
@@ -79,14 +81,14 @@ def place(axes: Axes, labels: Sequence[Label], lines: Sequence[Sequence[Place]] 
     root.draw_without_rendering()  # where the panel lies is known only once all is laid out
     scale = 72 / root.dpi
     panel = axes.get_window_extent()
-    inside = _Box(0, 0, panel.width * scale, panel.height * scale)
+    inside = _Box(0, 0, round(panel.width * scale, 2), round(panel.height * scale, 2))
 
-    def on_panel(x: float, y: float) -> Place:
+    def on_panel(x: float, y: float) -> Place:  # but for what differs from run to run
         across, up = axes.transData.transform((x, y))
-        return (across - panel.x0) * scale, (up - panel.y0) * scale
+        return round((across - panel.x0) * scale, 2), round((up - panel.y0) * scale, 2)
 
     points = {label: on_panel(label.x, label.y) for label in labels}
-    taken = [_square(point, _POINT) for point in points.values()]
+    taken = [_square(point, _POINT) for point in (*points.values(), *(on_panel(*one) for one in others))]
     crossing: list[tuple[Place, Place]] = []
     for line in lines:
         ends = [on_panel(*one) for one in line]
@@ -98,17 +100,18 @@ def place(axes: Axes, labels: Sequence[Label], lines: Sequence[Sequence[Place]] 
         )  # fmt: skip
         text.set_in_layout(False)
         extent = text.get_window_extent()
-        point, size = points[label], (extent.width * scale, extent.height * scale)
+        point, size = points[label], (round(extent.width * scale, 2), round(extent.height * scale, 2))
         box = min(_boxes(point, size), key=lambda one: _cost(one, point, inside, taken, crossing))
         text.set_position(((box.left + box.right) / 2 - point[0], (box.bottom + box.top) / 2 - point[1]))
         taken.append(box)
         near = box.nearest(point)
         if dist(near, point) > _LED:
             crossing.append((point, near))
-            across, up = axes.transData.inverted().transform(
-                (near[0] / scale + panel.x0, near[1] / scale + panel.y0)
-            )
-            axes.plot([label.x, across], [label.y, up], color=style.QUIET, linewidth=0.4, zorder=1.5)
+            leader = axes.annotate(
+                "", (label.x, label.y), (near[0] - point[0], near[1] - point[1]), textcoords="offset points",
+                arrowprops={"arrowstyle": "-", "linewidth": 0.4, "color": style.QUIET, "shrinkA": 0, "shrinkB": 2},
+            )  # fmt: skip
+            leader.set_in_layout(False)
 
 
 def _room(label: Label, points: dict[Label, Place]) -> float:

@@ -85,7 +85,8 @@ def roofline(comparison: Comparison, roof: Roof) -> Figure:
             axes.set_xlabel("intensity (FLOPs/byte)")
         for axes, variant in zip(panels, variants, strict=True):
             axes.set_title(style.wrapped(variant.name, 28))
-            place(axes, list(_labels(comparison, roof, variant)), [_line(axes, roof)])
+            on_roof = [(at, attainable(roof, at)) for at, _ in layers(comparison, roof, variant)]
+            place(axes, list(_labels(comparison, roof, variant)), [_line(axes, roof)], on_roof)
         for axes in grid[:, 0]:
             axes.set_ylabel("FLOP/s")
         _key(figure, roof, any(block.latency for variant in variants for block in variant.blocks))

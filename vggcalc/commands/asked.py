@@ -1,11 +1,8 @@
 """From MODEL and the options beside it to a network, and to what is to be replaced in it."""
 
-from __future__ import annotations
-
 import os
 import sys
-from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from msgspec.structs import replace
@@ -13,17 +10,26 @@ from msgspec.structs import replace
 import vggcalc
 from vggcalc.results import Comparison
 from vggcalc.spec.factorization import Replacing, has_large_kernels
-from vggcalc.spec.families import FAMILIES, Splitting, check_kernel, ways
+from vggcalc.spec.families import FAMILIES, Splitting, ways
 from vggcalc.spec.layers import Convolution, Network, check_number
 from vggcalc.spec.origins import OWN, Origin, arguments, input_shape, is_import
 from vggcalc.spec.sources import is_classic
 
-if TYPE_CHECKING:
-    from vggcalc.analysis.sweep import Grid
-    from vggcalc.sweeping import Asked
-
 #: The command's options, by their parameter.
 Given = dict[str, Any]
+
+
+def check(given: Given, has_stride: bool) -> None:
+    """Raise `click.UsageError` for options of a kernel that contradict each other."""
+    ends = given["in_channels"], given["out_channels"]
+    if given["channels"] is not None and ends != (None, None):
+        raise click.UsageError("--channels says both ends: leave it out beside --in-channels or --out-channels")
+    if given["depthwise"] and given["groups"] is not None:
+        raise click.UsageError("--depthwise says the groups already: leave out --groups")
+    if given["widths"] and given["widen"]:
+        raise click.UsageError("--widths name every layer already: leave out --widen")
+    if given["stride_at"] and not has_stride:
+        raise click.UsageError("--stride-at places a stride, but --stride is 1: give --stride too")
 
 
 def into(given: Given) -> dict[str, Splitting]:
@@ -58,75 +64,6 @@ def stem(given: Given) -> Given:
         "widths": ((out_of,), (max(out_of // 2, 1),)),
     }
     return given | {key: value for key, value in usual.items() if given[key] in (None, ())}
-
-
-def grid(given: Given) -> Grid:
-    """The axes of a sweep. Raises `click.UsageError` for options that contradict each other."""
-    from vggcalc.analysis.sweep import Grid
-
-    both, into_channels, out_channels = given["channels"], given["in_channels"], given["out_channels"]
-    if both is not None and (into_channels or out_channels):
-        raise click.UsageError("--channels says both ends: leave it out beside --in-channels or --out-channels")
-    if given["depthwise"] and given["groups"]:
-        raise click.UsageError("--depthwise says the groups already: leave out --groups")
-    if given["widths"] and given["widen"]:
-        raise click.UsageError("--widths name every layer already: leave out --widen")
-    if given["stride_at"] and given["strides"] == (1,):
-        raise click.UsageError("--stride-at places a stride, but --stride is 1: give --stride too")
-    pairs = [(n, n) for n in both] if both else product(into_channels or (64,), out_channels or (64,))
-    axes = [given[name] for name in ("batches", "strides", "dilations")] + [sum(given["sizes"], ())]
-    for name, numbers in zip(("--batch", "--stride", "--dilation", "--size"), axes, strict=True):
-        for number in numbers:
-            check_number(name, number)
-    for number in (*(both or ()), *(into_channels or ()), *(out_channels or ()), *(given["groups"] or ())):
-        check_number("channels and groups:", number)
-    for kernel in given["kernels"]:
-        check_kernel(kernel)
-    chosen = into(given)
-    return Grid(
-        given["kernels"],
-        tuple(pairs),
-        given["sizes"],
-        given["batches"],
-        given["strides"],
-        given["dilations"],
-        (None,) if given["depthwise"] else given["groups"] or (1,),
-        {"stack": chosen["factorized"]} if "factorized" in chosen else chosen,
-        given["padding"],
-        given["bias"] is not False,
-        bool(given["batch_norm"]),
-        given["activation"] or "relu",
-        given["dtype"],
-    )
-
-
-#: What only the timing of a sweep reads.
-_TIMING = ("budget", "device", "threads", "mode", "seed")
-
-
-def of_sweep(given: Given) -> Asked:
-    """What becomes of a sweep's rows. Raises `click.UsageError` for options that contradict each other."""
-    from vggcalc.sweeping import Asked
-
-    if given["resume"] and given["output"] is None:
-        raise click.UsageError("--resume goes on with a file: give --output FILE too")
-    plan = None
-    if given["latency"]:
-        from vggcalc.measurement.plan import Plan
-
-        plan = Plan(
-            check=False,
-            devices=(given["device"] or "cpu",),
-            dtypes=(given["dtype"],),
-            threads=(given["threads"] or 1,),
-            modes=(given["mode"] or "inference",),
-            budget_s=given["budget"] or 300.0,
-            seed=given["seed"] or 0,
-        )
-    for name in _TIMING if plan is None else ():
-        if given[name] is not None:
-            raise click.UsageError(f"--{name} is for timing: give --latency too, or leave it out")
-    return Asked(given["format_"], given["output"], given["resume"], given["crossover"], plan)
 
 
 def replacings(

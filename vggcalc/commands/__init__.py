@@ -1,0 +1,1 @@
+"""The commands, each in a module that is loaded when it is called, and what they share."""
