@@ -317,7 +317,7 @@ def test_every_layer_stands_on_the_roof_and_what_was_measured_below() -> None:
         assert star.get_xdata()[0] == variant.costs["intensity"]
         blocks = [line for line in axes.lines if line.get_marker() == "s"]
         assert len(blocks) == sum(bool(block.latency) for block in variant.blocks) == 5
-        assert {text.get_text() for text in axes.texts} == {f"block{i}" for i in range(1, 6)} | {"25%"}
+        assert {text.get_text() for text in axes.texts} - {""} == {f"block{i}" for i in range(1, 6)} | {"25%"}
         assert (axes.get_ylabel(), axes.get_xscale(), axes.get_yscale()) == ("FLOP/s", "log", "log")
 
 
@@ -359,7 +359,7 @@ def test_the_choice_marks_the_pareto_optimal_ones_by_shape_line_and_bold_names()
             assert list(zip(*map(list, line.get_data()), strict=True)) == expected
         assert diamonds[0].get_linestyle() == "-"
         assert circles[0].get_linestyle() == "None"
-        names = {text.get_text(): text.get_fontweight() for text in axes.texts}
+        names = {text.get_text(): text.get_fontweight() for text in axes.texts if text.get_text()}
         assert names == {v.name: "bold" if v.name in best else "normal" for v in comparison.variants}
     assert not [one for one in plots.figures(of(vggcalc.factorize(7))) if "against MACs" in one.title]
 

@@ -87,11 +87,11 @@ def field_growth(comparison: Comparison, styles: Mapping[str, style.Style]) -> F
             _steps(axes, one, shown[name], name, scale)
         axes.set_xlabel("depth (convolutions and poolings on the longest path)")
         axes.set_ylabel("receptive field, height (pixels)")
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.06 * max(*image, *(size for one in grown.values() for _, size in one.largest)))
         axes.grid(False, axis="x")
         for depth, _ in begins:
             axes.axvline(depth, color=style.GRID, linewidth=0.5, zorder=0)
-        axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, steps=[1, 2, 5, 10]))
         top = axes.secondary_xaxis("top")
         top.set_xticks([depth for depth, _ in begins], [style.cut(name) for _, name in begins])
         top.tick_params(labelsize=style.SMALL, rotation=90, length=2)

@@ -109,7 +109,7 @@ def place(
             crossing.append((point, near))
             leader = axes.annotate(
                 "", (label.x, label.y), (near[0] - point[0], near[1] - point[1]), textcoords="offset points",
-                arrowprops={"arrowstyle": "-", "linewidth": 0.4, "color": style.QUIET, "shrinkA": 0, "shrinkB": 2},
+                arrowprops={"arrowstyle": "-", "linewidth": 0.4, "color": style.QUIET, "shrinkA": 0},
             )  # fmt: skip
             leader.set_in_layout(False)
 
