@@ -280,6 +280,9 @@ def test_latency_is_measured_under_a_budget_and_never_twice(tmp_path: Path) -> N
         (["--kernel", "7", "--output", "rows.txt"], "name it .csv or .jsonl"),
         (["--kernel", "7", "--channels", "0"], "must be at least 1"),
         (["--kernel", "7", "--into", "best"], "'best' is no family"),
+        (["--kernel", "7", "--plot", "x.png"], "give more than one --kernel"),
+        (["--kernel", "3,5", "--plot", "x.gif"], "must end with .svg, .png or .pdf"),
+        (["--kernel", "3,5", "--channels", "1:20", "--plot", "x.png"], "20 are more than 12"),
         (["--kernel", "7", "--widths", "8", "--widen", "last"], "leave out --widen"),
     ],
 )
@@ -306,3 +309,31 @@ def test_a_grid_of_one_way_is_what_splitting_says() -> None:
     (batch,) = sweep(grid)
     named: dict[str, Any] = dict(zip(COLUMNS, batch.rows[1], strict=True))
     assert named["parameters"] == 64 * 8 * 9 + 8 + 8 * 8 * 9 + 8 + 8 * 64 * 9 + 64
+
+
+def test_figures_of_a_sweep_are_its_rows(tmp_path: Path) -> None:
+    """Each line's, with its numbers; and the file is written beside the rows."""
+    plots = pytest.importorskip("vggcalc.report.plots")
+    pytest.importorskip("matplotlib")
+    from matplotlib.figure import Figure
+
+    grid = Grid((3, 5, 7), ((4, 4), (4, 8)), batches=(2,), ways=ways(["stack", "stripes"]))
+    lines = plots.Lines("x.svg", 2, 3)
+    rows = [dict(zip(COLUMNS, row, strict=True)) for batch in sweep(grid) for row in batch.rows]
+    for row in rows:
+        lines.add(row)
+    figures = lines.figures()
+    assert [figure.title for figure in figures] == [
+        "Costs over kernel size, 4 → 4, 56×56, batch 2", "Costs over kernel size, 4 → 8, 56×56, batch 2"
+    ]  # fmt: skip
+    canvas = Figure(layout="constrained")
+    figures[1].draw(canvas)
+    drawn = {line.get_label(): list(line.get_ydata()) for line in canvas.axes[1].get_lines()}
+    for name in ("naive", "stack", "stripes"):
+        mine = [row["macs"] for row in rows if row["variant"] == name and row["out_channels"] == 8]
+        assert drawn[name] == mine
+    path = tmp_path / "sweep.svg"
+    done = run("--kernel", "3:9:2", "--plot", str(path), "--format", "csv")
+    assert done.returncode == 0, done.stderr
+    assert len(rows_of(done.stdout)) == 8
+    assert "kernel size (pixels)" in path.read_text(encoding="utf-8")

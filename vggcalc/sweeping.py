@@ -31,11 +31,19 @@ MEASURED = ("on", "latency_s", "latency_ratio", "ci95_low", "ci95_high", "verdic
 LEAST_S, MOST_FAILURES = 3.0, 3
 
 
+def _again(row: dict[str, str]) -> Row:
+    """What was measured, as numbers and words again."""
+    return tuple(
+        None if not row[name] else row[name] if name in ("on", "verdict") else float(row[name])
+        for name in MEASURED
+    )
+
+
 class Asked(msgspec.Struct, frozen=True):
     """What becomes of the rows: put out in that format, or with `crossover`, an axis, summed up.
 
     Rows go to the file `path`, if there is one. `plan` None measures nothing; else its budget is for
-    all points together.
+    all points together. `plot` is a file for figures.
     """
 
     format_: str
@@ -43,6 +51,7 @@ class Asked(msgspec.Struct, frozen=True):
     resume: bool = False
     crossover: str | None = None
     plan: "Plan | None" = None
+    plot: str | None = None
 
 
 def run(grid: Grid, asked: Asked, screen: Screen) -> int:
@@ -66,14 +75,38 @@ def run(grid: Grid, asked: Asked, screen: Screen) -> int:
         sink = Sink(format_, columns, asked.path, asked.resume)
     elif format_ != "table" and not asked.crossover:
         sink = Sink(format_, columns)
-    return Sweep(grid, asked, columns, sink).run(screen)
+    drawing = Drawing(asked.plot, grid) if asked.plot is not None else None
+    try:
+        return Sweep(grid, asked, columns, sink, drawing).run(screen)
+    finally:
+        if drawing is not None:
+            drawing.picture.discard()
+
+
+class Drawing:
+    """The figures of a sweep, and the file that they go to."""
+
+    def __init__(self, path: str, grid: Grid) -> None:
+        from vggcalc.report.plots import Lines, Picture
+
+        kernels = len(grid.kernels)
+        self.lines = Lines(path, len(grid) // kernels, kernels)
+        self.picture = Picture(path)
 
 
 class Sweep:
     """A sweep under way: what has been put out, and what is to be told at its end."""
 
-    def __init__(self, grid: Grid, asked: Asked, columns: Sequence[str], sink: Sink | None) -> None:
+    def __init__(
+        self,
+        grid: Grid,
+        asked: Asked,
+        columns: Sequence[str],
+        sink: Sink | None,
+        drawing: Drawing | None = None,
+    ) -> None:
         self._grid, self._asked, self._columns, self._sink = grid, asked, columns, sink
+        self._drawing = drawing
         self._crossovers = Crossovers(asked.crossover, asked.plan is not None) if asked.crossover else None
         self._kept: list[Row] = []
         self._points = 0
@@ -101,6 +134,8 @@ class Sweep:
             self._sink.finish()
         self._tell()
         self._sum_up(screen)
+        if self._drawing is not None:
+            self._drawing.picture.draw(self._drawing.lines.figures())
         return status or (NOT_DELIVERED if self._stopped or self._failures or not self._rows else DONE)
 
     def _groups(self) -> Iterator[Sequence[Row]]:
@@ -134,7 +169,7 @@ class Sweep:
         there = self._sink.done(rows) if self._sink is not None else []
         if self._asked.plan is not None:
             if len(there) == len(rows):
-                rows = [(*row, *(was[name] for name in MEASURED)) for row, was in zip(rows, there, strict=True)]
+                rows = [(*row, *_again(was)) for row, was in zip(rows, there, strict=True)]
             else:
                 measured = self._measure(rows)
                 if measured is None:
@@ -142,10 +177,13 @@ class Sweep:
                 rows = [(*row, *measured[row[len(POINT)]]) for row in rows]
         if self._sink is not None and rows[len(there) :]:
             self._sink.write(rows[len(there) :])
-        if self._crossovers is not None:
-            for row in rows:
-                self._crossovers.add(dict(zip(self._columns, row, strict=True)))
-        elif self._sink is None:
+        for row in rows if self._crossovers or self._drawing else ():
+            named = dict(zip(self._columns, row, strict=True))
+            if self._crossovers is not None:
+                self._crossovers.add(named)
+            if self._drawing is not None:
+                self._drawing.lines.add(named)
+        if self._sink is None and self._crossovers is None:
             self._kept += rows
 
     def _measure(self, rows: Sequence[Row]) -> dict[str, Row] | None:

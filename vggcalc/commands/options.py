@@ -172,6 +172,13 @@ GATE = options(
     ),
 )
 
+PLOT = click.option(
+    "--plot",
+    type=click.Path(),
+    metavar="FILE",
+    help="Figures too, as .svg, .png or .pdf; needs pip install 'vggcalc[plot]'.",
+)
+
 WRITE = options(
     click.option(
         "--format",
@@ -186,10 +193,5 @@ WRITE = options(
         metavar="FILE",
         help="Written whole or not at all; .json, .csv, .md, .html say the format.",
     ),
-    click.option(
-        "--plot",
-        type=click.Path(),
-        metavar="FILE",
-        help="Figures too, as .svg, .png or .pdf; needs pip install 'vggcalc[plot]'.",
-    ),
+    PLOT,
 )

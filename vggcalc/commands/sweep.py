@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vggcalc.commands.options import LAYERS, SPLIT, WIDTHS
+from vggcalc.commands.options import LAYERS, PLOT, SPLIT, WIDTHS
 from vggcalc.commands.values import MOST_NUMBERS, Dtype, Numbers, Padding, Seconds, Sizes, Threads
 from vggcalc.spec.words import ITEMSIZE, MODES
 
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
 )
 @click.option("--output", type=click.Path(), metavar="FILE", help="Rows as they come: .csv or .jsonl.")
 @click.option("--resume", is_flag=True, help="Go on with an --output that is not complete.")
+@PLOT
 def sweep(**given: Any) -> None:
     """Every combination of kernels, channels, sizes and batches: a row for each variant of each."""
     grid, asked = _grid(given), _asked(given)
@@ -129,4 +130,6 @@ def _asked(given: dict[str, Any]) -> Asked:
     for name in _TIMING if plan is None else ():
         if given[name] is not None:
             raise click.UsageError(f"--{name} is for timing: give --latency too, or leave it out")
-    return Asked(given["format_"], given["output"], given["resume"], given["crossover"], plan)
+    if given["plot"] is not None and given["plot"] == given["output"]:
+        raise click.UsageError(f"--plot and --output both name {given['plot']}: give two files")
+    return Asked(given["format_"], given["output"], given["resume"], given["crossover"], plan, given["plot"])

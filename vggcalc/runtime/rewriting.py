@@ -20,8 +20,9 @@ def rewrite(
 
     What stands instead has torch's own initialization, the dtype, device and mode of what it
     replaces; everything else keeps its state. Its trace at `input_shape`, (batch, channels, height,
-    width), is the network that `vggcalc.compare` analyzes. What a
-    convolution becomes stands in its place as a `Sequential`, or with branches as a `Graph`; of a merged run the last convolution's, with `Identity` for the others.
+    width), is the network that `vggcalc.compare` analyzes. What a convolution becomes stands in its
+    place as a `Sequential`, or with branches as a `Graph`; of a merged run the last one's, with
+    `Identity` for the others.
     Raises what the module raises when it is traced.
     """
     traced = trace(module, input_shape)
@@ -45,7 +46,8 @@ def _instead(old: nn.Module, name: str, came: Sequence[Node]) -> nn.Module:
     """What stands for the convolution of that name, its parts under their names within it."""
     own = {node.name: node.name[len(name) + 1 :] for node in came}
     nodes = tuple(
-        Node(own[node.name], node.layer, tuple(own.get(source, INPUT) for source in node.inputs)) for node in came
+        Node(own[node.name], node.layer, tuple(own.get(source, INPUT) for source in node.inputs))
+        for node in came
     )
     modules = OrderedDict((node.name, _like(old, node.layer)) for node in nodes)
     if any(isinstance(node.layer, Add) for node in nodes):

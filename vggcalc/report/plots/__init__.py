@@ -8,5 +8,6 @@ from vggcalc.report.plots.choice import figures
 from vggcalc.report.plots.files import Picture, render, save, svg
 from vggcalc.report.plots.kernels import Panel, over_kernels
 from vggcalc.report.plots.picture import Figure
+from vggcalc.report.plots.sweeps import Lines
 
-__all__ = ["Figure", "Panel", "Picture", "figures", "over_kernels", "render", "save", "svg"]
+__all__ = ["Figure", "Lines", "Panel", "Picture", "figures", "over_kernels", "render", "save", "svg"]
