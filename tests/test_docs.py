@@ -37,10 +37,16 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "80"}
 
 
+def measures(command: str) -> bool:
+    """Whether the command times something."""
+    return re.search(r"vggcalc (factorize|compare|summary)\b", command) is not None and (
+        "--no-latency" not in command
+    )
+
+
 def quick(command: str) -> str:
     """The command with little measuring, where it would measure."""
-    measures = re.search(r"\b(factorize|compare|summary)\b", command) and "--no-latency" not in command
-    if not measures or "--budget" in command or "--help" in command:
+    if not measures(command) or "--budget" in command or "--help" in command:
         return command
     return re.sub(r"(vggcalc (?:factorize|compare|summary)\b)", r"\1 --quick --budget 2", command)
 
@@ -69,7 +75,7 @@ def test_counts_in_the_readme_are_what_is_printed(
 ) -> None:
     """Where nothing is measured the whole output must be the same; else the part that is not."""
     skip_without(command)
-    if "--no-latency" not in command and "vggcalc " in command and "models" not in command:
+    if measures(command):
         command += " --no-latency"
         shown = shown.partition("\nLatency")[0]
     printed = subprocess.run(
@@ -161,6 +167,25 @@ def test_example_training(environment: dict[str, str]) -> None:
     losses = re.findall(r"^(\w+) .* loss ([\d.]+) → ([\d.]+)$", done.stdout, re.MULTILINE)
     assert [name for name, _, _ in losses] == ["naive", "factorized"]
     assert all(float(last) < 0.5 * float(first) for _, first, last in losses)
+
+
+def test_example_picture(environment: dict[str, str], tmp_path: Path) -> None:
+    """examples/kernels.svg is what the command beside it in the README draws, but for its rounding."""
+    pytest.importorskip("matplotlib")
+    command = re.search(r"`(vggcalc sweep .* --plot examples/kernels.svg)`", README)
+    assert command is not None
+    path = tmp_path / "kernels.svg"
+    done = subprocess.run(
+        command[1].replace("examples/kernels.svg", str(path)), shell=True, cwd=ROOT, env=environment,
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    shown, drawn = (
+        re.findall(r"<text .*?>(.*?)</text>", file.read_text(encoding="utf-8"))
+        for file in (ROOT / "examples/kernels.svg", path)
+    )
+    assert shown == drawn
+    assert {"naive", "stripes", "MACs", "kernel size (pixels)"} <= set(shown)
 
 
 def test_example_of_a_build(environment: dict[str, str], tmp_path: Path) -> None:
