@@ -173,19 +173,11 @@ def measured(report: Report, screen: Screen) -> str:
     return render(_measured(report), screen.width, screen.colour)
 
 
-def at_a_glance(report: Report) -> list[Section]:
-    """What says it of several kernels together."""
-    from vggcalc.report.tables import is_kernel, overview
-
-    kernels = [comparison for comparison in report.comparisons if is_kernel(comparison)]
-    return overview(kernels) if len(kernels) > 1 else []
-
-
 def _counts(report: Report) -> list[Section]:
-    from vggcalc.report.tables import network_tables
+    from vggcalc.report.tables import at_a_glance, network_tables
 
     sections = [section for comparison in report.comparisons for section in network_tables(comparison)]
-    return at_a_glance(report) + sections
+    return at_a_glance(report.comparisons) + sections
 
 
 def _measured(report: Report) -> list[Section]:
@@ -207,7 +199,7 @@ def html(report: Report, screen: Screen) -> str:
     """One self-contained page: the tables to sort, figures, the JSON to download."""
     from vggcalc.report.html import html as page
 
-    return page(report, screen)
+    return page(report, json(report, screen))
 
 
 FORMATS: dict[str, Format] = {"table": table, "json": json, "csv": csv, "markdown": markdown, "html": html}

@@ -9,22 +9,23 @@ from importlib import resources
 from itertools import count
 from string import Template
 
-from vggcalc.report import formats, units
+from vggcalc.report import units
 from vggcalc.report.drawing import figure
 from vggcalc.report.html_table import table
 from vggcalc.report.measured import timings
 from vggcalc.report.sections import Section, Table, heading
-from vggcalc.report.tables import network_tables
+from vggcalc.report.tables import at_a_glance, network_tables
 from vggcalc.results import Comparison, Environment, Report
 from vggcalc.spec.words import SpecError
 
 _PAGE = resources.files("vggcalc.report") / "page"
 
 
-def html(report: Report, screen: formats.Screen) -> str:
-    """The page: what was read from the numbers first, then every table with every column, figures, JSON."""
+def html(report: Report, document: str) -> str:
+    """The page: what was read from the numbers first, then every table with every column, figures, and
+    `document`, the report as JSON.
+    """
     script = _file("script.js")
-    document = formats.json(report, screen)
     numbers = count(1)
     chapters = list(_chapters(report, numbers))
     names = ", ".join(comparison.name for comparison in report.comparisons)
@@ -89,7 +90,7 @@ def _facts(report: Report) -> Iterator[tuple[str, str]]:
 
 def _chapters(report: Report, numbers: Iterator[int]) -> Iterator[tuple[str, str, str]]:
     """Each chapter's id, title and content."""
-    glance = formats.at_a_glance(report)
+    glance = at_a_glance(report.comparisons)
     if glance:
         yield "overview", "At a glance", _sections(glance, numbers)
     for i, comparison in enumerate(report.comparisons, start=1):

@@ -50,8 +50,13 @@ def network_tables(comparison: Comparison) -> list[Section]:
     return sections + left_out(comparison)
 
 
-def overview(comparisons: Sequence[Comparison]) -> list[Section]:
-    """Several kernels at a glance: weights per channel pair, costs, the map without padding."""
+def at_a_glance(comparisons: Sequence[Comparison]) -> list[Section]:
+    """Several kernels together: weights per channel pair, costs, the map without padding."""
+    kernels = [comparison for comparison in comparisons if is_kernel(comparison)]
+    return [_overview(kernels)] if len(kernels) > 1 else []
+
+
+def _overview(comparisons: Sequence[Comparison]) -> Table:
     rows = []
     for comparison in comparisons:
         naive, *others = comparison.variants
@@ -79,7 +84,7 @@ def overview(comparisons: Sequence[Comparison]) -> list[Section]:
     title = "Weights per channel pair and output maps, kernel against what it becomes"
     wide = "padded map" if any(map(is_choice, comparisons)) else "variant"
     heads = tuple(Column(head, right=i > 2, wide=head == wide) for i, head in enumerate(columns))
-    return [Table(title, heads, tuple(rows))]
+    return Table(title, heads, tuple(rows))
 
 
 def _setting(comparison: Comparison) -> str:
