@@ -129,7 +129,7 @@ def test_in_the_usual_place_the_stride_changes_no_receptive_field(conv: Conv2d, 
         branches = factorized(conv, Splitting(family))
     except SpecError:
         return
-    found = keeps(conv, branches)
+    found = keeps(conv, branches, family)
     assert 0 < found.pixels <= found.of == math.prod(conv.kernel_size)
     for branch in branches:
         for axis in (0, 1):

@@ -19,6 +19,8 @@ import vggcalc
 from vggcalc.analysis.crossover import AXES, Crossovers
 from vggcalc.analysis.sweep import COLUMNS, POINT, RATIOS, Grid, sweep
 from vggcalc.spec.families import FAMILIES, Splitting, ways
+from vggcalc.spec.layers import BatchNorm2d, Layer, chain
+from vggcalc.spec.vgg import activation
 from vggcalc.spec.words import SpecError
 
 
@@ -57,13 +59,36 @@ grids = st.builds(
 )
 
 
+def naive_alone(point: dict[str, int], grid: Grid) -> dict[str, object]:
+    """The costs of the convolution alone, as a network of its own."""
+    kernel, dilation = point["kernel"], point["dilation"]
+    padding = grid.padding
+    if padding is None:
+        assert not (
+            dilation * (kernel - 1) % 2 and any(FAMILIES[way.family].even for way in grid.ways.values())
+        )
+        padding = dilation * (kernel - 1) // 2
+    conv = vggcalc.Conv2d(
+        point["in_channels"], point["out_channels"], (kernel, kernel), (point["stride"],) * 2, (padding, padding),
+        (dilation, dilation), point["groups"], grid.bias,
+    )  # fmt: skip
+    layers: list[Layer] = [conv]
+    if grid.batch_norm:
+        layers.append(BatchNorm2d(conv.out_channels))
+    chosen = activation(grid.activation)
+    layers += [] if chosen is None else [chosen]
+    shape = (point["batch"], conv.in_channels, point["height"], point["width"])
+    network = chain("alone", shape, [("block1", layer) for layer in layers])
+    return vggcalc.summary(network, dtype=grid.dtype).variants[0].costs
+
+
 @given(grids, st.sampled_from((3, 1024)))
 @settings(max_examples=60)
 def test_rows_are_those_of_factorize(grid: Grid, most: int) -> None:
     """Every row of every point, in the order of the axes, and nothing for what `factorize` refuses."""
     found = list(sweep(grid, most))
     assert sum(batch.points for batch in found) == len(grid)
-    rows = [dict(zip(COLUMNS, row, strict=True)) for batch in found for row in batch.rows]
+    rows = [dict(zip(COLUMNS, row, strict=True)) for batch in found for rows in batch.rows for row in rows]
     wanted = []
     for kernel in grid.kernels:
         for stride in grid.strides:
@@ -89,9 +114,13 @@ def test_rows_are_those_of_factorize(grid: Grid, most: int) -> None:
             )  # fmt: skip
         except SpecError:
             if point not in there:
+                with pytest.raises((SpecError, AssertionError)):
+                    naive_alone(named, grid)
                 continue
-            assert [row["variant"] for row in rows[at : at + 1]] == ["naive"]  # nothing it could become
+            row = rows[at]  # nothing it could become
             at += 1
+            assert tuple(row[name] for name in POINT) == point
+            assert {key: row[key] for key in vggcalc.COSTS} == naive_alone(named, grid)
             continue
         for variant in comparison.variants:
             row = rows[at]
@@ -112,8 +141,8 @@ def test_rows_are_those_of_factorize(grid: Grid, most: int) -> None:
 def test_beyond_64_bits_rows_are_exact() -> None:
     grid = Grid((7,), ((2**20, 2**20 + 1),), ((2**16, 2**15),), (2**10,), ways=ways(list(FAMILIES)))
     (batch,) = sweep(grid)
-    comparison = grid.comparison(batch.rows[0])
-    for row, variant in zip(batch.rows, comparison.variants, strict=True):
+    comparison = grid.comparison(batch.rows[0][0])
+    for row, variant in zip(batch.rows[0], comparison.variants, strict=True):
         named = dict(zip(COLUMNS, row, strict=True))
         assert {key: named[key] for key in vggcalc.COSTS} == variant.costs
     assert max(cost for variant in comparison.variants for cost in variant.costs.values() if cost) > 2**80
@@ -121,7 +150,7 @@ def test_beyond_64_bits_rows_are_exact() -> None:
 
 def test_a_crossover_is_the_first_value_of_the_last_run() -> None:
     """By hand: below naive at 3, not at 5, and from 7 on."""
-    crossovers = Crossovers("kernel", latency=True)
+    crossovers = Crossovers("kernel", Grid((3,)), latency=True)
     fixed = dict.fromkeys(POINT, 1)
     for kernel, ratio, verdict in (
         (3, 0.5, "faster"),
@@ -141,17 +170,22 @@ def test_a_crossover_is_the_first_value_of_the_last_run() -> None:
 def test_every_axis_can_be_crossed(axis: str) -> None:
     """Against the rows themselves, sorted by that axis."""
     text = "--kernel 3,5,9 --channels 4,16 --size 6,8x9 --batch 1,2 --stride 1,2 --dilation 1,2 --groups 1,4"
+    along, sign = AXES[axis]
+    if axis in ("in_channels", "out_channels"):
+        text = text.replace("--channels 4,16", "--in-channels 4,16 --out-channels 4,16")
     arguments = [*text.split(), "--into", "stack,bottleneck"]
     rows = rows_of(run(*arguments, "--format", "csv").stdout)
     lines = rows_of(run(*arguments, "--crossover", axis, "--format", "csv").stdout)
-    fixed = [name for name in POINT if name not in AXES[axis]]
+    fixed = [name for name in POINT if name not in along]
     for line in lines:
         mine = [row for row in rows if all(row[name] == line[name] for name in ("variant", *fixed))]
+        mine.sort(key=lambda row: [int(row[name]) for name in along])
         start = None
         for row in reversed(mine):
             if not float(row["macs_ratio"]) < 1:
                 break
-            start = "→".join(dict.fromkeys(row[name] for name in AXES[axis]))
+            numbers = [row[name] for name in along]
+            start = numbers[0] if len(set(numbers)) == 1 else sign.join(numbers)
         assert (line["macs_from"] or None) == start
     told = {(line["variant"], *(line[name] for name in fixed)) for line in lines}
     there = {(row["variant"], *(row[name] for name in fixed)) for row in rows if row["variant"] != "naive"}
@@ -243,7 +277,8 @@ def test_latency_is_measured_under_a_budget_and_never_twice(tmp_path: Path) -> N
     arguments = ("--kernel", "3,5", "--channels", "4", "--size", "8", "--latency", "--output", str(path))
     short = run(*arguments, "--budget", "0.01")
     assert short.returncode == 1
-    assert "the budget of 0 s was spent after" in short.stderr or short.stdout == ""
+    assert "the budget of 0.01 s was spent after 0 rows; --resume goes on there" in short.stderr
+    assert path.read_text(encoding="utf-8") == ""
     done = run(*arguments, "--budget", "8", "--resume")
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
@@ -271,6 +306,13 @@ def test_latency_is_measured_under_a_budget_and_never_twice(tmp_path: Path) -> N
         (["--kernel", "x"], "'x' is no number and no range"),
         (["--kernel", "3:9999999:1"], "more than 1,000,000 numbers"),
         (["--kernel", "0"], "kernel 0 is not positive"),
+        (
+            ["--kernel", "7", "--in-channels", "1,2", "--out-channels", "3,4", "--crossover", "channels"],
+            "in no order",
+        ),
+        (["--kernel", "7", "--size", "8x100,9x9", "--crossover", "size"], "8×100 and 9×9 are in no order"),
+        (["--kernel", "7", "--latency", "--device", "auto"], "name one, such as cpu"),
+        (["--kernel", "3,5", "--format", "csv", "--output", "x.svg", "--plot", "./x.svg"], "give two files"),
         (["--kernel", "7", "--crossover", "depth"], "'depth' is none of kernel, channels"),
         (["--kernel", "7", "--resume"], "give --output FILE too"),
         (["--kernel", "7", "--budget", "4"], "give --latency too"),
@@ -296,18 +338,18 @@ def test_wrong_use_gets_one_line(arguments: list[str], message: str) -> None:
 def test_what_has_no_rows_says_why() -> None:
     done = run("--kernel", "7", "--size", "3", "--padding", "0", "--format", "csv")
     assert done.returncode == 1
-    assert "1 of 1 points are left out" in done.stderr
+    assert "1 of 1 points are left out, the first because" in done.stderr
     assert "3×3 map is smaller than the 7×7 window" in done.stderr
     some = run("--kernel", "7", "--channels", "4,6", "--groups", "3", "--format", "csv")
     assert some.returncode == 0
-    assert "1 of 2 points are left out: 3 groups do not divide" in some.stderr
+    assert "1 of 2 points are left out, the first because 3 groups do not divide" in some.stderr
     assert {row["in_channels"] for row in rows_of(some.stdout)} == {"6"}
 
 
 def test_a_grid_of_one_way_is_what_splitting_says() -> None:
     grid = Grid((7,), ways={"mine": Splitting("stack", widths=(8, 8, 64))})
     (batch,) = sweep(grid)
-    named: dict[str, Any] = dict(zip(COLUMNS, batch.rows[1], strict=True))
+    named: dict[str, Any] = dict(zip(COLUMNS, batch.rows[0][1], strict=True))
     assert named["parameters"] == 64 * 8 * 9 + 8 + 8 * 8 * 9 + 8 + 8 * 64 * 9 + 64
 
 
@@ -319,7 +361,7 @@ def test_figures_of_a_sweep_are_its_rows(tmp_path: Path) -> None:
 
     grid = Grid((3, 5, 7), ((4, 4), (4, 8)), batches=(2,), ways=ways(["stack", "stripes"]))
     lines = plots.Lines("x.svg", 2, 3)
-    rows = [dict(zip(COLUMNS, row, strict=True)) for batch in sweep(grid) for row in batch.rows]
+    rows = [dict(zip(COLUMNS, row, strict=True)) for b in sweep(grid) for rows in b.rows for row in rows]
     for row in rows:
         lines.add(row)
     figures = lines.figures()
@@ -337,3 +379,106 @@ def test_figures_of_a_sweep_are_its_rows(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert len(rows_of(done.stdout)) == 8
     assert "kernel size (pixels)" in path.read_text(encoding="utf-8")
+
+
+def test_what_stays_on_paper_is_told_apart_from_what_was_not_measured(tmp_path: Path) -> None:
+    """A budget that is spent at once: the crossovers on paper are those of the whole sweep."""
+    arguments = ("--kernel", "3,5,7", "--crossover", "--format", "jsonl")
+    (paper,) = [json.loads(line) for line in run(*arguments).stdout.splitlines()]
+    done = run(*arguments, "--latency", "--budget", "0.01", "--output", str(tmp_path / "rows.csv"))
+    assert done.returncode == 1
+    (line,) = [json.loads(line) for line in done.stdout.splitlines()]
+    assert line["macs_from"] == paper["macs_from"] == "5"
+    assert line["latency_from"] == "not measured"
+
+
+def test_a_point_of_which_nothing_can_be_made_is_not_measured(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    arguments = [
+        "--kernel",
+        "5:7",
+        "--padding",
+        "3",
+        "--channels",
+        "4",
+        "--size",
+        "8",
+        "--latency",
+        "--budget",
+        "8",
+    ]
+    done = run(*arguments, "--output", str(path))
+    assert done.returncode == 0, done.stderr
+    rows = rows_of(path.read_text(encoding="utf-8"))
+    assert [(row["kernel"], row["variant"]) for row in rows] == [
+        ("5", "naive"), ("5", "stack"), ("6", "naive"), ("7", "naive"), ("7", "stack"),
+    ]  # fmt: skip
+    assert [bool(row["latency_s"]) for row in rows] == [True, True, False, True, True]
+    before = path.read_text(encoding="utf-8")
+    other = run(*arguments, "--mode", "training", "--output", str(path), "--resume")
+    assert (other.returncode, path.read_text(encoding="utf-8")) == (2, before)
+    assert "has on 'cpu' where this sweep has 'cpu training'" in other.stderr
+    path.write_text("".join(before.splitlines(keepends=True)[:2]), encoding="utf-8")  # half of a point
+    again = run(*arguments, "--output", str(path), "--resume")
+    assert again.returncode == 0, again.stderr
+    assert len(rows_of(path.read_text(encoding="utf-8"))) == 5
+
+
+@pytest.mark.parametrize("damage", ["x\ry,", "{", "3,1,1\n", "\n", '"3\n'])
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_a_damaged_file_is_left_alone(tmp_path: Path, suffix: str, damage: str) -> None:
+    path = tmp_path / f"rows.{suffix}"
+    assert run("--kernel", "3:5:2", "--output", str(path)).returncode == 0
+    damaged = path.read_text(encoding="utf-8") + damage + "\n3\n"
+    path.write_text(damaged, encoding="utf-8", newline="")
+    done = run("--kernel", "3:9:2", "--output", str(path), "--resume")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "is of another sweep, or damaged" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert path.read_text(encoding="utf-8") == damaged.replace("\r", "\n") or "\r" in damage
+
+
+def test_a_failed_point_is_told_whatever_comes_after(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first point's workers die; the second one's do not. The row stays without a latency."""
+    from vggcalc import sweeping
+    from vggcalc.measurement import session
+    from vggcalc.measurement.plan import Plan
+    from vggcalc.report.formats import Screen
+
+    asked_for = []
+    real = session.carry_out
+
+    def carry_out(comparisons: Any, plan: Plan, *others: Any) -> session.Outcome:
+        asked_for.append(comparisons[0].name)
+        if len(asked_for) == 1:
+            return session.Outcome(tuple(comparisons), failures=("latency: the worker died",))
+        return real(comparisons, plan, *others)
+
+    monkeypatch.setattr(session, "carry_out", carry_out)
+    path = tmp_path / "rows.csv"
+    grid = Grid((3, 5), ((4, 4),), ((8, 8),))
+    plan = Plan(check=False, devices=("cpu",), budget_s=6.0)
+    asked = sweeping.Asked("csv", str(path), plan=plan)
+    assert sweeping.run(grid, asked, Screen()) == 1
+    assert [bool(row["latency_s"]) for row in rows_of(path.read_text(encoding="utf-8"))] == [
+        False,
+        False,
+        True,
+        True,
+    ]
+    assert sweeping.run(grid, sweeping.Asked("csv", str(path), True, plan=plan), Screen()) == 1
+    assert asked_for == ["3×3", "5×5"]
+
+
+def test_parted_points_come_in_their_order_and_in_time() -> None:
+    """Groups that divide every third number of channels, and maps of both orientations, are no hundred parts."""
+    grid = Grid(
+        (5,), tuple((n, n) for n in range(1, 400)), ((28, 56), (56, 28)), groups=(1, 3), ways=ways(["stack", "stripes"])
+    )  # fmt: skip
+    found = list(sweep(grid, 10_000))
+    assert len(found) == 1
+    points = [rows[0][: len(POINT)] for rows in found[0].rows]
+    assert points == sorted(points)
+    assert found[0].refused is not None
+    assert found[0].refused[0] == 2 * sum(n % 3 > 0 for n in range(1, 400))
+    assert len(points) + found[0].refused[0] == len(grid)

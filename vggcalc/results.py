@@ -201,14 +201,15 @@ class Keeps(msgspec.Struct, frozen=True):
     """What a way to factorize a convolution keeps of it, and so what it gives up.
 
     `pixels` of the `of` pixels that the convolution's window holds are seen: "full", all of them, or
-    "holes" or a "cross". `mixing` of channels is "full", "separable" (depthwise, then 1×1) or
-    "reduced" (through fewer channels).
+    "holes" or a "cross". `mixing` of channels is "full", as the convolution's own, "separable"
+    (depthwise, then 1×1) or "reduced", through no more than `narrowest` channels.
     """
 
     window: str
     pixels: int
     of: int
     mixing: str
+    narrowest: int
 
 
 class Variant(msgspec.Struct, frozen=True):
@@ -341,11 +342,12 @@ class Pixels(msgspec.Struct, frozen=True):
 
 
 class Kept(msgspec.Struct, frozen=True):
-    """A convolution that was to be replaced and had to stay."""
+    """A convolution that was to be replaced and had to stay, in that variant, of several."""
 
     name: str
     kernel: Axes
     reason: str
+    variant: str | None = None
 
 
 class LeftOut(msgspec.Struct, frozen=True):

@@ -2,22 +2,23 @@
 
 import sys
 from collections.abc import Iterator, Sequence
-from itertools import groupby
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from vggcalc.analysis.crossover import Crossovers
-from vggcalc.analysis.sweep import COLUMNS, POINT, Grid, Row, sweep
+from vggcalc.analysis.crossover import AXES, Crossovers
+from vggcalc.analysis.sweep import COLUMNS, Grid, Row, sweep
 from vggcalc.report import rows as text
 from vggcalc.report.formats import Screen
+from vggcalc.report.output import nothing_more_to_stdout
 from vggcalc.report.progress import Progress
 from vggcalc.report.sink import Sink
 from vggcalc.spec.words import SpecError
 
 if TYPE_CHECKING:
     from vggcalc.measurement.plan import Plan
+    from vggcalc.report.plots import Lines, Picture
 
 DONE, NOT_DELIVERED, INTERRUPTED = 0, 1, 130
 
@@ -29,14 +30,6 @@ MEASURED = ("on", "latency_s", "latency_ratio", "ci95_low", "ci95_high", "verdic
 
 #: Less of the budget is not worth a process, and so many points that fail one after the other are enough.
 LEAST_S, MOST_FAILURES = 3.0, 3
-
-
-def _again(row: dict[str, str]) -> Row:
-    """What was measured, as numbers and words again."""
-    return tuple(
-        None if not row[name] else row[name] if name in ("on", "verdict") else float(row[name])
-        for name in MEASURED
-    )
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -63,156 +56,196 @@ def run(grid: Grid, asked: Asked, screen: Screen) -> int:
     if asked.path is not None:
         format_ = text.format_of(asked.path) if asked.crossover or format_ == "table" else format_
         if format_ == "table":
-            raise SpecError(f"--output {asked.path}: rows are written as they come, so name it .csv or .jsonl")
-    most = len(grid) * (len(grid.ways) + 1)
-    if format_ == "table" and not asked.crossover and most > MOST_TABLE_ROWS:
-        raise SpecError(
-            f"{most:,} rows are no table that anyone reads: give --format csv or jsonl, or --crossover"
-        )
-    sink: Sink | None = None
-    columns = (*COLUMNS, *MEASURED) if asked.plan is not None else COLUMNS
-    if asked.path is not None:
-        sink = Sink(format_, columns, asked.path, asked.resume)
-    elif format_ != "table" and not asked.crossover:
-        sink = Sink(format_, columns)
-    drawing = Drawing(asked.plot, grid) if asked.plot is not None else None
+            raise SpecError(
+                f"--output {asked.path}: rows are written as they come: name it .csv or .jsonl, or give --format"
+            )
+    crossovers = None
+    if asked.crossover is not None:
+        crossovers = Crossovers(asked.crossover, grid, asked.plan is not None)
+    if asked.format_ == "table" and (asked.path is None or crossovers is not None):
+        _check_table(grid, asked.crossover)
+    sweep = Sweep(grid, asked, crossovers)
     try:
-        return Sweep(grid, asked, columns, sink, drawing).run(screen)
+        if asked.plot is not None:
+            sweep.draw_to(asked.plot)
+        if format_ != "table" and (asked.path is not None or crossovers is None):
+            sweep.sink = Sink(format_, sweep.columns, asked.path, asked.resume)
+        return sweep.run(screen)
     finally:
-        if drawing is not None:
-            drawing.picture.discard()
+        sweep.close()
 
 
-class Drawing:
-    """The figures of a sweep, and the file that they go to."""
-
-    def __init__(self, path: str, grid: Grid) -> None:
-        from vggcalc.report.plots import Lines, Picture
-
-        kernels = len(grid.kernels)
-        self.lines = Lines(path, len(grid) // kernels, kernels)
-        self.picture = Picture(path)
+def _check_table(grid: Grid, crossover: str | None) -> None:
+    """Raise `SpecError` where a table would have more lines than anyone reads."""
+    most = len(grid) * (len(grid.ways) + 1)
+    if crossover is not None:
+        axis = {
+            "kernel": grid.kernels, "batch": grid.batches, "stride": grid.strides, "dilation": grid.dilations,
+            "size": grid.sizes, "groups": grid.groups,
+        }.get(crossover, grid.channels)  # fmt: skip
+        most = len(grid) // len(axis) * len(grid.ways)
+    if most > MOST_TABLE_ROWS:
+        instead = "" if crossover else ", or --crossover"
+        raise SpecError(f"{most:,} rows are no table that anyone reads: give --format csv or jsonl{instead}")
 
 
 class Sweep:
-    """A sweep under way: what has been put out, and what is to be told at its end."""
+    """A sweep under way: where its rows go, and what is to be told at its end."""
 
-    def __init__(
-        self,
-        grid: Grid,
-        asked: Asked,
-        columns: Sequence[str],
-        sink: Sink | None,
-        drawing: Drawing | None = None,
-    ) -> None:
-        self._grid, self._asked, self._columns, self._sink = grid, asked, columns, sink
-        self._drawing = drawing
-        self._crossovers = Crossovers(asked.crossover, asked.plan is not None) if asked.crossover else None
+    def __init__(self, grid: Grid, asked: Asked, crossovers: Crossovers | None) -> None:
+        self.columns = (*COLUMNS, *MEASURED) if asked.plan is not None else COLUMNS
+        self.sink: Sink | None = None
+        self._grid, self._plan, self._asked, self._crossovers = grid, asked.plan, asked, crossovers
+        self._picture: Picture | None = None
+        self._lines: Lines | None = None
+        self._deaf = False
         self._kept: list[Row] = []
-        self._points = 0
-        self._rows = 0
-        self._refused: dict[str, int] = {}
+        self._points = self._rows = 0
+        self._refused: tuple[int, str] | None = None
         self._left_out: dict[str, tuple[int, str]] = {}
-        self._failures = 0
+        self._failures = self._unmeasured = 0
+        self._warnings: dict[str, None] = {}
+        self._stopped = ""
         self._progress = Progress()
         self._began = monotonic()
-        self._stopped = ""
+
+    def draw_to(self, path: str) -> None:
+        """Draw figures too. Raises `SpecError` and `OutputError` where that cannot be."""
+        from vggcalc.report.plots import Lines, Picture
+
+        kernels = len(self._grid.kernels)
+        self._lines = Lines(path, len(self._grid) // kernels, kernels)
+        self._picture = Picture(path)
+
+    def close(self) -> None:
+        """Leave no file open, and none that is not whole but the rows'."""
+        if self.sink is not None:
+            self.sink.close()
+        if self._picture is not None:
+            self._picture.discard()
 
     def run(self, screen: Screen) -> int:
         """Every row; then, unless rows alone were asked for, the table or the crossovers."""
-        status = DONE
+        interrupted = False
         try:
             for rows in self._groups():
                 self._take(rows)
-                if self._stopped:
+                if self._stopped and not (self._crossovers or self._lines):
                     break
         except KeyboardInterrupt:
-            self._stopped, status = "interrupted", INTERRUPTED
+            interrupted, self._stopped = True, "interrupted"
         finally:
             self._progress.close()
-        if self._sink is not None and not self._stopped:
-            self._sink.finish()
+        if self.sink is not None and not self._stopped:
+            self.sink.finish()
         self._tell()
-        self._sum_up(screen)
-        if self._drawing is not None:
-            self._drawing.picture.draw(self._drawing.lines.figures())
-        return status or (NOT_DELIVERED if self._stopped or self._failures or not self._rows else DONE)
+        if interrupted and self._crossovers is not None:
+            print("vggcalc: no crossovers are told of a part of the sweep", file=sys.stderr)
+        else:
+            self._sum_up(screen)
+        if self._picture is not None and self._lines is not None:
+            self._picture.draw(self._lines.figures())
+        if interrupted:
+            return INTERRUPTED
+        return NOT_DELIVERED if self._stopped or self._unmeasured or not self._rows else DONE
 
     def _groups(self) -> Iterator[Sequence[Row]]:
         """The rows as they are computed, or, where they are to be measured, of one point at a time."""
         for batch in sweep(self._grid):
+            for name, (points, reason) in batch.left_out.items():
+                self._left_out[name] = _more(self._left_out.get(name), points, reason)
             if batch.refused is not None:
-                self._refused[batch.refused] = self._refused.get(batch.refused, 0) + batch.points
-                self._points += batch.points
-            for one in batch.left_out:
-                before = self._left_out.get(one.variant, (0, one.reason))
-                self._left_out[one.variant] = (before[0] + batch.points, before[1])
-            if self._asked.plan is None:
+                self._refused = _more(self._refused, *batch.refused)
+            if self._plan is None:
                 if batch.rows:
-                    yield batch.rows
-                    self._points += batch.points
+                    yield [row for rows in batch.rows for row in rows]
+                self._points += batch.points
             else:
-                for _, rows in groupby(batch.rows, lambda row: row[: len(POINT)]):
-                    yield list(rows)
+                self._points += batch.points - len(batch.rows)
+                for rows in batch.rows:
+                    yield rows
                     self._points += 1
-            self._progress(f"sweep: {self._points:,} of {len(self._grid):,} points{self._left()}")
+                    self._progress(self._far())
+            self._progress(self._far())
 
-    def _left(self) -> str:
-        spent = monotonic() - self._began
-        if not self._points or spent < 1:
-            return ""
-        return f", about {spent / self._points * (len(self._grid) - self._points):,.0f} s left"
+    def _far(self) -> str:
+        spent, points = monotonic() - self._began, len(self._grid)
+        left = f", about {spent / self._points * (points - self._points):,.0f} s left" if self._points else ""
+        return f"sweep: {self._points:,} of {points:,} points{left if spent > 1 else ''}"
 
     def _take(self, rows: Sequence[Row]) -> None:
         """Have the rows measured and put out, but for those that are in the file already."""
-        self._rows += len(rows)
-        there = self._sink.done(rows) if self._sink is not None else []
-        if self._asked.plan is not None:
-            if len(there) == len(rows):
-                rows = [(*row, *_again(was)) for row, was in zip(rows, there, strict=True)]
-            else:
-                measured = self._measure(rows)
-                if measured is None:
-                    return
-                rows = [(*row, *measured[row[len(POINT)]]) for row in rows]
-        if self._sink is not None and rows[len(there) :]:
-            self._sink.write(rows[len(there) :])
-        for row in rows if self._crossovers or self._drawing else ():
-            named = dict(zip(self._columns, row, strict=True))
+        there = []
+        if self.sink is not None and not self._stopped:
+            there = self.sink.done(rows, {"on": self._way()} if self._plan is not None else {})
+        if self._plan is not None:
+            measured = [_again(row) for row in there] or self._measure(rows)
+            if len(rows) > 1 and None in [row[1] for row in measured] and not self._stopped:
+                self._unmeasured += 1
+            rows = [(*row, *more) for row, more in zip(rows, measured, strict=True)]
+        for row in rows if self._crossovers or self._lines else ():
+            named = dict(zip(self.columns, row, strict=True))
             if self._crossovers is not None:
                 self._crossovers.add(named)
-            if self._drawing is not None:
-                self._drawing.lines.add(named)
-        if self._sink is None and self._crossovers is None:
+            if self._lines is not None:
+                self._lines.add(named)
+        if self._stopped:  # only the crossovers still wait for what is on paper
+            return
+        self._rows += len(rows)
+        if self.sink is not None and not there and not self._deaf:
+            self._write(self.sink, rows)
+        elif self.sink is None and self._crossovers is None:
             self._kept += rows
 
-    def _measure(self, rows: Sequence[Row]) -> dict[str, Row] | None:
-        """What the clock says of each variant of a point; None where the budget does not hold it."""
+    def _write(self, sink: Sink, rows: Sequence[Row]) -> None:
+        """A reader that has gone (`| head`) ends it, unless a figure is still to come."""
+        try:
+            sink.write(rows)
+        except BrokenPipeError:
+            if self._picture is None:
+                raise
+            nothing_more_to_stdout()
+            self._deaf = True
+
+    def _way(self) -> str:
+        """How the points are run, in a few words."""
+        assert self._plan is not None
+        return self._plan.configurations([])[0].label
+
+    def _measure(self, rows: Sequence[Row]) -> list[Row]:
+        """What the clock says of each row of a point; nothing where there is nothing to compare."""
         from vggcalc.measurement.session import carry_out
 
-        assert self._asked.plan is not None
-        budget_s = self._asked.plan.budget_s - (monotonic() - self._began)
-        if budget_s <= 0:
-            self._stopped = f"the budget of {self._asked.plan.budget_s:,.0f} s was spent"
-            return None
+        assert self._plan is not None
+        nothing: list[Row] = [(None,) * len(MEASURED)] * len(rows)
+        budget_s = self._plan.budget_s - (monotonic() - self._began)
+        if budget_s <= 0 and not self._stopped:
+            self._stopped = f"the budget of {self._plan.budget_s:g} s was spent"
+        if self._stopped or len(rows) == 1:
+            return nothing
         share_s = max(budget_s / (len(self._grid) - self._points), LEAST_S)
-        plan = msgspec.structs.replace(self._asked.plan, budget_s=share_s)
-        outcome = carry_out([self._grid.comparison(rows[0])], plan, self._progress, self._progress.say)
+        outcome = carry_out(
+            [self._grid.comparison(rows[0])],
+            msgspec.structs.replace(self._plan, budget_s=share_s),
+            lambda stage: self._progress(f"{self._far()}: {stage}"),
+            self._progress.say,
+        )
         if outcome.interrupted:
             raise KeyboardInterrupt
+        self._warnings |= dict.fromkeys(outcome.warnings)
         (comparison,) = outcome.comparisons
-        self._failures = self._failures + 1 if outcome.failures else 0
+        self._failures = 0 if all(variant.latency for variant in comparison.variants) else self._failures + 1
         if self._failures >= MOST_FAILURES:
-            self._stopped = f"{self._failures} points failed one after the other"
+            self._stopped = f"{self._failures} points could not be measured, one after the other,"
         ratios = {ratio.variant: ratio.latency for ratio in comparison.ratios}
-        measured: dict[str, Row] = {}
+        measured = []
         for variant in comparison.variants:
             words: list[Any] = [None] * len(MEASURED)
             for latency in variant.latency[:1]:
                 words[:2] = [latency.label, latency.median_s]
             for ratio in ratios.get(variant.name, ())[:1]:
                 words[2:] = [ratio.ratio, *(ratio.ci95 or (None, None)), ratio.verdict]
-            measured[variant.name] = tuple(words)
+            measured.append(tuple(words))
         return measured
 
     def _tell(self) -> None:
@@ -221,27 +254,31 @@ class Sweep:
         def say(line: str) -> None:
             print(f"vggcalc: {line}", file=sys.stderr)
 
-        for reason, points in self._refused.items():
-            say(f"{points:,} of {len(self._grid):,} points are left out: {reason}")
-        for variant, (points, reason) in self._left_out.items():
-            say(f"{variant} is left out at {points:,} points, the first because {reason}")
+        points = f"{len(self._grid):,} points"
+        for warning in self._warnings:
+            say(f"warning: {warning}")
+        if self._refused is not None:
+            say(f"{self._refused[0]:,} of {points} are left out, the first because {self._refused[1]}")
+        for variant, (number, reason) in self._left_out.items():
+            say(f"{variant} is left out at {number:,} points, the first because {reason}")
+        if self._unmeasured:
+            say(f"{self._unmeasured:,} of {points} have no latency: they could not be measured")
         if self._stopped:
             goes_on = (
-                "--resume goes on there" if self._asked.path else "with --output FILE --resume could go on"
+                "--resume goes on there" if self._asked.path else "rows in an --output FILE can be resumed"
             )
-            say(f"{self._stopped} after {self._points:,} of {len(self._grid):,} points: {goes_on}")
+            say(f"{self._stopped} after {self._rows:,} rows; {goes_on}")
 
     def _sum_up(self, screen: Screen) -> None:
         """The table of rows, or the crossovers in the format that was asked for."""
+        format_ = self._asked.format_
         if self._crossovers is not None:
             found = self._crossovers.found()
             columns, rows = list(found[0]) if found else [], [tuple(line.values()) for line in found]
-            title = (
-                f"From which {self._asked.crossover} on each variant is below naive, to the end of the sweep"
-            )
-            format_ = self._asked.format_
-        elif self._sink is None:
-            columns, rows, title, format_ = list(self._columns), self._kept, "Sweep", "table"
+            axis = " and ".join(AXES[str(self._asked.crossover)][0]).replace("_", " ")
+            title = f"From which {axis} on each variant is below naive, to the end of the sweep"
+        elif self.sink is None:
+            columns, rows, title = list(self.columns), self._kept, "Sweep"
         else:
             return
         if not rows:
@@ -253,3 +290,16 @@ class Sweep:
         else:
             sys.stdout.write(text.header(format_, columns))
             text.STREAMED[format_](sys.stdout, columns, rows)
+
+
+def _more(before: tuple[int, str] | None, points: int, reason: str) -> tuple[int, str]:
+    """So many points more; the first reason stays."""
+    return (before[0] + points, before[1]) if before else (points, reason)
+
+
+def _again(row: dict[str, str]) -> Row:
+    """What was measured, as numbers and words again."""
+    return tuple(
+        None if not row[name] else row[name] if name in ("on", "verdict") else float(row[name])
+        for name in MEASURED
+    )

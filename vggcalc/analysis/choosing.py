@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from math import sqrt
 
 from vggcalc.results import Comparison, Configuration, LayerResult, Variant
+from vggcalc.spec.families import FAMILIES
 
 #: The costs that a choice weighs against each other, with the latency where it was measured.
 WEIGHED = ("parameters", "macs", "saved_bytes")
@@ -12,7 +13,7 @@ WEIGHED = ("parameters", "macs", "saved_bytes")
 def pareto(comparison: Comparison) -> tuple[str, ...]:
     """The variants that no other one beats: it is no worse in anything weighed and better in something.
 
-    A latency is better only if its whole interval is: where two overlap neither is. None for fewer
+    A latency is better only if its whole interval is: where two overlap neither is. Empty for fewer
     than three variants.
     """
     if len(comparison.variants) < 3:
@@ -62,12 +63,11 @@ def break_even_width(naive: Variant, variant: Variant) -> float | None:
 
     With M channels between all layers, the ends as they are and a_i MACs of layer i for each pair of
     its channels, a₁·C_in·M + Σa_i·M² + a_n·M·C_out = MACs of the one: a quadratic equation. None
-    where the width is not free: a single layer, branches, or depthwise layers.
+    where the family leaves no width to choose, and for a single layer.
     """
     (conv,) = _convolutions(naive)
     chain = _convolutions(variant)
-    groups = {layer.arguments["groups"] for layer in (conv, *chain)}
-    if len(chain) < 2 or len(groups) > 1 or any(layer.type == "Add" for layer in variant.layers):
+    if len(chain) < 2 or variant.family is None or not FAMILIES[variant.family].widens:
         return None
     per_pair = [_macs(layer) / (_into(layer) * layer.output_shape[1]) for layer in chain]
     linear = per_pair[0] * _into(chain[0]) + per_pair[-1] * chain[-1].output_shape[1]

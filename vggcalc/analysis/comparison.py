@@ -77,8 +77,7 @@ def _replaced(given: Network, name: str, wanted: Mapping[str, Replacing], dtype:
     Of several only those that replace anything, or the first if none does.
     """
     made = {variant: replace(given, replacing) for variant, replacing in wanted.items()}
-    left_out = {variant: one.kept[0][1] for variant, one in made.items() if one.kept and not one.pairs}
-    kept = [variant for variant, one in made.items() if one.pairs] or list(made)[:1]
+    chosen = [variant for variant, one in made.items() if one.pairs] or list(made)[:1]
     variants = (
         analyze(given, name, dtype),
         *(
@@ -86,14 +85,33 @@ def _replaced(given: Network, name: str, wanted: Mapping[str, Replacing], dtype:
                 analyze(made[variant].network, variant, dtype),
                 family=None if wanted[variant].merge else wanted[variant].splitting.family,
             )
-            for variant in kept
+            for variant in chosen
         ),
     )
     comparison = compared(given.name, given.input_shape, variants, dtype)
-    if len(wanted) > 1:
-        lines = tuple(LeftOut(variant, reason) for variant, reason in left_out.items() if variant not in kept)
-        comparison = msgspec.structs.replace(comparison, left_out=lines)
-    return comparison if len(kept) > 1 else _told_apart(comparison, made[kept[0]])
+    if len(wanted) == 1:
+        return _told_apart(comparison, made[chosen[0]])
+    kernels = {node.name: node.layer.kernel_size for node in given.nodes if isinstance(node.layer, Convolution)}
+    comparison = msgspec.structs.replace(
+        comparison,
+        left_out=tuple(
+            LeftOut(variant, one.kept[0][1] if one.kept else _NOTHING)
+            for variant, one in made.items()
+            if variant not in chosen
+        ),
+        kept=tuple(
+            Kept(name, kernels[name], reason, variant)
+            for variant in chosen
+            for name, reason in made[variant].kept
+        ),
+    )
+    if len(chosen) > 1:
+        return comparison
+    return msgspec.structs.replace(_told_apart(comparison, made[chosen[0]]), kept=comparison.kept)
+
+
+#: Why a variant that replaces nothing is none.
+_NOTHING = "it would change nothing: each convolution that was chosen is its own factorization"
 
 
 def _told_apart(comparison: Comparison, made: Replaced) -> Comparison:

@@ -1,6 +1,7 @@
 """One k×k convolution against what it can be factorized into."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from math import prod
 
 import msgspec
 
@@ -41,10 +42,37 @@ def factorize(
     each; one that cannot be made is in `left_out`.
     Raises `SpecError` with one line for what cannot be factorized in any way.
     """
-    wanted = named(into, splitting)
+    comparison = attempted(
+        kernel_size, in_channels=in_channels, out_channels=out_channels, size=size, batch=batch, stride=stride,
+        padding=padding, dilation=dilation, groups=groups, bias=bias, batch_norm=batch_norm,
+        activation=activation, ways=named(into, splitting), dtype=dtype,
+    )  # fmt: skip
+    if len(comparison.variants) == 1:
+        raise SpecError(comparison.left_out[0].reason)
+    return comparison
+
+
+def attempted(
+    kernel_size: int,
+    *,
+    in_channels: int,
+    out_channels: int,
+    size: int | Pair,
+    batch: int,
+    stride: int,
+    padding: int | None,
+    dilation: int,
+    groups: int,
+    bias: bool,
+    batch_norm: bool,
+    activation: str,
+    ways: Mapping[str, Splitting],
+    dtype: str,
+) -> Comparison:
+    """What `factorize` says, but for a convolution of which nothing can be made, which is then alone."""
     check_kernel(kernel_size)
     if padding is None:
-        padding = padding_of(kernel_size, dilation, wanted.values())
+        padding = padding_of(kernel_size, dilation, ways.values())
     conv = Conv2d(
         in_channels,
         out_channels,
@@ -57,23 +85,19 @@ def factorize(
     )
     following = followers(out_channels, batch_norm, activation)
     shape = (batch, in_channels, *spatial(size))
-    naive = _of_kernel(analyze(kernel_network(shape, ((conv,),), following), "naive", dtype), True)
-    variants, left_out = [naive], []
-    for name, one in wanted.items():
+    variants, left_out = [_analyzed("naive", shape, ((conv,),), following, dtype)], []
+    for name, splitting in ways.items():
         try:
-            branches = factorized(conv, one)
-            kept = keeps(conv, branches)
-            variant = analyze(kernel_network(shape, branches, following), name, dtype)
+            branches = factorized(conv, splitting)
+            variant = _analyzed(name, shape, branches, following, dtype)
         except SpecError as error:
             left_out.append(LeftOut(name, str(error)))
             continue
-        variant = _of_kernel(variant, kept.mixing == "full" or one.family == "stack")
-        variants.append(msgspec.structs.replace(variant, family=one.family, keeps=kept))
-    if len(variants) == 1:
-        raise SpecError(left_out[0].reason)
+        kept = keeps(conv, branches, splitting.family)
+        variants.append(msgspec.structs.replace(variant, family=splitting.family, keeps=kept))
     comparison = compared(f"{kernel_size}×{kernel_size}", shape, tuple(variants), dtype)
     ratios = tuple(
-        msgspec.structs.replace(ratio, break_even_width=break_even_width(naive, variant))
+        msgspec.structs.replace(ratio, break_even_width=break_even_width(variants[0], variant))
         for ratio, variant in zip(comparison.ratios, variants[1:], strict=True)
     )
     return msgspec.structs.replace(comparison, ratios=ratios, left_out=tuple(left_out))
@@ -110,13 +134,21 @@ def kernel_network(shape: Shape, branches: Branches, following: Sequence[Layer])
     return Network("kernel", shape, tuple(nodes))
 
 
-def _of_kernel(variant: Variant, per_pair: bool) -> Variant:
-    """What only a factorized kernel has: 49 for 7×7, 9 + 9 + 9 for its stack, and the maps."""
-    same, valid = (map_sizes(variant.network, padding) for padding in ("same", "valid"))
-    weights = sum(h * w for block in variant.blocks for h, w in block.kernels)
+def _analyzed(name: str, shape: Shape, branches: Branches, following: Sequence[Layer], dtype: str) -> Variant:
+    """A variant with what only a factorized kernel has: 49 for 7×7, 9 + 9 + 9 for its stack, and the maps.
+
+    Weights for each pair of channels have no meaning where a layer is depthwise or a 1×1.
+    """
+    network = kernel_network(shape, branches, following)
+    variant = analyze(network, name, dtype)
+    same, valid = (map_sizes(network, padding) for padding in ("same", "valid"))
+    layers = [layer for branch in branches for layer in branch]
+    dense = len({layer.groups for layer in layers}) == 1 and all(
+        layer.kernel_size != (1, 1) for layer in layers
+    )
     return msgspec.structs.replace(
         variant,
-        weights_per_channel_pair=weights if per_pair else None,
+        weights_per_channel_pair=sum(prod(layer.kernel_size) for layer in layers) if dense else None,
         layers=tuple(
             msgspec.structs.replace(layer, same_map=same[layer.name], valid_map=valid[layer.name])
             for layer in variant.layers

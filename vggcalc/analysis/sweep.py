@@ -5,7 +5,7 @@ because a law is arithmetic. Where something is to be decided, such as whether g
 channels, the answer must be the same for all of an array; where it is not, the array is parted.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from math import prod
 from typing import Any, cast
@@ -14,10 +14,10 @@ import msgspec
 import numpy as np
 
 from vggcalc.analysis.costs import COSTS, NOWHERE, costs, sites
-from vggcalc.analysis.kernels import factorize, followers, kernel_network, padding_of
+from vggcalc.analysis.kernels import attempted, followers, kernel_network, padding_of
 from vggcalc.analysis.receptive_field import receptive_fields
 from vggcalc.analysis.windows import window
-from vggcalc.results import Comparison, LeftOut, ReceptiveField
+from vggcalc.results import Comparison, ReceptiveField
 from vggcalc.spec.families import Branches, Splitting, factorized
 from vggcalc.spec.layers import KINDS, Conv2d, Pair
 from vggcalc.spec.shapes import propagate
@@ -61,18 +61,17 @@ class Grid(msgspec.Struct, frozen=True):
         return len(self.channels), len(self.groups), len(self.sizes), len(self.batches)
 
     def comparison(self, row: "Row") -> Comparison:
-        """What `factorize` says of the point that a row belongs to. Raises `SpecError`."""
-        at = dict(zip(COLUMNS, row, strict=True))
-        return self._factorize(*(at[name] for name in POINT))
+        """What `factorize` says of the point that a row belongs to."""
+        return self._attempted(*row[: len(POINT)])
 
-    def _factorize(
+    def _attempted(
         self, kernel: int, stride: int, dilation: int, into: int, out_of: int, groups: int, height: int,
         width: int, batch: int,
     ) -> Comparison:  # fmt: skip
-        return factorize(
+        return attempted(
             kernel, in_channels=into, out_channels=out_of, size=(height, width), batch=batch, stride=stride,
             padding=self.padding, dilation=dilation, groups=groups, bias=self.bias,
-            batch_norm=self.batch_norm, activation=self.activation, into=self.ways, dtype=self.dtype,
+            batch_norm=self.batch_norm, activation=self.activation, ways=self.ways, dtype=self.dtype,
         )  # fmt: skip
 
 
@@ -89,25 +88,29 @@ Row = tuple[Any, ...]
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """Rows of so many points, or for what is no convolution the reason why there are none.
+    """What is found of so many points: for each its rows, `naive` first, but for those that are none.
 
-    `left_out` are the variants that these points do not have.
+    `refused` are how many are no convolution, and of the first of them why; `left_out` says the same
+    of the points that lack a variant, by its name.
     """
 
     points: int
-    rows: Sequence[Row] = ()
-    refused: str | None = None
-    left_out: tuple[LeftOut, ...] = ()
+    rows: Sequence[Sequence[Row]]
+    refused: tuple[int, str] | None = None
+    left_out: Mapping[str, tuple[int, str]] = {}
 
 
 def sweep(grid: Grid, most: int = MOST_POINTS) -> Iterator[Batch]:
     """Every point's rows: `naive`, then the variants; the batches vary fastest, the kernels slowest."""
     inner = prod(grid._inner)
-    for kernel, stride, dilation in product(grid.kernels, grid.strides, grid.dilations):
-        exact = object if _largest(grid, kernel, stride, dilation) >= _EXACT else np.int64
+    axes = {exact: _Axes(grid, exact) for exact in (np.int64, object)}
+    for structure in product(grid.kernels, grid.strides, grid.dilations):
+        exact = object if _largest(grid, *structure) >= _EXACT else np.int64
         for first in range(0, inner, most):
+            found = _Found()
             numbers = np.arange(first, min(first + most, inner))
-            yield from _parted(grid, (kernel, stride, dilation), numbers, exact)
+            _evaluate(grid, axes[exact], structure, numbers, found)
+            yield found.batch(len(numbers))
 
 
 def _largest(grid: Grid, kernel: int, stride: int, dilation: int) -> int:
@@ -115,15 +118,22 @@ def _largest(grid: Grid, kernel: int, stride: int, dilation: int) -> int:
     channels = (max(max(pair) for pair in grid.channels),) * 2
     size = max(n for pair in grid.sizes for n in pair)
     try:
-        comparison = grid._factorize(kernel, stride, dilation, *channels, 1, size, size, max(grid.batches))
+        comparison = grid._attempted(kernel, stride, dilation, *channels, 1, size, size, max(grid.batches))
     except SpecError:
         return _EXACT
-    found = [cost for variant in comparison.variants for cost in variant.costs.values() if cost is not None]
-    return int(max(found)) if not comparison.left_out else _EXACT
+    if any(grid.ways[one.variant].widths for one in comparison.left_out):
+        return _EXACT  # with other channels it can be made
+    return int(
+        max(cost for variant in comparison.variants for cost in variant.costs.values() if cost is not None)
+    )
 
 
 class _Mixed(Exception):
-    """A question has one answer for some points and another for others."""
+    """A question has one answer for some points and another for others; `truths` says which."""
+
+    def __init__(self, truths: Any) -> None:
+        super().__init__()
+        self.truths = truths
 
 
 class _Many(np.ndarray[Any, np.dtype[Any]]):
@@ -134,7 +144,7 @@ class _Many(np.ndarray[Any, np.dtype[Any]]):
         if truths.all():
             return True
         if truths.any():
-            raise _Mixed
+            raise _Mixed(truths)
         return False
 
 
@@ -145,63 +155,108 @@ class _Convolutions(Conv2d, frozen=True):
         pass
 
 
-KINDS[_Convolutions] = KINDS[Conv2d]
+KINDS[_Convolutions] = KINDS[Conv2d]  # it is named as any other
 
 
-def _parted(grid: Grid, structure: tuple[int, int, int], numbers: Any, exact: Any) -> Iterator[Batch]:
+class _Axes:
+    """A grid's inner axes as arrays: exact integers of 64 bits, or Python's own."""
+
+    def __init__(self, grid: Grid, exact: Any) -> None:
+        def array(values: Sequence[int]) -> Any:
+            return np.array(values, dtype=exact)
+
+        self._shape = grid._inner
+        self._channels = [array([pair[i] for pair in grid.channels]) for i in (0, 1)]
+        self._sizes = [array([pair[i] for pair in grid.sizes]) for i in (0, 1)]
+        self._groups = array([group or 0 for group in grid.groups])
+        self._batches = array(grid.batches)
+
+    def at(self, numbers: Any) -> list[_Many]:
+        """Channels in and out, groups, height, width and batch of the points of those numbers."""
+        channels, groups, sizes, batches = np.unravel_index(numbers, self._shape)
+        into, out_of = (axis[channels] for axis in self._channels)
+        apart = self._groups[groups]
+        apart = np.where(apart == 0, into, apart)
+        found = [into, out_of, apart, *(axis[sizes] for axis in self._sizes), self._batches[batches]]
+        return [array.view(_Many) for array in found]
+
+
+class _Found:
+    """What is found of a chunk, part by part."""
+
+    def __init__(self) -> None:
+        self._parts: list[tuple[Any, list[tuple[Row, ...]]]] = []
+        self._refused: tuple[int, str] | None = None
+        self._left_out: dict[str, tuple[int, str]] = {}
+
+    def add(self, numbers: Any, rows: list[tuple[Row, ...]]) -> None:
+        self._parts.append((numbers, rows))
+
+    def refuse(self, points: int, why: Callable[[], str]) -> None:
+        before = self._refused or (0, why())
+        self._refused = before[0] + points, before[1]
+
+    def leave_out(self, points: int, why: Callable[[], Mapping[str, str]], names: Iterable[str]) -> None:
+        new = [name for name in names if name not in self._left_out]
+        self._left_out |= {name: (0, reason) for name, reason in (why() if new else {}).items() if name in new}
+        for name in names:
+            self._left_out[name] = (self._left_out[name][0] + points, self._left_out[name][1])
+
+    def batch(self, points: int) -> Batch:
+        rows = self._parts[0][1] if self._parts else []
+        if len(self._parts) > 1:  # in the order of the points again
+            numbers = np.concatenate([numbers for numbers, _ in self._parts])
+            every = [one for _, part in self._parts for one in part]
+            rows = [every[i] for i in np.argsort(numbers)]
+        return Batch(points, rows, self._refused, self._left_out)
+
+
+def _evaluate(grid: Grid, axes: _Axes, structure: tuple[int, int, int], numbers: Any, found: _Found) -> None:
     """The points of those numbers, in as many parts as their answers ask for."""
     try:
-        yield _evaluated(grid, structure, numbers, exact)
-    except _Mixed:
-        middle = len(numbers) // 2
-        yield from _parted(grid, structure, numbers[:middle], exact)
-        yield from _parted(grid, structure, numbers[middle:], exact)
+        _evaluated(grid, axes, structure, numbers, found)
+    except _Mixed as mixed:
+        for part in (numbers[mixed.truths], numbers[~mixed.truths]):
+            _evaluate(grid, axes, structure, part, found)
 
 
-def _evaluated(grid: Grid, structure: tuple[int, int, int], numbers: Any, exact: Any) -> Batch:
+def _evaluated(grid: Grid, axes: _Axes, structure: tuple[int, int, int], numbers: Any, found: _Found) -> None:
     kernel, stride, dilation = structure
-    channels, groups, sizes, batches = np.unravel_index(numbers, grid._inner)
-
-    def many(values: Sequence[int], places: Any) -> _Many:
-        found: _Many = np.array(values, dtype=exact)[places].view(_Many)
-        return found
-
-    into, out_of = (many([pair[i] for pair in grid.channels], channels) for i in (0, 1))
-    height, width = (many([pair[i] for pair in grid.sizes], sizes) for i in (0, 1))
-    batch = many(grid.batches, batches)
-    apart = many([group or 0 for group in grid.groups], groups)
-    apart = np.where(apart == 0, into, apart).view(_Many)
-    point: list[Any] = [kernel, stride, dilation, into, out_of, apart, height, width, batch]
-    first = [int(value[0]) if isinstance(value, _Many) else value for value in point]
+    into, out_of, groups, height, width, batch = inner = axes.at(numbers)
+    first = [*structure, *(int(array[0]) for array in inner)]
+    shape: Any = (batch, into, height, width)
     try:
-        if into % apart or out_of % apart:
-            raise SpecError("groups")  # said by `factorize`, as everything else
         padding = padding_of(kernel, dilation, grid.ways.values()) if grid.padding is None else grid.padding
-        kernels, strides, paddings, dilations = ((n, n) for n in (kernel, stride, padding, dilation))
-        ends = cast(int, into), cast(int, out_of)
-        conv = _Convolutions(*ends, kernels, strides, paddings, dilations, cast(int, apart), grid.bias)
-        shape = (batch, into, height, width)
+        one = Conv2d(1, 1, (kernel, kernel), (stride, stride), (padding, padding), (dilation, dilation))
+        if into % groups or out_of % groups:
+            raise SpecError("groups")  # said by `factorize`, as everything else
+        conv = _Convolutions(
+            cast(int, into), cast(int, out_of), one.kernel_size, one.stride, one.padding, one.dilation,
+            cast(int, groups), grid.bias,
+        )  # fmt: skip
         made = {"naive": _columns(grid, conv, ((conv,),), shape)}
     except SpecError:
-        return Batch(len(numbers), refused=_reason(grid, first))
+        found.refuse(len(numbers), lambda: _reason(grid, first))
+        return
     lacking = []
     for name, splitting in grid.ways.items():
         try:
             made[name] = _columns(grid, conv, factorized(conv, splitting), shape)
         except SpecError:
             lacking.append(name)
-    fixed = [_listed(value, len(numbers)) for value in point]
-    ratios = [[made[name][key] / made["naive"][key] for key in RATIOS] for name in made]
-    of_variant = [
-        zip(
-            *fixed,
-            *(_listed(value, len(numbers)) for value in (name, *columns.values(), *ratio)),
-            strict=True,
+    fixed = [_listed(value, len(numbers)) for value in (*structure, *inner)]
+    of_variant = []
+    for name, columns in made.items():
+        ratios = (columns[key] / made["naive"][key] for key in RATIOS)
+        values = (_listed(value, len(numbers)) for value in (name, *columns.values(), *ratios))
+        of_variant.append(zip(*fixed, *values, strict=True))
+    found.add(numbers, list(zip(*of_variant, strict=True)))
+    if lacking:
+        found.leave_out(
+            len(numbers),
+            lambda: {one.variant: one.reason for one in grid._attempted(*first).left_out},
+            lacking,
         )
-        for (name, columns), ratio in zip(made.items(), ratios, strict=True)
-    ]
-    rows = [row for rows in zip(*of_variant, strict=True) for row in rows]
-    return Batch(len(numbers), rows, None, _left_out(grid, first, lacking) if lacking else ())
 
 
 def _columns(grid: Grid, conv: Conv2d, branches: Branches, shape: Any) -> dict[str, Any]:
@@ -229,17 +284,7 @@ def _listed(value: Any, points: int) -> list[Any]:
 def _reason(grid: Grid, point: Sequence[int]) -> str:
     """Why a point has no rows, in the words of `factorize`."""
     try:
-        grid._factorize(*point)
+        grid._attempted(*point)
     except SpecError as error:
         return str(error)
     raise AssertionError(f"factorize makes what the sweep does not: {point}")
-
-
-def _left_out(grid: Grid, point: Sequence[int], names: Sequence[str]) -> tuple[LeftOut, ...]:
-    """Why a point lacks these variants, in the words of `factorize`."""
-    try:
-        found = grid._factorize(*point).left_out
-    except SpecError as error:  # it has none at all
-        return tuple(LeftOut(name, str(error)) for name in names)
-    assert [one.variant for one in found] == list(names), (point, found, names)
-    return found

@@ -3,16 +3,22 @@
 from collections.abc import Sequence
 
 from vggcalc.results import Keeps
-from vggcalc.spec.families import Branches
+from vggcalc.spec.families import FAMILIES, Branches
 from vggcalc.spec.layers import Conv2d
 
 #: Places along an axis: the first one, and a bit for each from there on.
 _Places = tuple[int, int]
 
 
-def keeps(conv: Conv2d, branches: Branches) -> Keeps:
-    """What the branches keep of `conv`: see `Keeps`."""
-    return Keeps(*window(conv, branches), _mixing(conv, branches))
+def keeps(conv: Conv2d, branches: Branches, family: str) -> Keeps:
+    """What the branches that a family makes of `conv` keep of it: see `Keeps`."""
+    narrowest = min(layer.out_channels for branch in branches for layer in branch)
+    mixing = FAMILIES[family].mixing
+    if conv.groups == conv.in_channels == conv.out_channels:  # it mixes none itself
+        mixing = "full"
+    elif mixing == "full" and narrowest < min(conv.in_channels, conv.out_channels):
+        mixing = "reduced"
+    return Keeps(*window(conv, branches), mixing, narrowest)
 
 
 def window(conv: Conv2d, branches: Branches) -> tuple[str, int, int]:
@@ -53,13 +59,3 @@ def _common(one: _Places, two: _Places) -> _Places:
 def _area(places: Sequence[_Places]) -> int:
     rows, columns = (bits.bit_count() for _, bits in places)
     return rows * columns
-
-
-def _mixing(conv: Conv2d, branches: Branches) -> str:
-    layers = [layer for branch in branches for layer in branch]
-    if any(layer.groups > conv.groups for layer in layers):
-        return "separable"
-    narrow = min(layer.out_channels for layer in layers)
-    if narrow < min(conv.in_channels, conv.out_channels):
-        return f"reduced to {narrow}"
-    return "full" if conv.groups == 1 else f"in {conv.groups} groups"

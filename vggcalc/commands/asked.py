@@ -36,20 +36,21 @@ def into(given: Given) -> dict[str, Splitting]:
     """Every way in which a kernel is to be split, by the name of its variant."""
     families, stride_at = given["into"] or ("stack",), given["stride_at"] or ("last",)
     widths = given.get("widths") or (None,)
-    if given["widen"] and not any(FAMILIES[family].widens for family in families):
-        raise click.UsageError(f"{' and '.join(families)} cannot choose a layer to widen: leave out --widen")
+    for option in ("widen", "widths"):
+        if given.get(option) and not any(FAMILIES[family].widens for family in families):
+            raise click.UsageError(f"{' and '.join(families)} has no width to choose: leave out --{option}")
     found = ways(families, stride_at, widths, given["widen"] or "first")
     if given["into"] is None and len(found) == 1:
         return {"factorized": next(iter(found.values()))}
     return found
 
 
-def stem(given: Given) -> Given:
+def stem(given: Given, kernel: int) -> Given:
     """The options of `factorize --stem`: the question of a network's first layer, where nothing else is said.
 
-    The stack has the stride in its first layers as few as cover the kernel, or in each layer in turn,
-    with as many channels between as come out and with half of them (ResNet-C: He et al. 2018, arXiv
-    1812.01187, section 4.2).
+    The stride stands in the first of as few layers as cover the kernel, or in each layer of the whole
+    stack in turn; between the layers are as many channels as come out, or half of them (ResNet-C: He et
+    al. 2018, arXiv 1812.01187, section 4.2).
     """
     if given["channels"] is not None or given["depthwise"]:
         option = "--channels" if given["channels"] is not None else "--depthwise"
@@ -60,8 +61,8 @@ def stem(given: Given) -> Given:
         "out_channels": out_of,
         "size": (224, 224),
         "stride": 2,
-        "stride_at": ("first", 1, 2, 3),
-        "widths": ((out_of,), (max(out_of // 2, 1),)),
+        "stride_at": ("first", *range(1, max(kernel // 2, 1) + 1)) if given["into"] is None else ("last",),
+        "widths": () if given["widen"] or given["into"] else ((out_of,), (max(out_of // 2, 1),)),
     }
     return given | {key: value for key, value in usual.items() if given[key] in (None, ())}
 

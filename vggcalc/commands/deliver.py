@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from vggcalc.results import Comparison
 
 
+def check_apart(plot: str | None, output: str | None) -> None:
+    """Raise `click.UsageError` if figures and rows would go to one file."""
+    if plot is not None and output is not None and os.path.realpath(plot) == os.path.realpath(output):
+        raise click.UsageError(f"--plot and --output both name {plot}: give two files")
+
+
 def dtype(given: dict[str, Any]) -> str:
     """The dtype of the counts' bytes."""
     return str(given["dtypes"][0]) if given["dtypes"] else "float32"
@@ -50,8 +56,7 @@ def deliver(command: str, comparisons: Sequence[Comparison], given: dict[str, An
     gate = _gate(comparisons, given) if given["fail_if"] or given["against"] else None
     path = None if given["output"] == "-" else given["output"]
     plot = given["plot"]
-    if plot is not None and path is not None and os.path.realpath(plot) == os.path.realpath(path):
-        raise click.UsageError(f"--plot and --output both name {plot}: give two files")
+    check_apart(plot, path)
     sys.exit(delivery.deliver(command, comparisons, plan, format_, path, gate, plot))
 
 

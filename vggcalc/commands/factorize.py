@@ -47,7 +47,7 @@ def factorize(kernels: tuple[int, ...], **given: Any) -> None:
     from vggcalc.commands import asked
 
     if given["stem"]:
-        given = asked.stem(given)
+        given = asked.stem(given, max(kernels))
     stride = 1 if given["stride"] is None else given["stride"]
     asked.check(given, stride != 1)
     into, out_of = (64 if n is None else n for n in (given["in_channels"], given["out_channels"]))

@@ -110,10 +110,13 @@ _TIMING = ("budget", "device", "threads", "mode", "seed")
 
 def _asked(given: dict[str, Any]) -> Asked:
     """What becomes of a sweep's rows. Raises `click.UsageError` for options that contradict each other."""
+    from vggcalc.commands.deliver import check_apart
     from vggcalc.sweeping import Asked
 
-    if given["resume"] and given["output"] is None:
+    if given["resume"] and given["output"] in (None, "-"):
         raise click.UsageError("--resume goes on with a file: give --output FILE too")
+    if given["device"] == "auto":
+        raise click.UsageError("--device auto may be several: name one, such as cpu")
     plan = None
     if given["latency"]:
         from vggcalc.measurement.plan import Plan
@@ -130,6 +133,6 @@ def _asked(given: dict[str, Any]) -> Asked:
     for name in _TIMING if plan is None else ():
         if given[name] is not None:
             raise click.UsageError(f"--{name} is for timing: give --latency too, or leave it out")
-    if given["plot"] is not None and given["plot"] == given["output"]:
-        raise click.UsageError(f"--plot and --output both name {given['plot']}: give two files")
-    return Asked(given["format_"], given["output"], given["resume"], given["crossover"], plan, given["plot"])
+    path = None if given["output"] == "-" else given["output"]
+    check_apart(given["plot"], path)
+    return Asked(given["format_"], path, given["resume"], given["crossover"], plan, given["plot"])

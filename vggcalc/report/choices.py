@@ -27,10 +27,10 @@ def choices(comparison: Comparison, title: str) -> list[Section]:
         Column("", right=False),
         Column("variant", right=False),
         Column("layers", right=False, wide=True),
-        *([Column("window", right=False), Column("mixing", right=False, wide=True)] if keeps else []),
+        *([Column("window", right=False), Column("mixing", right=False)] if keeps else []),
         Column("sees"),
         *(Column(heading(key), wide=key not in _ALWAYS) for key in costs),
-        Column("MACs ×"),
+        Column("MACs ×", wide=keeps),
     ]
     rows = [_row(comparison, variant, keeps) for variant in comparison.variants]
     return [
@@ -77,9 +77,9 @@ def kept(variant: Variant, key: str) -> str:
     keeps = variant.keeps
     if keeps is None:
         return "full"
-    if key == "mixing" or keeps.pixels == keeps.of:
-        return str(getattr(keeps, key))
-    return f"{keeps.window} {keeps.pixels}/{keeps.of}"
+    if key == "mixing":
+        return f"to {keeps.narrowest}" if keeps.mixing == "reduced" else keeps.mixing
+    return keeps.window if keeps.pixels == keeps.of else f"{keeps.window} {keeps.pixels}/{keeps.of}"
 
 
 def _legend(comparison: Comparison) -> Iterator[str]:

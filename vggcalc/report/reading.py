@@ -47,7 +47,7 @@ def _pair(comparison: Comparison) -> Iterator[tuple[Variant, Variant]]:
 
 def _it(variant: Variant) -> str:
     """What a kernel has become, in words."""
-    return "stack" if variant.family == "stack" else str(variant.family)
+    return variant.family or "stack"
 
 
 def _times_work(value: int | float, base: int | float, what: str = "MACs") -> str:
@@ -241,8 +241,8 @@ def blocks(comparison: Comparison) -> Iterator[str]:
         if best is not None and best[0] > 1.01:
             saving, one, many = best
             yield (
-                f"{many.name} saves most: its stack does {units.times(saving)} times fewer MACs than its "
-                f"{units.kernels(one.kernels)}."
+                f"{many.name} saves most: its {_it(other)} does {units.times(saving)} times fewer MACs than "
+                f"its {units.kernels(one.kernels)}."
             )
 
 
@@ -449,7 +449,7 @@ def block_latency(comparison: Comparison) -> Iterator[str]:
             change, name, block = max(found, key=lambda entry: abs(entry[0]))
             way = "longer" if change > 0 else "less"
             yield (
-                f"On {configuration.label} the time changes most in {name}: alone its stack takes "
+                f"On {configuration.label} the time changes most in {name}: alone its {_it(other)} takes "
                 f"{units.duration(abs(change))} {way} than its {units.kernels(block.kernels)}."
             )
 

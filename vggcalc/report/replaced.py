@@ -11,10 +11,13 @@ def replacements(comparison: Comparison) -> list[Section]:
     if comparison.replaced:
         sections.append(_table(comparison))
     if comparison.kept:
-        reasons: dict[str, list[str]] = {}
+        reasons: dict[tuple[str, str], list[str]] = {}
         for one in comparison.kept:
-            reasons.setdefault(one.reason, []).append(f"{one.name} ({units.pair(one.kernel)})")
-        lines = [f"Left as it is: {_listed(names)}: {reason}." for reason, names in reasons.items()]
+            where = f" in {one.variant}" if one.variant else ""
+            reasons.setdefault((where, one.reason), []).append(f"{one.name} ({units.pair(one.kernel)})")
+        lines = [
+            f"Left as it is{where}: {_listed(names)}: {reason}." for (where, reason), names in reasons.items()
+        ]
         sections.append(Text(tuple(lines)))
     return sections
 

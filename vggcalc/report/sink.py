@@ -1,9 +1,10 @@
 """Where a sweep's rows go as they come: standard output, or a file that may have the first of them."""
 
+import csv
 import io
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import IO, Any
 
@@ -23,7 +24,7 @@ class Sink:
     ) -> None:
         self._format, self._columns, self._path = format_, columns, path
         self._end = 0
-        self._reader: IO[bytes] | None = None
+        self._file: IO[bytes] | None = None
         self._writer: IO[str] | None = None
         self._there: Iterator[tuple[int, dict[str, str]]] = iter(())
         if path is None:
@@ -34,28 +35,38 @@ class Sink:
                 raise OutputError(
                     f"--output {path} is there already: give --resume to go on with it, or another name"
                 )
-            self._reader = open(path, "r+b" if there else "wb")  # noqa: SIM115 - open as long as there are rows
+            self._file = open(path, "r+b" if there else "wb")  # noqa: SIM115 - `close` closes it
         except OSError as error:
             raise self._cannot(error) from None
         if there:
-            self._there = text.read(self._reader, format_, columns)
+            self._there = text.read(self._file, format_, columns)
 
     def _cannot(self, error: OSError) -> OutputError:
         return OutputError(f"--output {self._path} cannot be written: {error.strerror or error}")
 
-    def done(self, rows: Sequence[Sequence[Any]]) -> list[dict[str, str]]:
-        """Those of the next rows that are there already; only what a row is named after is measured."""
+    def done(self, rows: Sequence[Sequence[Any]], fixed: Mapping[str, str]) -> list[dict[str, str]]:
+        """The next rows as they are there already; none unless all of them are.
+
+        What they are named after must be the same, and so must what `fixed` says, where it is filled.
+        """
+        began = self._end
         found: list[dict[str, str]] = []
         try:
             for end, row in islice(self._there, len(rows)):
                 for name, value in zip(self._columns, rows[len(found)], strict=False):
                     if row[name] != ("" if value is None else str(value)):
                         raise ValueError(f"a row has {name} {row[name]} where this sweep has {value}")
+                for name, word in fixed.items():
+                    if row[name] not in ("", word):
+                        raise ValueError(f"a row has {name} {row[name]!r} where this sweep has {word!r}")
                 self._end = end
                 found.append(row)
-        except ValueError as error:
-            raise OutputError(f"--output {self._path} is of another sweep: {error}") from None
-        return found
+        except (ValueError, csv.Error) as error:
+            raise OutputError(f"--output {self._path} is of another sweep, or damaged: {error}") from None
+        if len(found) == len(rows):
+            return found
+        self._end, self._there = began, iter(())
+        return []
 
     def write(self, rows: Sequence[Sequence[Any]]) -> None:
         """Write rows, behind those that are there."""
@@ -72,13 +83,13 @@ class Sink:
         """What to write to; a last line that was cut off is gone."""
         if self._writer is not None:
             return self._writer
-        if self._path is None:
+        if self._file is None:
             self._writer = sys.stdout
         else:
-            assert self._reader is not None
-            self._reader.seek(self._end)
-            self._reader.truncate()
-            self._writer = io.TextIOWrapper(self._reader, encoding="utf-8", newline="")
+            if self._file.seekable():
+                self._file.seek(self._end)
+                self._file.truncate()
+            self._writer = io.TextIOWrapper(self._file, encoding="utf-8", newline="")
         if not self._end:
             self._writer.write(text.header(self._format, self._columns))
         return self._writer
@@ -86,10 +97,19 @@ class Sink:
     def finish(self) -> None:
         """All rows have come. Raises `OutputError` if the file has more."""
         try:
-            more = next(self._there, None)
-        except ValueError:
-            more = (0, {})
-        if more is not None:
+            more = next(self._there, None) is not None
+        except (ValueError, csv.Error):
+            more = True
+        if more:
             raise OutputError(f"--output {self._path} is of another sweep: it has more rows than this one")
-        if self._path is not None:
-            self._begun().close()
+        self._begun()
+
+    def close(self) -> None:
+        """Let the file go; what is not whole is at most its last line."""
+        try:
+            if self._writer is not None and self._file is not None:
+                self._writer.close()
+            elif self._file is not None:
+                self._file.close()
+        except OSError as error:
+            raise self._cannot(error) from None

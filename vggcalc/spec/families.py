@@ -245,7 +245,8 @@ def _separable(conv: Conv2d, depthwise: Iterable[tuple[Axes, Pair]], splitting: 
     links = [_Link(into, kernel, dilation, into) for kernel, dilation in depthwise]
     if _is_depthwise(conv):
         if splitting.family != "large-kernel-attention":
-            raise SpecError(f"it is depthwise already: {splitting.family} would change nothing but a 1×1")
+            instead = "" if splitting.family == "separable" else ", and its stack is what stack makes"
+            raise SpecError(f"it is depthwise already{instead}")
     else:
         links.append(_Link(conv.out_channels, (1, 1)))
     return (_chain(conv, links, splitting.stride_at),)
@@ -292,8 +293,8 @@ def dilated_stack(conv: Conv2d, splitting: Splitting) -> Branches:
 
 
 def stripes(conv: Conv2d, splitting: Splitting) -> Branches:
-    """k×m and m×k side by side, added (Liu et al. 2022, arXiv 2207.03620, section 4), with SLaK's m = 5,
-    or less where k is no larger: a cross.
+    """k×m and m×k side by side, added (Liu et al. 2022, arXiv 2207.03620, section 4): a cross. SLaK's m is
+    5; here it is the largest up to 5 that is below k and odd or even as k is.
     """
     _no_widths(splitting)
     k = _square(conv, "k×5 beside 5×k")
@@ -308,11 +309,13 @@ def stripes(conv: Conv2d, splitting: Splitting) -> Branches:
 class Family(msgspec.Struct, frozen=True):
     """A way to factorize a convolution, and in a sentence what it keeps and what it gives up.
 
+    `mixing` of channels is "full", "separable" from the window, or "reduced" through fewer channels.
     `widens` if the channels between its layers can be chosen, `even` if it takes even kernels too.
     """
 
     split: Callable[[Conv2d, Splitting], Branches]
     says: str
+    mixing: str = "full"
     widens: bool = False
     even: bool = False
 
@@ -325,13 +328,20 @@ FAMILIES: dict[str, Family] = {
     "separable": Family(
         separable,
         "depthwise k×k, then 1×1, MobileNet: the full window, channels mixed apart from it",
+        "separable",
         even=True,
     ),
     "separable-stack": Family(
-        separable_stack, "depthwise 3×3 layers, then 1×1: the full window, channels mixed apart from it"
+        separable_stack,
+        "depthwise 3×3 layers, then 1×1: the full window, channels mixed apart from it",
+        "separable",
     ),
     "bottleneck": Family(
-        bottleneck, "1×1, k×k, 1×1, ResNet: the full window through fewer channels", widens=True, even=True
+        bottleneck,
+        "1×1, k×k, 1×1, ResNet: the full window through fewer channels",
+        "reduced",
+        widens=True,
+        even=True,
     ),
     "dilated": Family(dilated, "one 3×3 spread over k: nine pixels and holes, all mixing of channels"),
     "dilated-stack": Family(
@@ -342,9 +352,10 @@ FAMILIES: dict[str, Family] = {
     "large-kernel-attention": Family(
         large_kernel_attention,
         "depthwise, depthwise dilated, 1×1, VAN: the full window or more, channels mixed apart from it",
+        "separable",
         even=True,
     ),
-    "stripes": Family(stripes, "k×5 beside 5×k, SLaK: a cross, all mixing of channels", even=True),
+    "stripes": Family(stripes, "k×m beside m×k, m up to 5, SLaK: a cross, all mixing of channels", even=True),
 }
 
 
@@ -357,9 +368,14 @@ def named(into: Sequence[str] | Mapping[str, Splitting] | None, splitting: Split
     """Splittings by the names of the variants: the one, `factorized`, a family each, or as given."""
     if into is None:
         return {"factorized": splitting}
-    if isinstance(into, Mapping):
-        return dict(into)
-    return {name: msgspec.structs.replace(splitting, family=name) for name in into}
+    if isinstance(into, str):
+        into = (into,)
+    if not isinstance(into, Mapping):
+        return {name: msgspec.structs.replace(splitting, family=name) for name in into}
+    for taken in ("naive", "given"):
+        if taken in into:
+            raise SpecError(f"{taken} is what the others are compared with: give the variant another name")
+    return dict(into)
 
 
 def ways(
@@ -368,13 +384,18 @@ def ways(
     widths: Sequence[tuple[int, ...] | None] = (None,),
     widen: str = "first",
 ) -> dict[str, Splitting]:
-    """Every family with every place of the stride and all widths, by a name that tells them apart."""
+    """Every family with every place of the stride and all widths, by a name that tells them apart.
+
+    A family that has no width to choose stands there once, with its own.
+    """
     found = {}
-    for family, at, named in product(dict.fromkeys(into), dict.fromkeys(stride_at), dict.fromkeys(widths)):
-        words = [family]
-        if len(stride_at) > 1:
-            words.append(f"stride-{at}")
-        if len(widths) > 1:
-            words.append("widths-" + ("-".join(map(str, named)) if named else "own"))
-        found[":".join(words)] = Splitting(family, at, widen, named)
+    for family, at in product(dict.fromkeys(into), dict.fromkeys(stride_at)):
+        chosen = dict.fromkeys(widths) if FAMILIES[family].widens else (None,)
+        for named in chosen:
+            words = [family]
+            if len(stride_at) > 1:
+                words.append(f"stride-{at}")
+            if len(chosen) > 1:
+                words.append("widths-" + ("-".join(map(str, named)) if named else "own"))
+            found[":".join(words)] = Splitting(family, at, widen, named)
     return found

@@ -57,8 +57,9 @@ def _slide(layer: Convolution | MaxPool2d, size: Shape) -> Shape:
         found = [_ceiled(n, p, s, n + 2 * p - d * (k - 1) - 1) for n, p, s, k, d in numbers]
     else:
         found = [(n + 2 * p - d * (k - 1) - 1) // s + 1 for n, p, s, k, d in numbers]
-    if min(found) < 1:
-        raise _too_small(layer, size)
+    for n in found:
+        if n < 1:
+            raise _too_small(layer, size)
     return tuple(found)
 
 
