@@ -146,7 +146,16 @@ def test_families_are_listed() -> None:
     ("arguments", "message"),
     [
         (["factorize", "7", "--into", "best"], "'best' is no family"),
-        (["factorize", "7", "--into", "separable", "--widen", "last"], "leave out --widen"),
+        (["factorize", "7", "--widen", "last"], "where the channels change, and they do not"),
+        (
+            ["factorize", "7", "--in-channels", "3", "--into", "separable", "--widen", "last"],
+            "leave out --widen",
+        ),
+        (
+            ["compare", "vgg16", "--into", "stack", "--stride-at", "first"],
+            "no convolution of vgg16 has a stride",
+        ),
+        (["factorize", "7", "--stem", "--stride", "1"], "--stride 1 is none"),
         (["factorize", "8", "--into", "all"], "no padding keeps the map"),
         (["factorize", "8"], "Try 7 or 9"),
         (["factorize", "7", "--stem", "--channels", "8"], "leave out --channels"),

@@ -73,7 +73,7 @@ def main() -> None:
     """The console script: every error of the user's is one line and exit status 2."""
     gc.set_threshold(100_000)  # what is made here lives to the end: looking for garbage is in vain
 
-    from vggcalc.report.output import OutputError, nothing_more_to_stdout
+    from vggcalc.report.output import Heedless, OutputError, nothing_more_to_stdout
 
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by whoever started us
@@ -81,6 +81,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
+    sys.stderr = Heedless(sys.stderr)
     try:
         cli.main(prog_name="vggcalc", standalone_mode=False)
     except (SpecError, OutputError) as error:

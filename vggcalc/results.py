@@ -202,7 +202,8 @@ class Keeps(msgspec.Struct, frozen=True):
 
     `pixels` of the `of` pixels that the convolution's window holds are seen: "full", all of them, or
     "holes" or a "cross". `mixing` of channels is "full", as the convolution's own, "separable"
-    (depthwise, then 1×1) or "reduced", through no more than `narrowest` channels.
+    (depthwise, then 1×1) or "reduced", through no more than `narrowest` channels. Of several
+    convolutions the sums, and the words of the one that keeps least.
     """
 
     window: str
@@ -217,7 +218,8 @@ class Variant(msgspec.Struct, frozen=True):
 
     A cost in `partial` is a lower bound: it lacks what the operators named there cost. `origin` is
     where the module of a traced network comes from, `family` the way in which it was factorized,
-    None for the baseline; `keeps` and `proof` are there for a factorized kernel alone.
+    None for the baseline; `keeps` is what is kept of all that was replaced together, and `proof` is
+    there for a factorized kernel alone.
     """
 
     name: str

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from vggcalc.analysis.crossover import AXES, Crossovers
-from vggcalc.analysis.sweep import COLUMNS, Grid, Row, sweep
+from vggcalc.analysis.crossover import AXES, Crossovers, along
+from vggcalc.analysis.sweep import COLUMNS, POINT, Grid, Row, sweep
 from vggcalc.report import rows as text
 from vggcalc.report.formats import Screen
-from vggcalc.report.output import nothing_more_to_stdout
+from vggcalc.report.output import OutputError, nothing_more_to_stdout
 from vggcalc.report.progress import Progress
 from vggcalc.report.sink import Sink
 from vggcalc.spec.words import SpecError
@@ -26,7 +26,10 @@ DONE, NOT_DELIVERED, INTERRUPTED = 0, 1, 130
 MOST_TABLE_ROWS = 2000
 
 #: What is measured of each variant; of `naive` no ratio.
-MEASURED = ("on", "latency_s", "latency_ratio", "ci95_low", "ci95_high", "verdict")
+MEASURED = ("on", "latency_s", "latency_ratio", "ci95_low", "ci95_high", "verdict", "basis")
+
+#: Of these the words; all else are numbers.
+_WORDS = ("on", "verdict", "basis")
 
 #: Less of the budget is not worth a process, and so many points that fail one after the other are enough.
 LEAST_S, MOST_FAILURES = 3.0, 3
@@ -57,7 +60,7 @@ def run(grid: Grid, asked: Asked, screen: Screen) -> int:
         format_ = text.format_of(asked.path) if asked.crossover or format_ == "table" else format_
         if format_ == "table":
             raise SpecError(
-                f"--output {asked.path}: rows are written as they come: name it .csv or .jsonl, or give --format"
+                f"--output {asked.path}: rows are written as they come: name it .csv or .jsonl or give --format"
             )
     crossovers = None
     if asked.crossover is not None:
@@ -79,11 +82,7 @@ def _check_table(grid: Grid, crossover: str | None) -> None:
     """Raise `SpecError` where a table would have more lines than anyone reads."""
     most = len(grid) * (len(grid.ways) + 1)
     if crossover is not None:
-        axis = {
-            "kernel": grid.kernels, "batch": grid.batches, "stride": grid.strides, "dilation": grid.dilations,
-            "size": grid.sizes, "groups": grid.groups,
-        }.get(crossover, grid.channels)  # fmt: skip
-        most = len(grid) // len(axis) * len(grid.ways)
+        most = len(grid) // len(along(grid, crossover)) * len(grid.ways)
     if most > MOST_TABLE_ROWS:
         instead = "" if crossover else ", or --crossover"
         raise SpecError(f"{most:,} rows are no table that anyone reads: give --format csv or jsonl{instead}")
@@ -101,6 +100,7 @@ class Sweep:
         self._deaf = False
         self._kept: list[Row] = []
         self._points = self._rows = 0
+        self._made: set[str] = set()
         self._refused: tuple[int, str] | None = None
         self._left_out: dict[str, tuple[int, str]] = {}
         self._failures = self._unmeasured = 0
@@ -147,7 +147,8 @@ class Sweep:
             self._picture.draw(self._lines.figures())
         if interrupted:
             return INTERRUPTED
-        return NOT_DELIVERED if self._stopped or self._unmeasured or not self._rows else DONE
+        lacking = self._grid.ways.keys() - self._made
+        return NOT_DELIVERED if self._stopped or self._unmeasured or lacking else DONE
 
     def _groups(self) -> Iterator[Sequence[Row]]:
         """The rows as they are computed, or, where they are to be measured, of one point at a time."""
@@ -192,6 +193,7 @@ class Sweep:
         if self._stopped:  # only the crossovers still wait for what is on paper
             return
         self._rows += len(rows)
+        self._made.update(row[len(POINT)] for row in rows)
         if self.sink is not None and not there and not self._deaf:
             self._write(self.sink, rows)
         elif self.sink is None and self._crossovers is None:
@@ -244,7 +246,7 @@ class Sweep:
             for latency in variant.latency[:1]:
                 words[:2] = [latency.label, latency.median_s]
             for ratio in ratios.get(variant.name, ())[:1]:
-                words[2:] = [ratio.ratio, *(ratio.ci95 or (None, None)), ratio.verdict]
+                words[2:] = [ratio.ratio, *(ratio.ci95 or (None, None)), ratio.verdict, ratio.basis]
             measured.append(tuple(words))
         return measured
 
@@ -260,7 +262,7 @@ class Sweep:
         if self._refused is not None:
             say(f"{self._refused[0]:,} of {points} are left out, the first because {self._refused[1]}")
         for variant, (number, reason) in self._left_out.items():
-            say(f"{variant} is left out at {number:,} points, the first because {reason}")
+            say(f"{variant} is left out at {number:,} of {points}, the first because {reason}")
         if self._unmeasured:
             say(f"{self._unmeasured:,} of {points} have no latency: they could not be measured")
         if self._stopped:
@@ -298,8 +300,10 @@ def _more(before: tuple[int, str] | None, points: int, reason: str) -> tuple[int
 
 
 def _again(row: dict[str, str]) -> Row:
-    """What was measured, as numbers and words again."""
-    return tuple(
-        None if not row[name] else row[name] if name in ("on", "verdict") else float(row[name])
-        for name in MEASURED
-    )
+    """What was measured, as numbers and words again. Raises `OutputError` for what is neither."""
+    try:
+        return tuple(
+            None if not row[name] else row[name] if name in _WORDS else float(row[name]) for name in MEASURED
+        )
+    except ValueError as error:
+        raise OutputError(f"--output has a latency that is none: {error}") from None

@@ -6,12 +6,15 @@ from typing import Unpack
 
 import msgspec
 
+from vggcalc.analysis.choosing import pareto
 from vggcalc.analysis.costs import COSTS, costs, partial, sites, total
 from vggcalc.analysis.receptive_field import pixels, receptive_fields
+from vggcalc.analysis.windows import keeps
 from vggcalc.results import (
     BlockResult,
     Comparison,
     Costs,
+    Keeps,
     Kept,
     LayerResult,
     LeftOut,
@@ -22,9 +25,10 @@ from vggcalc.results import (
     Variant,
 )
 from vggcalc.spec.factorization import Replaced, Replacing, merge, replace, split
-from vggcalc.spec.families import Splitting, named
+from vggcalc.spec.families import Splitting, factorized, named
 from vggcalc.spec.layers import (
     Axes,
+    Conv2d,
     Convolution,
     Network,
     Node,
@@ -84,6 +88,7 @@ def _replaced(given: Network, name: str, wanted: Mapping[str, Replacing], dtype:
             msgspec.structs.replace(
                 analyze(made[variant].network, variant, dtype),
                 family=None if wanted[variant].merge else wanted[variant].splitting.family,
+                keeps=_keeps(given, made[variant], wanted[variant]),
             )
             for variant in chosen
         ),
@@ -108,6 +113,22 @@ def _replaced(given: Network, name: str, wanted: Mapping[str, Replacing], dtype:
     if len(chosen) > 1:
         return comparison
     return msgspec.structs.replace(_told_apart(comparison, made[chosen[0]]), kept=comparison.kept)
+
+
+def _keeps(given: Network, made: Replaced, replacing: Replacing) -> Keeps | None:
+    """What is kept of all convolutions that were replaced together; None where they were merged."""
+    if replacing.merge or not made.pairs:
+        return None
+    convolutions = {node.name: node.layer for node in given.nodes if isinstance(node.layer, Conv2d)}
+    splitting = replacing.splitting
+    found = [
+        keeps(conv, factorized(conv, splitting), splitting.family)
+        for conv in (convolutions[name] for (name, *_), _ in made.pairs)
+    ]
+    least = min(found, key=lambda one: one.pixels / one.of)
+    mixing = next((one.mixing for one in found if one.mixing != "full"), "full")
+    pixels, of = sum(one.pixels for one in found), sum(one.of for one in found)
+    return Keeps(least.window, pixels, of, mixing, min(one.narrowest for one in found))
 
 
 #: Why a variant that replaces nothing is none.
@@ -249,7 +270,8 @@ def compared(name: str, input_shape: Shape, variants: tuple[Variant, ...], dtype
         Ratio(other.name, {key: _ratio(other.costs[key], baseline.costs[key]) for key in COSTS})
         for other in others
     )
-    return Comparison(name, input_shape, dtype, baseline.name, variants, ratios)
+    comparison = Comparison(name, input_shape, dtype, baseline.name, variants, ratios)
+    return msgspec.structs.replace(comparison, pareto=pareto(comparison)) if len(others) > 1 else comparison
 
 
 def _ratio(value: int | float | None, base: int | float | None) -> float | None:

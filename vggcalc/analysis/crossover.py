@@ -1,6 +1,6 @@
 """From where on along an axis a variant wins, for every line of a sweep."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -20,8 +20,33 @@ AXES: dict[str, tuple[tuple[str, ...], str]] = {
     "groups": (("groups",), ""),
 }
 
-#: In place of a start: the line is not measured to its end.
-NOT_MEASURED = "not measured"
+#: In place of a start: the line is not measured to its end; and it has won, but not at its end.
+NOT_MEASURED, NOT_TO_THE_END = "not measured", "not to the end"
+
+#: There is one state for each line, so that more of them would fill the memory.
+MOST_LINES = 200_000
+
+
+def along(grid: Grid, axis: str) -> Sequence[Any]:
+    """The values of a grid along an axis. Raises `SpecError` for an axis that is none."""
+    if axis not in AXES:
+        raise SpecError(f"axis {axis!r} is none of {', '.join(AXES)}")
+    values: dict[str, Sequence[Any]] = {
+        "kernel": grid.kernels,
+        "channels": grid.channels,
+        "in_channels": sorted({into for into, _ in grid.channels}),
+        "out_channels": sorted({out_of for _, out_of in grid.channels}),
+        "size": grid.sizes,
+        "batch": grid.batches,
+        "stride": grid.strides,
+        "dilation": grid.dilations,
+        "groups": grid.groups,
+    }
+    return values[axis]
+
+
+#: Where a variant starts to win, if it does.
+Start = int | str | None
 
 
 class Crossovers:
@@ -34,10 +59,13 @@ class Crossovers:
     """
 
     def __init__(self, axis: str, grid: Grid, latency: bool) -> None:
-        if axis not in AXES:
-            raise SpecError(f"axis {axis!r} is none of {', '.join(AXES)}")
-        pairs = {"channels": grid.channels, "size": grid.sizes}.get(axis, ())
-        for one, two in pairwise(pairs):
+        values = along(grid, axis)
+        if len(values) < 2:
+            raise SpecError(f"a crossover along {axis} needs more than one value there")
+        lines = len(grid) // len(values) * len(grid.ways)
+        if lines > MOST_LINES:
+            raise SpecError(f"{lines:,} lines are too many for crossovers: give fewer than {MOST_LINES:,}")
+        for one, two in pairwise(values if axis in ("channels", "size") else ()):
             if not (one[0] <= two[0] and one[1] <= two[1]):
                 sign = AXES[axis][1]
                 instead = ": cross in_channels or out_channels" if axis == "channels" else ""
@@ -45,9 +73,10 @@ class Crossovers:
                     f"{axis} such as {one[0]}{sign}{one[1]} and {two[0]}{sign}{two[1]} are in no order{instead}"
                 )
         self._along, self._sign = AXES[axis]
-        self._fixed = [name for name in POINT if name not in self._along]
+        follows = ("groups",) if grid.groups == (None,) and "in_channels" in self._along else ()
+        self._fixed = [name for name in POINT if name not in (*self._along, *follows)]
         self._measures = (*RATIOS, "latency") if latency else RATIOS
-        self._starts: dict[tuple[Any, ...], dict[str, str | None]] = {}
+        self._starts: dict[tuple[Any, ...], dict[str, Start]] = {}
 
     def add(self, row: Mapping[str, Any]) -> None:
         """One more row, by its columns."""
@@ -55,8 +84,8 @@ class Crossovers:
             return
         line = (row["variant"], *(row[name] for name in self._fixed))
         starts = self._starts.setdefault(line, dict.fromkeys(self._measures))
-        numbers = [str(row[name]) for name in self._along]
-        value = numbers[0] if len(set(numbers)) == 1 else self._sign.join(numbers)
+        numbers = [row[name] for name in self._along]
+        value = numbers[0] if len(set(numbers)) == 1 else self._sign.join(map(str, numbers))
         for measure in self._measures:
             if measure == "latency":
                 wins = row.get("verdict") == "faster"
@@ -65,12 +94,16 @@ class Crossovers:
                     continue
             else:
                 wins = row[f"{measure}_ratio"] < 1
-            starts[measure] = (starts[measure] or value) if wins else None
+            before = starts[measure]
+            if not wins:
+                starts[measure] = None if before is None else NOT_TO_THE_END
+            elif before in (None, NOT_TO_THE_END):
+                starts[measure] = value
 
     def found(self) -> list[dict[str, Any]]:
         """For each line, in the order in which they began, its variant, what is fixed, and its starts.
 
-        None where it does not win at the largest value.
+        A start is a number or, of a pair, text; None where it never wins.
         """
         return [
             dict(zip(("variant", *self._fixed), line, strict=True))

@@ -19,8 +19,8 @@ from vggcalc.spec.sources import is_classic
 Given = dict[str, Any]
 
 
-def check(given: Given, has_stride: bool) -> None:
-    """Raise `click.UsageError` for options of a kernel that contradict each other."""
+def check(given: Given, has_stride: bool, widens: bool) -> None:
+    """Raise `click.UsageError` for options of a kernel that contradict each other or do nothing."""
     ends = given["in_channels"], given["out_channels"]
     if given["channels"] is not None and ends != (None, None):
         raise click.UsageError("--channels says both ends: leave it out beside --in-channels or --out-channels")
@@ -28,6 +28,8 @@ def check(given: Given, has_stride: bool) -> None:
         raise click.UsageError("--depthwise says the groups already: leave out --groups")
     if given["widths"] and given["widen"]:
         raise click.UsageError("--widths name every layer already: leave out --widen")
+    if given["widen"] and not widens:
+        raise click.UsageError("--widen says where the channels change, and they do not: leave it out")
     if given["stride_at"] and not has_stride:
         raise click.UsageError("--stride-at places a stride, but --stride is 1: give --stride too")
 
@@ -55,6 +57,8 @@ def stem(given: Given, kernel: int) -> Given:
     if given["channels"] is not None or given["depthwise"]:
         option = "--channels" if given["channels"] is not None else "--depthwise"
         raise click.UsageError(f"--stem widens an image's channels: leave out {option}")
+    if given["stride"] == 1:
+        raise click.UsageError("--stem places a stride, and --stride 1 is none: give 2 or more")
     out_of = 64 if given["out_channels"] is None else given["out_channels"]
     usual = {
         "in_channels": 3,
@@ -79,6 +83,10 @@ def replacings(
         option = "--widen" if given["widen"] else "--stride-at"
         why = "--merge splits nothing" if given["merge"] else f"{model} has no kernel of 5×5 or more to split"
         raise click.UsageError(f"{why}: leave out {option}")
+    if given["stride_at"] and not any(
+        isinstance(node.layer, Convolution) and max(node.layer.stride) > 1 for node in network.nodes
+    ):
+        raise click.UsageError(f"no convolution of {model} has a stride to place: leave out --stride-at")
     asked = given["min_kernel"] is not None or given["only"] is not None or given["merge"]
     if given["merge"] and given["min_kernel"] is not None:
         raise click.UsageError("--merge takes kernels of every size: leave out --min-kernel")

@@ -49,8 +49,8 @@ def factorize(kernels: tuple[int, ...], **given: Any) -> None:
     if given["stem"]:
         given = asked.stem(given, max(kernels))
     stride = 1 if given["stride"] is None else given["stride"]
-    asked.check(given, stride != 1)
     into, out_of = (64 if n is None else n for n in (given["in_channels"], given["out_channels"]))
+    asked.check(given, stride != 1, into != out_of)
     if given["channels"] is not None:
         into = out_of = given["channels"]
     groups = into if given["depthwise"] else given["groups"]

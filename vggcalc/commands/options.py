@@ -104,7 +104,8 @@ SPLIT = options(
         type=StrideAt(),
         multiple=True,
         metavar="last|first|N",
-        help="Which layer has the stride. Repeatable.  [default: last]",
+        help="Which layer has the stride: the last, the first of as few as cover the kernel, or the Nth "
+        "of all. Repeatable.  [default: last]",
     ),
     click.option(
         "--widen", type=click.Choice(WIDEN), help="Which layer changes the channels.  [default: first]"

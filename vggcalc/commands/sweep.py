@@ -70,14 +70,14 @@ def _grid(given: dict[str, Any]) -> Grid:
     from vggcalc.spec.families import check_kernel
     from vggcalc.spec.layers import check_number
 
-    check(given, given["strides"] != (1,))
     both, into_channels, out_channels = (given[name] for name in ("channels", "in_channels", "out_channels"))
     ends = (into_channels or (64,), out_channels or (64,))
     if len(ends[0]) * len(ends[1]) > MOST_NUMBERS:
         raise click.UsageError(
             f"--in-channels with --out-channels make more than {MOST_NUMBERS:,} pairs: give larger steps"
         )
-    pairs = [(n, n) for n in both] if both else product(*ends)
+    pairs = [(n, n) for n in both] if both else list(product(*ends))
+    check(given, given["strides"] != (1,), any(into != out_of for into, out_of in pairs))
     axes = [given[name] for name in ("batches", "strides", "dilations")] + [sum(given["sizes"], ())]
     for name, numbers in zip(("--batch", "--stride", "--dilation", "--size"), axes, strict=True):
         for number in numbers:

@@ -25,6 +25,9 @@ SILENCE_S, SLOWEST_MACS_PER_S, SLOW_ROUNDS = 60.0, 1e8, 20
 #: What torch itself takes before it holds any tensor.
 TORCH_BYTES = 600_000_000
 
+#: Longer than that no one waits.
+LONGEST_S = 1e6
+
 #: Of the budget, what finding the reason takes.
 EXPLAIN_SHARE, EXPLAIN_S = 0.4, 3.0
 
@@ -50,7 +53,7 @@ def cost(costs: Costs, key: str) -> int:
 def silence_s(variants: Iterable[Variant]) -> float:
     """How long a worker on these may send nothing before it is taken for hung."""
     macs = sum(cost(variant.costs, "macs") for variant in variants)
-    return SILENCE_S + macs / SLOWEST_MACS_PER_S
+    return min(SILENCE_S + macs / SLOWEST_MACS_PER_S, LONGEST_S)
 
 
 class Trial:

@@ -47,7 +47,7 @@ def earlier(file: str) -> Earlier:
     """The report in a file. Raises `SpecError` with one line for anything else."""
     try:
         with open(file, "rb") as stream:
-            text = stream.read()
+            text = stream.read().removeprefix(b"\xef\xbb\xbf")  # as some shells begin a file
         head = msgspec.json.decode(text, type=_Head)
         if head.schema_version != SCHEMA_VERSION:
             raise SpecError(

@@ -1,6 +1,6 @@
 """Several ways to factorize side by side: what each keeps, costs, and whether another one beats it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from vggcalc.report import units
 from vggcalc.report.sections import Column, Row, Section, Table, Text, cost, heading
@@ -21,16 +21,18 @@ def is_choice(comparison: Comparison) -> bool:
 
 def choices(comparison: Comparison, title: str) -> list[Section]:
     """A line for each variant; then, for each family, what it keeps and what it gives up."""
-    keeps = any(variant.keeps for variant in comparison.variants)
-    costs = list(comparison.variants[0].costs)
+    keeps = [
+        key for key in ("window", "mixing") if any(kept(one, key) != "full" for one in comparison.variants)
+    ]
+    costs = _weighed_first(comparison.variants[0].costs)
     columns = [
         Column("", right=False),
         Column("variant", right=False),
         Column("layers", right=False, wide=True),
-        *([Column("window", right=False), Column("mixing", right=False)] if keeps else []),
+        *(Column(key, right=False) for key in keeps),
         Column("sees"),
         *(Column(heading(key), wide=key not in _ALWAYS) for key in costs),
-        Column("MACs ×", wide=keeps),
+        Column("MACs ×", wide=len(keeps) > 1),
     ]
     rows = [_row(comparison, variant, keeps) for variant in comparison.variants]
     return [
@@ -40,7 +42,7 @@ def choices(comparison: Comparison, title: str) -> list[Section]:
     ]
 
 
-def _row(comparison: Comparison, variant: Variant, keeps: bool) -> Row:
+def _row(comparison: Comparison, variant: Variant, keeps: Sequence[str]) -> Row:
     field = variant.receptive_field
     ratio = next((ratio for ratio in comparison.ratios if ratio.variant == variant.name), None)
     return Row(
@@ -48,16 +50,19 @@ def _row(comparison: Comparison, variant: Variant, keeps: bool) -> Row:
             MARK if variant.name in comparison.pareto else "",
             variant.name,
             layers(variant),
-            *((kept(variant, "window"), kept(variant, "mixing")) if keeps else ()),
+            *(kept(variant, key) for key in keeps),
             units.axes(field.size) if field else variant.sees,
-            *(
-                f"≥ {cost(variant.costs, key)}" if key in variant.partial else cost(variant.costs, key)
-                for key in variant.costs
-            ),
+            *total_cells(_weighed_first(variant.costs), variant.partial),
             units.ratio(ratio.costs["macs"]) if ratio else "",
         ),
         strong=variant.name == comparison.baseline,
     )
+
+
+def _weighed_first(costs: Costs) -> Costs:
+    """The costs that a choice weighs before the others."""
+    weighed = ("parameters", "macs", "saved_bytes")
+    return {key: costs[key] for key in (*weighed, *(key for key in costs if key not in weighed))}
 
 
 def total_cells(costs: Costs, partial: dict[str, tuple[str, ...]]) -> list[str]:

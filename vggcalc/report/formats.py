@@ -7,7 +7,17 @@ import msgspec
 
 from vggcalc.report import units
 from vggcalc.report.sections import Section, Table, Text
-from vggcalc.results import Comparison, Costs, Latency, LatencyRatio, Proof, Ratio, ReceptiveField, Report
+from vggcalc.results import (
+    Comparison,
+    Costs,
+    Latency,
+    LatencyRatio,
+    Proof,
+    Ratio,
+    ReceptiveField,
+    Report,
+    Variant,
+)
 
 
 class Screen(msgspec.Struct, frozen=True):
@@ -75,12 +85,28 @@ def _records(comparison: Comparison) -> Iterator[dict[str, object]]:
                 "name": comparison.name,
                 "output_shape": units.shape(variant.output_shape),
             }
+            | _choice(comparison, variant)
             | _flat(variant.receptive_field, variant.costs)
             | _partial(variant.partial)
         )
         yield from _timed(place | {"name": comparison.name}, variant.latency, ratios.latency if ratios else ())
         if variant.proof is not None:
             yield place | {"level": "proof", "name": comparison.name} | _proved(variant.proof)
+
+
+def _choice(comparison: Comparison, variant: Variant) -> dict[str, object]:
+    """What there is to choose by, in columns that are there where several ways are compared."""
+    if len(comparison.variants) < 3:
+        return {}
+    keeps = variant.keeps
+    return {
+        "family": variant.family,
+        "window": keeps.window if keeps else None,
+        "window_pixels": keeps.pixels if keeps else None,
+        "window_of": keeps.of if keeps else None,
+        "mixing": keeps.mixing if keeps else None,
+        "pareto": variant.name in comparison.pareto,
+    }
 
 
 def _partial(partial: dict[str, tuple[str, ...]]) -> dict[str, object]:
@@ -186,8 +212,10 @@ def _measured(report: Report) -> list[Section]:
     sections = [section for comparison in report.comparisons for section in timings(comparison)]
     if report.environment is not None:
         sections.append(surroundings(report.environment))
-    notes = [tuple(note.text for note in comparison.notes) for comparison in report.comparisons]
-    sections += [Text(lines) for lines in notes if lines]
+    for comparison in report.comparisons:
+        lines = tuple(note.text for note in comparison.notes)
+        name = (f"{comparison.name}:",) if len(report.comparisons) > 1 else ()
+        sections += [Text((*name, *lines))] if lines else []
     if report.against is None:
         return sections
     from vggcalc.report.changed import sections as changed

@@ -3,6 +3,7 @@
 import os
 import stat
 import sys
+from typing import Any, TextIO
 
 
 class OutputError(Exception):
@@ -64,6 +65,26 @@ class Output:
         if self._beside is not None:
             os.unlink(self._beside)
             self._beside = None
+
+
+class Heedless:
+    """Standard error for whom it may not be read: what cannot be written changes no exit status."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write, or from now on to nowhere."""
+        try:
+            written = self._stream.write(text)
+            self._stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+            return len(text)
+        return written
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def nothing_more_to_stdout() -> None:

@@ -50,6 +50,11 @@ def _it(variant: Variant) -> str:
     return variant.family or "stack"
 
 
+def _the(variant: Variant) -> str:
+    """The same as the subject of a sentence."""
+    return "the stack" if _it(variant) == "stack" else _it(variant)
+
+
 def _times_work(value: int | float, base: int | float, what: str = "MACs") -> str:
     if value == base:
         return f"as many {what} as"
@@ -100,7 +105,7 @@ def weights(comparison: Comparison) -> Iterator[str]:
                 yield f"A {comparison.name} is its own stack: there is nothing to factorize."
             continue
         saved = (
-            f"{(one / many - 1):.0%} more), so the {_it(stack)} saves {(1 - many / one):.1%} of them"
+            f"{(one / many - 1):.0%} more), so {_the(stack)} saves {(1 - many / one):.1%} of them"
             if many < one
             else f"{(1 - one / many):.0%} fewer)"
         )
@@ -118,7 +123,7 @@ def kernel_macs(comparison: Comparison) -> Iterator[str]:
         macs, base = _amount(stack.costs, "macs"), _amount(naive.costs, "macs")
         because = _because(_convolutions(stack, "block1")) if macs > base else ""
         yield (
-            f"With these channels and this map the {_it(stack)} does {_times_work(macs, base)} the "
+            f"With these channels and this map {_the(stack)} does {_times_work(macs, base)} the "
             f"{comparison.name}{because}."
         )
 
@@ -328,6 +333,9 @@ def receptive_field(comparison: Comparison) -> Iterator[str]:
         if one is None or many is None:
             yield from _without_field(other)
             continue
+        if other.keeps is not None and other.keeps.pixels < other.keeps.of:
+            looks = f"{other.name} looks at {other.keeps.pixels:,}"
+            yield f"Of the {other.keeps.of:,} pixels in its window {looks}."
         if one == many:
             stride = f" at stride {units.axes(one.stride)}" if max(one.stride) > 1 else ""
             aligned = "" if one.aligned else "; the centres of the paths that meet there differ"
@@ -378,7 +386,8 @@ def depth(comparison: Comparison) -> Iterator[str]:
         deeper = (
             f"{other.name} has {other.nonlinearities} nonlinearities against {naive.nonlinearities}; training"
         )
-        same = f"Both variants have {naive.nonlinearities} nonlinearities; training {other.name}"
+        many = "nonlinearities" if naive.nonlinearities != 1 else "nonlinearity"
+        same = f"Both variants have {naive.nonlinearities} {many}; training {other.name}"
         yield (
             f"{same if other.nonlinearities == naive.nonlinearities else deeper} keeps {kept} of activations "
             f"for its backward pass against {base}."

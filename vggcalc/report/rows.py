@@ -90,7 +90,7 @@ _SHORT = {"in_channels": "in", "out_channels": "out", "receptive_field": "sees"}
 
 #: What a table shows only where there is room.
 _WIDE = frozenset(HEADINGS) - {"parameters", "macs"} | {
-    "parameters_ratio", "saved_bytes_ratio", "saved_bytes_from", "window",
+    "parameters_ratio", "saved_bytes_ratio", "saved_bytes_from", "window", "ci95_low", "ci95_high", "basis",
 }  # fmt: skip
 
 

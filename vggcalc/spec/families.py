@@ -35,6 +35,8 @@ class Splitting(msgspec.Struct, frozen=True):
     widths: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
+        if isinstance(self.widths, int):
+            msgspec.structs.force_setattr(self, "widths", (self.widths,))
         if self.family not in FAMILIES:
             raise SpecError(f"family {self.family!r} is none of {', '.join(FAMILIES)}")
         if isinstance(self.stride_at, int):
@@ -365,16 +367,20 @@ def factorized(conv: Conv2d, splitting: Splitting = Splitting()) -> Branches:
 
 
 def named(into: Sequence[str] | Mapping[str, Splitting] | None, splitting: Splitting) -> dict[str, Splitting]:
-    """Splittings by the names of the variants: the one, `factorized`, a family each, or as given."""
+    """Splittings by the names of the variants: the one, `factorized`, a family each ("all"), or as given."""
     if into is None:
         return {"factorized": splitting}
     if isinstance(into, str):
-        into = (into,)
+        into = tuple(FAMILIES) if into == "all" else (into,)
+    if not into:
+        raise SpecError(f"into names no family: there are {', '.join(FAMILIES)}")
     if not isinstance(into, Mapping):
         return {name: msgspec.structs.replace(splitting, family=name) for name in into}
-    for taken in ("naive", "given"):
-        if taken in into:
-            raise SpecError(f"{taken} is what the others are compared with: give the variant another name")
+    for name, one in into.items():
+        if name in ("naive", "given"):
+            raise SpecError(f"{name} is what the others are compared with: give the variant another name")
+        if not isinstance(one, Splitting):
+            raise SpecError(f"into: {name} is {one!r}, which is no Splitting")
     return dict(into)
 
 
