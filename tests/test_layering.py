@@ -19,7 +19,7 @@ MAY_IMPORT = {
     "measurement": {"spec", "results", "jobs"},
     "report": {"spec", "results"},
     "delivery": {"results", "analysis", "report", "measurement"},
-    "sweeping": {"spec", "results", "analysis", "report", "measurement"},
+    "sweeping": {"spec", "results", "analysis", "report", "measurement", "delivery"},
     "commands": {"spec", "results", "analysis", "report", "measurement", "delivery", "sweeping"},
     "cli": {"spec", "report", "commands"},
 }

@@ -9,18 +9,18 @@ import msgspec
 
 from vggcalc.analysis.crossover import AXES, Crossovers, along
 from vggcalc.analysis.sweep import COLUMNS, POINT, Grid, Row, sweep
+from vggcalc.delivery import DONE, INTERRUPTED, NOT_DELIVERED
 from vggcalc.report import rows as text
 from vggcalc.report.formats import Screen
 from vggcalc.report.output import OutputError, nothing_more_to_stdout
 from vggcalc.report.progress import Progress
+from vggcalc.report.sections import Section, Text
 from vggcalc.report.sink import Sink
 from vggcalc.spec.words import SpecError
 
 if TYPE_CHECKING:
     from vggcalc.measurement.plan import Plan
     from vggcalc.report.plots import Lines, Picture
-
-DONE, NOT_DELIVERED, INTERRUPTED = 0, 1, 130
 
 #: More rows make no table that anyone reads.
 MOST_TABLE_ROWS = 2000
@@ -288,10 +288,17 @@ class Sweep:
         if format_ == "table":
             from vggcalc.report.terminal import render
 
-            sys.stdout.write(render([text.table(title, columns, rows)], screen.width, screen.colour))
+            said = Text((_ONE_PROCESS,), quiet=True)
+            of_one = self._crossovers is None and any("process" in row[len(COLUMNS) :] for row in rows)
+            sections: list[Section] = [text.table(title, columns, rows), *([said] if of_one else [])]
+            sys.stdout.write(render(sections, screen.width, screen.colour))
         else:
             sys.stdout.write(text.header(format_, columns))
             text.STREAMED[format_](sys.stdout, columns, rows)
+
+
+#: Under a table with intervals whose basis is one process.
+_ONE_PROCESS = "Some points were timed in one process: their intervals and verdicts hold for that one only."
 
 
 def _more(before: tuple[int, str] | None, points: int, reason: str) -> tuple[int, str]:

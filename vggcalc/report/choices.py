@@ -3,15 +3,12 @@
 from collections.abc import Iterator, Sequence
 
 from vggcalc.report import units
-from vggcalc.report.sections import Column, Row, Section, Table, Text, cost, heading
+from vggcalc.report.sections import ALWAYS, Column, Row, Section, Table, Text, cost, heading
 from vggcalc.results import Comparison, Costs, Variant
 from vggcalc.spec.families import FAMILIES
 
 #: Marks the variants that no other one beats.
 MARK = "◆"
-
-#: The costs of every such table; the others stand where there is room.
-_ALWAYS = ("parameters", "macs")
 
 
 def is_choice(comparison: Comparison) -> bool:
@@ -31,7 +28,7 @@ def choices(comparison: Comparison, title: str) -> list[Section]:
         Column("layers", right=False, wide=True),
         *(Column(key, right=False) for key in keeps),
         Column("sees"),
-        *(Column(heading(key), wide=key not in _ALWAYS) for key in costs),
+        *(Column(heading(key), wide=key not in ALWAYS) for key in costs),
         Column("MACs ×", wide=len(keeps) > 1),
     ]
     rows = [_row(comparison, variant, keeps) for variant in comparison.variants]

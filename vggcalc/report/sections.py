@@ -37,6 +37,9 @@ class Text(msgspec.Struct, frozen=True):
 
 Section = Table | Text
 
+#: The costs that stand in every table; the others where there is room.
+ALWAYS = ("parameters", "macs")
+
 #: How each cost is headed and scaled; a cost that is not listed is an exact count.
 HEADINGS: dict[str, tuple[str, Callable[[int | float | None], str]]] = {
     "parameters": ("parameters", units.count),

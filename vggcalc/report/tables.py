@@ -7,15 +7,12 @@ from vggcalc.report import units
 from vggcalc.report.choices import choices, is_choice, kept, layers, left_out, total_cells
 from vggcalc.report.reconciled import reconciliation
 from vggcalc.report.replaced import replacements
-from vggcalc.report.sections import Column, Row, Section, Table, Text, cost, heading
+from vggcalc.report.sections import ALWAYS, Column, Row, Section, Table, Text, cost, heading
 from vggcalc.results import BlockResult, Comparison, Costs, LayerResult, ReceptiveField, Variant
-
-#: The costs that stand in every table; the others where there is room.
-_ALWAYS = ("parameters", "macs")
 
 
 def _cost_columns(costs: Costs) -> list[Column]:
-    return [Column(heading(key), wide=key not in _ALWAYS) for key in costs]
+    return [Column(heading(key), wide=key not in ALWAYS) for key in costs]
 
 
 def _cost_cells(costs: Costs) -> list[str]:
@@ -267,7 +264,7 @@ def _network(comparison: Comparison) -> Table:
             if other.name == block.name
         ]
         if all(other == block for _, other in both):
-            if not any(block.costs[key] or key in block.partial for key in _ALWAYS):
+            if not any(block.costs[key] or key in block.partial for key in ALWAYS):
                 continue  # such as a lone pooling of a traced model
             both = [("both", block)]
         rows += _beside(

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import FigureBase
 
-#: What stands under each other, and how it is written.
-_COSTS = {"parameters": COUNT, "macs": COUNT, "saved_bytes": BYTES}
+#: The costs that are drawn under each other, and how each is written.
+DRAWN = {"parameters": COUNT, "macs": COUNT, "saved_bytes": BYTES}
 
 #: Inches of one panel, of the axis below the last, and between two kernel sizes that are both named.
 _PANEL, _AXIS, _APART = 1.45, 0.4, 0.16
@@ -95,7 +95,7 @@ def kernel_size(comparison: Comparison) -> int:
 
 def costs(comparisons: Sequence[Comparison], styles: Mapping[str, style.Style]) -> Figure:
     """Parameters, MACs and what is kept for backward."""
-    panels = [Panel(heading(key), _series(comparisons, key), quantity) for key, quantity in _COSTS.items()]
+    panels = [Panel(heading(key), _series(comparisons, key), quantity) for key, quantity in DRAWN.items()]
     first = comparisons[0]
     what = f"at input {'×'.join(map(str, first.input_shape))}, {first.dtype}"
     caption = f"Costs of each variant over kernel size {what}, on logarithmic axes: counted on paper, exact."
@@ -137,17 +137,29 @@ def _latency(
                 if latency.ci95 is not None:
                     spread.setdefault(variant.name, []).append((kernel, *latency.ci95))
         for ratio in comparison.ratios:
-            for timed in (one for one in ratio.latency if one.way == way):
-                ratios.setdefault(ratio.variant, []).append((kernel, timed.ratio))
-                if timed.ci95 is not None:
-                    intervals.setdefault(ratio.variant, []).append((kernel, *timed.ci95))
-    baseline = comparisons[0].baseline
-    panels = [Panel("latency of one call, median and 95% interval", medians, SECONDS, spread)]
+            for found in (one for one in ratio.latency if one.way == way):
+                ratios.setdefault(ratio.variant, []).append((kernel, found.ratio))
+                if found.ci95 is not None:
+                    intervals.setdefault(ratio.variant, []).append((kernel, *found.ci95))
+    median = Panel("latency of one call, median and 95% interval", medians, SECONDS, spread)
+    return timed(way.label, comparisons[0].baseline, median, ratios, intervals, styles)
+
+
+def timed(
+    where: str,
+    baseline: str,
+    median: Panel,
+    ratios: Series,
+    intervals: Mapping[str, Sequence[tuple[int, float, float]]],
+    styles: Mapping[str, style.Style] | None = None,
+) -> Figure:
+    """Medians, and under them the ratios to the baseline's with their intervals, where there are any."""
+    panels = [median]
     if ratios:
         label = f"latency / {baseline}'s, 95% interval; below 1 is faster"
         panels.append(Panel(label, ratios, RATIO, intervals, reference=1.0))
     caption = (
-        f"Latency of one call on {way.label} over kernel size, on logarithmic axes: medians, and ratios to "
+        f"Latency of one call, {where}, over kernel size, on logarithmic axes: medians, and ratios to "
         f"{baseline}, where below 1 is faster; bars are 95% intervals."
     )
-    return over_kernels(f"Latency over kernel size, {way.label}", caption, panels, styles)
+    return over_kernels(f"Latency over kernel size, {where}", caption, panels, styles)

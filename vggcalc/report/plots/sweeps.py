@@ -3,16 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-from vggcalc.report.plots.kernels import Panel, over_kernels
+from vggcalc.report.plots.kernels import DRAWN, Panel, over_kernels, timed
 from vggcalc.report.plots.picture import Figure
-from vggcalc.report.plots.ticks import BYTES, COUNT, RATIO, SECONDS
+from vggcalc.report.plots.ticks import SECONDS
 from vggcalc.report.sections import heading
 from vggcalc.spec.words import SpecError
 
 #: More lines make no picture that anyone looks through.
 MOST_LINES = 12
-
-_COSTS = {"parameters": COUNT, "macs": COUNT, "saved_bytes": BYTES}
 
 #: For each name its points over kernel size.
 _Series = dict[str, list[Any]]
@@ -43,7 +41,7 @@ class Lines:
             if None not in point:
                 of.setdefault(what, {}).setdefault(row["variant"], []).append((row["kernel"], *point))
 
-        for key in _COSTS:
+        for key in DRAWN:
             put(key, row[key])
         put("latency", row.get("latency_s"))
         put("ratio", row.get("latency_ratio"))
@@ -64,17 +62,10 @@ def _name(row: Mapping[str, Any]) -> str:
 
 
 def _figures(name: str, of: Mapping[str, _Series]) -> list[Figure]:
-    panels = [Panel(heading(key), of.get(key, {}), quantity) for key, quantity in _COSTS.items()]
+    panels = [Panel(heading(key), of.get(key, {}), quantity) for key, quantity in DRAWN.items()]
     caption = f"Costs over kernel size, {name}, on logarithmic axes: counted on paper, exact."
     found = [over_kernels(f"Costs over kernel size, {name}", caption, panels)]
     if of.get("latency"):
-        timed = [Panel("median latency of one call", of["latency"], SECONDS)]
-        if of.get("ratio"):
-            label = "latency / naive's, 95% interval; below 1 is faster"
-            timed.append(Panel(label, of["ratio"], RATIO, of.get("interval", {}), reference=1.0))
-        caption = (
-            f"Latency of one call over kernel size, {name}, on logarithmic axes: medians, and ratios to naive, "
-            "where below 1 is faster; bars are 95% intervals."
-        )
-        found.append(over_kernels(f"Latency over kernel size, {name}", caption, timed))
+        median = Panel("median latency of one call", of["latency"], SECONDS)
+        found.append(timed(name, "naive", median, of.get("ratio", {}), of.get("interval", {})))
     return found
