@@ -3,6 +3,8 @@
 from collections import Counter
 from collections.abc import Sequence
 
+import msgspec
+
 from vggcalc.report import units
 from vggcalc.report.choices import choices, is_choice, kept, layers, left_out, total_cells
 from vggcalc.report.reconciled import reconciliation
@@ -257,20 +259,10 @@ def _network(comparison: Comparison) -> Table:
     """Block by block, the variants under each other; totals with the classifier apart."""
     rows: list[Row] = []
     for block in comparison.variants[0].blocks:
-        both = [
-            (variant.name, other)
-            for variant in comparison.variants
-            for other in variant.blocks
-            if other.name == block.name
-        ]
-        if all(other == block for _, other in both):
-            if not any(block.costs[key] or key in block.partial for key in ALWAYS):
-                continue  # such as a lone pooling of a traced model
-            both = [("both", block)]
-        rows += _beside(
-            block.name,
-            [(name, _short(units.kernels(b.kernels)), b) for name, b in both],
-        )
+        groups = _alike(comparison, block.name)
+        if not any(one.costs[key] or key in one.partial for _, one in groups for key in ALWAYS):
+            continue  # such as a lone pooling of a traced model
+        rows += _beside(block.name, [(name, _short(units.kernels(one.kernels)), one) for name, one in groups])
     totals = [(v.name, f"{v.convolutions} conv", v) for v in comparison.variants]
     rows += _beside("total", totals, strong=True)
     return Table(
@@ -285,6 +277,27 @@ def _network(comparison: Comparison) -> Table:
         ),
         tuple(rows),
     )
+
+
+def _alike(comparison: Comparison, name: str) -> list[tuple[str, BlockResult]]:
+    """The different blocks of that name, each with the variants that have it so."""
+    groups: list[tuple[list[str], BlockResult]] = []
+    for variant in comparison.variants:
+        for block in variant.blocks:
+            if block.name != name:
+                continue
+            paper = msgspec.structs.replace(block, latency=())
+            found = next((names for names, one in groups if one == paper), None)
+            if found is None:
+                groups.append(([variant.name], paper))
+            else:
+                found.append(variant.name)
+    if len(groups) == 1 and len(groups[0][0]) > 1:
+        return [("both" if len(groups[0][0]) == 2 else "all", groups[0][1])]
+    return [
+        (" and ".join(names) if len(names) < 3 else f"{names[0]} and {len(names) - 1} others", block)
+        for names, block in groups
+    ]
 
 
 def _beside(
