@@ -4,11 +4,14 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from vggcalc.spec.families import FAMILIES
+import vggcalc
+from vggcalc.spec.families import FAMILIES, Splitting
+from vggcalc.spec.words import SpecError
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -170,3 +173,60 @@ def test_wrong_use_gets_one_line(arguments: list[str], message: str) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_what_a_network_keeps_is_said() -> None:
+    """VGG-16's naive kernels are two of 5×5 and three of 7×7: 197 pixels, of which `dilated` sees nine each."""
+    comparison = of_json("compare", "vgg16", "--into", "dilated,bottleneck,stack")
+    keeps = {variant["name"]: variant["keeps"] for variant in comparison["variants"]}
+    assert keeps["naive"] is None
+    assert keeps["dilated"] == {"window": "holes", "pixels": 45, "of": 197, "mixing": "full", "narrowest": 64}
+    assert (keeps["bottleneck"]["mixing"], keeps["bottleneck"]["narrowest"]) == ("reduced", 16)
+    assert (keeps["stack"]["window"], keeps["stack"]["mixing"]) == ("full", "full")
+    table = run("compare", "vgg16", "--into", "dilated,stack", "--no-latency").stdout
+    assert "holes 45/197" in table
+    assert "classifier  all" in table
+
+
+def test_what_has_to_stay_is_said_for_each_of_many_ways(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(
+        "from torch import nn\n"
+        "net = nn.Sequential(nn.Conv2d(3, 8, 7, padding=3), nn.Conv2d(8, 8, 6, padding=3))\n"
+    )
+    done = run("compare", f"{tmp_path}/net.py:net", "--into", "stack,separable", "--size", "32", "--no-latency")
+    assert done.returncode == 0, done.stderr
+    assert "Left as it is in stack: 1 (6×6): kernel 6 is even" in " ".join(done.stdout.split())
+    alike = of_json("compare", "vgg11", "--min-kernel", "3", "--into", "stack,separable")
+    assert [one["variant"] for one in alike["left_out"]] == ["stack"]
+
+
+def test_the_python_names_take_families_by_name() -> None:
+    comparison = vggcalc.factorize(7, into="all")
+    assert [variant.name for variant in comparison.variants] == ["naive", *FAMILIES]
+    assert comparison.pareto
+    assert [v.name for v in vggcalc.factorize(7, into="stripes").variants] == ["naive", "stripes"]
+    assert Splitting(widths=32).widths == (32,)  # type: ignore[arg-type]
+    for wrong in ([], {"a": "stack"}, {"naive": Splitting()}, "best"):
+        with pytest.raises(SpecError):
+            vggcalc.factorize(7, into=wrong)  # type: ignore[arg-type]
+
+
+def test_standard_error_that_nobody_reads_changes_no_status() -> None:
+    gate = f"{sys.executable} -m vggcalc compare vgg16 --no-latency --fail-if 'factorized.macs > 1'"
+    wrong = f"{sys.executable} -m vggcalc compare nothing"
+    for command, status in ((f"{gate} 2>&1 | head -1", 4), (f"{wrong} 2>&1 | true", 2)):
+        done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, timeout=60)
+        assert done.returncode == status
+    if os.path.exists("/dev/full"):
+        for command, status in ((gate, 4), (wrong, 2)):
+            with open("/dev/full", "w") as full:
+                done = subprocess.run(command, shell=True, stdout=subprocess.DEVNULL, stderr=full, timeout=60)
+            assert done.returncode == status
+
+
+def test_a_convolution_beyond_any_machine_is_one_line() -> None:
+    done = run("factorize", "7", "--channels", "2147483647", "--quick")
+    assert done.returncode == 1
+    assert "bytes of memory" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "MACs" in done.stdout

@@ -426,6 +426,39 @@ def test_a_point_of_which_nothing_can_be_made_is_not_measured(tmp_path: Path) ->
     assert len(rows_of(path.read_text(encoding="utf-8"))) == 5
 
 
+def test_a_measured_figure_that_is_none_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    arguments = [
+        "--kernel",
+        "3",
+        "--channels",
+        "4",
+        "--size",
+        "8",
+        "--latency",
+        "--budget",
+        "4",
+        "--output",
+        str(path),
+    ]
+    assert run(*arguments).returncode == 0
+    rows = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    cells = rows[1].split(",")
+    cells[len(COLUMNS) + 1] = "abc"
+    path.write_text("".join([rows[0], ",".join(cells), *rows[2:]]), encoding="utf-8")
+    done = run(*arguments, "--resume")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "has a latency that is none: could not convert string to float: 'abc'" in done.stderr
+
+
+def test_too_many_lines_are_refused_at_once() -> None:
+    done = run(
+        "--kernel", "3:31:2", "--channels", "1:1000", "--size", "1:1000", "--crossover", "--format", "csv"
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "1,000,000 lines are too many for crossovers" in done.stderr
+
+
 @pytest.mark.parametrize("damage", ["x\ry,", "{", "3,1,1\n", "\n", '"3\n'])
 @pytest.mark.parametrize("suffix", ["csv", "jsonl"])
 def test_a_damaged_file_is_left_alone(tmp_path: Path, suffix: str, damage: str) -> None:

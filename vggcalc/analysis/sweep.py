@@ -1,8 +1,7 @@
 """Many convolutions and their factorizations at once: the same families and laws, over arrays.
 
-What `factorize` computes of one convolution holds for arrays of channels, maps and batches as well,
-because a law is arithmetic. Where something is to be decided, such as whether groups divide the
-channels, the answer must be the same for all of an array; where it is not, the array is parted.
+Where something is to be decided and the points of an array differ in the answer, they are parted by it:
+see `many`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,11 +14,12 @@ import numpy as np
 
 from vggcalc.analysis.costs import COSTS, NOWHERE, costs, sites
 from vggcalc.analysis.kernels import attempted, followers, kernel_network, padding_of
+from vggcalc.analysis.many import Convolutions, Many, Mixed
 from vggcalc.analysis.receptive_field import receptive_fields
 from vggcalc.analysis.windows import window
 from vggcalc.results import Comparison, ReceptiveField
 from vggcalc.spec.families import Branches, Splitting, factorized
-from vggcalc.spec.layers import KINDS, Conv2d, Pair
+from vggcalc.spec.layers import Conv2d, Pair
 from vggcalc.spec.shapes import propagate
 from vggcalc.spec.words import ITEMSIZE, SpecError
 
@@ -128,36 +128,6 @@ def _largest(grid: Grid, kernel: int, stride: int, dilation: int) -> int:
     )
 
 
-class _Mixed(Exception):
-    """A question has one answer for some points and another for others; `truths` says which."""
-
-    def __init__(self, truths: Any) -> None:
-        super().__init__()
-        self.truths = truths
-
-
-class _Many(np.ndarray[Any, np.dtype[Any]]):
-    """Numbers of many points; as a truth, what holds for all of them or for none."""
-
-    def __bool__(self) -> bool:
-        truths = np.asarray(self).astype(bool)
-        if truths.all():
-            return True
-        if truths.any():
-            raise _Mixed(truths)
-        return False
-
-
-class _Convolutions(Conv2d, frozen=True):
-    """A `Conv2d` whose channels and groups are arrays, which `_evaluated` checks itself."""
-
-    def __post_init__(self) -> None:
-        pass
-
-
-KINDS[_Convolutions] = KINDS[Conv2d]  # it is named as any other
-
-
 class _Axes:
     """A grid's inner axes as arrays: exact integers of 64 bits, or Python's own."""
 
@@ -171,14 +141,14 @@ class _Axes:
         self._groups = array([group or 0 for group in grid.groups])
         self._batches = array(grid.batches)
 
-    def at(self, numbers: Any) -> list[_Many]:
+    def at(self, numbers: Any) -> list[Many]:
         """Channels in and out, groups, height, width and batch of the points of those numbers."""
         channels, groups, sizes, batches = np.unravel_index(numbers, self._shape)
         into, out_of = (axis[channels] for axis in self._channels)
         apart = self._groups[groups]
         apart = np.where(apart == 0, into, apart)
         found = [into, out_of, apart, *(axis[sizes] for axis in self._sizes), self._batches[batches]]
-        return [array.view(_Many) for array in found]
+        return [array.view(Many) for array in found]
 
 
 class _Found:
@@ -215,7 +185,7 @@ def _evaluate(grid: Grid, axes: _Axes, structure: tuple[int, int, int], numbers:
     """The points of those numbers, in as many parts as their answers ask for."""
     try:
         _evaluated(grid, axes, structure, numbers, found)
-    except _Mixed as mixed:
+    except Mixed as mixed:
         for part in (numbers[mixed.truths], numbers[~mixed.truths]):
             _evaluate(grid, axes, structure, part, found)
 
@@ -230,7 +200,7 @@ def _evaluated(grid: Grid, axes: _Axes, structure: tuple[int, int, int], numbers
         one = Conv2d(1, 1, (kernel, kernel), (stride, stride), (padding, padding), (dilation, dilation))
         if into % groups or out_of % groups:
             raise SpecError("groups")  # said by `factorize`, as everything else
-        conv = _Convolutions(
+        conv = Convolutions(
             cast(int, into), cast(int, out_of), one.kernel_size, one.stride, one.padding, one.dilation,
             cast(int, groups), grid.bias,
         )  # fmt: skip
