@@ -8,17 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from process import run
 
 import vggcalc
 from vggcalc.spec.families import FAMILIES, Splitting
 from vggcalc.spec.words import SpecError
-
-
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "vggcalc", *arguments],
-        capture_output=True, text=True, encoding="utf-8", timeout=300, env={**os.environ, "COLUMNS": "80"},
-    )  # fmt: skip
 
 
 def of_json(*arguments: str) -> Any:

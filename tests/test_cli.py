@@ -12,20 +12,9 @@ from typing import Any
 
 import jsonschema
 import pytest
+from process import run
 
 import vggcalc
-
-
-def run(*arguments: str, stdin: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "vggcalc", *arguments],
-        input=stdin,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=300,
-        env={**os.environ, "COLUMNS": "80", **environment},
-    )
 
 
 def of_json(*arguments: str, stdin: str = "") -> Any:

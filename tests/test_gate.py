@@ -17,6 +17,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from process import run
 
 import vggcalc
 from vggcalc import delivery
@@ -518,17 +519,6 @@ def test_which_exit_status_goes_first(
 
 
 # In a real process
-
-
-def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "vggcalc", *arguments],
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=120,
-        env={**os.environ, "COLUMNS": "80", **environment},
-    )
 
 
 VGG16 = ("compare", "vgg16", "--no-latency")

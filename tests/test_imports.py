@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import process
 import pytest
 import torch
 from torch import nn
@@ -115,15 +116,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def run(folder: Path, *given: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "vggcalc", *given],
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=300,
-        cwd=folder,
-        env={**os.environ, "COLUMNS": "80"},
-    )
+    return process.run(*given, cwd=folder)
 
 
 def of_json(folder: Path, *given: str) -> Any:

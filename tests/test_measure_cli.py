@@ -17,23 +17,13 @@ from typing import Any
 import jsonschema
 import pytest
 import torch
+from process import run
 from scipy import stats
 
 QUICK = ("factorize", "7", "--quick", "--channels", "8", "--size", "14", "--budget", "20")
 HOW = ("device", "dtype", "threads", "mode", "memory_format", "execution", "cold")
 
 linux = pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="reads /proc")
-
-
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "vggcalc", *arguments],
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=120,
-        env={**os.environ, "COLUMNS": "80"},
-    )
 
 
 def of_json(*arguments: str) -> Any:

@@ -3,14 +3,13 @@
 import csv
 import io
 import json
-import os
-import subprocess
 import sys
 from typing import Any
 
 import jsonschema
 import pytest
 import torch
+from process import run
 from torch import nn
 
 import vggcalc
@@ -132,17 +131,6 @@ def test_a_refuted_proof_is_shown_and_ends_with_3(
 
 
 # The command line
-
-
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "vggcalc", *arguments],
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=300,
-        env={**os.environ, "COLUMNS": "80"},
-    )
 
 
 def test_the_command_line_proves_the_stack_of_a_7x7() -> None:

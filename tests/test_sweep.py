@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -11,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import process
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,12 +24,8 @@ from vggcalc.spec.vgg import activation
 from vggcalc.spec.words import SpecError
 
 
-def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "vggcalc", "sweep", *arguments],
-        capture_output=True, text=True, encoding="utf-8", timeout=300,
-        env={**os.environ, "COLUMNS": "80", **environment},
-    )  # fmt: skip
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return process.run("sweep", *arguments)
 
 
 def rows_of(text: str) -> list[dict[str, str]]:
