@@ -10,6 +10,9 @@ from vggcalc.spec.origins import Origin
 
 SCHEMA_VERSION = 1
 
+#: The costs that a choice between variants weighs against each other.
+WEIGHED = ("parameters", "macs", "saved_bytes")
+
 #: A relative difference between two computations in float64 that rounding may explain.
 ROUNDING = 1e-9
 

@@ -139,12 +139,14 @@ class Sweep:
         if self.sink is not None and not self._stopped:
             self.sink.finish()
         self._tell()
+        if self._picture is not None and self._lines is not None:
+            drawn = self._picture.draw(self._lines.figures())
+            if not drawn:
+                print(f"vggcalc: --plot {self._asked.plot}: there is nothing to draw", file=sys.stderr)
         if interrupted and self._crossovers is not None:
             print("vggcalc: no crossovers are told of a part of the sweep", file=sys.stderr)
         else:
             self._sum_up(screen)
-        if self._picture is not None and self._lines is not None:
-            self._picture.draw(self._lines.figures())
         if interrupted:
             return INTERRUPTED
         lacking = self._grid.ways.keys() - self._made

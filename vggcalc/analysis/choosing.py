@@ -3,15 +3,12 @@
 from collections.abc import Sequence
 from math import sqrt
 
-from vggcalc.results import Comparison, Configuration, LayerResult, Variant
+from vggcalc.results import WEIGHED, Comparison, Configuration, LayerResult, Variant
 from vggcalc.spec.families import FAMILIES
-
-#: The costs that a choice weighs against each other, with the latency where it was measured.
-WEIGHED = ("parameters", "macs", "saved_bytes")
 
 
 def pareto(comparison: Comparison) -> tuple[str, ...]:
-    """The variants that no other one beats: it is no worse in anything weighed and better in something.
+    """The variants that no other one beats: it is no worse in any of `WEIGHED` and better in something.
 
     A latency is better only if its whole interval is: where two overlap neither is. Empty for fewer
     than three variants.

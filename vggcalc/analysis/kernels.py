@@ -108,7 +108,6 @@ def padding_of(kernel_size: int, dilation: int, wanted: Iterable[Splitting]) -> 
 
     Raises `SpecError` where none does; for families that take no such kernel they say so themselves.
     """
-    check_kernel(kernel_size)
     beside = dilation * (kernel_size - 1) if isinstance(dilation, int) else 0
     if beside % 2 and any(FAMILIES[one.family].even for one in wanted):
         raise SpecError(

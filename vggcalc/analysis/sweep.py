@@ -17,8 +17,8 @@ from vggcalc.analysis.kernels import attempted, followers, kernel_network, paddi
 from vggcalc.analysis.many import Convolutions, Many, Mixed
 from vggcalc.analysis.receptive_field import receptive_fields
 from vggcalc.analysis.windows import window
-from vggcalc.results import Comparison, ReceptiveField
-from vggcalc.spec.families import Branches, Splitting, factorized
+from vggcalc.results import WEIGHED, Comparison, ReceptiveField
+from vggcalc.spec.families import Branches, Splitting, check_kernel, factorized
 from vggcalc.spec.layers import Conv2d, Pair
 from vggcalc.spec.shapes import propagate
 from vggcalc.spec.words import ITEMSIZE, SpecError
@@ -79,7 +79,7 @@ class Grid(msgspec.Struct, frozen=True):
 POINT = ("kernel", "stride", "dilation", "in_channels", "out_channels", "groups", "height", "width", "batch")
 
 #: Of which costs a row has the ratio to those of `naive`.
-RATIOS = ("parameters", "macs", "saved_bytes")
+RATIOS = WEIGHED
 
 #: What stands in a row: receptive field (both axes) in pixels, costs as in `COSTS`, ratios to `naive`.
 COLUMNS = (*POINT, "variant", "receptive_field", "window", *COSTS, *(f"{key}_ratio" for key in RATIOS))
@@ -196,6 +196,7 @@ def _evaluated(grid: Grid, axes: _Axes, structure: tuple[int, int, int], numbers
     first = [*structure, *(int(array[0]) for array in inner)]
     shape: Any = (batch, into, height, width)
     try:
+        check_kernel(kernel)
         padding = padding_of(kernel, dilation, grid.ways.values()) if grid.padding is None else grid.padding
         one = Conv2d(1, 1, (kernel, kernel), (stride, stride), (padding, padding), (dilation, dilation))
         if into % groups or out_of % groups:

@@ -11,7 +11,6 @@ import click
 
 if TYPE_CHECKING:
     from vggcalc.measurement.plan import Plan
-    from vggcalc.report.gate import Gate
     from vggcalc.results import Comparison
 
 
@@ -53,17 +52,15 @@ def deliver(command: str, comparisons: Sequence[Comparison], given: dict[str, An
         raise click.UsageError("--quick is one process: leave it out beside --processes")
     check = given["latency"] if given["check"] is None else given["check"]
     plan = _plan(given, check) if given["latency"] or check or given.get("prove") else None
-    gate = _gate(comparisons, given) if given["fail_if"] or given["against"] else None
+    judging = None
+    if given["fail_if"] or given["against"]:
+        from vggcalc.report.gate import gate
+
+        judging = gate(given["fail_if"], given["against"], comparisons, given["latency"])
     path = None if given["output"] == "-" else given["output"]
     plot = given["plot"]
     check_apart(plot, path)
-    sys.exit(delivery.deliver(command, comparisons, plan, format_, path, gate, plot))
-
-
-def _gate(comparisons: Sequence[Comparison], given: dict[str, Any]) -> Gate:
-    from vggcalc.report.gate import gate
-
-    return gate(given["fail_if"], given["against"], comparisons, given["latency"])
+    sys.exit(delivery.deliver(command, comparisons, plan, format_, path, judging, plot))
 
 
 def _format_of(output: str | None) -> str:

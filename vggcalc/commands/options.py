@@ -9,13 +9,13 @@ import click
 
 from vggcalc.commands.values import (
     Dtype,
+    Integers,
     Into,
     Precision,
     Seconds,
     Size,
     StrideAt,
     Threads,
-    Widths,
 )
 from vggcalc.spec.words import ACTIVATIONS, ITEMSIZE, MEMORY_FORMATS, MODES, WIDEN
 
@@ -67,7 +67,7 @@ NETWORK = options(
 
 WIDTHS = click.option(
     "--widths",
-    type=Widths(),
+    type=Integers("n,n,…", "list of widths: write them with commas, such as 32,32,64"),
     multiple=True,
     help="Channels out of each layer, or one number for all but the last. Repeatable.",
 )

@@ -9,14 +9,18 @@ import click
 import vggcalc
 from vggcalc.commands.deliver import deliver, dtype
 from vggcalc.commands.options import GATE, MEASURE, MODEL, NETWORK, WRITE
-from vggcalc.commands.values import Unit
+from vggcalc.commands.values import Integers
 
 
 @click.command(epilog="Example: vggcalc summary vgg16 --no-latency")
 @MODEL
 @NETWORK
 @click.option("--receptive-field", metavar="LAYER", help="With --unit: which pixels a unit of LAYER sees.")
-@click.option("--unit", type=Unit(), help="Its place on the layer's map, from 0,0: row and column.")
+@click.option(
+    "--unit",
+    type=Integers("y,x", "unit: write its row and column, counted from 0, such as 7,7"),
+    help="Its place on the layer's map, from 0,0: row and column.",
+)
 @click.option(
     "--as",
     "counter",

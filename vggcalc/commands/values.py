@@ -102,30 +102,19 @@ class Size(ParamType):
         return int(match[1]), int(match[2] or match[1])
 
 
-class Unit(ParamType):
-    """`7,7`."""
+class Integers(ParamType):
+    """`32,32,64`: so many as are given; `instead` says what they are and how to write them."""
 
-    name = "y,x"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        if isinstance(value, tuple):
-            return value
-        if re.fullmatch(r"\d{1,18}(,\d{1,18})*", value, re.ASCII) is None:
-            self.fail(f"{value!r} is no unit: write its row and column, counted from 0, such as 7,7")
-        return tuple(int(place) for place in value.split(","))
-
-
-class Widths(ParamType):
-    """`32,32,64`."""
-
-    name = "n,n,…"
+    def __init__(self, name: str, instead: str) -> None:
+        self.name = name
+        self._instead = instead
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
         if isinstance(value, tuple):
             return value
         if re.fullmatch(r"\d{1,18}(,\d{1,18})*", value, re.ASCII) is None:
-            self.fail(f"{value!r} is no list of widths: write them with commas, such as 32,32,64")
-        return tuple(int(width) for width in value.split(","))
+            self.fail(f"{value!r} is no {self._instead}")
+        return tuple(int(number) for number in value.split(","))
 
 
 class StrideAt(ParamType):

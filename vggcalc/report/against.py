@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from vggcalc.report import units
+from vggcalc.report.conditions import COUNTS
 from vggcalc.results import (
     SCHEMA_VERSION,
     Change,
@@ -114,7 +115,7 @@ def _of_variant(comparison: str, before: Variant, after: Variant) -> Iterator[Ch
         partial = (key in before.partial, key in after.partial)
         if old != new or partial[0] != partial[1]:
             yield Change(comparison, after.name, key, old, new, partial)
-    for key in ("convolutions", "nonlinearities"):
+    for key in COUNTS:
         if getattr(before, key) != getattr(after, key):
             yield Change(comparison, after.name, key, getattr(before, key), getattr(after, key))
     fields = before.receptive_field, after.receptive_field

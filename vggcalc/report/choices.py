@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from vggcalc.report import units
 from vggcalc.report.sections import ALWAYS, Column, Row, Section, Table, Text, cost, heading
-from vggcalc.results import Comparison, Costs, Variant
+from vggcalc.results import WEIGHED, Comparison, Costs, Variant
 from vggcalc.spec.families import FAMILIES
 
 #: Marks the variants that no other one beats.
@@ -58,8 +58,7 @@ def _row(comparison: Comparison, variant: Variant, keeps: Sequence[str]) -> Row:
 
 def _weighed_first(costs: Costs) -> Costs:
     """The costs that a choice weighs before the others."""
-    weighed = ("parameters", "macs", "saved_bytes")
-    return {key: costs[key] for key in (*weighed, *(key for key in costs if key not in weighed))}
+    return {key: costs[key] for key in (*WEIGHED, *(key for key in costs if key not in WEIGHED))}
 
 
 def total_cells(costs: Costs, partial: dict[str, tuple[str, ...]]) -> list[str]:

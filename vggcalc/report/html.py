@@ -10,7 +10,6 @@ from itertools import count
 from string import Template
 
 from vggcalc.report import units
-from vggcalc.report.drawing import figure
 from vggcalc.report.html_table import table
 from vggcalc.report.measured import timings
 from vggcalc.report.sections import Section, Table, heading
@@ -122,7 +121,11 @@ def _figures(report: Report) -> str:
         drawn = svg(report)
     except SpecError as error:  # matplotlib is missing
         return f"<p>There are none here: {escape(str(error))}</p>"
-    return "\n".join(figure(f"figure-{i}", *one) for i, one in enumerate(drawn, start=1))
+    return "\n".join(
+        f'<figure id="figure-{i}">\n{element}\n'
+        f"<figcaption><b>{escape(title)}</b> {escape(caption)}</figcaption>\n</figure>"
+        for i, (title, caption, element) in enumerate(drawn, start=1)
+    )
 
 
 def _surroundings(environment: Environment) -> Iterator[tuple[str, str]]:
