@@ -1,6 +1,6 @@
 """One question to vggcalc and to seven other counters: how many parameters and MACs has VGG-16?
 
-Asked for VGG-16 and its naive variant (one convolution per block, kernels 5, 5, 7, 7, 7), image
+SweepRequest for VGG-16 and its naive variant (one convolution per block, kernels 5, 5, 7, 7, 7), image
 1×3×224×224. Each counter answers in its own process, called as its documentation has it, about
 modules written in torch.nn like torchvision's. Wall time is that of the whole process, peak memory
 its largest resident set. After an unmeasured run of each, every round runs all in random order,
@@ -132,7 +132,7 @@ SUMMARY = "vggcalc summary torchvision:vgg16 --no-latency --json"
 SUMMARY_PROGRAM = f"""import atexit, resource, sys
 sys.argv = {SUMMARY.split()}
 atexit.register(lambda: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr))
-from vggcalc.cli import main
+from vggcalc.cli.main import main
 main()
 """
 CLICK, RICH, TORCH = "import click", "import click, rich.console, rich.table", "import torch"

@@ -29,10 +29,10 @@ from torch.utils.benchmark import Timer
 from vggcalc import factorize
 from vggcalc.measurement.intervals import FIRST_LOOK, estimate, log_ratios
 from vggcalc.results import Configuration
-from vggcalc.runtime import allocator
-from vggcalc.runtime.arms import context, prepare
-from vggcalc.runtime.devices import Device, device
-from vggcalc.runtime.timing import Arm, rounds, warm
+from vggcalc.runtime.time import allocator
+from vggcalc.runtime.time.arms import context, prepare
+from vggcalc.runtime.time.devices import Device, device
+from vggcalc.runtime.time.rounds import Arm, rounds, warm
 
 CONFIGURATION = Configuration("cpu", "float32")
 SEVEN = factorize(7)
@@ -76,9 +76,7 @@ def measure(repeats: int, seed: int) -> dict[str, list[Medians]]:
     where.configure(CONFIGURATION)
     found: dict[str, list[Medians]] = {way: [] for way in (TOGETHER, ALONE, TORCH)}
     with context(CONFIGURATION):
-        calls = {
-            name: prepare(variant.network, CONFIGURATION, where, seed).call for name, variant in MODULES.items()
-        }
+        calls = {name: prepare(variant.network, CONFIGURATION, where, seed).call for name, variant in MODULES.items()}
         least = where.least_timing_s()
         arms = [warm(name, call, where.clock, least, SLICE_S) for name, call in calls.items()]
         ways: dict[str, Callable[[], Medians]] = {

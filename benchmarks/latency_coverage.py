@@ -35,7 +35,7 @@ from counters import machine, print_table
 from scipy.stats import binomtest, ttest_ind
 
 import vggcalc
-from vggcalc.jobs import Go, Rounds, Start, Subject, TimingJob
+from vggcalc.errors import WorkerError
 from vggcalc.measurement.intervals import (
     FIRST_LOOK,
     LEAST_FLOOR,
@@ -47,13 +47,14 @@ from vggcalc.measurement.intervals import (
 )
 from vggcalc.measurement.rounds import Process
 from vggcalc.measurement.schedule import LEAST_PROCESSES
-from vggcalc.measurement.trial import SILENCE_S
-from vggcalc.measurement.workers import Worker, WorkerFailed
+from vggcalc.measurement.trial import INACTIVITY_TIMEOUT_S
+from vggcalc.measurement.worker import Worker
+from vggcalc.protocol import ArmsReady, Rounds, StartRounds, Subject, TimingJob
 from vggcalc.results import Configuration
-from vggcalc.runtime import allocator
-from vggcalc.runtime.arms import context, prepare
-from vggcalc.runtime.devices import Device, device
-from vggcalc.runtime.timing import Arm, rounds, warm
+from vggcalc.runtime.time import allocator
+from vggcalc.runtime.time.arms import context, prepare
+from vggcalc.runtime.time.devices import Device, device
+from vggcalc.runtime.time.rounds import Arm, rounds, warm
 
 #: A 3×3 has nothing to split: the comparison's two variants are the same network.
 COMPARISON = vggcalc.factorize(3, size=28, activation="none")
@@ -122,17 +123,17 @@ def in_this_process(where: Device, seed: int) -> dict[str, Found]:
 
 
 def over_processes(seed: int) -> Found:
-    """One comparison in fresh workers, one after the other. Raises `WorkerFailed`."""
+    """One comparison in fresh workers, one after the other. Raises `WorkerError`."""
     subjects = tuple(Subject(variant.name, variant.network) for variant in COMPARISON.variants)
     processes: list[list[Times]] = []
     for number in range(LEAST_PROCESSES):
         job = TimingJob(subjects, CONFIGURATION, seed + number, WORKER_SLICE_S, need_bytes=0)
-        with Worker(job, SILENCE_S) as worker:
+        with Worker(job, INACTIVITY_TIMEOUT_S) as worker:
             for message in worker.messages():
                 match message:
-                    case Start():
+                    case ArmsReady():
                         process = Process(message, message.arms)
-                        worker.send(Go(message.arms, FIRST_LOOK))
+                        worker.send(StartRounds(message.arms, FIRST_LOOK))
                     case Rounds():
                         process.add(message)
         processes.append([process.times(arm) for arm in process.arms])
@@ -182,7 +183,7 @@ def measure(within: int, across: int, seed: int) -> dict[str, list[Found]]:
         print(f"over processes: {number + 1} of {across}", file=sys.stderr)
         try:
             found[OVER].append(over_processes(seed + LEAST_PROCESSES * number))
-        except WorkerFailed as error:
+        except WorkerError as error:
             print(f"left out: {error}", file=sys.stderr)
     return {way: results for way, results in found.items() if results}
 

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 import vggcalc
-from vggcalc.spec.families import FAMILIES
+from vggcalc.nets.families import FAMILIES
 
 KERNELS, SIZES, BATCHES = "3:31:2", "7,14,28,56", "1,8"
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import vggcalc
-from vggcalc.runtime import build
+from vggcalc.runtime.build import build
 
 STEPS = 30
 

@@ -150,9 +150,7 @@ class Browser:
     def screenshot(self, path: Path) -> None:
         """The whole page, as far as it is long."""
         size = self.call("Page.getLayoutMetrics")["cssContentSize"]
-        data = self.call("Page.captureScreenshot", captureBeyondViewport=True, clip={**size, "scale": 1})[
-            "data"
-        ]
+        data = self.call("Page.captureScreenshot", captureBeyondViewport=True, clip={**size, "scale": 1})["data"]
         path.write_bytes(base64.b64decode(data))
 
     def pdf(self) -> bytes:

@@ -7,9 +7,9 @@ import torch
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from vggcalc.spec.layers import (
+from vggcalc.nets.graph import INPUT, Network, Node
+from vggcalc.nets.layers import (
     GELU,
-    INPUT,
     AdaptiveAvgPool2d,
     Add,
     BatchNorm2d,
@@ -21,13 +21,11 @@ from vggcalc.spec.layers import (
     Linear,
     LocalResponseNorm,
     MaxPool2d,
-    Network,
-    Node,
     ReLU,
     Shape,
     SiLU,
 )
-from vggcalc.spec.shapes import output_shape
+from vggcalc.nets.shapes import output_shape
 
 torch.set_num_threads(1)
 

@@ -13,11 +13,15 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 import vggcalc
-from vggcalc.runtime import build
-from vggcalc.runtime.building import Graph
-from vggcalc.spec.layers import (
-    GELU,
+from vggcalc.errors import FeatureMapTooSmall, InputError
+from vggcalc.nets.graph import (
     INPUT,
+    Network,
+    Node,
+    chain,
+)
+from vggcalc.nets.layers import (
+    GELU,
     AdaptiveAvgPool2d,
     Add,
     BatchNorm2d,
@@ -29,14 +33,11 @@ from vggcalc.spec.layers import (
     Linear,
     LocalResponseNorm,
     MaxPool2d,
-    Network,
-    Node,
     ReLU,
     SiLU,
-    chain,
 )
-from vggcalc.spec.shapes import MapTooSmall, shapes
-from vggcalc.spec.words import SpecError
+from vggcalc.nets.shapes import shapes
+from vggcalc.runtime.build import Graph, build
 
 DRAWN = {"chain": networks(branches=False), "branches": networks()}
 drawn = pytest.mark.parametrize("form", DRAWN)
@@ -186,7 +187,7 @@ def test_too_small_a_map_is_refused_where_torch_refuses_it(data: st.DataObject) 
     try:
         expected = tuple(build(network)(torch.empty(network.input_shape)).shape)
     except RuntimeError:
-        with pytest.raises(MapTooSmall):
+        with pytest.raises(FeatureMapTooSmall):
             shapes(network)
     else:
         assert list(shapes(network).values())[-1] == expected
@@ -412,6 +413,6 @@ def test_a_name_within_a_name(names: tuple[str, str]) -> None:
     try:
         network = block((names[0], CONV, INPUT), (names[1], ReLU(), names[0]))
         module = build(network).eval()
-    except SpecError:
+    except InputError:
         return
     assert (module(torch.randn(network.input_shape)) >= 0).all()

@@ -11,8 +11,8 @@ import pytest
 from process import run
 
 import vggcalc
-from vggcalc.spec.families import FAMILIES, Splitting
-from vggcalc.spec.words import SpecError
+from vggcalc.errors import InputError
+from vggcalc.nets.families import FAMILIES, Factorization
 
 
 def of_json(*arguments: str) -> Any:
@@ -89,7 +89,7 @@ def test_networks_in_many_ways(command: list[str], baseline: str) -> None:
     assert names[0] == baseline
     assert set(names[1:]) <= {"stack", "separable", "bottleneck"}
     assert len({tuple(variant["output_shape"]) for variant in comparison["variants"]}) == 1
-    assert {one["variant"] for one in comparison["left_out"]} | set(names[1:]) <= {
+    assert {one["variant"] for one in comparison["infeasible"]} | set(names[1:]) <= {
         "stack",
         "separable",
         "bottleneck",
@@ -98,9 +98,7 @@ def test_networks_in_many_ways(command: list[str], baseline: str) -> None:
 
 
 def test_a_depthwise_network_says_what_cannot_be_made() -> None:
-    done = run(
-        "compare", "torchvision:convnext_tiny", "--into", "separable,stripes", "--no-latency", "--size", "64"
-    )
+    done = run("compare", "torchvision:convnext_tiny", "--into", "separable,stripes", "--no-latency", "--size", "64")
     assert done.returncode == 0, done.stderr
     text = " ".join(done.stdout.split())
     assert "What was replaced in convnext_tiny" in text or "Left out: separable" in text
@@ -172,9 +170,9 @@ def test_wrong_use_gets_one_line(arguments: list[str], message: str) -> None:
 def test_what_a_network_keeps_is_said() -> None:
     """VGG-16's naive kernels are two of 5×5 and three of 7×7: 197 pixels, of which `dilated` sees nine each."""
     comparison = of_json("compare", "vgg16", "--into", "dilated,bottleneck,stack")
-    keeps = {variant["name"]: variant["keeps"] for variant in comparison["variants"]}
+    keeps = {variant["name"]: variant["coverage"] for variant in comparison["variants"]}
     assert keeps["naive"] is None
-    assert keeps["dilated"] == {"window": "holes", "pixels": 45, "of": 197, "mixing": "full", "narrowest": 64}
+    assert keeps["dilated"] == {"window": "holes", "positions": 45, "of": 197, "mixing": "full", "narrowest": 64}
     assert (keeps["bottleneck"]["mixing"], keeps["bottleneck"]["narrowest"]) == ("reduced", 16)
     assert (keeps["stack"]["window"], keeps["stack"]["mixing"]) == ("full", "full")
     table = run("compare", "vgg16", "--into", "dilated,stack", "--no-latency").stdout
@@ -184,14 +182,13 @@ def test_what_a_network_keeps_is_said() -> None:
 
 def test_what_has_to_stay_is_said_for_each_of_many_ways(tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text(
-        "from torch import nn\n"
-        "net = nn.Sequential(nn.Conv2d(3, 8, 7, padding=3), nn.Conv2d(8, 8, 6, padding=3))\n"
+        "from torch import nn\nnet = nn.Sequential(nn.Conv2d(3, 8, 7, padding=3), nn.Conv2d(8, 8, 6, padding=3))\n"
     )
     done = run("compare", f"{tmp_path}/net.py:net", "--into", "stack,separable", "--size", "32", "--no-latency")
     assert done.returncode == 0, done.stderr
     assert "Left as it is in stack: 1 (6×6): kernel 6 is even" in " ".join(done.stdout.split())
     alike = of_json("compare", "vgg11", "--min-kernel", "3", "--into", "stack,separable")
-    assert [one["variant"] for one in alike["left_out"]] == ["stack"]
+    assert [one["variant"] for one in alike["infeasible"]] == ["stack"]
 
 
 def test_the_python_names_take_families_by_name() -> None:
@@ -199,9 +196,9 @@ def test_the_python_names_take_families_by_name() -> None:
     assert [variant.name for variant in comparison.variants] == ["naive", *FAMILIES]
     assert comparison.pareto
     assert [v.name for v in vggcalc.factorize(7, into="stripes").variants] == ["naive", "stripes"]
-    assert Splitting(widths=32).widths == (32,)  # type: ignore[arg-type]
-    for wrong in ([], {"a": "stack"}, {"naive": Splitting()}, "best"):
-        with pytest.raises(SpecError):
+    assert Factorization(widths=32).widths == (32,)  # type: ignore[arg-type]
+    for wrong in ([], {"a": "stack"}, {"naive": Factorization()}, "best"):
+        with pytest.raises(InputError):
             vggcalc.factorize(7, into=wrong)  # type: ignore[arg-type]
 
 

@@ -17,13 +17,10 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import vggcalc
-from vggcalc import Conv2d, Network, SpecError, Splitting, Variant
-from vggcalc.report.listing import listing
-from vggcalc.results import BlockResult, LayerResult, ReceptiveField
-from vggcalc.runtime import build
-from vggcalc.runtime.building import Graph
-from vggcalc.spec.layers import (
-    INPUT,
+from vggcalc import Conv2d, Factorization, InputError, Network, Variant
+from vggcalc.errors import FeatureMapTooSmall
+from vggcalc.nets.graph import INPUT
+from vggcalc.nets.layers import (
     AdaptiveAvgPool2d,
     Dropout,
     Flatten,
@@ -31,8 +28,11 @@ from vggcalc.spec.layers import (
     LocalResponseNorm,
     MaxPool2d,
 )
-from vggcalc.spec.shapes import MapTooSmall, output_shape, shapes
-from vggcalc.spec.vgg import ALIASES, CONFIGS
+from vggcalc.nets.shapes import output_shape, shapes
+from vggcalc.nets.vgg import ALIASES, CONFIGS
+from vggcalc.report.listing import listing
+from vggcalc.results import BlockResult, LayerResult, ReceptiveField
+from vggcalc.runtime.build import Graph, build
 
 NAMES = ("alexnet", "alexnet2012", "googlenet")
 
@@ -164,9 +164,7 @@ def test_alexnet_of_2012_has_the_papers_neurons() -> None:
     """
     network = vggcalc.network("alexnet2012")
     assert prod(network.input_shape) == 150_528
-    neurons = [
-        row.costs["activations"] for row in variant("alexnet2012").layers if row.type in ("Conv2d", "Linear")
-    ]
+    neurons = [row.costs["activations"] for row in variant("alexnet2012").layers if row.type in ("Conv2d", "Linear")]
     assert neurons == [290_400, 186_624, 64_896, 64_896, 43_264, 4096, 4096, 1000]
 
 
@@ -184,9 +182,7 @@ def test_alexnet_of_2012_has_the_papers_neurons() -> None:
         ("block3.pool", 195, 32, 66, 6),
     ],
 )
-def test_receptive_fields_of_alexnet(
-    name: str, endpoint: str, size: int, stride: int, padding: int, map_: int
-) -> None:
+def test_receptive_fields_of_alexnet(name: str, endpoint: str, size: int, stride: int, padding: int, map_: int) -> None:
     """r = 11, then + 2·4, + 4·8, + 2·8, + 2·16 four times; 195 and 32 are the literature's."""
     row = layer(variant(name), endpoint)
     assert row.receptive_field == square(size, stride, padding)
@@ -325,7 +321,7 @@ def test_receptive_fields_of_googlenet(name: str, size: int, stride: int, paddin
 @pytest.mark.parametrize("widen", ["first", "last"])
 def test_split_keeps_shapes_and_receptive_fields(name: str, widen: str) -> None:
     given = vggcalc.network(name)
-    made = vggcalc.split(given, Splitting(widen=widen))
+    made = vggcalc.split(given, Factorization(widen=widen))
     assert max(max(conv.kernel_size) for conv in convolutions(made).values()) == 3
     before, after = variant(given), variant(made)
     assert after.receptive_field == before.receptive_field
@@ -346,7 +342,7 @@ def test_split_5x5_branches(name: str) -> None:
     pixels = TABLE[name][0][1] ** 2
     assert 2 <= c / r <= 4
     for widen, between in (("first", c), ("last", r)):
-        made = variant(vggcalc.split(given, Splitting(widen=widen)))
+        made = variant(vggcalc.split(given, Factorization(widen=widen)))
         stack = [layer(made, f"{name}.conv5x5.conv{i}").costs["macs"] for i in (1, 2)]
         assert stack == [9 * r * between * pixels, 9 * between * c * pixels]
 
@@ -378,7 +374,7 @@ def test_split_stems() -> None:
     assert [row.costs["macs"] for row in stack] == [27 * 64 * 224**2, 576 * 64 * 224**2, 576 * 64 * 112**2]
     alexnet = variant(vggcalc.split(vggcalc.network("alexnet")))
     stack = [layer(alexnet, f"block1.conv1.conv{i}") for i in (1, 2, 3, 4, 5)]
-    assert [row.arguments["padding"] for row in stack] == [(1, 1), (1, 1), (0, 0), (0, 0), (0, 0)]
+    assert [row.layer.padding for row in stack] == [(1, 1), (1, 1), (0, 0), (0, 0), (0, 0)]
     assert [row.output_shape[2] for row in stack] == [224, 224, 222, 220, 55]
     grouped = convolutions(vggcalc.split(vggcalc.network("alexnet2012")))
     assert [grouped[f"block2.conv1.conv{i}"].groups for i in (1, 2)] == [2, 2]
@@ -389,12 +385,12 @@ def test_split_stem_with_the_stride_first() -> None:
 
     AlexNet's two pixels of padding stand in the first, so its map is (224 + 4 − 3)/4 + 1 = 57.
     """
-    googlenet = variant(vggcalc.split(vggcalc.network("googlenet"), Splitting(stride_at="first")))
+    googlenet = variant(vggcalc.split(vggcalc.network("googlenet"), Factorization(stride_at="first")))
     stack = [row for row in googlenet.layers if row.name.startswith("conv1.conv7x7.conv")]
-    assert [row.arguments["stride"] for row in stack] == [(2, 2), (1, 1)]
+    assert [row.layer.stride for row in stack] == [(2, 2), (1, 1)]
     assert [row.costs["macs"] for row in stack] == [27 * 64 * 112**2, 576 * 64 * 112**2]
     assert googlenet.receptive_field == square(715, 32, 327)
-    alexnet = variant(vggcalc.split(vggcalc.network("alexnet"), Splitting(stride_at="first")))
+    alexnet = variant(vggcalc.split(vggcalc.network("alexnet"), Factorization(stride_at="first")))
     stack = [row for row in alexnet.layers if row.name.startswith("block1.conv1.conv")]
     assert [row.costs["macs"] for row in stack] == [27 * 64 * 57**2, 576 * 64 * 55**2]
     assert alexnet.receptive_field == square(195, 32, 66)
@@ -491,7 +487,7 @@ def test_overrides(name: str) -> None:
 @pytest.mark.parametrize("refused", [{"batch_norm": True}, {"activation": "gelu"}, {"bias": False}])
 def test_what_would_not_be_as_published_is_refused(name: str, refused: dict[str, Any]) -> None:
     (key,) = refused
-    with pytest.raises(SpecError, match=rf"^{name} is built in as published: {key} cannot change it$"):
+    with pytest.raises(InputError, match=rf"^{name} is built in as published: {key} cannot change it$"):
         vggcalc.network(name, **refused)
     assert vggcalc.network(name, **dict.fromkeys(refused)) == vggcalc.network(name)
 
@@ -505,12 +501,12 @@ def test_what_would_not_be_as_published_is_refused(name: str, refused: dict[str,
     ],
 )
 def test_numbers_out_of_range(overrides: dict[str, Any], message: str) -> None:
-    with pytest.raises(SpecError, match=f"^{message}"):
+    with pytest.raises(InputError, match=f"^{message}"):
         vggcalc.network("AlexNet", **overrides)
 
 
 def test_images_that_are_too_small() -> None:
-    with pytest.raises(MapTooSmall, match="the input must be at least 63×63"):
+    with pytest.raises(FeatureMapTooSmall, match="the input must be at least 63×63"):
         vggcalc.summary("alexnet", size=62)
     assert variant("alexnet", size=63).output_shape == (1, 1000)
 
@@ -525,22 +521,20 @@ def test_images_that_are_too_small() -> None:
     ],
 )
 def test_did_you_mean(typed: str, meant: str) -> None:
-    with pytest.raises(SpecError, match=rf"^unknown model '{typed}': did you mean {meant}\?$"):
+    with pytest.raises(InputError, match=rf"^unknown model '{typed}': did you mean {meant}\?$"):
         vggcalc.network(typed)
 
 
 def test_other_names_are_told_what_there_is() -> None:
-    with pytest.raises(
-        SpecError, match=r"^unknown model 'resnet': try vgg11, .*, alexnet, .*, googlenet, tokens"
-    ):
+    with pytest.raises(InputError, match=r"^unknown model 'resnet': try vgg11, .*, alexnet, .*, googlenet, tokens"):
         vggcalc.network("resnet")
 
 
 def test_only_who_asks_for_them_loads_them() -> None:
     code = (
         "import sys, vggcalc; vggcalc.network('vgg16'), vggcalc.network('D'), vggcalc.network('64,M,128');"
-        "before = 'vggcalc.spec.classics' in sys.modules; vggcalc.network('alexnet');"
-        "print(before, 'vggcalc.spec.classics' in sys.modules)"
+        "before = 'vggcalc.nets.classics' in sys.modules; vggcalc.network('alexnet');"
+        "print(before, 'vggcalc.nets.classics' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "True"]
@@ -554,6 +548,4 @@ def test_models_lists_them_after_the_vggs() -> None:
     for row in rows[len(CONFIGS) :]:
         assert (row["name"], row["features"]) == (row["net"], [])
         assert row["source"]
-        assert any(
-            line.split() == [row["name"], *row["source"].split()] for line in listing(False).splitlines()
-        )
+        assert any(line.split() == [row["name"], *row["source"].split()] for line in listing(False).splitlines())

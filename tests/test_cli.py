@@ -61,15 +61,15 @@ def test_json_has_the_keys_of_schema_version_1() -> None:
     assert naive["costs"]["flops"] == 1_258_815_488
     assert naive["blocks"][0]["kernels"] == [[7, 7]]
     layer = naive["layers"][0]
-    assert (layer["name"], layer["type"]) == ("block1.conv1", "Conv2d")
-    assert layer["arguments"]["kernel_size"] == [7, 7]
+    assert (layer["name"], layer["layer"]["type"]) == ("block1.conv1", "Conv2d")
+    assert layer["layer"]["kernel_size"] == [7, 7]
     assert layer["receptive_field"] == {"size": [7, 7], "stride": [1, 1], "padding": [3, 3]}
     assert naive["latency"] == []
     assert naive["crosscheck"] is None
     (ratio,) = comparison["ratios"]
     assert ratio["variant"] == "factorized"
     assert ratio["costs"]["macs"] == pytest.approx(27 / 49)
-    assert all(note["code"] and note["text"] for note in comparison["notes"])
+    assert all(note["code"] and note["text"] for note in comparison["findings"])
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_factorize_shows_weights_and_maps() -> None:
 def test_the_reading_says_what_the_numbers_say() -> None:
     def notes(*arguments: str) -> str:
         (comparison,) = of_json(*arguments, "--no-latency")["comparisons"]
-        return " ".join(note["text"] for note in comparison["notes"])
+        return " ".join(note["text"] for note in comparison["findings"])
 
     assert "81% more" in notes("factorize", "7")
     assert "saves 44.9% of them" in notes("factorize", "7")

@@ -14,9 +14,14 @@ from torch import nn
 import vggcalc
 from vggcalc.analysis.comparison import analyze
 from vggcalc.analysis.costs import COSTS
-from vggcalc.runtime import build
-from vggcalc.spec.layers import (
+from vggcalc.errors import InputError
+from vggcalc.nets.graph import (
     INPUT,
+    Network,
+    Node,
+    chain,
+)
+from vggcalc.nets.layers import (
     Add,
     BatchNorm2d,
     Concat,
@@ -26,14 +31,12 @@ from vggcalc.spec.layers import (
     Layer,
     Linear,
     MaxPool2d,
-    Network,
-    Node,
     ReLU,
     Shape,
     SiLU,
-    chain,
 )
-from vggcalc.spec.words import ITEMSIZE, SpecError
+from vggcalc.nets.names import ITEMSIZE
+from vggcalc.runtime.build import build
 
 DRAWN = {"chain": networks(branches=False), "branches": networks()}
 drawn = pytest.mark.parametrize("form", DRAWN)
@@ -287,7 +290,7 @@ def test_bytes_scale_with_the_dtype(form: str, data: st.DataObject) -> None:
 
 
 def test_unknown_dtype() -> None:
-    with pytest.raises(SpecError, match="'float8' is none of float32, float64"):
+    with pytest.raises(InputError, match="'float8' is none of float32, float64"):
         vggcalc.factorize(7, dtype="float8")
 
 
@@ -296,9 +299,7 @@ def test_unknown_dtype() -> None:
 def test_all_but_weights_scale_with_the_batch(form: str, data: st.DataObject, batch: int) -> None:
     network = data.draw(DRAWN[form])
     one = analyze(msgspec.structs.replace(network, input_shape=(1, *network.input_shape[1:])), "drawn").costs
-    many = analyze(
-        msgspec.structs.replace(network, input_shape=(batch, *network.input_shape[1:])), "drawn"
-    ).costs
+    many = analyze(msgspec.structs.replace(network, input_shape=(batch, *network.input_shape[1:])), "drawn").costs
     for key in ("macs", "flops", "activations", "peak_activation_bytes"):
         assert many[key] == batch * one[key]
     for key in ("parameters", "weight_bytes"):

@@ -15,12 +15,13 @@ from torch.nn import functional
 
 import vggcalc
 from vggcalc.analysis.comparison import analyze
-from vggcalc.analysis.counters import COUNTERS, reconcile
-from vggcalc.report.reconciled import reconciliation
-from vggcalc.report.sections import Table, Text
+from vggcalc.analysis.counters.rules import COUNTERS, reconcile
+from vggcalc.errors import InputError
+from vggcalc.report.tables.cells import Table, Text
+from vggcalc.report.tables.reconciliation import reconciliation
 from vggcalc.results import Variant
-from vggcalc.runtime import build, trace
-from vggcalc.spec.words import SpecError
+from vggcalc.runtime.build import build
+from vggcalc.runtime.trace.tracer import trace
 
 IMAGE = (1, 3, 64, 64)
 
@@ -253,9 +254,7 @@ def _their_warnings() -> Iterator[None]:
 
 @pytest.mark.parametrize("counter", REAL, ids=lambda counter: counter.__name__)
 @pytest.mark.parametrize("name", MODULES)
-def test_the_real_counter_reports_what_is_said_of_it(
-    name: str, counter: Callable[[nn.Module], dict[str, int]]
-) -> None:
+def test_the_real_counter_reports_what_is_said_of_it(name: str, counter: Callable[[nn.Module], dict[str, int]]) -> None:
     torch.manual_seed(0)
     with torch.no_grad(), contextlib.redirect_stdout(io.StringIO()):
         reported = counter(MODULES[name]().eval())
@@ -342,7 +341,7 @@ def test_what_is_not_established_is_said() -> None:
 
 
 def test_an_unknown_counter_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(SpecError, match=r"'torchprof' is no counter.*fvcore, torch, torchinfo"):
+    with pytest.raises(InputError, match=r"'torchprof' is no counter.*fvcore, torch, torchinfo"):
         reconcile(vggcalc.summary("vgg11").variants[0], "torchprof")
 
 

@@ -10,13 +10,20 @@ from torch import nn
 
 import vggcalc
 from vggcalc import results
-from vggcalc.jobs import Subject
+from vggcalc.nets.graph import Network, chain
+from vggcalc.nets.layers import (
+    BatchNorm2d,
+    Conv2d,
+    Flatten,
+    Linear,
+    ReLU,
+)
+from vggcalc.protocol import Subject
 from vggcalc.results import Configuration
-from vggcalc.runtime import arms, devices, roofline
-from vggcalc.runtime.arms import context, fill, prepare
-from vggcalc.runtime.devices import Accelerator, Call, Cpu, Unavailable, available, counted, device
-from vggcalc.runtime.roofline import calibrate, fastest
-from vggcalc.spec.layers import BatchNorm2d, Conv2d, Flatten, Linear, Network, ReLU, chain
+from vggcalc.runtime.time import arms, devices, roofline
+from vggcalc.runtime.time.arms import context, fill, prepare
+from vggcalc.runtime.time.devices import Accelerator, Call, Cpu, DeviceUnavailable, available, counted, device
+from vggcalc.runtime.time.roofline import calibrate, fastest
 
 INFERENCE = Configuration("cpu", "float32")
 TRAINING = Configuration("cpu", "float32", mode="training")
@@ -79,7 +86,7 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[nn.Module]:
     found: list[nn.Module] = []
 
     def build(network: Network) -> nn.Module:
-        found.append(vggcalc.runtime.build(network))
+        found.append(vggcalc.runtime.build.build(network))
         return found[-1]
 
     monkeypatch.setattr(arms, "build", build)
@@ -114,7 +121,7 @@ def test_a_timing_is_at_least_50_synchronizations(
 
 def test_an_accelerator_without_graphs_and_counters_says_so() -> None:
     here = accelerator("mps")
-    with pytest.raises(Unavailable, match=r"^torch replays graphs on cuda, not on mps$"):
+    with pytest.raises(DeviceUnavailable, match=r"^torch replays graphs on cuda, not on mps$"):
         here.graph(lambda: None)
     assert here.free_bytes() is None
     assert here.peak_bytes(lambda: pytest.fail("nothing to count by, so nothing is run")) is None
@@ -130,12 +137,8 @@ def pretend(monkeypatch: pytest.MonkeyPatch, kind: str | None, number: int = 1) 
     monkeypatch.setattr(accelerators, "set_device_index", lambda index: None)
 
 
-@pytest.mark.parametrize(
-    ("kind", "expected"), [(None, ("cpu",)), ("cuda", ("cpu", "cuda")), ("mps", ("cpu", "mps"))]
-)
-def test_what_is_available(
-    monkeypatch: pytest.MonkeyPatch, kind: str | None, expected: tuple[str, ...]
-) -> None:
+@pytest.mark.parametrize(("kind", "expected"), [(None, ("cpu",)), ("cuda", ("cpu", "cuda")), ("mps", ("cpu", "mps"))])
+def test_what_is_available(monkeypatch: pytest.MonkeyPatch, kind: str | None, expected: tuple[str, ...]) -> None:
     pretend(monkeypatch, kind)
     assert available() == expected
 
@@ -154,11 +157,9 @@ def test_what_is_available(
         ("cuda:x", "cuda", r"^'cuda:x' is no device that torch \S+ knows: try cpu or cuda$"),
     ],
 )
-def test_a_device_that_is_not_here(
-    monkeypatch: pytest.MonkeyPatch, asked: str, here: str | None, why: str
-) -> None:
+def test_a_device_that_is_not_here(monkeypatch: pytest.MonkeyPatch, asked: str, here: str | None, why: str) -> None:
     pretend(monkeypatch, here, 2)
-    with pytest.raises(Unavailable, match=why):
+    with pytest.raises(DeviceUnavailable, match=why):
         device(asked)
 
 
@@ -193,9 +194,7 @@ def test_in_training_a_call_leaves_gradients_and_nothing_grows(built: list[nn.Mo
     with context(TRAINING):
         ready = prepare(Subject("tiny", TINY), TRAINING, FakeDevice(), 3)
         weights = [parameter.clone() for parameter in built[0].parameters()]
-        gradients = [
-            parameter.grad.clone() for parameter in built[0].parameters() if parameter.grad is not None
-        ]
+        gradients = [parameter.grad.clone() for parameter in built[0].parameters() if parameter.grad is not None]
         tensors = []
         for _ in range(3):
             ready.call()
@@ -251,7 +250,7 @@ def test_a_graph_is_recorded_by_the_device() -> None:
         ready = prepare(Subject("tiny", TINY), configuration, where, 0)
     assert len(where.recorded) == 1
     assert ready.call() == "replayed"
-    with pytest.raises(Unavailable, match="the CPU has no graphs"):
+    with pytest.raises(DeviceUnavailable, match="the CPU has no graphs"):
         prepare(Subject("tiny", TINY), configuration, Cpu(), 0)
 
 
@@ -268,7 +267,7 @@ def test_an_output_that_is_not_finite_is_refused(monkeypatch: pytest.MonkeyPatch
 def test_compiling_without_a_compiler_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.which", lambda name: None)
     configuration = Configuration("cpu", "float32", execution="compiled")
-    with pytest.raises(Unavailable, match=r"torch.compile needs a C\+\+ compiler"):
+    with pytest.raises(DeviceUnavailable, match=r"torch.compile needs a C\+\+ compiler"):
         prepare(Subject("tiny", TINY), configuration, FakeDevice(), 0)
 
 
@@ -276,7 +275,7 @@ def test_compiling_without_a_compiler_is_refused(monkeypatch: pytest.MonkeyPatch
 def test_fill_gives_bounded_weights_and_a_norm_that_is_as_new(pieces: int) -> None:
     """Also where there is less noise than there are weights, and whatever stood there before."""
     with torch.device("meta"):
-        module = vggcalc.runtime.build(TINY)
+        module = vggcalc.runtime.build.build(TINY)
     module = module.to_empty(device="cpu")
     with torch.no_grad():
         for tensor in (*module.parameters(), *module.buffers()):
@@ -290,9 +289,7 @@ def test_fill_gives_bounded_weights_and_a_norm_that_is_as_new(pieces: int) -> No
     norm = module.get_submodule("block1.bn1")
     assert isinstance(norm, nn.BatchNorm2d)
     new = nn.BatchNorm2d(4)
-    for one, other in zip(
-        (*norm.parameters(), *norm.buffers()), (*new.parameters(), *new.buffers()), strict=True
-    ):
+    for one, other in zip((*norm.parameters(), *norm.buffers()), (*new.parameters(), *new.buffers()), strict=True):
         assert torch.equal(one, other)
 
 

@@ -39,9 +39,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 def measures(command: str) -> bool:
     """Whether the command times something."""
-    return re.search(r"vggcalc (factorize|compare|summary)\b", command) is not None and (
-        "--no-latency" not in command
-    )
+    return re.search(r"vggcalc (factorize|compare|summary)\b", command) is not None and ("--no-latency" not in command)
 
 
 def quick(command: str) -> str:
@@ -70,9 +68,7 @@ def test_commands_of_the_readme(command: str, environment: dict[str, str]) -> No
 
 
 @pytest.mark.parametrize(("command", "shown"), [(command, shown) for command, shown in SHOWN if shown.strip()])
-def test_counts_in_the_readme_are_what_is_printed(
-    command: str, shown: str, environment: dict[str, str]
-) -> None:
+def test_counts_in_the_readme_are_what_is_printed(command: str, shown: str, environment: dict[str, str]) -> None:
     """Where nothing is measured the whole output must be the same; else the part that is not."""
     skip_without(command)
     if measures(command):

@@ -1,4 +1,4 @@
-"""Splitting and merging as laws.
+"""Factorization and merging as laws.
 
 Simonyan & Zisserman 2014 (arXiv 1409.1556), section 2.3: n = (k − 1)/2 layers of 3×3 see what one
 k×k sees. Shapes and receptive fields are computed here by torch's documented rule and by the
@@ -18,13 +18,17 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from vggcalc.analysis.receptive_field import receptive_fields
-from vggcalc.results import ReceptiveField
-from vggcalc.runtime import build
-from vggcalc.spec.factorization import merge, split
-from vggcalc.spec.families import Splitting
-from vggcalc.spec.layers import (
-    GELU,
+from vggcalc.errors import InputError
+from vggcalc.nets.families import Factorization
+from vggcalc.nets.graph import (
     INPUT,
+    Network,
+    Node,
+    chain,
+    renumbered,
+)
+from vggcalc.nets.layers import (
+    GELU,
     Add,
     BatchNorm2d,
     Concat,
@@ -33,19 +37,17 @@ from vggcalc.spec.layers import (
     Layer,
     LocalResponseNorm,
     MaxPool2d,
-    Network,
-    Node,
     ReLU,
     Shape,
-    chain,
-    renumbered,
 )
-from vggcalc.spec.shapes import shapes
-from vggcalc.spec.words import SpecError
+from vggcalc.nets.replacing import merge, split
+from vggcalc.nets.shapes import shapes
+from vggcalc.results import ReceptiveField
+from vggcalc.runtime.build import build
 
 ODD = tuple(range(3, 32, 2))
-LAST = Splitting(stride_at="last")
-FIRST = Splitting(stride_at="first")
+LAST = Factorization(stride_at="last")
+FIRST = Factorization(stride_at="first")
 
 
 def convolution(kernel: int, channels: tuple[int, int] = (4, 8), **arguments: object) -> Conv2d:
@@ -126,9 +128,7 @@ def test_stride_in_the_last_layer_keeps_everything(kernel: int, data: st.DataObj
     layers = split(conv, LAST)
     assert layers[0].in_channels == conv.in_channels
     assert [layer.out_channels for layer in layers] == [conv.out_channels] * len(layers)
-    assert {(layer.bias, layer.groups, layer.dilation) for layer in layers} == {
-        (conv.bias, conv.groups, conv.dilation)
-    }
+    assert {(layer.bias, layer.groups, layer.dilation) for layer in layers} == {(conv.bias, conv.groups, conv.dilation)}
     assert all(one.out_channels == two.in_channels for one, two in pairwise(layers))
     for axis in (0, 1):
         assert field(layers, axis) == field([conv], axis)
@@ -228,17 +228,17 @@ def _built(layers: Sequence[Conv2d]) -> list[torch.nn.Conv2d]:
 
 
 @pytest.mark.parametrize(
-    ("splitting", "channels"),
+    ("factorization", "channels"),
     [
-        (Splitting(), [3, 64, 64, 64]),
-        (Splitting(widen="first"), [3, 64, 64, 64]),
-        (Splitting(widen="last"), [3, 3, 3, 64]),
-        (Splitting(widths=(16, 32, 64)), [3, 16, 32, 64]),
-        (Splitting(widths=(16, 32, 64), widen="last"), [3, 16, 32, 64]),
+        (Factorization(), [3, 64, 64, 64]),
+        (Factorization(widen="first"), [3, 64, 64, 64]),
+        (Factorization(widen="last"), [3, 3, 3, 64]),
+        (Factorization(widths=(16, 32, 64)), [3, 16, 32, 64]),
+        (Factorization(widths=(16, 32, 64), widen="last"), [3, 16, 32, 64]),
     ],
 )
-def test_widths(splitting: Splitting, channels: list[int]) -> None:
-    layers = split(convolution(7, (3, 64), padding=3), splitting)
+def test_widths(factorization: Factorization, channels: list[int]) -> None:
+    layers = split(convolution(7, (3, 64), padding=3), factorization)
     assert [layer.in_channels for layer in layers] == channels[:-1]
     assert [layer.out_channels for layer in layers] == channels[1:]
     assert merge(layers) == convolution(7, (3, 64), padding=3)
@@ -251,8 +251,8 @@ def test_widening_changes_nothing_but_widths(kernel: int, data: st.DataObject) -
     inner = (kernel - 1) // 2 - 1
     multiples = data.draw(st.lists(st.integers(1, 5), min_size=inner, max_size=inner))
     widths = (*(conv.groups * multiple for multiple in multiples), conv.out_channels)
-    for splitting in (Splitting(widen=widen), Splitting(widths=widths)):
-        layers = split(conv, splitting)
+    for factorization in (Factorization(widen=widen), Factorization(widths=widths)):
+        layers = split(conv, factorization)
         assert merge(layers) == conv
         for layer, own in zip(layers, split(conv), strict=True):
             narrow = {"in_channels": own.in_channels, "out_channels": own.out_channels}
@@ -274,15 +274,15 @@ def test_widening_changes_nothing_but_widths(kernel: int, data: st.DataObject) -
         ((1, 7), "kernel 1×7 is not square"),
     ],
 )
-@pytest.mark.parametrize("splitting", [LAST, FIRST])
-def test_kernels_that_no_stack_sees(kernel: int | tuple[int, int], message: str, splitting: Splitting) -> None:
-    with pytest.raises(SpecError, match=message):
-        split(Conv2d(1, 1, kernel, (2, 2)), splitting)
+@pytest.mark.parametrize("factorization", [LAST, FIRST])
+def test_kernels_that_no_stack_sees(kernel: int | tuple[int, int], message: str, factorization: Factorization) -> None:
+    with pytest.raises(InputError, match=message):
+        split(Conv2d(1, 1, kernel, (2, 2)), factorization)
 
 
 @pytest.mark.parametrize("kernel", [0, -1, -7, 2**31, 10**30, 7.0, "7"])
 def test_kernels_that_are_none(kernel: object) -> None:
-    with pytest.raises(SpecError, match="kernel_size"):
+    with pytest.raises(InputError, match="kernel_size"):
         Conv2d(1, 1, (kernel, kernel))
 
 
@@ -301,14 +301,14 @@ def test_kernels_that_are_none(kernel: object) -> None:
     ],
 )
 def test_wrong_widths(widths: tuple[int, ...], message: str) -> None:
-    with pytest.raises(SpecError, match=message):
-        split(convolution(7, groups=2), Splitting(widths=widths))
+    with pytest.raises(InputError, match=message):
+        split(convolution(7, groups=2), Factorization(widths=widths))
 
 
 @pytest.mark.parametrize("arguments", [{"stride_at": "middle"}, {"widen": "both"}])
 def test_unknown_words(arguments: dict[str, str]) -> None:
-    with pytest.raises(SpecError, match="is neither of"):
-        Splitting(**arguments)
+    with pytest.raises(InputError, match="is neither of"):
+        Factorization(**arguments)
 
 
 @pytest.mark.parametrize(
@@ -322,7 +322,7 @@ def test_unknown_words(arguments: dict[str, str]) -> None:
     ],
 )
 def test_sequences_that_are_no_run(run: list[Conv2d]) -> None:
-    with pytest.raises(SpecError):
+    with pytest.raises(InputError):
         merge(run)
 
 
@@ -409,11 +409,11 @@ def test_split_copies_batch_norm_and_activation() -> None:
 
 
 @pytest.mark.parametrize(
-    ("splitting", "features"),
-    [(Splitting(widen="last"), [4, 4, 6]), (Splitting(widths=(8, 2, 6)), [8, 2, 6])],
+    ("factorization", "features"),
+    [(Factorization(widen="last"), [4, 4, 6]), (Factorization(widths=(8, 2, 6)), [8, 2, 6])],
 )
-def test_batch_norms_are_as_wide_as_their_layer(splitting: Splitting, features: list[int]) -> None:
-    network = split(of(convolution(7, (4, 6), padding=3), BatchNorm2d(6), ReLU()), splitting)
+def test_batch_norms_are_as_wide_as_their_layer(factorization: Factorization, features: list[int]) -> None:
+    network = split(of(convolution(7, (4, 6), padding=3), BatchNorm2d(6), ReLU()), factorization)
     assert [n.layer.num_features for n in network.nodes if isinstance(n.layer, BatchNorm2d)] == features
     shapes(network)  # raises where the widths do not fit
 
@@ -424,9 +424,9 @@ def test_split_leaves_3x3_and_smaller_alone() -> None:
 
 
 def test_split_refuses_what_no_stack_sees() -> None:
-    with pytest.raises(SpecError, match="even"):
+    with pytest.raises(InputError, match="even"):
         split(of(convolution(6, (4, 4))))
-    with pytest.raises(SpecError, match="not square"):
+    with pytest.raises(InputError, match="not square"):
         split(of(Conv2d(4, 4, (7, 1))))
 
 
@@ -434,7 +434,7 @@ def test_split_refuses_what_no_stack_sees() -> None:
 @pytest.mark.parametrize("head", [[], [ReLU()], [BatchNorm2d(6), ReLU()]])
 def test_a_network_comes_back_from_its_stack(stride_at: str, head: list[Layer]) -> None:
     whole = of(convolution(7, (4, 6), padding=3), *head, MaxPool2d(), convolution(5, (6, 6), stride=2), *head)
-    parted = split(whole, Splitting(stride_at=stride_at))
+    parted = split(whole, Factorization(stride_at=stride_at))
     assert shapes(parted)[parted.nodes[-1].name] == shapes(whole)[whole.nodes[-1].name]
     if stride_at == "last":
         assert renumbered(merge(parted)) == whole
@@ -538,7 +538,7 @@ def test_shape_and_receptive_field_of_any_network_stay(network: Network) -> None
     assert end(merged) == (output, seen)
     assert merge(merged) == merged
     if not square:
-        with pytest.raises(SpecError, match="not square"):
+        with pytest.raises(InputError, match="not square"):
             split(network)
         return
     parted = split(network)

@@ -12,17 +12,17 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import vggcalc
-from vggcalc.analysis.windows import keeps
-from vggcalc.runtime import build, rewrite, trace
-from vggcalc.spec.factorization import Replacing
-from vggcalc.spec.families import FAMILIES, Splitting, factorized, ways
-from vggcalc.spec.layers import Conv2d
-from vggcalc.spec.words import SpecError
+from vggcalc.analysis.reach import keeps
+from vggcalc.errors import InputError
+from vggcalc.nets.families import FAMILIES, Factorization, factorizations, factorized
+from vggcalc.nets.layers import Conv2d
+from vggcalc.nets.replacing import Replacing
+from vggcalc.runtime.build import build
+from vggcalc.runtime.rewrite import rewrite
+from vggcalc.runtime.trace.tracer import trace
 
 KERNELS = range(3, 32)
-CASES = [
-    (family, kernel) for family, kernel in product(FAMILIES, KERNELS) if kernel % 2 or FAMILIES[family].even
-]
+CASES = [(family, kernel) for family, kernel in product(FAMILIES, KERNELS) if kernel % 2 or FAMILIES[family].even]
 
 
 def module(network: vggcalc.Network) -> nn.Module:
@@ -73,9 +73,9 @@ def test_a_gradient_sees_the_receptive_field_and_the_pixels(family: str, kernel:
     extent = tuple((places.amax(0) - places.amin(0) + 1).tolist())
     assert made.receptive_field is not None
     assert made.receptive_field.size == extent
-    assert made.keeps is not None
-    assert (made.keeps.pixels, made.keeps.of) == (int((seen & window).sum()), int(window.sum()))
-    assert (made.keeps.window == "full") == (made.keeps.pixels == made.keeps.of)
+    assert made.coverage is not None
+    assert (made.coverage.positions, made.coverage.of) == (int((seen & window).sum()), int(window.sum()))
+    assert (made.coverage.window == "full") == (made.coverage.positions == made.coverage.of)
 
 
 @st.composite
@@ -95,17 +95,15 @@ def convolutions(draw: st.DrawFn) -> Conv2d:
     )
 
 
-@given(
-    convolutions(), st.sampled_from(sorted(FAMILIES)), st.sampled_from(("last", "first", 1, 2, 3)), st.data()
-)
+@given(convolutions(), st.sampled_from(sorted(FAMILIES)), st.sampled_from(("last", "first", 1, 2, 3)), st.data())
 @settings(max_examples=400)
 def test_every_placement_keeps_the_shape_for_every_size(
     conv: Conv2d, family: str, stride_at: str | int, data: st.DataObject
 ) -> None:
     """Whatever can be made puts out what the convolution does, on every map that it takes."""
     try:
-        branches = factorized(conv, Splitting(family, stride_at))
-    except SpecError:
+        branches = factorized(conv, Factorization(family, stride_at))
+    except InputError:
         return
     window = conv.dilation[0] * (conv.kernel_size[0] - 1) + 1
     least = [max(1, window - 2 * p) for p in conv.padding]
@@ -126,11 +124,11 @@ def test_every_placement_keeps_the_shape_for_every_size(
 def test_in_the_usual_place_the_stride_changes_no_receptive_field(conv: Conv2d, family: str) -> None:
     """All but large-kernel attention, which may see more, see the kernel's window at the kernel's stride."""
     try:
-        branches = factorized(conv, Splitting(family))
-    except SpecError:
+        branches = factorized(conv, Factorization(family))
+    except InputError:
         return
     found = keeps(conv, branches, family)
-    assert 0 < found.pixels <= found.of == math.prod(conv.kernel_size)
+    assert 0 < found.positions <= found.of == math.prod(conv.kernel_size)
     for branch in branches:
         for axis in (0, 1):
             size, step, before = 1, 1, 0
@@ -177,7 +175,7 @@ def test_the_stem() -> None:
     """TRUTH, section 6: ResNet-C's stem, and the receptive field of every placement."""
     comparison = vggcalc.factorize(
         7, in_channels=3, out_channels=64, stride=2, size=224,
-        into=ways(["stack"], ["first", 1, 2, 3], [(64,), (32,)]),
+        into=factorizations(["stack"], ["first", 1, 2, 3], [(64,), (32,)]),
     )  # fmt: skip
     assert comparison["naive"].costs["macs"] == 118_013_952
     resnet_c = comparison["stack:stride-1:widths-32"]
@@ -196,7 +194,7 @@ def test_the_break_even_width_is_where_the_macs_cross(family: str, into: int, ou
     given = {"in_channels": into, "out_channels": out_of, "size": 32, "stride": stride}
 
     def change(width: int) -> int:
-        comparison = vggcalc.factorize(9, **given, into={"it": Splitting(family, widths=(width,))})
+        comparison = vggcalc.factorize(9, **given, into={"it": Factorization(family, widths=(width,))})
         naive, made = (int(variant.costs["macs"] or 0) for variant in comparison.variants)
         return made - naive
 
@@ -211,7 +209,7 @@ def test_a_rewritten_model_is_what_was_analyzed(family: str) -> None:
     model = nn.Sequential(
         nn.Conv2d(3, 8, 7, stride=2, padding=3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 16, 5, padding=2)
     )
-    replacing = Replacing(Splitting(family))
+    replacing = Replacing(Factorization(family))
     analyzed = vggcalc.compare(trace(model, (1, 3, 33, 40)), replacing=replacing)["factorized"]
     traced = vggcalc.summary(trace(rewrite(model, replacing, (1, 3, 33, 40)), (1, 3, 33, 40))).variants[0]
     assert traced.costs == analyzed.costs
@@ -222,7 +220,7 @@ def test_a_rewritten_model_is_what_was_analyzed(family: str) -> None:
 
 def test_an_unbeaten_variant_is_marked() -> None:
     """By brute force over the three costs of the table."""
-    from vggcalc.analysis.choosing import pareto
+    from vggcalc.analysis.pareto import pareto
 
     comparison = vggcalc.factorize(7, into=list(FAMILIES))
     weighed = {
@@ -239,25 +237,25 @@ def test_an_unbeaten_variant_is_marked() -> None:
 
 
 @pytest.mark.parametrize(
-    ("conv", "splitting", "message"),
+    ("conv", "factorization", "message"),
     [
-        (Conv2d(8, 8, (8, 8), padding=3), Splitting("dilated"), "even"),
-        (Conv2d(8, 8, (7, 7), groups=8), Splitting("separable"), "depthwise already"),
-        (Conv2d(8, 8, (7, 7), groups=8), Splitting("bottleneck"), "no fewer channels"),
-        (Conv2d(8, 8, (7, 7)), Splitting("stripes"), "padding of at least 1"),
-        (Conv2d(8, 8, (7, 5)), Splitting("asymmetric"), "not square"),
-        (Conv2d(8, 8, (7, 7)), Splitting("separable", widths=(8, 8)), "no width to choose"),
-        (Conv2d(8, 8, (7, 7), 2), Splitting("stack", stride_at=4), "stride_at 4 is no layer: there are 3"),
+        (Conv2d(8, 8, (8, 8), padding=3), Factorization("dilated"), "even"),
+        (Conv2d(8, 8, (7, 7), groups=8), Factorization("separable"), "depthwise already"),
+        (Conv2d(8, 8, (7, 7), groups=8), Factorization("bottleneck"), "no fewer channels"),
+        (Conv2d(8, 8, (7, 7)), Factorization("stripes"), "padding of at least 1"),
+        (Conv2d(8, 8, (7, 5)), Factorization("asymmetric"), "not square"),
+        (Conv2d(8, 8, (7, 7)), Factorization("separable", widths=(8, 8)), "no width to choose"),
+        (Conv2d(8, 8, (7, 7), 2), Factorization("stack", stride_at=4), "stride_at 4 is no layer: there are 3"),
     ],
 )
-def test_what_cannot_be_made_says_why(conv: Conv2d, splitting: Splitting, message: str) -> None:
-    with pytest.raises(SpecError, match=message):
-        factorized(conv, splitting)
+def test_what_cannot_be_made_says_why(conv: Conv2d, factorization: Factorization, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        factorized(conv, factorization)
 
 
 def test_what_cannot_be_made_is_left_out_of_many_and_refused_alone() -> None:
     comparison = vggcalc.factorize(8, padding=3, into=["stack", "separable"])
-    assert [one.variant for one in comparison.left_out] == ["stack"]
+    assert [one.variant for one in comparison.infeasible] == ["stack"]
     assert [variant.name for variant in comparison.variants] == ["naive", "separable"]
-    with pytest.raises(SpecError, match="even"):
+    with pytest.raises(InputError, match="even"):
         vggcalc.factorize(8, padding=3, into=["stack"])

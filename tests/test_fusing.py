@@ -14,11 +14,23 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import vggcalc
-from vggcalc.runtime import build, fuse
-from vggcalc.runtime.fusing import FusedConv2d
-from vggcalc.spec.layers import INPUT, Add, BatchNorm2d, Conv2d, MaxPool2d, Network, Node, ReLU, chain
-from vggcalc.spec.shapes import window
-from vggcalc.spec.words import SpecError
+from vggcalc.errors import InputError
+from vggcalc.nets.graph import (
+    INPUT,
+    Network,
+    Node,
+    chain,
+)
+from vggcalc.nets.layers import (
+    Add,
+    BatchNorm2d,
+    Conv2d,
+    MaxPool2d,
+    ReLU,
+)
+from vggcalc.nets.shapes import window
+from vggcalc.runtime.build import build
+from vggcalc.runtime.fuse.fuse import FusedConv2d, fuse
 
 
 def randomized(module: nn.Module, seed: int = 0) -> nn.Module:
@@ -249,9 +261,7 @@ def one_channel(taps: list[float], **options: Any) -> nn.Conv2d:
         ),
     ],
 )
-def test_kernels_multiply_as_polynomials(
-    layers: list[nn.Module], taps: list[float], numbers: tuple[int, ...]
-) -> None:
+def test_kernels_multiply_as_polynomials(layers: list[nn.Module], taps: list[float], numbers: tuple[int, ...]) -> None:
     fused = fuse(nn.Sequential(*layers))
     assert fused.weight.flatten().tolist() == taps
     found = fused.kernel_size[1], fused.stride[1], int(fused.padding[1]), fused.dilation[1]
@@ -372,7 +382,7 @@ def test_the_stripes_of_slak_are_one_cross_shaped_kernel_without_a_border() -> N
     assert float(differing(stack, fused, image).max()) < 1e-13
 
 
-# Splitting and merging
+# Factorization and merging
 
 
 @settings(max_examples=30)
@@ -509,8 +519,7 @@ REFUSED: dict[str, tuple[nn.Module, str]] = {
     ),
     "even same": (
         nn.Sequential(CONV, nn.Conv2d(2, 2, (3, 4), padding="same")),
-        '1 has padding="same" with the even kernel 3×4: it pads one side more than the other, which one Conv2d '
-        "cannot",
+        '1 has padding="same" with the even kernel 3×4: it pads one side more than the other, which one Conv2d cannot',
     ),
     "complex": (
         nn.Conv2d(2, 2, 3, dtype=torch.complex64),
@@ -532,7 +541,7 @@ REFUSED: dict[str, tuple[nn.Module, str]] = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_is_no_one_convolution_is_refused_by_name(name: str) -> None:
     module, message = REFUSED[name]
-    with pytest.raises(SpecError) as refused:
+    with pytest.raises(InputError) as refused:
         fuse(module)
     assert str(refused.value) == message
 

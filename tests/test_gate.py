@@ -20,14 +20,15 @@ from hypothesis import strategies as st
 from process import run
 
 import vggcalc
-from vggcalc import delivery
+from vggcalc.errors import InputError
 from vggcalc.measurement.plan import Plan
-from vggcalc.measurement.session import Outcome
-from vggcalc.report.against import Earlier, changes
-from vggcalc.report.changed import sections
-from vggcalc.report.conditions import Condition, Figure, parse
-from vggcalc.report.gate import Gate, Verdict, gate, holds
-from vggcalc.report.values import Value
+from vggcalc.measurement.session import MeasurementOutcome
+from vggcalc.pipeline import run as delivery
+from vggcalc.report.gate.changes import Earlier, changes
+from vggcalc.report.gate.conditions import Condition, Figure, parse
+from vggcalc.report.gate.gate import Gate, Verdict, gate, holds
+from vggcalc.report.gate.values import Value
+from vggcalc.report.tables.changes import sections
 from vggcalc.results import (
     CONVENTIONS,
     SCHEMA_VERSION,
@@ -42,7 +43,6 @@ from vggcalc.results import (
     ReceptiveField,
     Report,
 )
-from vggcalc.spec.words import SpecError
 
 SIGNS = {
     ">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le,
@@ -67,9 +67,7 @@ def judged(text: str, *comparisons: Comparison, earlier: Report | None = None) -
 
 def costing(comparison: Comparison, variant: str, **costs: int) -> Comparison:
     """The comparison with other costs of a variant."""
-    found = [
-        replace(one, costs=one.costs | costs) if one.name == variant else one for one in comparison.variants
-    ]
+    found = [replace(one, costs=one.costs | costs) if one.name == variant else one for one in comparison.variants]
     return replace(comparison, variants=tuple(found))
 
 
@@ -192,9 +190,7 @@ def test_the_longest_name_that_fits_is_the_variant(names: tuple[str, ...], text:
     assert parse(f"{text} > 1", [named(SEVEN, *names)], True).figure == expected
 
 
-@pytest.mark.parametrize(
-    "name", ["vgg16", "path/to/net.py:Net", "timm:convnext_tiny.fb_in22k", "64,M,128@7s2,M"]
-)
+@pytest.mark.parametrize("name", ["vgg16", "path/to/net.py:Net", "timm:convnext_tiny.fb_in22k", "64,M,128@7s2,M"])
 def test_a_single_variant_needs_no_name(name: str) -> None:
     alone = replace(ALONE, variants=(replace(ALONE.variants[0], name=name),), baseline=name)
     expected = Figure(name, "macs")
@@ -234,7 +230,7 @@ def test_a_single_variant_needs_no_name(name: str) -> None:
     ],
 )
 def test_what_cannot_be_read_is_told_in_one_line(text: str, told: str) -> None:
-    with pytest.raises(SpecError) as caught:
+    with pytest.raises(InputError) as caught:
         gate([text], None, [SEVEN, NINE], True)
     message = str(caught.value)
     assert message.startswith(f'--fail-if "{text}": ')
@@ -476,9 +472,9 @@ def test_what_the_baseline_does_not_have_is_told_before_anything_is_measured(tmp
         ("stack.against.macs > 1", f"{path} has no variant stack of 7×7"),
         ("naive.against.latency > 1", f"in {path} it was not measured"),
     ):
-        with pytest.raises(SpecError, match=re.escape(told)):
+        with pytest.raises(InputError, match=re.escape(told)):
             gate([text], str(path), [named(SEVEN, "naive", "stack")], True)
-    with pytest.raises(SpecError, match=f"{re.escape(str(path))} has no 9×9 with this input and dtype"):
+    with pytest.raises(InputError, match=f"{re.escape(str(path))} has no 9×9 with this input and dtype"):
         gate(["naive.against.macs > 1"], str(path), [NINE], True)
     found = gate(["naive.against.macs > 1"], str(path), [SEVEN, NINE], True).judge(report(SEVEN, NINE))
     assert (found.held, len(found.undecided)) == ((), 1)
@@ -511,7 +507,7 @@ def test_which_exit_status_goes_first(
 ) -> None:
     checks = [Crosscheck(not disagrees, *[Counted(1)] * 5) for _ in SEVEN.variants]
     variants = tuple(replace(one, crosscheck=check) for one, check in zip(SEVEN.variants, checks, strict=True))
-    outcome = Outcome((replace(SEVEN, variants=variants),), failures=failures, interrupted=interrupted)
+    outcome = MeasurementOutcome((replace(SEVEN, variants=variants),), failures=failures, interrupted=interrupted)
     monkeypatch.setattr(delivery, "_measure", lambda comparisons, plan: outcome)
     asked = gate([condition], None, [SEVEN], True)
     assert delivery.deliver("factorize", [SEVEN], Plan(), "json", None, asked) == status
@@ -615,13 +611,9 @@ def test_a_build_can_fail_on_growth(tmp_path: Path) -> None:
     document = json.loads(again.read_text(encoding="utf-8"))
     jsonschema.validate(document, json.loads(run("schema").stdout))
     assert document["against"] == str(path)
-    rows = [
-        row for row in document["changes"] if (row["variant"], row["figure"]) == ("factorized", "parameters")
-    ]
+    rows = [row for row in document["changes"] if (row["variant"], row["figure"]) == ("factorized", "parameters")]
     assert [(row["comparison"], row["before"], row["after"]) for row in rows] == [("64,M,128", before, after)]
-    text = run(
-        "compare", "64,M,128", "--size", "32", "--batch-norm", "--no-latency", "--against", str(path)
-    ).stdout
+    text = run("compare", "64,M,128", "--size", "32", "--batch-norm", "--no-latency", "--against", str(path)).stdout
     table = text[text.index("Against") :]
     assert re.search(rf"factorized +parameters +{before:,} +{after:,} +\+0\.51%", table)
     assert re.search(r"layers new +— +2 +new", table)
@@ -643,9 +635,7 @@ def test_a_gate_answers_although_the_reader_has_gone() -> None:
     for condition, status in (("naive.macs > 1", 4), ("naive.macs < 1", 0)):
         read, write = os.pipe()
         os.close(read)
-        done = subprocess.run(
-            [*command, "--fail-if", condition], stdout=write, stderr=subprocess.PIPE, timeout=60
-        )
+        done = subprocess.run([*command, "--fail-if", condition], stdout=write, stderr=subprocess.PIPE, timeout=60)
         os.close(write)
         assert done.returncode == status
         assert done.stderr.count(b"\n") == (status == 4)
@@ -677,7 +667,7 @@ def test_a_latency_that_could_not_be_measured_does_not_pass() -> None:
 def test_nothing_of_it_is_imported_unless_asked_for() -> None:
     code = (
         "import sys; sys.argv = ['vggcalc', 'compare', 'A', '--no-latency', '--json', *sys.argv[1:]]\n"
-        "from vggcalc.cli import main\n"
+        "from vggcalc.cli.main import main\n"
         "try: main()\n"
         "except SystemExit: print(*sys.modules, file=sys.stderr)"
     )

@@ -15,12 +15,12 @@ import torch
 from torch import nn
 
 import vggcalc
-from vggcalc.measurement.tracing import trace as trace_in_worker
-from vggcalc.runtime.loading import load
-from vggcalc.runtime.tracing import trace
-from vggcalc.spec.factorization import Replacing
-from vggcalc.spec.origins import Origin, arguments, input_shape, is_import
-from vggcalc.spec.words import SpecError
+from vggcalc.errors import InputError
+from vggcalc.measurement.trace import trace as trace_in_worker
+from vggcalc.nets.origins import Origin, arguments, input_shape, is_import
+from vggcalc.nets.replacing import Replacing
+from vggcalc.runtime.load import load
+from vggcalc.runtime.trace.tracer import trace
 
 SOURCE = '''
 import os, sys
@@ -139,7 +139,7 @@ def test_a_users_file(folder: Path) -> None:
     assert factorized["costs"]["macs"] == stem + body + 5_308_416 + 131_072 + 81_920
     assert [one["name"] for one in found["replaced"]] == ["stem", "body.0"]
     assert [one["costs"][1]["macs"] for one in found["replaced"]] == [stem, body]
-    assert [one["name"] for one in found["kept"]] == ["conv2d"]
+    assert [one["name"] for one in found["skipped"]] == ["conv2d"]
     assert given["sees"] == "varies"
     assert given["receptive_field"] is None
 
@@ -254,15 +254,15 @@ def test_wrong_use_is_one_line(folder: Path, given: tuple[str, ...], said: str) 
 
 def test_code_that_loops_for_ever_is_ended(folder: Path) -> None:
     began = time.monotonic()
-    with pytest.raises(SpecError, match="silent for 5 s and was ended"):
-        trace_in_worker(Origin(f"{folder}/net.py:loops", (1, 3, 8, 8)), silence_s=5.0)
+    with pytest.raises(InputError, match="silent for 5 s and was ended"):
+        trace_in_worker(Origin(f"{folder}/net.py:loops", (1, 3, 8, 8)), inactivity_timeout_s=5.0)
     assert time.monotonic() - began < 60
 
 
 def test_which_pixels_a_unit_sees(folder: Path) -> None:
     """TRUTH: VGG-16's pool5 sees 212 pixels at stride 32 with padding 90."""
     found = of_json(folder, "summary", "vgg16", "--receptive-field", "block5.pool", "--unit", "3,6")
-    assert found["pixels"]["pixels"] == [[3 * 32 - 90, 3 * 32 - 90 + 211], [6 * 32 - 90, 223]]
+    assert found["unit_field"]["span"] == [[3 * 32 - 90, 3 * 32 - 90 + 211], [6 * 32 - 90, 223]]
 
 
 def test_an_imported_model_is_checked_and_timed(folder: Path) -> None:
@@ -304,14 +304,14 @@ def test_words() -> None:
     }
     assert input_shape("1x3x8×9") == (1, 3, 8, 9)
     for wrong in (["a"], ["1=2"], ["a=1", "a=2"], ["a={}"]):
-        with pytest.raises(SpecError):
+        with pytest.raises(InputError):
             arguments(wrong)
     for shape in ("0x3x8x8", "3", "1x3xax8", ""):
-        with pytest.raises(SpecError):
+        with pytest.raises(InputError):
             input_shape(shape)
-    with pytest.raises(SpecError, match="regular expression"):
+    with pytest.raises(InputError, match="regular expression"):
         Replacing(only="(")
-    with pytest.raises(SpecError, match="min_kernel"):
+    with pytest.raises(InputError, match="min_kernel"):
         Replacing(min_kernel=1)
 
 
@@ -385,9 +385,7 @@ def test_nothing_is_left_beside_a_users_file(folder: Path) -> None:
 
 
 def test_a_model_without_a_convolution_has_nothing_to_replace(folder: Path) -> None:
-    (folder / "flat.py").write_text(
-        "from torch import nn\nnet = nn.Sequential(nn.Flatten(), nn.Linear(48, 2))\n"
-    )
+    (folder / "flat.py").write_text("from torch import nn\nnet = nn.Sequential(nn.Flatten(), nn.Linear(48, 2))\n")
     found = of_json(folder, "compare", "flat.py:net", "--size", "4")
     assert [variant["costs"]["macs"] for variant in found["variants"]] == [96, 96]
     assert found["replaced"] == []

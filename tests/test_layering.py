@@ -9,19 +9,18 @@ import vggcalc
 
 PACKAGE = Path(vggcalc.__file__).parent
 
-#: Room → the rooms it may import beside itself. `jobs` is what parent and worker say to each other.
+#: Room → the rooms it may import beside itself. `protocol` is what parent and worker say to each other.
 MAY_IMPORT = {
-    "spec": set(),
-    "results": {"spec"},
-    "jobs": {"spec", "results"},
-    "analysis": {"spec", "results"},
-    "runtime": {"spec", "results", "jobs"},
-    "measurement": {"spec", "results", "jobs"},
-    "report": {"spec", "results"},
-    "delivery": {"results", "analysis", "report", "measurement"},
-    "sweeping": {"spec", "results", "analysis", "report", "measurement", "delivery"},
-    "commands": {"spec", "results", "analysis", "report", "measurement", "delivery", "sweeping"},
-    "cli": {"spec", "report", "commands"},
+    "errors": set(),
+    "nets": {"errors"},
+    "results": {"errors", "nets"},
+    "protocol": {"nets", "results"},
+    "analysis": {"errors", "nets", "results"},
+    "runtime": {"errors", "nets", "results", "protocol"},
+    "measurement": {"errors", "nets", "results", "protocol"},
+    "report": {"errors", "nets", "results", "pipeline"},
+    "pipeline": {"errors", "nets", "results", "analysis", "report", "measurement"},
+    "cli": {"errors", "nets", "results", "analysis", "report", "measurement", "pipeline"},
 }
 
 #: What only one room may import.
@@ -32,7 +31,7 @@ HEAVY = {
     "matplotlib": {"report"},
     "scipy": {"measurement"},
     "numpy": {"analysis", "report"},
-    "click": {"cli", "commands"},
+    "click": {"cli"},
 }
 
 
@@ -77,11 +76,11 @@ def test_imports_go_one_way(path: Path) -> None:
 @pytest.mark.parametrize(
     ("where", "source"),
     [
-        ("spec", "from vggcalc.results import Costs"),
+        ("nets", "from vggcalc.results import Costs"),
         ("analysis", "import torch"),
         ("report", "def f():\n    from vggcalc.runtime import build"),
         ("cli", "import vggcalc.runtime.worker"),
-        ("delivery", "import scipy.stats"),
+        ("pipeline", "import scipy.stats"),
     ],
 )
 def test_the_check_can_fail(where: str, source: str) -> None:

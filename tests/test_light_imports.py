@@ -13,7 +13,7 @@ import json, sys
 sys.argv = ["vggcalc", *json.loads(sys.argv[1])]
 import io
 real, sys.stdout = sys.stdout, io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
-from vggcalc.cli import main
+from vggcalc.cli.main import main
 try:
     main()
 except SystemExit as error:

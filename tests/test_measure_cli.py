@@ -81,9 +81,7 @@ def claims(document: Any) -> int:
                         times(variant, block, told),
                         told["rounds_per_process"],
                     ),
-                    log_ratios(
-                        times(baseline, None, told), told["control_times_s"], whole["rounds_per_process"]
-                    ),
+                    log_ratios(times(baseline, None, told), told["control_times_s"], whole["rounds_per_process"]),
                 )
                 number += 1
     return number
@@ -144,9 +142,7 @@ def test_quick_shows_the_counts_the_times_and_who_confirms_them() -> None:
     assert "Latency of 7×7, one call at batch 1" in text
     assert "cpu: 1 thread, float32, contiguous, inference, eager, this process only: " in text
     assert "interval over processes" not in text
-    assert done.stderr.startswith(
-        "vggcalc: counting again with torch and fvcore\nvggcalc: latency of 7×7 on cpu"
-    )
+    assert done.stderr.startswith("vggcalc: counting again with torch and fvcore\nvggcalc: latency of 7×7 on cpu")
     assert only_messages(done.stderr)
     assert "process 1" not in done.stdout, "progress is for standard error"
     assert max(map(len, done.stdout.splitlines())) <= 80
@@ -179,9 +175,7 @@ def test_blocks_have_latencies_of_their_own(with_blocks: Any) -> None:
     check_roofs(with_blocks)
 
 
-def test_json_with_latencies_is_valid_against_the_schema(
-    quick: Any, over_processes: Any, with_blocks: Any
-) -> None:
+def test_json_with_latencies_is_valid_against_the_schema(quick: Any, over_processes: Any, with_blocks: Any) -> None:
     validator = jsonschema.Draft202012Validator(json.loads(run("schema").stdout))
     for document in (quick, over_processes, with_blocks):
         validator.validate(document)

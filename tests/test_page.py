@@ -19,11 +19,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import vggcalc
+from vggcalc.nets.families import FAMILIES
 from vggcalc.report import formats, units
+from vggcalc.report.findings import read
 from vggcalc.report.formats import FORMATS, Screen
-from vggcalc.report.quantities import quantity
-from vggcalc.report.reading import read
-from vggcalc.report.sections import Table
+from vggcalc.report.formats.quantities import quantity
+from vggcalc.report.tables.cells import Table
 from vggcalc.results import (
     CONVENTIONS,
     SCHEMA_VERSION,
@@ -35,13 +36,12 @@ from vggcalc.results import (
     LatencyRatio,
     Report,
 )
-from vggcalc.spec.families import FAMILIES
 
 EVIL = """a"b'c&d</script><!--<script>throw 1</script><b onclick="x">"""
 
 
 def of(command: str, *comparisons: Comparison, environment: Environment | None = None) -> Report:
-    with_notes = tuple(msgspec.structs.replace(one, notes=read(one)) for one in comparisons)
+    with_notes = tuple(msgspec.structs.replace(one, findings=read(one)) for one in comparisons)
     return Report(SCHEMA_VERSION, vggcalc.__version__, command, CONVENTIONS, environment, with_notes)
 
 
@@ -106,9 +106,7 @@ REPORTS = {
     "summary vgg19": of("summary", vggcalc.summary("vgg19")),
     "factorize 7 --into all": of(
         "factorize",
-        msgspec.structs.replace(
-            timed(vggcalc.factorize(7, into=list(FAMILIES))), pareto=("separable", "dilated")
-        ),
+        msgspec.structs.replace(timed(vggcalc.factorize(7, into=list(FAMILIES))), pareto=("separable", "dilated")),
     ),
     "factorize 7 --against": CHANGED,
     "evil": of("compare", msgspec.structs.replace(vggcalc.compare("64,64,M"), name=EVIL)),
@@ -392,7 +390,7 @@ def test_text_stands_out(scheme: str) -> None:
 
 def test_figures_stand_in_the_page() -> None:
     pytest.importorskip("matplotlib")
-    from vggcalc.report.plots import svg
+    from vggcalc.report.figures import svg
 
     drawn = svg(REPORTS["factorize 7"])
     assert drawn
@@ -412,7 +410,7 @@ RUN = """
 import sys
 {first}
 sys.argv = ["vggcalc", "factorize", "7", "--no-latency", "--format", "{format_}"]
-from vggcalc.cli import main
+from vggcalc.cli.main import main
 try:
     main()
 except SystemExit as error:
@@ -426,9 +424,7 @@ def test_the_command_line_writes_it(tmp_path: Path) -> None:
     path = tmp_path / "page.html"
     command = [sys.executable, "-m", "vggcalc", "factorize", "5", "7", "--no-latency"]
     subprocess.run([*command, "--output", path], check=True, timeout=60)
-    printed = subprocess.run(
-        [*command, "--json"], check=True, capture_output=True, text=True, timeout=60
-    ).stdout
+    printed = subprocess.run([*command, "--json"], check=True, capture_output=True, text=True, timeout=60).stdout
     document = Parsed(path.read_text(encoding="utf-8"))
     assert document.texts("h1") == ["5×5, 7×7"]
     assert document.texts("script")[0] == printed
@@ -446,9 +442,9 @@ def test_no_other_format_loads_it(format_: str) -> None:
     loaded = set(text.split())
     assert "vggcalc.report.formats" in loaded
     assert not loaded & {
-        "vggcalc.report.html",
-        "vggcalc.report.html_table",
-        "vggcalc.report.quantities",
+        "vggcalc.report.formats.html",
+        "vggcalc.report.formats.html_table",
+        "vggcalc.report.formats.quantities",
         "html",
     }
 
@@ -565,9 +561,7 @@ def test_layers_and_blocks_are_sorted_apart(browser: Browser, files: dict[str, P
 
 
 @in_browser
-def test_times_are_sorted_as_times_and_what_is_missing_goes_last(
-    browser: Browser, files: dict[str, Path]
-) -> None:
+def test_times_are_sorted_as_times_and_what_is_missing_goes_last(browser: Browser, files: dict[str, Path]) -> None:
     browser.open(files["compare vgg11, timed"])
     browser.evaluate(HELPERS)
     title = "Latency of vgg11"

@@ -24,13 +24,21 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 import vggcalc
-from vggcalc import delivery
-from vggcalc.analysis.choosing import pareto
+from vggcalc.analysis.pareto import pareto
+from vggcalc.errors import InputError, OutputError
 from vggcalc.measurement.plan import Plan
-from vggcalc.measurement.session import Outcome
-from vggcalc.report import plots
-from vggcalc.report.output import OutputError
-from vggcalc.report.plots import growth, paths, style, ticks
+from vggcalc.measurement.session import MeasurementOutcome
+from vggcalc.nets.families import FAMILIES
+from vggcalc.nets.graph import INPUT, Network, Node
+from vggcalc.nets.layers import (
+    Add,
+    Concat,
+    Conv2d,
+    MaxPool2d,
+)
+from vggcalc.pipeline import run as delivery
+from vggcalc.report import figures as plots
+from vggcalc.report.figures import growth, paths, style, ticks
 from vggcalc.results import (
     CONVENTIONS,
     SCHEMA_VERSION,
@@ -41,9 +49,6 @@ from vggcalc.results import (
     Report,
     Roof,
 )
-from vggcalc.spec.families import FAMILIES
-from vggcalc.spec.layers import INPUT, Add, Concat, Conv2d, MaxPool2d, Network, Node
-from vggcalc.spec.words import SpecError
 
 SIZES = tuple(range(3, 32, 2))
 CPU, HALF = Configuration("cpu", "float32"), Configuration("cpu", "bfloat16", threads=2)
@@ -129,13 +134,12 @@ def test_costs_over_kernel_size_are_the_reports() -> None:
     comparisons = [every(kernel) for kernel in (3, 5, 7, 11)]
     (figure,) = plots.figures(of(*comparisons))
     found = panels(drawn(figure))
-    assert [axes.get_ylabel() for axes in found] == ["parameters", "MACs", "kept for backward"]
+    assert [axes.get_ylabel() for axes in found] == ["parameters", "MACs", "saved activations"]
     assert found[-1].get_xlabel() == "kernel size (pixels)"
     for axes, key in zip(found, ("parameters", "macs", "saved_bytes"), strict=True):
         expected = {
             variant.name: [
-                (size, one[variant.name].costs[key])
-                for size, one in zip((3, 5, 7, 11), comparisons, strict=True)
+                (size, one[variant.name].costs[key]) for size, one in zip((3, 5, 7, 11), comparisons, strict=True)
             ]
             for variant in comparisons[0].variants
         }
@@ -186,9 +190,9 @@ def gradient(variant: vggcalc.results.Variant, size: int) -> torch.Tensor:
     for layer in variant.layers:
         read = [made[name] for name in layer.inputs]
         if layer.type == "Conv2d":
-            a = layer.arguments
-            weight = torch.ones(1, 1, *a["kernel_size"], dtype=torch.float64)
-            out = F.conv2d(read[0], weight, None, a["stride"], a["padding"], a["dilation"])
+            a = layer.layer
+            weight = torch.ones(1, 1, *a.kernel_size, dtype=torch.float64)
+            out = F.conv2d(read[0], weight, None, a.stride, a.padding, a.dilation)
         elif layer.type == "Add":
             out = sum(read)
         else:
@@ -201,9 +205,7 @@ def gradient(variant: vggcalc.results.Variant, size: int) -> torch.Tensor:
 
 
 @given(st.integers(1, 7), st.integers(1, 3), st.integers(1, 2), st.sampled_from(list(FAMILIES)))
-def test_paths_are_the_gradient_with_all_weights_one(
-    half: int, stride: int, dilation: int, family: str
-) -> None:
+def test_paths_are_the_gradient_with_all_weights_one(half: int, stride: int, dilation: int, family: str) -> None:
     how = {"stride": stride, "dilation": dilation, "size": 96, "in_channels": 8, "out_channels": 8}
     comparison = vggcalc.factorize(2 * half + 1, into=(family,), **how)
     for variant in comparison.variants:
@@ -243,7 +245,7 @@ def test_the_windows_picture_shows_counts_holes_and_nested_frames() -> None:
     assert thick.get_bbox().bounds == pytest.approx((-3, -3, 7, 7), abs=0.5)
     (holes,) = found["dilated"].lines
     assert len(holes.get_xdata()) == 49 - 9
-    assert len(found["stripes"].lines[0].get_xdata()) == 49 - comparison["stripes"].keeps.pixels
+    assert len(found["stripes"].lines[0].get_xdata()) == 49 - comparison["stripes"].coverage.positions
     assert not found["naive"].lines
     assert found["dilated"].get_title("left").splitlines() == ["dilated", "7×7", "9 of 49 pixels"]
     assert {axes.get_xlim() for axes in found.values()} == {found["naive"].get_xlim()}  # one scale
@@ -264,9 +266,7 @@ def test_growth_follows_the_layers_of_a_chain() -> None:
     assert "pixels" in axes.get_ylabel()
     (top,) = axes.child_axes
     begins = {"block1": 1, "block2": 4, "block3": 7, "block4": 12, "block5": 17}
-    assert (
-        dict(zip((text.get_text() for text in top.get_xticklabels()), top.get_xticks(), strict=True)) == begins
-    )
+    assert dict(zip((text.get_text() for text in top.get_xticklabels()), top.get_xticks(), strict=True)) == begins
 
 
 def test_depth_is_that_of_the_longest_path() -> None:
@@ -299,9 +299,7 @@ def test_every_layer_stands_on_the_roof_and_what_was_measured_below() -> None:
     (roof,) = comparison.roofs
     for axes, variant in zip(panels(drawn(figure)), comparison.variants, strict=True):
         layers = [layer for layer in variant.layers if layer.costs["flops"]]
-        expected = {
-            (layer.costs["flops"] / layer.costs["traffic_bytes"], layer.costs["flops"]) for layer in layers
-        }
+        expected = {(layer.costs["flops"] / layer.costs["traffic_bytes"], layer.costs["flops"]) for layer in layers}
         points = [line for line in axes.lines if line.get_marker() == "o"]
         assert len(points) == len(layers)
         found = [(line.get_xdata()[0], line.get_ydata()[0], line.get_markersize()) for line in points]
@@ -421,9 +419,9 @@ def test_series_differ_by_more_than_colour(canvases: dict[str, Canvas]) -> None:
     for what, canvas in canvases.items():
         for axes in panels(canvas):
             named = [line for line in axes.lines if not line.get_label().startswith("_")]
-            assert len({str(line._dash_pattern) + str(line.get_drawstyle()) for line in named}) >= min(
-                len(named), 7
-            ), what
+            assert len({str(line._dash_pattern) + str(line.get_drawstyle()) for line in named}) >= min(len(named), 7), (
+                what
+            )
             marked = {line.get_marker() for line in axes.lines} - {"None", "", "_"}
             assert len(marked) >= len(named), what
 
@@ -440,9 +438,7 @@ def test_series_differ_by_more_than_colour(canvases: dict[str, Canvas]) -> None:
         (1, 1e15, ticks.COUNT, ["1", "1 M", "1 T"]),
     ],
 )
-def test_ticks_are_human_numbers(
-    low: float, high: float, quantity: ticks.Quantity, expected: list[str]
-) -> None:
+def test_ticks_are_human_numbers(low: float, high: float, quantity: ticks.Quantity, expected: list[str]) -> None:
     found = [quantity.write(tick) for tick in ticks.log_ticks(low, high, quantity)]
     assert set(expected) <= set(found)
     assert len(found) <= 6
@@ -526,9 +522,9 @@ def test_save_goes_by_the_suffix_and_is_reproducible(tmp_path: Path, suffix: str
 def test_what_cannot_be_saved_says_why_and_leaves_nothing(tmp_path: Path) -> None:
     report = of(vggcalc.factorize(5))
     for name in ("figures.gif", "figures", ".svg", "-"):
-        with pytest.raises(SpecError, match=r"must end with \.svg, \.png or \.pdf"):
+        with pytest.raises(InputError, match=r"must end with \.svg, \.png or \.pdf"):
             plots.save(report, str(tmp_path / name))
-    with pytest.raises(SpecError, match="nothing to draw"):
+    with pytest.raises(InputError, match="nothing to draw"):
         plots.save(of(vggcalc.summary("64")), str(tmp_path / "figures.svg"))
     with pytest.raises(OutputError, match=r"--plot .* cannot be written"):
         plots.save(report, str(tmp_path / "no" / "figures.svg"))
@@ -588,9 +584,7 @@ def test_plot_draws_what_was_measured(tmp_path: Path) -> None:
 def test_a_plot_that_cannot_be_is_said_before_anything_is_measured(
     arguments: tuple[str, ...], message: str, tmp_path: Path
 ) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "vggcalc", *arguments], capture_output=True, text=True, cwd=tmp_path
-    )
+    done = subprocess.run([sys.executable, "-m", "vggcalc", *arguments], capture_output=True, text=True, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
@@ -601,7 +595,7 @@ WITHOUT = """
 import sys
 sys.modules["matplotlib"] = None
 sys.argv = ["vggcalc", *sys.argv[1:]]
-from vggcalc.cli import main
+from vggcalc.cli.main import main
 main()
 """
 
@@ -622,8 +616,8 @@ def test_an_unusable_setting_of_matplotlib_is_no_traceback(tmp_path: Path) -> No
     assert done.stderr.startswith("vggcalc: error: figures need matplotlib, which does not start")
 
 
-def outcome(comparisons: Sequence[Comparison], **what: bool) -> Callable[..., Outcome]:
-    return lambda *_: Outcome(tuple(comparisons), **what)
+def outcome(comparisons: Sequence[Comparison], **what: bool) -> Callable[..., MeasurementOutcome]:
+    return lambda *_: MeasurementOutcome(tuple(comparisons), **what)
 
 
 def test_what_there_is_is_drawn_when_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,28 +18,28 @@ from torch.nn import functional as F
 
 import vggcalc
 from vggcalc.analysis.comparison import analyze
-from vggcalc.jobs import Counts, Seen, Subject, Target
 from vggcalc.measurement.crosscheck import crosscheck, targets, why_unprobed
-from vggcalc.report.measured import timings
-from vggcalc.results import Probe, ReceptiveField, Variant
-from vggcalc.runtime import build
-from vggcalc.runtime.crosscheck import _calls, count
-from vggcalc.runtime.probing import Unprobed, probe
-from vggcalc.runtime.tracing import trace
-from vggcalc.spec.layers import Network
+from vggcalc.nets.graph import Network
+from vggcalc.protocol import GradientExtent, ProbeTarget, Subject, TorchCounts
+from vggcalc.report.tables.latency import timings
+from vggcalc.results import GradientProbe, ReceptiveField, Variant
+from vggcalc.runtime.build import build
+from vggcalc.runtime.check.counts import _calls, count
+from vggcalc.runtime.check.gradient import ProbeError, probe
+from vggcalc.runtime.trace.tracer import trace
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.:DeprecationWarning")
 
 IMAGE = (1, 3, 64, 60)
 
 
-def seen_by(module: nn.Module, network: Network, units: tuple[Target, ...]) -> Seen:
+def seen_by(module: nn.Module, network: Network, units: tuple[ProbeTarget, ...]) -> GradientExtent:
     with _calls(module) as calls, torch.no_grad():
         module.double().eval()(torch.zeros(network.input_shape, dtype=torch.float64))
     return probe(Subject("it", network, None, units), module, calls)
 
 
-def held(module: nn.Module, shape: tuple[int, ...] = IMAGE, layer: str = "") -> Probe:
+def held(module: nn.Module, shape: tuple[int, ...] = IMAGE, layer: str = "") -> GradientProbe:
     """What `--check` makes of an imported module, or of one of its layers."""
     network = trace(module, shape)
     variant = analyze(network, "it")
@@ -47,8 +47,8 @@ def held(module: nn.Module, shape: tuple[int, ...] = IMAGE, layer: str = "") -> 
     return beside(variant, seen_by(module, network, units))
 
 
-def beside(variant: Variant, seen: Seen) -> Probe:
-    counts = Counts("it", 0, 0, None, None, None, None, {}, seen)
+def beside(variant: Variant, seen: GradientExtent) -> GradientProbe:
+    counts = TorchCounts("it", 0, 0, None, None, None, None, {}, seen)
     found = crosscheck(variant, counts, None).receptive_field
     assert found is not None
     return found
@@ -300,14 +300,14 @@ def test_a_window_is_not_the_whole_image() -> None:
         ),
         sees="image",
     )
-    seen = Seen(layer.name, (8, 8), ((6, 10), (6, 10)))
+    seen = GradientExtent(layer.name, (8, 8), ((6, 10), (6, 10)))
     assert not beside(claims_all, seen).agrees
 
 
 def test_no_gradient_at_all_is_a_contradiction() -> None:
     variant = vggcalc.summary("8,8", size=16).variants[0]
     unit = next(targets(variant))
-    assert not beside(variant, Seen(unit.layer, unit.unit, None)).agrees
+    assert not beside(variant, GradientExtent(unit.layer, unit.unit, None)).agrees
 
 
 def test_a_module_that_puts_out_something_else_is_found() -> None:
@@ -363,14 +363,14 @@ def test_layers_that_no_module_puts_out() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return F.conv2d(x, self.weight).mean((2, 3))
 
-    with pytest.raises(Unprobed, match="no layer with a window is what a module that runs once puts out"):
+    with pytest.raises(ProbeError, match="no layer with a window is what a module that runs once puts out"):
         held(Functions())
 
 
 def test_what_torch_jit_has_compiled() -> None:
     network = trace(stack(conv(3)), IMAGE)
     units = tuple(targets(analyze(network, "it")))
-    with pytest.raises(Unprobed, match="compiled it"):
+    with pytest.raises(ProbeError, match="compiled it"):
         probe(Subject("it", network, None, units), torch.jit.script(stack(conv(3))), {})
 
 

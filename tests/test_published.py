@@ -10,9 +10,10 @@ from itertools import accumulate
 import pytest
 
 import vggcalc
-from vggcalc import Conv2d, Network, Node, Splitting, Variant
+from vggcalc import Conv2d, Factorization, Network, Node, Variant
+from vggcalc.nets.graph import chain
+from vggcalc.nets.layers import Add
 from vggcalc.results import BlockResult, ReceptiveField
-from vggcalc.spec.layers import Add, chain
 
 Nets = dict[str, vggcalc.Comparison]
 
@@ -133,9 +134,9 @@ def test_a_7x7_has_81_percent_more_weights_than_three_3x3() -> None:
 @pytest.mark.parametrize(("kernel", "layers"), [(5, 2), (7, 3), (9, 4), (11, 5)])
 def test_the_map_shrinks_without_padding_and_stays_with_it(kernel: int, layers: int) -> None:
     naive, factorized = vggcalc.factorize(kernel, activation="none").variants
-    assert naive.layers[0].valid_map == (56 - (kernel - 1),) * 2
-    assert [layer.valid_map for layer in factorized.layers] == [(56 - 2 * i,) * 2 for i in range(1, layers + 1)]
-    assert {layer.same_map for layer in (*naive.layers, *factorized.layers)} == {(56, 56)}
+    assert naive.layers[0].valid_size == (56 - (kernel - 1),) * 2
+    assert [layer.valid_size for layer in factorized.layers] == [(56 - 2 * i,) * 2 for i in range(1, layers + 1)]
+    assert {layer.same_size for layer in (*naive.layers, *factorized.layers)} == {(56, 56)}
     assert {layer.output_shape for layer in (*naive.layers, *factorized.layers)} == {(1, 64, 56, 56)}
 
 
@@ -154,7 +155,7 @@ WORKED = {
         (7, 1),
     ),
     "3 to 64, widened by the last layer": (
-        {"in_channels": 3, "splitting": Splitting(widen="last")},
+        {"in_channels": 3, "factorization": Factorization(widen="last")},
         (9_408, 9_472, 29_503_488),
         (1_890, 1_960, 5_927_040),
         (7, 1),
@@ -208,7 +209,7 @@ def test_worked_7x7_with_stride_2_in_the_first_of_three_layers() -> None:
 
 @pytest.mark.parametrize(("stride", "kernel"), [(2, 7), (4, 11)])
 def test_stride_then_one_3x3_sees_k_again(stride: int, kernel: int) -> None:
-    factorized = vggcalc.factorize(kernel, stride=stride, splitting=Splitting(stride_at="first"))["factorized"]
+    factorized = vggcalc.factorize(kernel, stride=stride, factorization=Factorization(stride_at="first"))["factorized"]
     assert factorized.convolutions == 2
     assert factorized.receptive_field.size == (kernel, kernel)
 
@@ -310,9 +311,7 @@ def test_receptive_fields_of_vgg16(nets: Nets, endpoint: str, size: int, stride:
 @pytest.mark.parametrize(
     ("net", "size", "stride", "padding"), [("A", 150, 32, 59), ("A-LRN", 150, 32, 59), ("D", 212, 32, 90)]
 )
-def test_receptive_fields_after_the_last_pool(
-    nets: Nets, net: str, size: int, stride: int, padding: int
-) -> None:
+def test_receptive_fields_after_the_last_pool(nets: Nets, net: str, size: int, stride: int, padding: int) -> None:
     for variant in nets[net].variants:
         assert block(variant, "block5").receptive_field == square(size, stride, padding)
         assert variant.receptive_field == square(size, stride, padding)

@@ -15,11 +15,15 @@ from hypothesis import event, given, settings
 from torch import Tensor
 from torch.nn import functional as F
 
-from vggcalc.analysis.receptive_field import Seen, receptive_fields
-from vggcalc.results import ReceptiveField
-from vggcalc.spec.layers import (
-    GELU,
+from vggcalc.analysis.receptive_field import FieldOrSees, receptive_fields
+from vggcalc.nets.graph import (
     INPUT,
+    Network,
+    Node,
+    chain,
+)
+from vggcalc.nets.layers import (
+    GELU,
     AdaptiveAvgPool2d,
     Add,
     BatchNorm2d,
@@ -31,14 +35,12 @@ from vggcalc.spec.layers import (
     Linear,
     LocalResponseNorm,
     MaxPool2d,
-    Network,
-    Node,
     Pair,
     ReLU,
     SiLU,
-    chain,
 )
-from vggcalc.spec.shapes import shapes
+from vggcalc.nets.shapes import shapes
+from vggcalc.results import ReceptiveField
 
 
 def positive(layer: Layer, inputs: Sequence[Tensor]) -> Tensor:
@@ -139,13 +141,11 @@ def block(*nodes: tuple[str, Layer, str], size: Pair = (64, 60)) -> Network:
     return Network("block", (1, 4, *size), made)
 
 
-def field_of(network: Network) -> Seen:
+def field_of(network: Network) -> FieldOrSees:
     return receptive_fields(network, shapes(network))[network.nodes[-1].name]
 
 
-def conv(
-    kernel: int | Pair, stride: int | Pair = 1, padding: int | Pair = 0, dilation: int | Pair = 1
-) -> Conv2d:
+def conv(kernel: int | Pair, stride: int | Pair = 1, padding: int | Pair = 0, dilation: int | Pair = 1) -> Conv2d:
     return Conv2d(4, 4, kernel, stride, padding, dilation)
 
 
@@ -260,9 +260,7 @@ def test_a_sum_with_what_sees_the_whole_image_sees_it_too() -> None:
 
 def test_paths_of_different_strides_have_no_one_receptive_field() -> None:
     """Maps of 3×3 both, of stride 1 and 2: the union is another for each unit."""
-    network = block(
-        ("one", conv(3), INPUT), ("two", conv(1, 2), INPUT), ("join", Concat(), "one two"), size=(5, 5)
-    )
+    network = block(("one", conv(3), INPUT), ("two", conv(1, 2), INPUT), ("join", Concat(), "one two"), size=(5, 5))
     assert field_of(network) == "varies"
     known = outputs(network)
     spans = [extent(known[INPUT], known["join"], (u, u))[0] for u in range(3)]

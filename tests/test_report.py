@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 import vggcalc
 from vggcalc.report import units
+from vggcalc.report.findings import read
 from vggcalc.report.formats import FORMATS, Screen
-from vggcalc.report.reading import read
 from vggcalc.results import CONVENTIONS, SCHEMA_VERSION, Comparison, Report
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -74,9 +74,7 @@ def test_printed_layers_add_up_to_the_printed_total(model: str) -> None:
     lines = rendered(comparison).splitlines()[1:]
     for heading in ("parameters", "MACs"):
         end = column(lines, heading)
-        layers = [
-            value for line in lines if re.match(r"\S+\.\S+ ", line) and (value := figure(line, end)) is not None
-        ]
+        layers = [value for line in lines if re.match(r"\S+\.\S+ ", line) and (value := figure(line, end)) is not None]
         blocks = [
             value
             for line in lines
@@ -117,7 +115,7 @@ SHOWN = {
 def test_tables_as_they_were_looked_at(name: str, accept: bool) -> None:
     """`pytest --accept` rewrites them: read what changed before it is committed."""
     comparison, width = SHOWN[name]
-    text = rendered(msgspec.structs.replace(comparison, notes=read(comparison)), width=width)
+    text = rendered(msgspec.structs.replace(comparison, findings=read(comparison)), width=width)
     path = GOLDEN / name
     if accept:
         path.parent.mkdir(exist_ok=True)

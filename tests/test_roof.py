@@ -32,9 +32,7 @@ def costs(flops: int, traffic: int) -> Costs:
 
 
 def roof(flops_per_s: float, bytes_per_s: float) -> Roof:
-    return Roof(
-        device="cpu", dtype="float32", flops_per_s=flops_per_s, bytes_per_s=bytes_per_s, peak_by="a copy"
-    )
+    return Roof(device="cpu", dtype="float32", flops_per_s=flops_per_s, bytes_per_s=bytes_per_s, peak_by="a copy")
 
 
 def over_all(found: Roof, modules: Sequence[Module]) -> Roof:

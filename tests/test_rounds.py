@@ -7,8 +7,8 @@ import numpy
 import pytest
 from scipy import stats
 
-from vggcalc.jobs import Rounds, Start
-from vggcalc.measurement.rounds import Collection, Pair, Process, narrow
+from vggcalc.measurement.rounds import Measurements, Pair, Process, narrow
+from vggcalc.protocol import ArmsReady, Rounds
 from vggcalc.results import Configuration, LatencyRatio
 
 ARMS = ("naive", "factorized", "naive/block2", "factorized/block2", "control")
@@ -28,7 +28,7 @@ def made_up(
 ) -> Process:
     """A process with a level of its own and noise; in `waiting` of the first rounds every arm waited."""
     rng = random.Random(seed)
-    start = Start(
+    start = ArmsReady(
         arms,
         tuple(range(1, len(arms) + 1)),
         (1e-3,) * len(arms),
@@ -46,11 +46,11 @@ def made_up(
     return process
 
 
-def collection(*processes: Process, configuration: Configuration = CONFIGURATION) -> Collection:
-    return Collection(configuration, processes, 7, "the budget was spent", 0.25)
+def collection(*processes: Process, configuration: Configuration = CONFIGURATION) -> Measurements:
+    return Measurements(configuration, processes, 7, "the budget was spent", 0.25)
 
 
-def ratio(found: Collection, arm: str = "factorized", compared: int = 1) -> LatencyRatio:
+def ratio(found: Measurements, arm: str = "factorized", compared: int = 1) -> LatencyRatio:
     baseline = arm.replace("factorized", "naive").replace("control", "naive")
     measured = found.ratio(Pair(baseline, arm), Pair("naive", "control"), compared)
     assert measured is not None
@@ -172,9 +172,7 @@ def test_more_comparisons_need_wider_intervals() -> None:
         assert four.control_ci95 == one.control_ci95
 
 
-@pytest.mark.parametrize(
-    ("rounds", "compared", "held"), [(5, 1, False), (6, 1, True), (6, 2, False), (7, 2, True)]
-)
+@pytest.mark.parametrize(("rounds", "compared", "held"), [(5, 1, False), (6, 1, True), (6, 2, False), (7, 2, True)])
 def test_too_few_rounds_of_one_process_hold_no_interval(rounds: int, compared: int, held: bool) -> None:
     found = ratio(collection(made_up(1, rounds)), compared=compared)
     if held:
@@ -244,9 +242,7 @@ def test_contended_is_the_share_of_timings_that_waited(waiting: int) -> None:
     assert found.contended == pytest.approx(waiting / 24)
 
 
-@pytest.mark.parametrize(
-    "configuration", [Configuration("cuda", "float32"), Configuration("cpu", "float32", 2)]
-)
+@pytest.mark.parametrize("configuration", [Configuration("cuda", "float32"), Configuration("cpu", "float32", 2)])
 def test_processor_time_says_nothing_of_accelerators_and_threads(configuration: Configuration) -> None:
     """Two threads use twice the wall time, so that half a wait looks like none."""
     assert ratio(collection(made_up(1, 12), configuration=configuration)).contended is None
@@ -269,7 +265,7 @@ def test_narrow_looks_at_width_and_never_at_significance() -> None:
 
 
 def test_narrow_waits_for_every_arm_that_is_timed() -> None:
-    wide = Process(Start(WHOLE, (1,) * 3, (1e-3,) * 3, (None,) * 3, "pinned"), WHOLE)
+    wide = Process(ArmsReady(WHOLE, (1,) * 3, (1e-3,) * 3, (None,) * 3, "pinned"), WHOLE)
     rng = random.Random(3)
     rows = tuple((1.0, 1.0, rng.uniform(0.5, 2)) for _ in range(30))
     wide.add(Rounds(rows, rows, rows))
@@ -279,7 +275,7 @@ def test_narrow_waits_for_every_arm_that_is_timed() -> None:
 
 
 def test_too_few_rounds_are_never_narrow() -> None:
-    same = Process(Start(WHOLE, (1,) * 3, (1e-3,) * 3, (None,) * 3, "pinned"), WHOLE)
+    same = Process(ArmsReady(WHOLE, (1,) * 3, (1e-3,) * 3, (None,) * 3, "pinned"), WHOLE)
     rows = ((1.0, 1.0, 1.0),) * 5
     same.add(Rounds(rows, rows, rows))
     assert not narrow(same, [Pair("naive", "factorized")], 1.0)

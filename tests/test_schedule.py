@@ -18,7 +18,7 @@ from vggcalc.measurement.schedule import (
 )
 
 
-class Asked:
+class SweepRequest:
     """What is handed to `schedule`, and what its parts cost."""
 
     def __init__(
@@ -44,8 +44,8 @@ class Asked:
         self.bare = bare_s + least * whole_s
         self.found = schedule(budget_s, start_s, bare_s, whole_s, blocks_s, least, least_blocks, processes)
 
-    def with_budget(self, budget_s: float) -> "Asked":
-        return Asked(budget_s, *self._costs)
+    def with_budget(self, budget_s: float) -> "SweepRequest":
+        return SweepRequest(budget_s, *self._costs)
 
     def planned_s(self, processes: int, blocks: str) -> float:
         """What that many processes take that do no more than their claims need."""
@@ -61,7 +61,7 @@ class Asked:
 
 
 @st.composite
-def asked(draw: st.DrawFn, processes: st.SearchStrategy[int | None] = st.none() | st.integers(1, 100)) -> Asked:
+def asked(draw: st.DrawFn, processes: st.SearchStrategy[int | None] = st.none() | st.integers(1, 100)) -> SweepRequest:
     """The budget as a multiple of what one of the processes takes, whole multiples among them."""
     seconds = st.floats(1e-6, 1e3)
     start_s, whole_s, blocks_s = draw(st.floats(0, 30)), draw(seconds), draw(st.just(0.0) | seconds)
@@ -71,22 +71,22 @@ def asked(draw: st.DrawFn, processes: st.SearchStrategy[int | None] = st.none() 
     one = start_s + rounds * (whole_s + of_blocks)
     budget_s = one * draw(st.floats(0.1, 12) | st.integers(1, 12))
     bare_s = start_s * draw(st.floats(0, 1)) if blocks_s else start_s
-    return Asked(budget_s, start_s, whole_s, blocks_s, least, least_blocks, draw(processes), bare_s)
+    return SweepRequest(budget_s, start_s, whole_s, blocks_s, least, least_blocks, draw(processes), bare_s)
 
 
 #: 6.5 + 2 · 2.6 s are exactly the budget, though (11.7 − 6.5) / 2.6 is a little less than 2 in floating point.
-EXACT = Asked(11.7, 2.0, 0.1, 0.4, 6, 9)
+EXACT = SweepRequest(11.7, 2.0, 0.1, 0.4, 6, 9)
 
 
 @given(asked())
 @example(EXACT)
-def test_never_more_processes_than_asked_for_and_never_none(it: Asked) -> None:
+def test_never_more_processes_than_asked_for_and_never_none(it: SweepRequest) -> None:
     assert 1 <= it.found.processes <= it.most
 
 
 @given(asked())
 @example(EXACT)
-def test_several_processes_are_claimed_only_where_the_budget_holds_them(it: Asked) -> None:
+def test_several_processes_are_claimed_only_where_the_budget_holds_them(it: SweepRequest) -> None:
     if it.found.processes > 1:
         assert it.holds(it.found.processes, it.found.blocks)
         assert it.found.processes >= min(LEAST_PROCESSES, it.most)
@@ -94,7 +94,7 @@ def test_several_processes_are_claimed_only_where_the_budget_holds_them(it: Aske
 
 @given(asked())
 @example(EXACT)
-def test_the_first_process_has_what_its_claims_need_and_leaves_the_others_theirs(it: Asked) -> None:
+def test_the_first_process_has_what_its_claims_need_and_leaves_the_others_theirs(it: SweepRequest) -> None:
     if it.found.processes > 1:
         own = {EVERY: it.every, FIRST: it.first, NOWHERE: it.without}[it.found.blocks]
         other = it.every if it.found.blocks == EVERY else it.bare
@@ -107,7 +107,7 @@ def test_the_first_process_has_what_its_claims_need_and_leaves_the_others_theirs
 
 @given(asked())
 @example(EXACT)
-def test_blocks_are_given_up_before_processes(it: Asked) -> None:
+def test_blocks_are_given_up_before_processes(it: SweepRequest) -> None:
     """Three processes without blocks are preferred to one with them, and blocks once to none at all."""
     enough = min(LEAST_PROCESSES, it.most)
     ways = (EVERY, FIRST, NOWHERE) if it.blocks else (NOWHERE,)
@@ -124,20 +124,20 @@ def test_blocks_are_given_up_before_processes(it: Asked) -> None:
 
 @given(asked())
 @example(EXACT)
-def test_as_many_processes_as_the_budget_holds(it: Asked) -> None:
+def test_as_many_processes_as_the_budget_holds(it: SweepRequest) -> None:
     if 1 < it.found.processes < it.most:
         planned = it.planned_s(it.found.processes + 1, it.found.blocks)
         assert planned > it.budget_s * (1 - 1e-9)
 
 
 @given(asked(st.just(1)))
-def test_one_process_when_one_is_asked_for(it: Asked) -> None:
+def test_one_process_when_one_is_asked_for(it: SweepRequest) -> None:
     """Its blocks are timed where the budget holds the rounds of their own claim."""
     assert it.found == Schedule(1, EVERY if it.blocks and it.first <= it.budget_s else NOWHERE, it.budget_s)
 
 
 @given(asked(st.just(2)))
-def test_two_processes_when_two_are_asked_for(it: Asked) -> None:
+def test_two_processes_when_two_are_asked_for(it: SweepRequest) -> None:
     """Where the budget holds them in any way; else one."""
     ways = (EVERY, FIRST, NOWHERE) if it.blocks else (NOWHERE,)
     expected = 2 if any(it.planned_s(2, way) <= it.budget_s for way in ways) else 1
@@ -145,13 +145,13 @@ def test_two_processes_when_two_are_asked_for(it: Asked) -> None:
 
 
 @given(asked())
-def test_without_blocks_none_are_timed(it: Asked) -> None:
+def test_without_blocks_none_are_timed(it: SweepRequest) -> None:
     if not it.blocks:
         assert it.found.blocks == NOWHERE
 
 
 @given(asked(), st.floats(1, 100))
-def test_a_larger_budget_never_weakens_the_claim_over_processes(it: Asked, factor: float) -> None:
+def test_a_larger_budget_never_weakens_the_claim_over_processes(it: SweepRequest, factor: float) -> None:
     """Three processes stay three, and blocks that have been in every process stay there."""
     more = it.with_budget(it.budget_s * factor)
     if it.found.processes > 1:
@@ -190,9 +190,7 @@ BLOCKS = 0.4
         (49.0, BLOCKS, 10, Schedule(9, EVERY, 49.0 / 9)),
     ],
 )
-def test_what_is_given_up_step_by_step(
-    budget: float, blocks: float, processes: int | None, expected: Schedule
-) -> None:
+def test_what_is_given_up_step_by_step(budget: float, blocks: float, processes: int | None, expected: Schedule) -> None:
     found = schedule(budget, 2.0, 2.0, 0.1, blocks, 6, 9, processes)
     assert (found.processes, found.blocks) == (expected.processes, expected.blocks)
     assert found.first_s == pytest.approx(expected.first_s)

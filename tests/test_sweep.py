@@ -18,10 +18,11 @@ from hypothesis import strategies as st
 import vggcalc
 from vggcalc.analysis.crossover import AXES, Crossovers
 from vggcalc.analysis.sweep import COLUMNS, POINT, RATIOS, Grid, sweep
-from vggcalc.spec.families import FAMILIES, Splitting, ways
-from vggcalc.spec.layers import BatchNorm2d, Layer, chain
-from vggcalc.spec.vgg import activation
-from vggcalc.spec.words import SpecError
+from vggcalc.errors import InputError
+from vggcalc.nets.families import FAMILIES, Factorization, factorizations
+from vggcalc.nets.graph import chain
+from vggcalc.nets.layers import BatchNorm2d, Layer
+from vggcalc.nets.vgg import activation
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -42,9 +43,14 @@ grids = st.builds(
     strides=st.sampled_from(((1,), (1, 2), (3,))),
     dilations=st.sampled_from(((1,), (2,), (1, 3))),
     groups=st.sampled_from(((1,), (1, 2), (None,), (1, None, 4))),
-    ways=st.lists(st.sampled_from(sorted(FAMILIES)), min_size=1, max_size=4, unique=True).flatmap(
+    factorizations=st.lists(st.sampled_from(sorted(FAMILIES)), min_size=1, max_size=4, unique=True).flatmap(
         lambda into: st.sampled_from(
-            (ways(into), ways(into, ("first", 1, 2)), ways(into, widths=(None, (4,))), ways(into, widen="last"))
+            (
+                factorizations(into),
+                factorizations(into, ("first", 1, 2)),
+                factorizations(into, widths=(None, (4,))),
+                factorizations(into, widen="last"),
+            )
         )
     ),
     padding=st.one_of(st.none(), st.integers(0, 6)),
@@ -61,7 +67,7 @@ def naive_alone(point: dict[str, int], grid: Grid) -> dict[str, object]:
     padding = grid.padding
     if padding is None:
         assert not (
-            dilation * (kernel - 1) % 2 and any(FAMILIES[way.family].even for way in grid.ways.values())
+            dilation * (kernel - 1) % 2 and any(FAMILIES[way.family].even for way in grid.factorizations.values())
         )
         padding = dilation * (kernel - 1) // 2
     conv = vggcalc.Conv2d(
@@ -94,9 +100,7 @@ def test_rows_are_those_of_factorize(grid: Grid, most: int) -> None:
                         for height, width in grid.sizes:
                             for batch in grid.batches:
                                 apart = into if groups is None else groups
-                                wanted.append(
-                                    (kernel, stride, dilation, into, out_of, apart, height, width, batch)
-                                )
+                                wanted.append((kernel, stride, dilation, into, out_of, apart, height, width, batch))
     there = {tuple(row[name] for name in POINT) for row in rows}
     at = 0
     for point in wanted:
@@ -106,11 +110,11 @@ def test_rows_are_those_of_factorize(grid: Grid, most: int) -> None:
                 named["kernel"], in_channels=named["in_channels"], out_channels=named["out_channels"],
                 size=(named["height"], named["width"]), batch=named["batch"], stride=named["stride"],
                 padding=grid.padding, dilation=named["dilation"], groups=named["groups"], bias=grid.bias,
-                batch_norm=grid.batch_norm, activation=grid.activation, into=grid.ways, dtype=grid.dtype,
+                batch_norm=grid.batch_norm, activation=grid.activation, into=grid.factorizations, dtype=grid.dtype,
             )  # fmt: skip
-        except SpecError:
+        except InputError:
             if point not in there:
-                with pytest.raises((SpecError, AssertionError)):
+                with pytest.raises((InputError, AssertionError)):
                     naive_alone(named, grid)
                 continue
             row = rows[at]  # nothing it could become
@@ -126,16 +130,14 @@ def test_rows_are_those_of_factorize(grid: Grid, most: int) -> None:
             assert {key: row[key] for key in vggcalc.COSTS} == variant.costs
             assert variant.receptive_field is not None
             assert row["receptive_field"] == variant.receptive_field.size[0]
-            assert row["window"] == (variant.keeps.window if variant.keeps else "full")
+            assert row["window"] == (variant.coverage.window if variant.coverage else "full")
             naive = comparison["naive"].costs
-            assert [row[f"{key}_ratio"] for key in RATIOS] == [
-                variant.costs[key] / naive[key] for key in RATIOS
-            ]
+            assert [row[f"{key}_ratio"] for key in RATIOS] == [variant.costs[key] / naive[key] for key in RATIOS]
     assert at == len(rows)
 
 
 def test_beyond_64_bits_rows_are_exact() -> None:
-    grid = Grid((7,), ((2**20, 2**20 + 1),), ((2**16, 2**15),), (2**10,), ways=ways(list(FAMILIES)))
+    grid = Grid((7,), ((2**20, 2**20 + 1),), ((2**16, 2**15),), (2**10,), factorizations=factorizations(list(FAMILIES)))
     (batch,) = sweep(grid)
     comparison = grid.comparison(batch.rows[0][0])
     for row, variant in zip(batch.rows[0], comparison.variants, strict=True):
@@ -250,7 +252,7 @@ def test_memory_does_not_grow_with_the_points() -> None:
 
     def peak(channels: str) -> int:
         script = (
-            "import resource, sys; from vggcalc.cli import main\n"
+            "import resource, sys; from vggcalc.cli.main import main\n"
             f"sys.argv = ['vggcalc', 'sweep', '--kernel', '3:15:2', '--channels', '{channels}', '--size', "
             "'7:56:7', '--into', 'stack,separable', '--format', 'csv']\n"
             "try:\n    main()\n"
@@ -345,7 +347,7 @@ def test_what_has_no_rows_says_why() -> None:
 
 
 def test_a_grid_of_one_way_is_what_splitting_says() -> None:
-    grid = Grid((7,), ways={"mine": Splitting("stack", widths=(8, 8, 64))})
+    grid = Grid((7,), factorizations={"mine": Factorization("stack", widths=(8, 8, 64))})
     (batch,) = sweep(grid)
     named: dict[str, Any] = dict(zip(COLUMNS, batch.rows[0][1], strict=True))
     assert named["parameters"] == 64 * 8 * 9 + 8 + 8 * 8 * 9 + 8 + 8 * 64 * 9 + 64
@@ -353,11 +355,11 @@ def test_a_grid_of_one_way_is_what_splitting_says() -> None:
 
 def test_figures_of_a_sweep_are_its_rows(tmp_path: Path) -> None:
     """Each line's, with its numbers; and the file is written beside the rows."""
-    plots = pytest.importorskip("vggcalc.report.plots")
+    plots = pytest.importorskip("vggcalc.report.figures")
     pytest.importorskip("matplotlib")
     from matplotlib.figure import Figure
 
-    grid = Grid((3, 5, 7), ((4, 4), (4, 8)), batches=(2,), ways=ways(["stack", "stripes"]))
+    grid = Grid((3, 5, 7), ((4, 4), (4, 8)), batches=(2,), factorizations=factorizations(["stack", "stripes"]))
     lines = plots.Lines("x.svg", 2, 3)
     rows = [dict(zip(COLUMNS, row, strict=True)) for b in sweep(grid) for rows in b.rows for row in rows]
     for row in rows:
@@ -448,9 +450,7 @@ def test_a_measured_figure_that_is_none_is_refused(tmp_path: Path) -> None:
 
 
 def test_too_many_lines_are_refused_at_once() -> None:
-    done = run(
-        "--kernel", "3:31:2", "--channels", "1:1000", "--size", "1:1000", "--crossover", "--format", "csv"
-    )
+    done = run("--kernel", "3:31:2", "--channels", "1:1000", "--size", "1:1000", "--crossover", "--format", "csv")
     assert (done.returncode, done.stdout) == (2, "")
     assert "1,000,000 lines are too many for crossovers" in done.stderr
 
@@ -471,25 +471,25 @@ def test_a_damaged_file_is_left_alone(tmp_path: Path, suffix: str, damage: str) 
 
 def test_a_failed_point_is_told_whatever_comes_after(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first point's workers die; the second one's do not. The row stays without a latency."""
-    from vggcalc import sweeping
     from vggcalc.measurement import session
     from vggcalc.measurement.plan import Plan
+    from vggcalc.pipeline import sweep as sweeping
     from vggcalc.report.formats import Screen
 
     asked_for = []
-    real = session.carry_out
+    real = session.measure_all
 
-    def carry_out(comparisons: Any, plan: Plan, *others: Any) -> session.Outcome:
+    def measure_all(comparisons: Any, plan: Plan, *others: Any) -> session.MeasurementOutcome:
         asked_for.append(comparisons[0].name)
         if len(asked_for) == 1:
-            return session.Outcome(tuple(comparisons), failures=("latency: the worker died",))
+            return session.MeasurementOutcome(tuple(comparisons), failures=("latency: the worker died",))
         return real(comparisons, plan, *others)
 
-    monkeypatch.setattr(session, "carry_out", carry_out)
+    monkeypatch.setattr(session, "measure_all", measure_all)
     path = tmp_path / "rows.csv"
     grid = Grid((3, 5), ((4, 4),), ((8, 8),))
     plan = Plan(check=False, devices=("cpu",), budget_s=6.0)
-    asked = sweeping.Asked("csv", str(path), plan=plan)
+    asked = sweeping.SweepRequest("csv", str(path), plan=plan)
     assert sweeping.run(grid, asked, Screen()) == 1
     assert [bool(row["latency_s"]) for row in rows_of(path.read_text(encoding="utf-8"))] == [
         False,
@@ -497,14 +497,16 @@ def test_a_failed_point_is_told_whatever_comes_after(tmp_path: Path, monkeypatch
         True,
         True,
     ]
-    assert sweeping.run(grid, sweeping.Asked("csv", str(path), True, plan=plan), Screen()) == 1
+    assert sweeping.run(grid, sweeping.SweepRequest("csv", str(path), True, plan=plan), Screen()) == 1
     assert asked_for == ["3×3", "5×5"]
 
 
 def test_parted_points_come_in_their_order_and_in_time() -> None:
     """Groups that divide every third number of channels, and maps of both orientations: no hundred parts."""
     channels = tuple((n, n) for n in range(1, 400))
-    grid = Grid((5,), channels, ((28, 56), (56, 28)), groups=(1, 3), ways=ways(["stack", "stripes"]))
+    grid = Grid(
+        (5,), channels, ((28, 56), (56, 28)), groups=(1, 3), factorizations=factorizations(["stack", "stripes"])
+    )
     found = list(sweep(grid, 10_000))
     assert len(found) == 1
     points = [rows[0][: len(POINT)] for rows in found[0].rows]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from vggcalc.runtime.timing import Arm, Usage, rounds, warm
+from vggcalc.runtime.time.rounds import Arm, Usage, rounds, warm
 
 
 class FakeDevice:
@@ -73,9 +73,7 @@ def test_the_seed_decides_the_order() -> None:
     ("seconds", "least", "calls", "settling"),
     [(1e-4, 1e-3, 10, 10), (3e-4, 1e-3, 4, 4), (5e-3, 1e-3, 1, 1), (0.3, 1e-3, 1, 0), (1e-4, 0.05, 500, 500)],
 )
-def test_calls_make_a_timing_that_the_clock_resolves(
-    seconds: float, least: float, calls: int, settling: int
-) -> None:
+def test_calls_make_a_timing_that_the_clock_resolves(seconds: float, least: float, calls: int, settling: int) -> None:
     device = FakeDevice()
     warmed = warm("a", device.call("a", seconds), device.clock, least, slice_s=30.0)
     assert warmed.calls in (calls, calls + 1)

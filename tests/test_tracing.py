@@ -13,12 +13,21 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from vggcalc.analysis.comparison import analyze
 from vggcalc.analysis.receptive_field import pixels, receptive_fields
+from vggcalc.errors import InputError
+from vggcalc.nets.graph import Network
+from vggcalc.nets.layers import (
+    Add,
+    Dropout,
+    Flatten,
+    Opaque,
+    ReLU,
+    SiLU,
+)
+from vggcalc.nets.shapes import shapes
 from vggcalc.results import Variant
-from vggcalc.runtime import build, trace
-from vggcalc.runtime.crosscheck import saved_bytes
-from vggcalc.spec.layers import Add, Dropout, Flatten, Network, Opaque, ReLU, SiLU
-from vggcalc.spec.shapes import shapes
-from vggcalc.spec.words import SpecError
+from vggcalc.runtime.build import build
+from vggcalc.runtime.check.counts import saved_bytes
+from vggcalc.runtime.trace.tracer import trace
 
 IMAGE = (2, 4, 12, 12)
 
@@ -243,7 +252,7 @@ def test_no_map_is_computed() -> None:
 
 
 def test_without_an_output_of_the_image_there_is_nothing_to_count() -> None:
-    with pytest.raises(SpecError, match="depends on its input"):
+    with pytest.raises(InputError, match="depends on its input"):
         trace(Written(lambda s, x: s.w * 2, w=weight(3)), IMAGE)
 
 
@@ -454,9 +463,7 @@ def test_one_unit_sees_what_has_a_gradient(name: str) -> None:
         for v in {0, 1, width // 2, width - 2, width - 1} & set(range(width)):
             (gradient,) = torch.autograd.grad(output[0, :, u, v].sum(), image, retain_graph=True)
             places = (gradient[0].abs().sum(0) > 1e-14).nonzero()
-            seen = (
-                tuple(zip(places.amin(0).tolist(), places.amax(0).tolist(), strict=True)) if len(places) else ()
-            )
+            seen = tuple(zip(places.amin(0).tolist(), places.amax(0).tolist(), strict=True)) if len(places) else ()
             expected = None if seen == ((0, 23), (0, 35)) else seen
             assert pixels(network, network.nodes[-1].name, (u, v)) == expected, (u, v)
 
@@ -468,7 +475,7 @@ def test_one_unit_sees_what_has_a_gradient(name: str) -> None:
 def test_what_does_not_say_what_it_sees_is_not_guessed(run: Callable[[Any, Tensor], Tensor]) -> None:
     network = trace(Written(run, a=conv()), (1, 4, 24, 36))
     assert receptive_fields(network, shapes(network))[network.nodes[-1].name] == "unknown"
-    with pytest.raises(SpecError):
+    with pytest.raises(InputError):
         pixels(network, network.nodes[-1].name, (0, 0))
 
 

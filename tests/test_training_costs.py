@@ -13,11 +13,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import vggcalc
 from vggcalc.analysis.comparison import analyze
-from vggcalc.runtime import build
-from vggcalc.runtime.crosscheck import saved_bytes
-from vggcalc.spec.layers import (
-    GELU,
+from vggcalc.nets.graph import (
     INPUT,
+    Network,
+    Node,
+    chain,
+)
+from vggcalc.nets.layers import (
+    GELU,
     AdaptiveAvgPool2d,
     Add,
     BatchNorm2d,
@@ -29,14 +32,13 @@ from vggcalc.spec.layers import (
     Linear,
     LocalResponseNorm,
     MaxPool2d,
-    Network,
-    Node,
     ReLU,
     SiLU,
-    chain,
 )
-from vggcalc.spec.shapes import shapes
-from vggcalc.spec.words import ITEMSIZE
+from vggcalc.nets.names import ITEMSIZE
+from vggcalc.nets.shapes import shapes
+from vggcalc.runtime.build import build
+from vggcalc.runtime.check.counts import saved_bytes
 
 DRAWN = {"chain": networks(branches=False), "branches": networks()}
 drawn = pytest.mark.parametrize("form", DRAWN)
@@ -48,8 +50,7 @@ def trainable(network: Network) -> bool:
     """It has parameters, and no batch norm over a single value a channel, which torch refuses."""
     known = shapes(network)
     alone = any(
-        isinstance(node.layer, BatchNorm2d)
-        and known[node.name][0] * torch.Size(known[node.name][2:]).numel() == 1
+        isinstance(node.layer, BatchNorm2d) and known[node.name][0] * torch.Size(known[node.name][2:]).numel() == 1
         for node in network.nodes
     )
     return not alone and any(isinstance(node.layer, PARAMETRIC) for node in network.nodes)
@@ -181,11 +182,7 @@ def test_of_a_network_and_its_stacks(model: str) -> None:
     for variant in vggcalc.compare(model, size=16, batch_norm=True).variants:
         assert variant.costs["saved_bytes"] == bytes_kept(variant.network)
         rows = sum(int(layer.costs["saved_bytes"] or 0) for layer in variant.layers)
-        assert (
-            variant.costs["saved_bytes"]
-            == rows
-            == sum(int(b.costs["saved_bytes"] or 0) for b in variant.blocks)
-        )
+        assert variant.costs["saved_bytes"] == rows == sum(int(b.costs["saved_bytes"] or 0) for b in variant.blocks)
 
 
 # What is computed
@@ -197,9 +194,7 @@ def training_flops(network: Network) -> tuple[int, dict[str, bool]]:
     needs: dict[str, bool] = {}
     for node in network.nodes:
         part = module.get_submodule(node.name)
-        part.register_forward_pre_hook(
-            lambda _, inputs, name=node.name: needs.update({name: inputs[0].requires_grad})
-        )
+        part.register_forward_pre_hook(lambda _, inputs, name=node.name: needs.update({name: inputs[0].requires_grad}))
     with FlopCounterMode(display=False) as counter:
         module(torch.rand(network.input_shape)).sum().backward()
     return counter.get_total_flops(), needs
@@ -247,9 +242,7 @@ def test_the_first_layer_has_no_gradient_of_its_input() -> None:
 
 
 def test_every_layer_that_reads_the_image_is_a_first_one() -> None:
-    network = block(
-        ("a", CONV, INPUT), ("r", ReLU(), INPUT), ("b", CONV, "r"), ("c", Add(), "a b"), ("d", CONV, "c")
-    )
+    network = block(("a", CONV, INPUT), ("r", ReLU(), INPUT), ("b", CONV, "r"), ("c", Add(), "a b"), ("d", CONV, "c"))
     macs = 2 * 4 * 42 * 4 * 9
     flops = {layer.name: layer.costs["training_flops"] for layer in analyze(network, "block").layers}
     assert flops == {"a": 4 * macs, "r": 0, "b": 4 * macs, "c": 0, "d": 6 * macs}

@@ -20,17 +20,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import vggcalc
-from vggcalc.delivery import deliver
-from vggcalc.jobs import CONTROL, PROTOCOL, Facts, Go, Message, Rounds, Start, TimingJob
 from vggcalc.measurement import session as measurement
 from vggcalc.measurement import trial
 from vggcalc.measurement.intervals import least_rounds
 from vggcalc.measurement.plan import Plan
 from vggcalc.measurement.schedule import LEAST_PROCESSES, MOST_PROCESSES
-from vggcalc.measurement.session import Outcome, carry_out
-from vggcalc.measurement.trial import FAILED, INTERRUPTED, PRECISE, ROUNDS, SPENT, Trial
+from vggcalc.measurement.session import MeasurementOutcome, measure_all
+from vggcalc.measurement.trial import Trial
+from vggcalc.nets.names import ITEMSIZE
+from vggcalc.pipeline.run import deliver
+from vggcalc.protocol import CONTROL, PROTOCOL, ArmsReady, Message, Rounds, StartRounds, TimingJob, WorkerInfo
 from vggcalc.results import Comparison, Configuration, Environment, LatencyRatio, Variant
-from vggcalc.spec.words import ITEMSIZE
 
 KERNEL = vggcalc.factorize(5, in_channels=2, out_channels=2, size=6)
 NETWORK = vggcalc.compare("2,M,2@5,M", size=8)
@@ -76,10 +76,10 @@ def act(now):
     if deed == "rubbish":
         write(b"OMP: Warning #96: something\n")
     if deed == "refuse":
-        send("Refused", reason="cpu has 3 bytes free, and 4 are needed")
+        send("JobRefused", reason="cpu has 3 bytes free, and 4 are needed")
         os._exit(0)
     if deed == "done":
-        send("Done")
+        send("JobDone")
         os._exit(0)
     if deed == "interrupt":
         time.sleep(0.1)  # so that what was sent has been read
@@ -102,11 +102,11 @@ def rounds(go, rng):
 
 log(asked=[subject["name"] for subject in job.get("subjects", ())])
 act("job")
-send("Facts", **script["facts"])
+send("WorkerInfo", **script["facts"])
 act("facts")
 if kind == "CheckJob":
     for count in script["counts"]:
-        send("Counts", **count)
+        send("TorchCounts", **count)
         act("counts")
 if kind == "ProbeJob":
     for index, configuration in enumerate(job["configurations"]):
@@ -116,18 +116,18 @@ if kind == "TimingJob":
     arms = [subject["name"] for subject in job["subjects"]] + ["control"]
     seconds = [script["round_s"].get("block" if "/" in arm else "whole", 1e-4) for arm in arms]
     compiled = [script["compile_s"]] * len(arms)
-    send("Start", arms=arms, calls=[3] * len(arms), round_s=seconds, compile_s=compiled, allocator="pinned")
+    send("ArmsReady", arms=arms, calls=[3] * len(arms), round_s=seconds, compile_s=compiled, allocator="pinned")
     act("start")
     go = json.loads(os.read(0, 1 << 16))
     log(go=go)
     rounds(go, random.Random(job["seed"]))
     act("over")
     if go["explain"]:
-        send("Peaks", flops_per_s=1.0, bytes_per_s=1.0, peak_by="a product")
+        send("RoofRates", flops_per_s=1.0, bytes_per_s=1.0, peak_by="a product")
         act("peaks")
         for name in go["explain"]:
-            send("Explained", subject=name, kernels=["jit:x"], peak_allocated_bytes=1000)
-send("Done")
+            send("ArmProfile", subject=name, kernels=["jit:x"], peak_allocated_bytes=1000)
+send("JobDone")
 """
 
 
@@ -177,7 +177,7 @@ class Scripted:
             "refused": [],
         } | changes
         command = (sys.executable, "-I", "-S", str(self._script), json.dumps(script))
-        self._monkeypatch.setattr("vggcalc.measurement.workers.COMMAND", command)
+        self._monkeypatch.setattr("vggcalc.measurement.worker.COMMAND", command)
 
     def log(self, what: str) -> list[Any]:
         entries = [json.loads(line) for line in self._log.read_text(encoding="utf-8").splitlines()]
@@ -188,7 +188,7 @@ class Scripted:
 def scripted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Scripted]:
     """Scripted workers, none of which is left behind."""
     found = Scripted(monkeypatch, tmp_path)
-    monkeypatch.setattr("vggcalc.measurement.trial.crowded", lambda *_: [], raising=False)
+    monkeypatch.setattr("vggcalc.measurement.trial.contention", lambda *_: [], raising=False)
     yield found
     for pid in set(found.log("pid")):
         with pytest.raises(ProcessLookupError):
@@ -199,12 +199,12 @@ def silently(_: str) -> None:
     pass
 
 
-def measured(*comparisons: Comparison, progress: Callable[[str], None] = silently, **plan: Any) -> Outcome:
+def measured(*comparisons: Comparison, progress: Callable[[str], None] = silently, **plan: Any) -> MeasurementOutcome:
     chosen = {"check": False, "devices": ("cpu",), "seed": 0} | plan
-    return carry_out(comparisons or (KERNEL,), Plan(**chosen), progress)
+    return measure_all(comparisons or (KERNEL,), Plan(**chosen), progress)
 
 
-def ratio(outcome: Outcome, index: int = 0) -> LatencyRatio:
+def ratio(outcome: MeasurementOutcome, index: int = 0) -> LatencyRatio:
     (one,) = outcome.comparisons[index].ratios
     (found,) = one.latency
     return found
@@ -217,7 +217,7 @@ def test_six_processes_that_are_precise_enough(scripted: Scripted) -> None:
     outcome = measured()
     found = ratio(outcome)
     assert (found.basis, found.processes, found.stopped, found.verdict) == (
-        "processes", MOST_PROCESSES, PRECISE, "faster",
+        "processes", MOST_PROCESSES, "precise", "faster",
     )  # fmt: skip
     assert found.ratio == pytest.approx(RATIO, rel=0.01)
     assert found.control_ratio == pytest.approx(1, rel=0.01)
@@ -230,7 +230,7 @@ def test_six_processes_that_are_precise_enough(scripted: Scripted) -> None:
 def test_the_rounds_asked_for_are_done_in_every_process(scripted: Scripted) -> None:
     found = ratio(measured(rounds=7, processes=4, precision=1e-9))
     assert found.rounds_per_process == (7, 7, 7, 7)
-    assert (found.basis, found.stopped) == ("processes", ROUNDS)
+    assert (found.basis, found.stopped) == ("processes", "rounds")
 
 
 def test_one_process_says_so(scripted: Scripted, capsys: pytest.CaptureFixture[str]) -> None:
@@ -243,9 +243,7 @@ def test_one_process_says_so(scripted: Scripted, capsys: pytest.CaptureFixture[s
     assert "interval over processes" not in text
 
 
-def test_rounds_too_few_for_an_interval_claim_none(
-    scripted: Scripted, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_rounds_too_few_for_an_interval_claim_none(scripted: Scripted, capsys: pytest.CaptureFixture[str]) -> None:
     plan = Plan(check=False, devices=("cpu",), processes=1, rounds=5)
     assert deliver("factorize", [KERNEL], plan, "table", None) == 0
     text = " ".join(capsys.readouterr().out.split())
@@ -273,7 +271,7 @@ def test_the_first_process_finds_the_roof_and_the_kernels(scripted: Scripted) ->
 # Blocks
 
 
-def blocks_of(outcome: Outcome) -> list[LatencyRatio]:
+def blocks_of(outcome: MeasurementOutcome) -> list[LatencyRatio]:
     (one,) = outcome.comparisons[0].ratios
     return [found for block in one.blocks for found in block.latency]
 
@@ -374,12 +372,12 @@ def test_a_worker_that_fails_in_the_middle_of_its_rounds(
 ) -> None:
     """In the second of six, after too few rounds: the claim rests on the five others."""
     if deed == "hang":
-        monkeypatch.setattr(trial, "SILENCE_S", 2.4)
+        monkeypatch.setattr(trial, "INACTIVITY_TIMEOUT_S", 2.4)
     scripted({"1": ("rounds 4", deed)}, bundle=4)
     outcome = measured()
     assert outcome.failures == (f"latency of 5×5 on cpu, process 2 of 6: {why}",)
     found = ratio(outcome)
-    assert (found.basis, found.processes, found.stopped) == ("processes", 5, FAILED)
+    assert (found.basis, found.processes, found.stopped) == ("processes", 5, "failed")
     assert found.ratio == pytest.approx(RATIO, rel=0.01)
     assert found.rounds >= 30
     assert len(outcome.comparisons[0].variants[0].latency[0].times_s) == sum(found.rounds_per_process)
@@ -389,7 +387,7 @@ def test_a_worker_that_fails_in_the_middle_of_its_rounds(
 def test_what_a_failed_worker_had_sent_counts_where_it_is_enough(scripted: Scripted) -> None:
     scripted({"1": ("rounds 20", "kill")})
     found = ratio(measured())
-    assert (found.processes, found.stopped) == (6, FAILED)
+    assert (found.processes, found.stopped) == (6, "failed")
     assert found.rounds == found.rounds_per_process[1] == 20
 
 
@@ -418,7 +416,7 @@ def test_the_first_worker_fails_after_its_start(scripted: Scripted, moment: str)
     assert "process 1" in outcome.failures[0]
     if moment == "rounds 30":
         found = ratio(outcome)
-        assert found.stopped == FAILED
+        assert found.stopped == "failed"
         assert (found.basis == "processes") == (found.processes > 1), "labelled by what it rests on"
 
 
@@ -486,9 +484,7 @@ def test_a_crosscheck_that_agrees(scripted: Scripted, capsys: pytest.CaptureFixt
     assert err == "vggcalc: counting again with torch and fvcore\n"
 
 
-def test_one_mac_too_many_is_status_3_with_both_numbers(
-    scripted: Scripted, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_one_mac_too_many_is_status_3_with_both_numbers(scripted: Scripted, capsys: pytest.CaptureFixture[str]) -> None:
     naive, factorized = KERNEL.variants
     scripted(counts=[counts(0, naive, macs=1), counts(0, factorized)])
     plan = Plan(devices=("cpu",), rounds=6, processes=3)
@@ -506,14 +502,12 @@ def test_one_mac_too_many_is_status_3_with_both_numbers(
 @pytest.mark.filterwarnings("ignore:`torch.jit.:DeprecationWarning")
 @pytest.mark.parametrize("dtype", ITEMSIZE)
 def test_what_agrees_in_float32_agrees_in_every_dtype(dtype: str) -> None:
-    from vggcalc.jobs import Subject
-    from vggcalc.runtime.crosscheck import count
+    from vggcalc.protocol import Subject
+    from vggcalc.runtime.check.counts import count
 
     comparison = vggcalc.factorize(5, in_channels=2, out_channels=2, size=6, batch_norm=True, dtype=dtype)
     for variant in comparison.variants:
-        found = measurement.crosscheck(
-            variant, count(Subject(variant.name, variant.network), True, dtype), None
-        )
+        found = measurement.crosscheck(variant, count(Subject(variant.name, variant.network), True, dtype), None)
         assert found.agrees
 
 
@@ -574,7 +568,7 @@ def test_ctrl_c_at_any_moment(
     else:
         assert times == []
     told = [latency for one in found["ratios"] for latency in one["latency"]]
-    assert [latency["stopped"] for latency in told] == [INTERRUPTED] * bool(rounds)
+    assert [latency["stopped"] for latency in told] == ["interrupted"] * bool(rounds)
     assert [sum(latency["rounds_per_process"]) for latency in told] == times[:1]
 
 
@@ -601,7 +595,7 @@ def test_ctrl_c_in_the_second_comparison_leaves_the_first(scripted: Scripted) ->
 
     outcome = measured(KERNEL, NETWORK, progress=progress, rounds=6, processes=3)
     assert outcome.interrupted
-    assert ratio(outcome).stopped == ROUNDS
+    assert ratio(outcome).stopped == "rounds"
     assert outcome.comparisons[1] == NETWORK
 
 
@@ -625,7 +619,7 @@ def test_ctrl_c_while_the_intervals_are_computed(scripted: Scripted, monkeypatch
 #: `vggcalc` with a worker of our own, and Ctrl-C when it comes to import a module.
 WITH_CTRL_C = """
 import json, os, signal, sys
-import vggcalc.cli, vggcalc.measurement.workers
+import vggcalc.cli.main, vggcalc.measurement.worker
 
 module, command, *arguments = sys.argv[1:]
 
@@ -636,9 +630,9 @@ class Finder:
             os.kill(os.getpid(), signal.SIGINT)
 
 sys.meta_path.insert(0, Finder())
-vggcalc.measurement.workers.COMMAND = tuple(json.loads(command))
+vggcalc.measurement.worker.COMMAND = tuple(json.loads(command))
 sys.argv[1:] = arguments
-vggcalc.cli.main()
+vggcalc.cli.main.main()
 """
 
 
@@ -647,7 +641,7 @@ vggcalc.cli.main()
 )
 def test_ctrl_c_while_something_is_imported(scripted: Scripted, module: str) -> None:
     """numpy, once interrupted, cannot be imported again in that process."""
-    command = json.dumps(vggcalc.measurement.workers.COMMAND)
+    command = json.dumps(vggcalc.measurement.worker.COMMAND)
     arguments = ("factorize", "5", "--json", "--no-check", "--device", "cpu", "--budget", "5")
     done = subprocess.run(
         [sys.executable, "-c", WITH_CTRL_C, module, command, *arguments],
@@ -666,7 +660,7 @@ def test_ctrl_c_while_something_is_imported(scripted: Scripted, module: str) -> 
 
 
 def test_too_large_a_comparison_starts_no_worker(scripted: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vggcalc.measurement.memory.free_bytes", lambda: 1_000_000)
+    monkeypatch.setattr("vggcalc.measurement.limits.free_bytes", lambda: 1_000_000)
     outcome = measured()
     (failure,) = outcome.failures
     assert failure.startswith("latency of 5×5 on cpu: it needs 600,")
@@ -675,10 +669,8 @@ def test_too_large_a_comparison_starts_no_worker(scripted: Scripted, monkeypatch
     assert scripted.log("pid") == []
 
 
-def test_a_system_that_does_not_tell_its_memory_is_trusted(
-    scripted: Scripted, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("vggcalc.measurement.memory.free_bytes", lambda: None)
+def test_a_system_that_does_not_tell_its_memory_is_trusted(scripted: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vggcalc.measurement.limits.free_bytes", lambda: None)
     assert ratio(measured(rounds=6)).processes == MOST_PROCESSES
 
 
@@ -693,9 +685,9 @@ class FakeWorker:
     compile_s: float | None = None
     started = 0
 
-    def __init__(self, job: TimingJob, silence_s: float) -> None:
+    def __init__(self, job: TimingJob, inactivity_timeout_s: float) -> None:
         self._job = job
-        self._go: Go | None = None
+        self._go: StartRounds | None = None
         self._stopped = False
         type(self).started += 1
 
@@ -707,7 +699,7 @@ class FakeWorker:
     ) -> None:
         pass
 
-    def send(self, message: Go) -> None:
+    def send(self, message: StartRounds) -> None:
         self._go = message
 
     def stop(self) -> None:
@@ -720,11 +712,11 @@ class FakeWorker:
     def messages(self) -> Iterator[Message]:
         rng = random.Random(self._job.seed)
         environment = Environment("3", "2", "0", "p", "c", "i", 4, None)
-        yield Facts(environment, ("cpu",))
+        yield WorkerInfo(environment, ("cpu",))
         type(self).now += self.start_s + len(self._job.subjects) * (self.compile_s or 0)
         arms = (*(subject.name for subject in self._job.subjects), CONTROL)
         each, compiled = self.round_s / len(arms), (*(self.compile_s for _ in self._job.subjects), None)
-        yield Start(arms, (1,) * len(arms), (each,) * len(arms), compiled, "default")
+        yield ArmsReady(arms, (1,) * len(arms), (each,) * len(arms), compiled, "default")
         assert self._go is not None
         sent = 0
         while not self._stopped and sent != self._go.rounds:
@@ -750,16 +742,14 @@ def under_a_clock(
 
 
 @given(st.floats(1, 100), st.floats(1e-3, 20), st.floats(0.02, 20))
-def test_the_budget_is_kept_within_one_round_and_one_start(
-    budget_s: float, start_s: float, round_s: float
-) -> None:
+def test_the_budget_is_kept_within_one_round_and_one_start(budget_s: float, start_s: float, round_s: float) -> None:
     """And what is claimed rests on as many processes and rounds as it says."""
     plan = Plan(budget_s=budget_s, precision=1e-12)
     spent, started, comparison = under_a_clock(KERNEL, plan, start_s, round_s)
     assert spent <= budget_s + start_s + round_s
     (one,) = comparison.ratios
     (found,) = one.latency
-    assert found.stopped == SPENT
+    assert found.stopped == "budget"
     assert found.processes <= started <= MOST_PROCESSES
     if started > 1:
         assert (found.basis, found.processes) == ("processes", started)
@@ -780,8 +770,8 @@ def test_rounds_that_are_asked_for_keep_the_budget_too(
     (one,) = comparison.ratios
     (found,) = one.latency
     assert max(found.rounds_per_process) <= rounds
-    assert found.stopped in (ROUNDS, SPENT)
-    if found.stopped == ROUNDS:
+    assert found.stopped in ("rounds", "budget")
+    if found.stopped == "rounds":
         assert set(found.rounds_per_process) == {rounds}
 
 
@@ -790,7 +780,7 @@ def test_precision_ends_the_measuring_before_the_budget() -> None:
     _, _, comparison = under_a_clock(KERNEL, Plan(budget_s=1e4, precision=1.0), 1.0, 0.1)
     (one,) = comparison.ratios
     looks = (30, 39, 51, 67, 88, 115)
-    assert one.latency[0].stopped == PRECISE
+    assert one.latency[0].stopped == "precise"
     assert set(one.latency[0].rounds_per_process) <= set(looks)
 
 

@@ -7,24 +7,26 @@ import time
 
 import pytest
 
-from vggcalc.jobs import PROTOCOL, CheckJob, Message, Subject
-from vggcalc.measurement.workers import Worker, WorkerFailed
-from vggcalc.spec.layers import Conv2d, chain
+from vggcalc.errors import WorkerError
+from vggcalc.measurement.worker import Worker
+from vggcalc.nets.graph import chain
+from vggcalc.nets.layers import Conv2d
+from vggcalc.protocol import PROTOCOL, CheckJob, Message, Subject
 
 JOB = CheckJob((Subject("naive", chain("tiny", (1, 2, 5, 5), [("block1", Conv2d(2, 2, (3, 3)))])),), ())
 
 FACTS = (
-    '{"type":"Facts","environment":{"python":"3","torch":"2","fvcore":"0","platform":"p","cpu":"c",'
+    '{"type":"WorkerInfo","environment":{"python":"3","torch":"2","fvcore":"0","platform":"p","cpu":"c",'
     '"instruction_set":"i","cores":1,"load":null,"devices":[]},"available":["cpu"],"protocol":%d}'
 )
 
 
-def worker(script: str, silence_s: float = 20.0) -> Worker:
-    return Worker(JOB, silence_s, (sys.executable, "-c", "import sys, os, time\n" + script))
+def worker(script: str, inactivity_timeout_s: float = 20.0) -> Worker:
+    return Worker(JOB, inactivity_timeout_s, (sys.executable, "-c", "import sys, os, time\n" + script))
 
 
-def messages(script: str, silence_s: float = 20.0) -> list[Message]:
-    with worker(script, silence_s) as running:
+def messages(script: str, inactivity_timeout_s: float = 20.0) -> list[Message]:
+    with worker(script, inactivity_timeout_s) as running:
         return list(running.messages())
 
 
@@ -37,26 +39,26 @@ def messages(script: str, silence_s: float = 20.0) -> list[Message]:
         ("sys.exit(7)", r"ended with status 7"),
         ("print('hello', flush=True); time.sleep(60)", r"no message: b'hello"),
         ('sys.stdout.write(\'{"type":"Do\'); sys.stdout.flush()', r"status 0 in the middle of a message"),
-        ('print(\'{"type":"Refused","reason":"not here"}\')', r"^not here$"),
+        ('print(\'{"type":"JobRefused","reason":"not here"}\')', r"^not here$"),
         (f"print('{FACTS % 0}')", r"another version"),
         ("os.close(0); os.kill(os.getpid(), 15)", r"ended by SIGTERM"),
     ],
 )
 def test_a_worker_that_fails(script: str, why: str) -> None:
-    with pytest.raises(WorkerFailed, match=why):
+    with pytest.raises(WorkerError, match=why):
         messages(script)
 
 
 def test_a_silent_worker_is_ended() -> None:
     start = time.monotonic()
-    with pytest.raises(WorkerFailed, match="silent for 0 s"):
-        messages("time.sleep(60)", silence_s=0.3)
+    with pytest.raises(WorkerError, match="silent for 0 s"):
+        messages("time.sleep(60)", inactivity_timeout_s=0.3)
     assert time.monotonic() - start < 30
 
 
 def test_a_worker_that_does_its_job() -> None:
-    found = messages(f"sys.stdin.readline(); print('{FACTS % PROTOCOL}'); print('{{\"type\":\"Done\"}}')")
-    assert [type(message).__name__ for message in found] == ["Facts"]
+    found = messages(f"sys.stdin.readline(); print('{FACTS % PROTOCOL}'); print('{{\"type\":\"JobDone\"}}')")
+    assert [type(message).__name__ for message in found] == ["WorkerInfo"]
 
 
 def test_leaving_ends_the_process_whatever_it_does() -> None:

@@ -12,11 +12,12 @@ from torch.utils.flop_counter import FlopCounterMode
 import vggcalc
 from vggcalc.analysis.comparison import analyze
 from vggcalc.analysis.receptive_field import pixels
+from vggcalc.nets.replacing import Factorization, Replacing
 from vggcalc.results import Variant
-from vggcalc.runtime import rewrite, trace
-from vggcalc.runtime.crosscheck import saved_bytes
-from vggcalc.runtime.loading import _tolerant_of_operators
-from vggcalc.spec.factorization import Replacing, Splitting
+from vggcalc.runtime.check.counts import saved_bytes
+from vggcalc.runtime.load import _tolerant_of_operators
+from vggcalc.runtime.rewrite import rewrite
+from vggcalc.runtime.trace.tracer import trace
 
 pytestmark = [
     pytest.mark.skipif(
@@ -63,13 +64,7 @@ def bare(model: str) -> nn.Module:
 
 
 def sizes(model: str) -> tuple[int, int]:
-    return (
-        (192, 299)
-        if "inception_v3" in model
-        else (96, 224)
-        if "dla" in model or "hrnet" in model
-        else (97, 224)
-    )
+    return (192, 299) if "inception_v3" in model else (96, 224) if "dla" in model or "hrnet" in model else (97, 224)
 
 
 def counted(module: nn.Module, shape: tuple[int, ...]) -> int:
@@ -103,11 +98,9 @@ def test_transformers_are_partial_by_the_products_of_activations(model: str) -> 
     for layer in found.layers:
         if layer.type == "Opaque":
             lengths = [outputs[name] for name in layer.inputs]
-            if layer.arguments["function"] == "scaled_dot_product_attention":
+            if layer.function == "scaled_dot_product_attention":
                 query, key, value = lengths
-                beyond += (
-                    torch.Size(query).numel() * key[-2] + torch.Size(query[:-1]).numel() * key[-2] * value[-1]
-                )
+                beyond += torch.Size(query).numel() * key[-2] + torch.Size(query[:-1]).numel() * key[-2] * value[-1]
             else:
                 beyond += torch.Size(layer.output_shape).numel() * lengths[0][-1]
     assert found.partial["macs"]
@@ -139,23 +132,20 @@ REWRITTEN = [
 def same(one: Variant, two: Variant) -> None:
     for key in (
         "name",
-        "type",
-        "arguments",
+        "layer",
         "inputs",
         "input_shape",
         "output_shape",
         "receptive_field",
         "sees",
     ):
-        assert [getattr(layer, key) for layer in one.layers] == [getattr(layer, key) for layer in two.layers], (
-            key
-        )
+        assert [getattr(layer, key) for layer in one.layers] == [getattr(layer, key) for layer in two.layers], key
     for cost in one.costs:
         assert [layer.costs[cost] for layer in one.layers] == [layer.costs[cost] for layer in two.layers], cost
 
 
 @pytest.mark.parametrize("replacing", [
-    Replacing(), Replacing(Splitting(stride_at="first", widen="last"), min_kernel=7), Replacing(merge=True)
+    Replacing(), Replacing(Factorization(stride_at="first", widen="last"), min_kernel=7), Replacing(merge=True)
 ], ids=["split", "first", "merge"])  # fmt: skip
 @pytest.mark.parametrize("model", REWRITTEN)
 def test_a_rewritten_module_is_what_was_analyzed(model: str, replacing: Replacing) -> None:
@@ -175,9 +165,7 @@ def test_everything_else_is_kept(dtype: torch.dtype) -> None:
     before = {key: tensor.clone() for key, tensor in module.state_dict().items()}
     new = rewrite(module, Replacing(), (1, 3, 64, 64))
     after = new.state_dict()
-    large = {
-        name for name, part in module.named_modules() if isinstance(part, nn.Conv2d) and part.kernel_size[0] > 3
-    }
+    large = {name for name, part in module.named_modules() if isinstance(part, nn.Conv2d) and part.kernel_size[0] > 3}
     assert len(large) == 8
     for key, tensor in before.items():
         if key.rpartition(".")[0] in large:

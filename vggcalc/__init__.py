@@ -10,13 +10,14 @@ if TYPE_CHECKING:
     from vggcalc.analysis.comparison import compare, summary
     from vggcalc.analysis.costs import COSTS
     from vggcalc.analysis.kernels import factorize
+    from vggcalc.errors import InputError
+    from vggcalc.nets.families import FAMILIES, Factorization
+    from vggcalc.nets.graph import Network, Node
+    from vggcalc.nets.layers import Conv2d
+    from vggcalc.nets.replacing import Replacing, merge, split
+    from vggcalc.nets.sources import network
+    from vggcalc.nets.vgg import CONFIGS, Config
     from vggcalc.results import Comparison, Costs, ReceptiveField, Variant
-    from vggcalc.spec.factorization import Replacing, merge, split
-    from vggcalc.spec.families import FAMILIES, Splitting
-    from vggcalc.spec.layers import Conv2d, Network, Node
-    from vggcalc.spec.sources import network
-    from vggcalc.spec.vgg import CONFIGS, Config
-    from vggcalc.spec.words import SpecError
 
 __version__ = "0.1.0"
 
@@ -28,12 +29,12 @@ __all__ = [
     "Config",
     "Conv2d",
     "Costs",
+    "Factorization",
+    "InputError",
     "Network",
     "Node",
     "ReceptiveField",
     "Replacing",
-    "SpecError",
-    "Splitting",
     "Variant",
     "__version__",
     "compare",
@@ -46,12 +47,13 @@ __all__ = [
 
 #: Where the names are, the lightest room first.
 _ROOMS = (
-    "spec.words",
-    "spec.layers",
-    "spec.vgg",
-    "spec.sources",
-    "spec.families",
-    "spec.factorization",
+    "errors",
+    "nets.graph",
+    "nets.layers",
+    "nets.vgg",
+    "nets.sources",
+    "nets.families",
+    "nets.replacing",
     "results",
     "analysis.costs",
     "analysis.comparison",

@@ -1,3 +1,3 @@
-from vggcalc.cli import main
+from vggcalc.cli.main import main
 
 main()

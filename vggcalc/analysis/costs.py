@@ -10,10 +10,9 @@ from typing import Any, assert_never
 
 import msgspec
 
-from vggcalc.analysis import training
-from vggcalc.results import Costs
-from vggcalc.spec.layers import (
-    INPUT,
+from vggcalc.analysis import saved as training
+from vggcalc.nets.graph import INPUT, Network, Traced
+from vggcalc.nets.layers import (
     WEIGHTED,
     WEIGHTLESS,
     BatchNorm2d,
@@ -21,16 +20,15 @@ from vggcalc.spec.layers import (
     Flatten,
     Layer,
     Linear,
-    Network,
     Opaque,
     Shape,
-    Traced,
     Transposed,
     is_view,
 )
+from vggcalc.results import Costs
 
 
-class Site(msgspec.Struct):
+class LayerContext(msgspec.Struct):
     """A layer where it stands, which is all that a law may read.
 
     `alive_bytes` is what is alive while the layer runs in inference, its output included;
@@ -59,14 +57,14 @@ class Cost(msgspec.Struct, frozen=True):
 
     unit: str
     definition: str
-    law: Callable[[Site, Row], int | float | None]
+    law: Callable[[LayerContext, Row], int | float | None]
     total: Callable[[Iterable[int]], int] | None = sum
 
 
-def parameters(site: Site, row: Row) -> int:
+def parameters(site: LayerContext, row: Row) -> int:
     """Learnable scalars, biases and affine norm parameters included, each once in a network.
 
-    Convolutions: `Convolution.parameters`; Linear: out·in + out; BatchNorm2d: 2·features. Of a traced
+    BatchedConv2d: `Convolution.parameters`; Linear: out·in + out; BatchNorm2d: 2·features. Of a traced
     layer the scalars of the module itself, at the first node that uses them.
     """
     return site.traced.parameters if site.traced is not None else _own_parameters(site.layer)
@@ -84,7 +82,7 @@ def _own_parameters(layer: Layer) -> int:
             return 0
 
 
-def macs(site: Site, row: Row) -> int | None:
+def macs(site: LayerContext, row: Row) -> int | None:
     """Output elements × the weights that each one meets: (in/groups)·∏ kernel, or in_features.
 
     Of a transposed convolution input elements × (out/groups)·∏ kernel. Padding is counted as pixels,
@@ -105,26 +103,26 @@ def macs(site: Site, row: Row) -> int | None:
             assert_never(layer)
 
 
-def flops(site: Site, row: Row) -> int | None:
+def flops(site: LayerContext, row: Row) -> int | None:
     """2 × MACs: a multiplication and an addition."""
     macs: int | None = row["macs"]
     return None if macs is None else 2 * macs
 
 
-def activations(site: Site, row: Row) -> int | None:
+def activations(site: LayerContext, row: Row) -> int | None:
     """Elements that convolutions and linear layers put out (Radosavovic et al. 2020; fvcore, timm)."""
     if isinstance(site.layer, Opaque):
         return None
     return prod(site.output) if isinstance(site.layer, WEIGHTED) else 0
 
 
-def weight_bytes(site: Site, row: Row) -> int:
+def weight_bytes(site: LayerContext, row: Row) -> int:
     """Parameters × bytes of an element."""
     parameters: int = row["parameters"]
     return parameters * site.itemsize
 
 
-def traffic_bytes(site: Site, row: Row) -> int:
+def traffic_bytes(site: LayerContext, row: Row) -> int:
     """Compulsory traffic: inputs and weights read once, output written once.
 
     A view (Flatten) and dropout, which inference leaves out, move nothing.
@@ -138,17 +136,17 @@ def traffic_bytes(site: Site, row: Row) -> int:
     return (elements + weights) * site.itemsize
 
 
-def peak_activation_bytes(site: Site, row: Row) -> int:
+def peak_activation_bytes(site: LayerContext, row: Row) -> int:
     """The most bytes of activations that are alive at once in inference: see `liveness`."""
     return site.alive_bytes
 
 
-def saved_bytes(site: Site, row: Row) -> int | None:
+def saved_bytes(site: LayerContext, row: Row) -> int | None:
     """Bytes of activations kept from the forward to the backward pass: see `training.saved_bytes`."""
     return site.saved_bytes
 
 
-def training_flops(site: Site, row: Row) -> int | None:
+def training_flops(site: LayerContext, row: Row) -> int | None:
     """Forward, gradient of the weights and gradient of the input, each as many as the forward's.
 
     No gradient of the input where none flows: in the first layer with parameters.
@@ -157,13 +155,13 @@ def training_flops(site: Site, row: Row) -> int | None:
     return None if flops is None else flops * (2 + site.needs_input_gradient)
 
 
-def intensity(site: Site, row: Row) -> float | None:
+def intensity(site: LayerContext, row: Row) -> float | None:
     """FLOPs per byte of compulsory traffic (Williams et al. 2009); unknown where nothing moves."""
     return row["flops"] / row["traffic_bytes"] if row["traffic_bytes"] and row["flops"] is not None else None
 
 
 #: Ratios look at no layer.
-NOWHERE = Site(Flatten(), [], (), 0, 0, 0, False)
+NO_LAYER = LayerContext(Flatten(), [], (), 0, 0, 0, False)
 
 COSTS: dict[str, Cost] = {
     "parameters": Cost("count", "learnable scalars, biases and affine norm parameters included", parameters),
@@ -176,9 +174,7 @@ COSTS: dict[str, Cost] = {
     "activations": Cost("elements", "outputs of convolutions and linear layers", activations),
     "weight_bytes": Cost("bytes", "parameters × bytes of an element", weight_bytes),
     "traffic_bytes": Cost("bytes", "inputs and weights read once, outputs written once", traffic_bytes),
-    "peak_activation_bytes": Cost(
-        "bytes", "activations alive at once in inference", peak_activation_bytes, total=max
-    ),
+    "peak_activation_bytes": Cost("bytes", "activations alive at once in inference", peak_activation_bytes, total=max),
     "saved_bytes": Cost("bytes", "activations that training keeps for the backward pass", saved_bytes),
     "training_flops": Cost("count", "forward, weight gradient and input gradient", training_flops),
     "intensity": Cost("FLOPs/byte", "FLOPs / compulsory traffic", intensity, total=None),
@@ -191,7 +187,7 @@ _LAWS = tuple((key, cost.law) for key, cost in COSTS.items())
 _UNKNOWABLE = ("macs", "flops", "activations", "saved_bytes", "training_flops")
 
 
-def costs(site: Site) -> Costs:
+def costs(site: LayerContext) -> Costs:
     """Every cost of one layer."""
     row: Row = {}
     for key, law in _LAWS:
@@ -204,7 +200,7 @@ def total(rows: list[Costs]) -> Costs:
     whole: Row = {}
     for key, cost in COSTS.items():
         if cost.total is None:
-            whole[key] = cost.law(NOWHERE, whole)
+            whole[key] = cost.law(NO_LAYER, whole)
         else:
             values = [row[key] for row in rows]
             try:
@@ -236,14 +232,14 @@ def partial(rows: Sequence[tuple[Layer, Costs]]) -> dict[str, tuple[str, ...]]:
     return lacks | ({"intensity": lacks["flops"]} if "flops" in lacks else {})
 
 
-def sites(network: Network, shapes: Mapping[str, Shape], itemsize: int) -> list[Site]:
+def sites(network: Network, shapes: Mapping[str, Shape], itemsize: int) -> list[LayerContext]:
     """Each node's layer where it stands, in order."""
     in_place = network.in_place()
     needs = training.needs_gradient(network)
     alive = liveness(network, shapes, in_place)
     saved = training.saved_bytes(network, shapes, itemsize, in_place, needs)
     return [
-        Site(
+        LayerContext(
             node.layer,
             [shapes[name] for name in node.inputs],
             shapes[node.name],

@@ -5,7 +5,7 @@ from itertools import pairwise
 from typing import Any
 
 from vggcalc.analysis.sweep import POINT, RATIOS, Grid
-from vggcalc.spec.words import SpecError
+from vggcalc.errors import InputError
 
 #: The axes of a sweep, by the columns that vary along them, and how their values are written.
 AXES: dict[str, tuple[tuple[str, ...], str]] = {
@@ -28,9 +28,9 @@ MOST_LINES = 200_000
 
 
 def along(grid: Grid, axis: str) -> Sequence[Any]:
-    """The values of a grid along an axis. Raises `SpecError` for an axis that is none."""
+    """The values of a grid along an axis. Raises `InputError` for an axis that is none."""
     if axis not in AXES:
-        raise SpecError(f"axis {axis!r} is none of {', '.join(AXES)}")
+        raise InputError(f"axis {axis!r} is none of {', '.join(AXES)}")
     values: dict[str, Sequence[Any]] = {
         "kernel": grid.kernels,
         "channels": grid.channels,
@@ -46,7 +46,7 @@ def along(grid: Grid, axis: str) -> Sequence[Any]:
 
 
 #: Where a variant starts to win, if it does.
-Start = int | str | None
+ArmsReady = int | str | None
 
 
 class Crossovers:
@@ -55,28 +55,28 @@ class Crossovers:
     A line is a variant with everything fixed but one axis. It wins from that value of the axis on at
     which, and at every larger one, it is below `naive`: in each of `RATIOS` and, where it is measured,
     in latency with its whole interval. There is one state for each line.
-    Raises `SpecError` for an axis that is none, or whose pairs are in no order.
+    Raises `InputError` for an axis that is none, or whose pairs are in no order.
     """
 
     def __init__(self, axis: str, grid: Grid, latency: bool) -> None:
         values = along(grid, axis)
         if len(values) < 2:
-            raise SpecError(f"a crossover along {axis} needs more than one value there")
-        lines = len(grid) // len(values) * len(grid.ways)
+            raise InputError(f"a crossover along {axis} needs more than one value there")
+        lines = len(grid) // len(values) * len(grid.factorizations)
         if lines > MOST_LINES:
-            raise SpecError(f"{lines:,} lines are too many for crossovers: give fewer than {MOST_LINES:,}")
+            raise InputError(f"{lines:,} lines are too many for crossovers: give fewer than {MOST_LINES:,}")
         for one, two in pairwise(values if axis in ("channels", "size") else ()):
             if not (one[0] <= two[0] and one[1] <= two[1]):
                 sign = AXES[axis][1]
                 instead = ": cross in_channels or out_channels" if axis == "channels" else ""
-                raise SpecError(
+                raise InputError(
                     f"{axis} such as {one[0]}{sign}{one[1]} and {two[0]}{sign}{two[1]} are in no order{instead}"
                 )
         self._along, self._sign = AXES[axis]
         follows = ("groups",) if grid.groups == (None,) and "in_channels" in self._along else ()
         self._fixed = [name for name in POINT if name not in (*self._along, *follows)]
         self._measures = (*RATIOS, "latency") if latency else RATIOS
-        self._starts: dict[tuple[Any, ...], dict[str, Start]] = {}
+        self._starts: dict[tuple[Any, ...], dict[str, ArmsReady]] = {}
 
     def add(self, row: Mapping[str, Any]) -> None:
         """One more row, by its columns."""

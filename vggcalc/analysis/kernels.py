@@ -5,16 +5,29 @@ from math import prod
 
 import msgspec
 
-from vggcalc.analysis.choosing import break_even_width
 from vggcalc.analysis.comparison import analyze, compared
-from vggcalc.analysis.windows import keeps
-from vggcalc.results import Comparison, LeftOut, Variant
-from vggcalc.spec.factorization import fragment
-from vggcalc.spec.families import FAMILIES, Branches, Splitting, check_kernel, factorized, named
-from vggcalc.spec.layers import INPUT, BatchNorm2d, Conv2d, Layer, Namer, Network, Node, Pair, Shape, spatial
-from vggcalc.spec.shapes import map_sizes
-from vggcalc.spec.vgg import activation as activation_layer
-from vggcalc.spec.words import SpecError
+from vggcalc.analysis.pareto import break_even_width
+from vggcalc.analysis.reach import keeps
+from vggcalc.errors import InputError
+from vggcalc.nets.families import FAMILIES, Branches, Factorization, check_kernel, factorized, named
+from vggcalc.nets.graph import (
+    INPUT,
+    Namer,
+    Network,
+    Node,
+)
+from vggcalc.nets.layers import (
+    BatchNorm2d,
+    Conv2d,
+    Layer,
+    Pair,
+    Shape,
+    spatial,
+)
+from vggcalc.nets.replacing import fragment
+from vggcalc.nets.shapes import map_sizes
+from vggcalc.nets.vgg import activation as activation_layer
+from vggcalc.results import Comparison, Infeasible, Variant
 
 
 def factorize(
@@ -31,24 +44,24 @@ def factorize(
     bias: bool = True,
     batch_norm: bool = False,
     activation: str = "relu",
-    splitting: Splitting = Splitting(),
-    into: Sequence[str] | Mapping[str, Splitting] | None = None,
+    factorization: Factorization = Factorization(),
+    into: Sequence[str] | Mapping[str, Factorization] | None = None,
     dtype: str = "float32",
 ) -> Comparison:
     """One k×k convolution, `naive`, against its stack of 3×3s, `factorized`, or what `into` names.
 
     `size` is the map, one number or (height, width); `padding=None` keeps the map at stride 1. With
-    `into`, names of families or splittings by the names of the variants, there is a variant for
-    each; one that cannot be made is in `left_out`.
-    Raises `SpecError` with one line for what cannot be factorized in any way.
+    `into`, names of families or factorizations by the names of the variants, there is a variant for
+    each; one that cannot be made is in `infeasible`.
+    Raises `InputError` with one line for what cannot be factorized in any way.
     """
     comparison = attempted(
         kernel_size, in_channels=in_channels, out_channels=out_channels, size=size, batch=batch, stride=stride,
         padding=padding, dilation=dilation, groups=groups, bias=bias, batch_norm=batch_norm,
-        activation=activation, ways=named(into, splitting), dtype=dtype,
+        activation=activation, factorizations=named(into, factorization), dtype=dtype,
     )  # fmt: skip
     if len(comparison.variants) == 1:
-        raise SpecError(comparison.left_out[0].reason)
+        raise InputError(comparison.infeasible[0].reason)
     return comparison
 
 
@@ -66,13 +79,13 @@ def attempted(
     bias: bool,
     batch_norm: bool,
     activation: str,
-    ways: Mapping[str, Splitting],
+    factorizations: Mapping[str, Factorization],
     dtype: str,
 ) -> Comparison:
     """What `factorize` says, but for a convolution of which nothing can be made, which is then alone."""
     check_kernel(kernel_size)
     if padding is None:
-        padding = padding_of(kernel_size, dilation, ways.values())
+        padding = padding_of(kernel_size, dilation, factorizations.values())
     conv = Conv2d(
         in_channels,
         out_channels,
@@ -85,32 +98,32 @@ def attempted(
     )
     following = followers(out_channels, batch_norm, activation)
     shape = (batch, in_channels, *spatial(size))
-    variants, left_out = [_analyzed("naive", shape, ((conv,),), following, dtype)], []
-    for name, splitting in ways.items():
+    variants, infeasible = [_analyzed("naive", shape, ((conv,),), following, dtype)], []
+    for name, factorization in factorizations.items():
         try:
-            branches = factorized(conv, splitting)
+            branches = factorized(conv, factorization)
             variant = _analyzed(name, shape, branches, following, dtype)
-        except SpecError as error:
-            left_out.append(LeftOut(name, str(error)))
+        except InputError as error:
+            infeasible.append(Infeasible(name, str(error)))
             continue
-        kept = keeps(conv, branches, splitting.family)
-        variants.append(msgspec.structs.replace(variant, family=splitting.family, keeps=kept))
+        kept = keeps(conv, branches, factorization.family)
+        variants.append(msgspec.structs.replace(variant, family=factorization.family, coverage=kept))
     comparison = compared(f"{kernel_size}×{kernel_size}", shape, tuple(variants), dtype)
     ratios = tuple(
         msgspec.structs.replace(ratio, break_even_width=break_even_width(variants[0], variant))
         for ratio, variant in zip(comparison.ratios, variants[1:], strict=True)
     )
-    return msgspec.structs.replace(comparison, ratios=ratios, left_out=tuple(left_out))
+    return msgspec.structs.replace(comparison, ratios=ratios, infeasible=tuple(infeasible))
 
 
-def padding_of(kernel_size: int, dilation: int, wanted: Iterable[Splitting]) -> int:
+def padding_of(kernel_size: int, dilation: int, wanted: Iterable[Factorization]) -> int:
     """The padding that keeps the map at stride 1.
 
-    Raises `SpecError` where none does; for families that take no such kernel they say so themselves.
+    Raises `InputError` where none does; for families that take no such kernel they say so themselves.
     """
     beside = dilation * (kernel_size - 1) if isinstance(dilation, int) else 0
     if beside % 2 and any(FAMILIES[one.family].even for one in wanted):
-        raise SpecError(
+        raise InputError(
             f"kernel {kernel_size} is even: no padding keeps the map. Give a padding, such as "
             f"{beside // 2}, or try {kernel_size - 1} or {kernel_size + 1}"
         )
@@ -142,14 +155,12 @@ def _analyzed(name: str, shape: Shape, branches: Branches, following: Sequence[L
     variant = analyze(network, name, dtype)
     same, valid = (map_sizes(network, padding) for padding in ("same", "valid"))
     layers = [layer for branch in branches for layer in branch]
-    dense = len({layer.groups for layer in layers}) == 1 and all(
-        layer.kernel_size != (1, 1) for layer in layers
-    )
+    dense = len({layer.groups for layer in layers}) == 1 and all(layer.kernel_size != (1, 1) for layer in layers)
     return msgspec.structs.replace(
         variant,
         weights_per_channel_pair=sum(prod(layer.kernel_size) for layer in layers) if dense else None,
         layers=tuple(
-            msgspec.structs.replace(layer, same_map=same[layer.name], valid_map=valid[layer.name])
+            msgspec.structs.replace(layer, same_size=same[layer.name], valid_size=valid[layer.name])
             for layer in variant.layers
         ),
     )

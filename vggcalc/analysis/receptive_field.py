@@ -8,10 +8,10 @@ looked at one unit alone.
 
 from collections.abc import Iterable, Mapping
 
-from vggcalc.results import ReceptiveField
-from vggcalc.spec.layers import (
+from vggcalc.errors import InputError
+from vggcalc.nets.graph import INPUT, Network, Node
+from vggcalc.nets.layers import (
     GELU,
-    INPUT,
     AdaptiveAvgPool2d,
     Axes,
     BatchNorm2d,
@@ -22,8 +22,6 @@ from vggcalc.spec.layers import (
     Linear,
     LocalResponseNorm,
     MaxPool2d,
-    Network,
-    Node,
     Operation,
     ReLU,
     Shape,
@@ -31,18 +29,22 @@ from vggcalc.spec.layers import (
     Transposed,
     Window,
 )
-from vggcalc.spec.shapes import shapes as shapes_of
-from vggcalc.spec.shapes import window
-from vggcalc.spec.words import SpecError
+from vggcalc.nets.shapes import shapes as shapes_of
+from vggcalc.nets.shapes import window
+from vggcalc.results import ReceptiveField, Sees
 
 #: What a unit sees where no one field holds for every unit, the strongest word first: all of the
 #: image; something, but the operator does not say what; a part that changes from unit to unit; no part.
-IMAGE, UNKNOWN, VARIES, NOTHING = "image", "unknown", "varies", "nothing"
+IMAGE: Sees = "image"
+UNKNOWN: Sees = "unknown"
+VARIES: Sees = "varies"
+NOTHING: Sees = "nothing"
 
-Seen = ReceptiveField | str
+#: A receptive field, or why there is none.
+FieldOrSees = ReceptiveField | Sees
 
 
-def receptive_fields(network: Network, shapes: Mapping[str, Shape]) -> dict[str, Seen]:
+def receptive_fields(network: Network, shapes: Mapping[str, Shape]) -> dict[str, FieldOrSees]:
     """By node name, `input` included: its field, or in a word why there is none.
 
     The whole image is seen by what follows a linear layer over the map or a global pooling. Over
@@ -50,7 +52,7 @@ def receptive_fields(network: Network, shapes: Mapping[str, Shape]) -> dict[str,
     """
     axes = len(network.input_shape) - 2
     pixel = ReceptiveField((1,) * axes, (1,) * axes, (0,) * axes)
-    fields: dict[str, Seen] = {INPUT: pixel if axes > 0 else UNKNOWN}
+    fields: dict[str, FieldOrSees] = {INPUT: pixel if axes > 0 else UNKNOWN}
     for node in network.nodes:
         if not node.inputs:  # of weights alone
             fields[node.name] = NOTHING
@@ -88,7 +90,7 @@ def _reach(node: Node, input_shape: Shape) -> str:
     return "pixel"
 
 
-def _through(node: Node, seen: Seen, input_shape: Shape) -> Seen:
+def _through(node: Node, seen: FieldOrSees, input_shape: Shape) -> FieldOrSees:
     reach = _reach(node, input_shape)
     if reach == "window" and isinstance(seen, ReceptiveField):
         layer = node.layer
@@ -120,14 +122,14 @@ def _padding(layer: Convolution | MaxPool2d | Window) -> Axes:
     return layer.padding
 
 
-def _stronger(one: Seen, two: Seen) -> Seen:
+def _stronger(one: FieldOrSees, two: FieldOrSees) -> FieldOrSees:
     for word in (IMAGE, UNKNOWN, VARIES):
         if word in (one, two):
             return word
     return one
 
 
-def _union(one: Seen, two: Seen) -> Seen:
+def _union(one: FieldOrSees, two: FieldOrSees) -> FieldOrSees:
     """From the earliest first pixel, u·S − max P, to the latest last one, u·S + max(r − P) − 1."""
     if one == two or two == NOTHING:
         return one
@@ -158,7 +160,7 @@ def pixels(network: Network, layer: str, unit: Axes) -> tuple[tuple[int, int], .
 
     `unit` is its place on the layer's map. What padding puts beside a map is no pixel, so at a
     border it is less than the receptive field. `()` for a unit that sees nothing but padding.
-    Raises `SpecError` where the layer has no map, no such unit, or an operator on the way does
+    Raises `InputError` where the layer has no map, no such unit, or an operator on the way does
     not say what it sees.
     """
     known = shapes_of(network)
@@ -173,9 +175,7 @@ def pixels(network: Network, layer: str, unit: Axes) -> tuple[tuple[int, int], .
             source = maps[name]
             seen = _before(node, units, source, maps[node.name], known[name])
             if seen is not None:
-                seen = tuple(
-                    frozenset(u for u in axis if 0 <= u < n) for axis, n in zip(seen, source, strict=True)
-                )
+                seen = tuple(frozenset(u for u in axis if 0 <= u < n) for axis, n in zip(seen, source, strict=True))
             if seen is None or all(seen):
                 wanted.setdefault(name, []).append(seen)
     if INPUT not in wanted:
@@ -196,19 +196,15 @@ def _check_unit(layer: str, unit: Axes, maps: Mapping[str, Axes]) -> None:
         import difflib
 
         near = difflib.get_close_matches(layer, maps, n=1)
-        raise SpecError(f"there is no layer {layer!r}" + (f": did you mean {near[0]}?" if near else ""))
+        raise InputError(f"there is no layer {layer!r}" + (f": did you mean {near[0]}?" if near else ""))
     if len(maps[layer]) != len(maps[INPUT]):
-        raise SpecError(f"{layer} has no map, so no unit has a place on it: name a layer before it")
+        raise InputError(f"{layer} has no map, so no unit has a place on it: name a layer before it")
     size = "×".join(map(str, maps[layer]))
     if len(unit) != len(maps[layer]):
-        raise SpecError(
-            f"unit {','.join(map(str, unit))} has not a place for each axis of {layer}'s {size} map"
-        )
+        raise InputError(f"unit {','.join(map(str, unit))} has not a place for each axis of {layer}'s {size} map")
     if not all(0 <= u < n for u, n in zip(unit, maps[layer], strict=True)):
         last = ",".join(str(n - 1) for n in maps[layer])
-        raise SpecError(
-            f"unit {','.join(map(str, unit))} is not on {layer}'s {size} map: its last unit is {last}"
-        )
+        raise InputError(f"unit {','.join(map(str, unit))} is not on {layer}'s {size} map: its last unit is {last}")
 
 
 def _together(wanted: list[Units], size: Axes) -> Units:
@@ -225,15 +221,13 @@ def _before(node: Node, units: Units, source: Axes, size: Axes, input_shape: Sha
     if reach == IMAGE or (reach == "pixel" and (units is None or not source)):
         return None
     if reach == UNKNOWN or units is None or len(source) != len(units):
-        raise SpecError(f"{node.name} does not say which units of its input one of its own sees")
+        raise InputError(f"{node.name} does not say which units of its input one of its own sees")
     if reach == "pixel":
         if not all(n in (1, m) for n, m in zip(source, size, strict=True)):
-            raise SpecError(f"{node.name} does not say which units of its input one of its own sees")
+            raise InputError(f"{node.name} does not say which units of its input one of its own sees")
         return tuple(frozenset((0,)) if n == 1 else axis for axis, n in zip(units, source, strict=True))
     along = enumerate(zip(units, source, size, strict=True))
-    return tuple(
-        frozenset(i for u in axis for i in _seen_by(node, u, number, n, m)) for number, (axis, n, m) in along
-    )
+    return tuple(frozenset(i for u in axis for i in _seen_by(node, u, number, n, m)) for number, (axis, n, m) in along)
 
 
 def _seen_by(node: Node, u: int, axis: int, n: int, m: int) -> Iterable[int]:
@@ -265,7 +259,7 @@ def _seen_by(node: Node, u: int, axis: int, n: int, m: int) -> Iterable[int]:
                 return [(2 * u + 1) * n // (2 * m)]
             if kind in ("upsample_linear", "upsample_bilinear", "upsample_trilinear", "upsample_bicubic"):
                 return _interpolated(u, n, m, kind == "upsample_bicubic", bool(options.get("align_corners")))
-    raise SpecError(f"{node.name} does not say which units of its input one of its own sees")
+    raise InputError(f"{node.name} does not say which units of its input one of its own sees")
 
 
 def _interpolated(u: int, n: int, m: int, cubic: bool, aligned: bool) -> Iterable[int]:

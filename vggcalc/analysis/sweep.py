@@ -12,16 +12,17 @@ from typing import Any, cast
 import msgspec
 import numpy as np
 
-from vggcalc.analysis.costs import COSTS, NOWHERE, costs, sites
+from vggcalc.analysis.batched import BatchedConv2d, BatchedInts, MixedAnswers
+from vggcalc.analysis.costs import COSTS, NO_LAYER, costs, sites
 from vggcalc.analysis.kernels import attempted, followers, kernel_network, padding_of
-from vggcalc.analysis.many import Convolutions, Many, Mixed
+from vggcalc.analysis.reach import window
 from vggcalc.analysis.receptive_field import receptive_fields
-from vggcalc.analysis.windows import window
-from vggcalc.results import WEIGHED, Comparison, ReceptiveField
-from vggcalc.spec.families import Branches, Splitting, check_kernel, factorized
-from vggcalc.spec.layers import Conv2d, Pair
-from vggcalc.spec.shapes import propagate
-from vggcalc.spec.words import ITEMSIZE, SpecError
+from vggcalc.errors import InputError
+from vggcalc.nets.families import Branches, Factorization, check_kernel, factorized
+from vggcalc.nets.layers import Conv2d, Pair
+from vggcalc.nets.names import ITEMSIZE
+from vggcalc.nets.shapes import propagate
+from vggcalc.results import PARETO_COSTS, Comparison, ReceptiveField
 
 #: So many points are computed together: enough for numpy, little for the memory.
 MOST_POINTS = 1024
@@ -34,7 +35,7 @@ class Grid(msgspec.Struct, frozen=True):
     """The axes of a sweep: every kernel with every stride, dilation, channels, groups, size and batch.
 
     `channels` are those in and out, `sizes` (height, width), groups None as many as channels in.
-    `ways` are the variants beside `naive`; the rest is as in `factorize`.
+    `factorizations` are the variants beside `naive`; the rest is as in `factorize`.
     """
 
     kernels: tuple[int, ...]
@@ -44,7 +45,7 @@ class Grid(msgspec.Struct, frozen=True):
     strides: tuple[int, ...] = (1,)
     dilations: tuple[int, ...] = (1,)
     groups: tuple[int | None, ...] = (1,)
-    ways: Mapping[str, Splitting] = msgspec.field(default_factory=lambda: {"stack": Splitting()})
+    factorizations: Mapping[str, Factorization] = msgspec.field(default_factory=lambda: {"stack": Factorization()})
     padding: int | None = None
     bias: bool = True
     batch_norm: bool = False
@@ -71,7 +72,8 @@ class Grid(msgspec.Struct, frozen=True):
         return attempted(
             kernel, in_channels=into, out_channels=out_of, size=(height, width), batch=batch, stride=stride,
             padding=self.padding, dilation=dilation, groups=groups, bias=self.bias,
-            batch_norm=self.batch_norm, activation=self.activation, ways=self.ways, dtype=self.dtype,
+            batch_norm=self.batch_norm, activation=self.activation,
+            factorizations=self.factorizations, dtype=self.dtype,
         )  # fmt: skip
 
 
@@ -79,7 +81,7 @@ class Grid(msgspec.Struct, frozen=True):
 POINT = ("kernel", "stride", "dilation", "in_channels", "out_channels", "groups", "height", "width", "batch")
 
 #: Of which costs a row has the ratio to those of `naive`.
-RATIOS = WEIGHED
+RATIOS = PARETO_COSTS
 
 #: What stands in a row: receptive field (both axes) in pixels, costs as in `COSTS`, ratios to `naive`.
 COLUMNS = (*POINT, "variant", "receptive_field", "window", *COSTS, *(f"{key}_ratio" for key in RATIOS))
@@ -90,14 +92,14 @@ Row = tuple[Any, ...]
 class Batch(msgspec.Struct, frozen=True):
     """What is found of so many points: for each its rows, `naive` first, but for those that are none.
 
-    `refused` are how many are no convolution, and of the first of them why; `left_out` says the same
+    `refused` are how many are no convolution, and of the first of them why; `infeasible` says the same
     of the points that lack a variant, by its name.
     """
 
     points: int
     rows: Sequence[Sequence[Row]]
     refused: tuple[int, str] | None = None
-    left_out: Mapping[str, tuple[int, str]] = {}
+    infeasible: Mapping[str, tuple[int, str]] = {}
 
 
 def sweep(grid: Grid, most: int = MOST_POINTS) -> Iterator[Batch]:
@@ -119,13 +121,11 @@ def _largest(grid: Grid, kernel: int, stride: int, dilation: int) -> int:
     size = max(n for pair in grid.sizes for n in pair)
     try:
         comparison = grid._attempted(kernel, stride, dilation, *channels, 1, size, size, max(grid.batches))
-    except SpecError:
+    except InputError:
         return _EXACT
-    if any(grid.ways[one.variant].widths for one in comparison.left_out):
+    if any(grid.factorizations[one.variant].widths for one in comparison.infeasible):
         return _EXACT  # with other channels it can be made
-    return int(
-        max(cost for variant in comparison.variants for cost in variant.costs.values() if cost is not None)
-    )
+    return int(max(cost for variant in comparison.variants for cost in variant.costs.values() if cost is not None))
 
 
 class _Axes:
@@ -141,14 +141,14 @@ class _Axes:
         self._groups = array([group or 0 for group in grid.groups])
         self._batches = array(grid.batches)
 
-    def at(self, numbers: Any) -> list[Many]:
+    def at(self, numbers: Any) -> list[BatchedInts]:
         """Channels in and out, groups, height, width and batch of the points of those numbers."""
         channels, groups, sizes, batches = np.unravel_index(numbers, self._shape)
         into, out_of = (axis[channels] for axis in self._channels)
         apart = self._groups[groups]
         apart = np.where(apart == 0, into, apart)
         found = [into, out_of, apart, *(axis[sizes] for axis in self._sizes), self._batches[batches]]
-        return [array.view(Many) for array in found]
+        return [array.view(BatchedInts) for array in found]
 
 
 class _Found:
@@ -185,7 +185,7 @@ def _evaluate(grid: Grid, axes: _Axes, structure: tuple[int, int, int], numbers:
     """The points of those numbers, in as many parts as their answers ask for."""
     try:
         _evaluated(grid, axes, structure, numbers, found)
-    except Mixed as mixed:
+    except MixedAnswers as mixed:
         for part in (numbers[mixed.truths], numbers[~mixed.truths]):
             _evaluate(grid, axes, structure, part, found)
 
@@ -197,23 +197,23 @@ def _evaluated(grid: Grid, axes: _Axes, structure: tuple[int, int, int], numbers
     shape: Any = (batch, into, height, width)
     try:
         check_kernel(kernel)
-        padding = padding_of(kernel, dilation, grid.ways.values()) if grid.padding is None else grid.padding
+        padding = padding_of(kernel, dilation, grid.factorizations.values()) if grid.padding is None else grid.padding
         one = Conv2d(1, 1, (kernel, kernel), (stride, stride), (padding, padding), (dilation, dilation))
         if into % groups or out_of % groups:
-            raise SpecError("groups")  # said by `factorize`, as everything else
-        conv = Convolutions(
+            raise InputError("groups")  # said by `factorize`, as everything else
+        conv = BatchedConv2d(
             cast(int, into), cast(int, out_of), one.kernel_size, one.stride, one.padding, one.dilation,
             cast(int, groups), grid.bias,
         )  # fmt: skip
         made = {"naive": _columns(grid, conv, ((conv,),), shape)}
-    except SpecError:
+    except InputError:
         found.refuse(len(numbers), lambda: _reason(grid, first))
         return
     lacking = []
-    for name, splitting in grid.ways.items():
+    for name, factorization in grid.factorizations.items():
         try:
-            made[name] = _columns(grid, conv, factorized(conv, splitting), shape)
-        except SpecError:
+            made[name] = _columns(grid, conv, factorized(conv, factorization), shape)
+        except InputError:
             lacking.append(name)
     fixed = [_listed(value, len(numbers)) for value in (*structure, *inner)]
     of_variant = []
@@ -225,7 +225,7 @@ def _evaluated(grid: Grid, axes: _Axes, structure: tuple[int, int, int], numbers
     if lacking:
         found.leave_out(
             len(numbers),
-            lambda: {one.variant: one.reason for one in grid._attempted(*first).left_out},
+            lambda: {one.variant: one.reason for one in grid._attempted(*first).infeasible},
             lacking,
         )
 
@@ -241,7 +241,7 @@ def _columns(grid: Grid, conv: Conv2d, branches: Branches, shape: Any) -> dict[s
     for key, cost in COSTS.items():
         values: list[Any] = [row[key] for row in rows]
         if cost.total is None:
-            columns[key] = cost.law(NOWHERE, columns)
+            columns[key] = cost.law(NO_LAYER, columns)
         else:
             columns[key] = np.maximum.reduce(values) if cost.total is max else sum(values)
     return columns
@@ -256,6 +256,6 @@ def _reason(grid: Grid, point: Sequence[int]) -> str:
     """Why a point has no rows, in the words of `factorize`."""
     try:
         grid._attempted(*point)
-    except SpecError as error:
+    except InputError as error:
         return str(error)
     raise AssertionError(f"factorize makes what the sweep does not: {point}")

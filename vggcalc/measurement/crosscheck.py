@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 from math import prod
+from typing import Literal
 
-from vggcalc.jobs import Counts, Seen, Target
 from vggcalc.measurement.trial import TORCH_BYTES, cost
-from vggcalc.results import Counted, Crosscheck, LayerResult, Probe, ReceptiveField, Variant
+from vggcalc.nets.layers import Convolution
+from vggcalc.protocol import GradientExtent, ProbeTarget, TorchCounts
+from vggcalc.results import Counted, Crosscheck, GradientProbe, LayerResult, ReceptiveField, Variant
 
 #: Beyond this the crosscheck runs no module: fvcore's count and what autograd keeps are left out.
 LARGEST_RUN_MACS = 100_000_000_000
@@ -51,13 +53,12 @@ def why_unprobed(variant: Variant, free: int | None) -> str | None:
 
 def _unfolded(layer: LayerResult) -> int:
     """Elements of a convolution's windows side by side."""
-    kernel = layer.arguments.get("kernel_size")
-    if not layer.type.startswith("Conv") or not isinstance(kernel, tuple):
+    if not isinstance(layer.layer, Convolution):
         return 0
-    return layer.input_shape[0] * layer.input_shape[1] * prod(kernel) * prod(layer.output_shape[2:])
+    return layer.input_shape[0] * layer.input_shape[1] * prod(layer.layer.kernel_size) * prod(layer.output_shape[2:])
 
 
-def targets(variant: Variant) -> Iterator[Target]:
+def targets(variant: Variant) -> Iterator[ProbeTarget]:
     """Units whose gradient can refute what the variant's layers are said to see, the last layer's first.
 
     Where the network's last map sees the whole image that is held to the gradient first.
@@ -72,12 +73,12 @@ def targets(variant: Variant) -> Iterator[Target]:
             if first is None or (sees == "image" and prod(sizes) == 1):
                 continue
             if sees == "image":
-                yield Target(layer.name, tuple(n // 2 for n in sizes), layer.output_shape, first)
+                yield ProbeTarget(layer.name, tuple(n // 2 for n in sizes), layer.output_shape, first)
             elif field is not None:
                 telling = [_telling(field, axis, sizes[axis], n) for axis, n in enumerate(image)]
                 unit = tuple(place for place in telling if place is not None)
                 if len(unit) == len(image):
-                    yield Target(layer.name, unit, layer.output_shape, first)
+                    yield ProbeTarget(layer.name, unit, layer.output_shape, first)
 
 
 def _map(layer: LayerResult, axes: int) -> tuple[int | None, tuple[int, ...]]:
@@ -89,7 +90,7 @@ def _map(layer: LayerResult, axes: int) -> tuple[int | None, tuple[int, ...]]:
     places = [first for first in (2, 1) if shape[first : first + axes] == sizes]
     if len(sizes) != axes or len(shape) != axes + 2 or not axes or not places:
         return None, ()
-    if len(places) == 2 and not layer.type.startswith("Conv"):
+    if len(places) == 2 and not isinstance(layer.layer, Convolution):
         return None, ()
     return places[0], sizes
 
@@ -110,7 +111,7 @@ def _ends(field: ReceptiveField, axis: int, unit: int) -> tuple[int, int]:
     return first, first + field.size[axis] - 1
 
 
-def _probed(variant: Variant, seen: Seen) -> Probe:
+def _probed(variant: Variant, seen: GradientExtent) -> GradientProbe:
     """What the worker has seen beside the closed form.
 
     Where a field goes beyond the image, how much of the last pixels is seen hangs on the strides and
@@ -124,17 +125,18 @@ def _probed(variant: Variant, seen: Seen) -> Probe:
         expected = tuple(_ends(field, axis, unit) for axis, unit in enumerate(seen.unit))
     else:
         expected = tuple((0, n - 1) for n in image)
-    agrees = seen.pixels is not None
+    agrees = seen.span is not None
     sizes = _map(layer, len(image))[1]
-    for ends, found, n, units in zip(expected, seen.pixels or expected, image, sizes, strict=True):
+    for ends, found, n, units in zip(expected, seen.span or expected, image, sizes, strict=True):
         rest = 0 if field is not None else n // units
         for end, other in zip(ends, found, strict=True):
             agrees &= abs(end - other) <= rest or not 0 <= end < n
-    return Probe(seen.layer, seen.unit, layer.sees, expected, seen.pixels, agrees)
+    sees: Literal["window", "image"] = "image" if field is None else "window"
+    return GradientProbe(seen.layer, seen.unit, sees, expected, seen.span, agrees)
 
 
 def crosscheck(
-    variant: Variant, counts: Counts, left_out: str | None, unprobed: str | None = None
+    variant: Variant, counts: TorchCounts, infeasible: str | None, unprobed: str | None = None
 ) -> Crosscheck:
     """The closed forms beside what the worker counted and saw."""
 
@@ -159,8 +161,8 @@ def crosscheck(
         "saved_bytes": beside("saved_bytes", counts.torch_saved_bytes),
     }
     notes = []
-    if left_out:
-        notes.append(f"left out, since fvcore and autograd must run the module: {left_out}")
+    if infeasible:
+        notes.append(f"left out, since fvcore and autograd must run the module: {infeasible}")
     unprobed = unprobed or counts.unprobed
     if unprobed:
         notes.append(f"the receptive field is not held to a gradient: {unprobed}")

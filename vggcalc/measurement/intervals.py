@@ -12,6 +12,8 @@ from statistics import fmean, median, quantiles, stdev
 
 import msgspec
 
+from vggcalc.results import Basis, Verdict
+
 FIRST_LOOK = 30
 
 
@@ -31,7 +33,7 @@ class Estimate(msgspec.Struct, frozen=True):
 
     ratio: float
     ci95: tuple[float, float] | None
-    basis: str = "process"
+    basis: Basis = "process"
 
     @property
     def width(self) -> float:
@@ -80,7 +82,7 @@ def floor(control: Estimate) -> float:
     return max(LEAST_FLOOR, abs(low - 1), abs(high - 1))
 
 
-def verdict(arm: Estimate, control: Estimate) -> str:
+def verdict(arm: Estimate, control: Estimate) -> Verdict:
     """Where the interval lies: outside 1 ± floor "faster" or "slower", inside "same", else "unclear"."""
     if arm.ci95 is None or control.ci95 is None:
         return "unclear"

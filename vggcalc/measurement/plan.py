@@ -18,7 +18,7 @@ class Plan(msgspec.Struct, frozen=True):
 
     latency: bool = True
     check: bool = True
-    prove: bool = False
+    verify: bool = False
     devices: tuple[str, ...] = ("auto",)
     dtypes: tuple[str, ...] = ("float32",)
     threads: tuple[int, ...] = (1,)
@@ -61,7 +61,7 @@ def usable_cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def crowded(threads: int, load: float | None) -> list[str]:
+def contention(threads: int, load: float | None) -> list[str]:
     """What speaks against believing a time: more threads than processors, or others that use them."""
     cpus = usable_cpus()
     if threads > cpus:

@@ -5,10 +5,10 @@ from statistics import median
 
 import msgspec
 
-from vggcalc.jobs import Rounds, Start
+from vggcalc.errors import WorkerError
 from vggcalc.measurement import intervals
-from vggcalc.measurement.workers import WorkerFailed
-from vggcalc.results import Configuration, Latency, LatencyRatio
+from vggcalc.protocol import ArmsReady, Rounds
+from vggcalc.results import Configuration, Latency, LatencyRatio, StopReason
 
 Row = tuple[float, ...]
 
@@ -16,7 +16,7 @@ Row = tuple[float, ...]
 class Process:
     """What one worker sent: which arms it timed, and their figures round by round."""
 
-    def __init__(self, start: Start, arms: tuple[str, ...]) -> None:
+    def __init__(self, start: ArmsReady, arms: tuple[str, ...]) -> None:
         self.start = start
         self.arms = arms
         self.wall: list[Row] = []
@@ -24,12 +24,10 @@ class Process:
         self.faults: list[Row] = []
 
     def add(self, message: Rounds) -> None:
-        """Keep the rounds. Raises `WorkerFailed` for figures that no round can have."""
+        """Keep the rounds. Raises `WorkerError` for figures that no round can have."""
         rows = (*message.wall_s, *message.cpu_s, *message.faults)
-        if any(len(row) != len(self.arms) for row in rows) or any(
-            t <= 0 for row in message.wall_s for t in row
-        ):
-            raise WorkerFailed("the worker sent rounds that do not fit its arms")
+        if any(len(row) != len(self.arms) for row in rows) or any(t <= 0 for row in message.wall_s for t in row):
+            raise WorkerError("the worker sent rounds that do not fit its arms")
         self.wall += message.wall_s
         self.cpu += message.cpu_s
         self.faults += message.faults
@@ -61,13 +59,13 @@ def _log_ratios(process: Process, pair: Pair) -> list[float]:
     return intervals.log_ratios(process.times(pair.baseline), process.times(pair.arm))
 
 
-class Collection(msgspec.Struct, frozen=True):
+class Measurements(msgspec.Struct, frozen=True):
     """All processes of one comparison in one configuration."""
 
     configuration: Configuration
     processes: tuple[Process, ...]
     seed: int
-    stopped: str
+    stopped: StopReason
     load: float | None
 
     def _having(self, arm: str) -> list[Process]:

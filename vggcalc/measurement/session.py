@@ -6,20 +6,16 @@ from itertools import product
 
 import msgspec
 
-from vggcalc.jobs import CheckJob, Counts, Facts, ProbeJob, Subject, Unsupported
-from vggcalc.measurement import memory
+from vggcalc.errors import WorkerError
+from vggcalc.measurement import limits as memory
 from vggcalc.measurement.crosscheck import crosscheck, targets, too_large_to_run, why_unprobed
 from vggcalc.measurement.interrupts import Deferred
 from vggcalc.measurement.plan import Plan, unusual
-from vggcalc.measurement.proving import proofs
-from vggcalc.measurement.trial import Trial, silence_s
-from vggcalc.measurement.workers import Worker, WorkerFailed
-from vggcalc.results import (
-    Comparison,
-    Configuration,
-    Environment,
-)
-from vggcalc.spec.layers import (
+from vggcalc.measurement.trial import Trial, inactivity_timeout_s
+from vggcalc.measurement.verify import verifications
+from vggcalc.measurement.worker import Worker
+from vggcalc.nets.graph import Network, chain
+from vggcalc.nets.layers import (
     GELU,
     AdaptiveAvgPool2d,
     BatchNorm2d,
@@ -30,16 +26,20 @@ from vggcalc.spec.layers import (
     Linear,
     LocalResponseNorm,
     MaxPool2d,
-    Network,
     ReLU,
     SiLU,
-    chain,
+)
+from vggcalc.protocol import CheckJob, ProbeJob, Subject, TorchCounts, Unsupported, WorkerInfo
+from vggcalc.results import (
+    Comparison,
+    Configuration,
+    Environment,
 )
 
 Progress = Callable[[str], None]
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class MeasurementOutcome(msgspec.Struct, frozen=True):
     """The comparisons with what was measured, and one line for each thing that could not be."""
 
     comparisons: tuple[Comparison, ...]
@@ -55,16 +55,16 @@ class Outcome(msgspec.Struct, frozen=True):
             found is not None and not found.agrees
             for comparison in self.comparisons
             for variant in comparison.variants
-            for found in (variant.crosscheck, variant.proof)
+            for found in (variant.crosscheck, variant.verification)
         )
 
 
-def carry_out(
+def measure_all(
     comparisons: Sequence[Comparison],
     plan: Plan,
     progress: Progress,
     say: Progress = lambda failure: None,
-) -> Outcome:
+) -> MeasurementOutcome:
     """Crosscheck and time the comparisons. What fails costs only itself, and is told in `failures`.
 
     `say` is called with each failure as soon as it is known. Ctrl-C ends it with what was measured
@@ -75,13 +75,13 @@ def carry_out(
     try:
         if plan.check:
             session.check()
-        if plan.prove:
-            session.prove()
+        if plan.verify:
+            session.verify()
         if plan.latency:
             session.time()
     except KeyboardInterrupt:
         interrupted = True
-    return Outcome(
+    return MeasurementOutcome(
         tuple(session.comparisons),
         session.environment,
         tuple(session.failures),
@@ -93,9 +93,7 @@ def carry_out(
 class _Session:
     """One command's measuring: what is known so far survives whatever happens next."""
 
-    def __init__(
-        self, comparisons: Sequence[Comparison], plan: Plan, progress: Progress, say: Progress
-    ) -> None:
+    def __init__(self, comparisons: Sequence[Comparison], plan: Plan, progress: Progress, say: Progress) -> None:
         self.comparisons = list(comparisons)
         self.plan = plan
         self.progress = progress
@@ -111,7 +109,7 @@ class _Session:
         for failure in failures:
             self.say(failure)
 
-    def note(self, facts: Facts) -> None:
+    def note(self, facts: WorkerInfo) -> None:
         """Keep the first worker's environment, with every device that was used."""
         self.available = facts.available
         before = self.environment or facts.environment
@@ -127,38 +125,36 @@ class _Session:
             for variant in comparison.variants
         }
         free = memory.free_bytes()
-        left_out = {name: too_large_to_run(variant, free) for name, variant in named.items()}
-        unprobed = {
-            name: None if left_out[name] else why_unprobed(variant, free) for name, variant in named.items()
-        }
+        infeasible = {name: too_large_to_run(variant, free) for name, variant in named.items()}
+        unprobed = {name: None if infeasible[name] else why_unprobed(variant, free) for name, variant in named.items()}
         job = CheckJob(
             tuple(
                 Subject(
                     name,
                     variant.network,
                     variant.origin,
-                    () if left_out[name] or unprobed[name] else tuple(targets(variant)),
+                    () if infeasible[name] or unprobed[name] else tuple(targets(variant)),
                 )
                 for name, variant in named.items()
             ),
-            tuple(name for name, reason in left_out.items() if reason is None),
+            tuple(name for name, reason in infeasible.items() if reason is None),
             self.comparisons[0].dtype,
         )
-        counts: dict[str, Counts] = {}
+        counts: dict[str, TorchCounts] = {}
         try:
-            with Worker(job, silence_s(named.values())) as worker:
+            with Worker(job, inactivity_timeout_s(named.values())) as worker:
                 for message in worker.messages():
                     match message:
-                        case Facts():
+                        case WorkerInfo():
                             self.note(message)
-                        case Counts():
+                        case TorchCounts():
                             counts[message.subject] = message
-        except WorkerFailed as error:
+        except WorkerError as error:
             self._fail(f"crosscheck: {error}")
         for index, comparison in enumerate(self.comparisons):
             variants = tuple(
                 msgspec.structs.replace(
-                    variant, crosscheck=crosscheck(variant, counts[name], left_out[name], unprobed[name])
+                    variant, crosscheck=crosscheck(variant, counts[name], infeasible[name], unprobed[name])
                 )
                 if (name := f"{index}/{variant.name}") in counts
                 else variant
@@ -166,21 +162,23 @@ class _Session:
             )
             self.comparisons[index] = msgspec.structs.replace(comparison, variants=variants)
 
-    def prove(self) -> None:
+    def verify(self) -> None:
         """Hold every variant but the baselines to the one convolution that it is without activations."""
         self.progress("composing every stack into one kernel")
         try:
-            for index, name, found in proofs(self.comparisons, self.plan.seed, self.note):
+            for index, name, found in verifications(self.comparisons, self.plan.seed, self.note):
                 comparison = self.comparisons[index]
-                if found.proof is None:
-                    self._fail(f"proof of {name} for {comparison.name}: {found.reason}")
+                if found.verification is None:
+                    self._fail(f"verification of {name} for {comparison.name}: {found.reason}")
                 variants = tuple(
-                    msgspec.structs.replace(variant, proof=found.proof) if variant.name == name else variant
+                    msgspec.structs.replace(variant, verification=found.verification)
+                    if variant.name == name
+                    else variant
                     for variant in comparison.variants
                 )
                 self.comparisons[index] = msgspec.structs.replace(comparison, variants=variants)
-        except WorkerFailed as error:
-            self._fail(f"proof: {error}")
+        except WorkerError as error:
+            self._fail(f"verification: {error}")
 
     def time(self) -> None:
         """Time every comparison in every configuration that this machine supports."""
@@ -205,7 +203,7 @@ class _Session:
                 self._probe([])
             grid = self.plan.configurations(self.available)
             refused = self._probe(grid) if any(map(unusual, grid)) else {}
-        except WorkerFailed as error:
+        except WorkerError as error:
             self._fail(f"latency: {error}")
             return []
         self._fail(*(f"latency on {grid[index].label}: {reason}" for index, reason in refused.items()))
@@ -234,10 +232,10 @@ class _Session:
         """Which of the configurations cannot be run here, and why."""
         self.progress("looking at what this machine supports")
         refused = {}
-        with Worker(ProbeJob(tuple(configurations), self._tiny()), silence_s([])) as worker:
+        with Worker(ProbeJob(tuple(configurations), self._tiny()), inactivity_timeout_s([])) as worker:
             for message in worker.messages():
                 match message:
-                    case Facts():
+                    case WorkerInfo():
                         self.note(message)
                     case Unsupported():
                         refused[message.index] = message.reason

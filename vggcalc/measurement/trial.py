@@ -5,22 +5,35 @@ from time import monotonic
 
 import msgspec
 
-from vggcalc.jobs import CONTROL, Explained, Facts, Go, Peaks, Prepared, Rounds, Start, Subject, TimingJob
-from vggcalc.measurement import intervals, memory
+from vggcalc.errors import WorkerError
+from vggcalc.measurement import intervals
+from vggcalc.measurement import limits as memory
 from vggcalc.measurement.intervals import FIRST_LOOK, least_rounds, next_look
-from vggcalc.measurement.plan import Plan, crowded
+from vggcalc.measurement.plan import Plan, contention
 from vggcalc.measurement.roof import placed, raised
-from vggcalc.measurement.rounds import Collection, Pair, Process, narrow
+from vggcalc.measurement.rounds import Measurements, Pair, Process, narrow
 from vggcalc.measurement.schedule import EVERY, MOST_PROCESSES, NOWHERE, Schedule, schedule
-from vggcalc.measurement.workers import Worker, WorkerFailed
-from vggcalc.results import BlockRatio, Comparison, Configuration, Costs, Latency, Ratio, Roof, Variant
-from vggcalc.spec.blocks import blocks
-from vggcalc.spec.layers import Network
-from vggcalc.spec.words import ITEMSIZE
+from vggcalc.measurement.worker import Worker
+from vggcalc.nets.blocks import blocks
+from vggcalc.nets.graph import Network
+from vggcalc.nets.names import ITEMSIZE
+from vggcalc.protocol import (
+    CONTROL,
+    ArmProfile,
+    ArmReady,
+    ArmsReady,
+    RoofRates,
+    Rounds,
+    StartRounds,
+    Subject,
+    TimingJob,
+    WorkerInfo,
+)
+from vggcalc.results import BlockRatio, Comparison, Configuration, Costs, Latency, Ratio, Roof, StopReason, Variant
 
 #: A worker that sends nothing for so long is taken for hung: longer before it has said how fast it
 #: is, when every module runs a few times, and by its own rounds afterwards.
-SILENCE_S, SLOWEST_MACS_PER_S, SLOW_ROUNDS = 60.0, 1e8, 20
+INACTIVITY_TIMEOUT_S, SLOWEST_MACS_PER_S, SLOW_ROUNDS = 60.0, 1e8, 20
 
 #: What torch itself takes before it holds any tensor.
 TORCH_BYTES = 600_000_000
@@ -37,10 +50,8 @@ SLACK = 1.2
 #: After so many failed workers no further one is started.
 MOST_FAILURES = 2
 
-PRECISE, SPENT, ROUNDS, FAILED, INTERRUPTED = (
-    "each process was precise enough", "the budget was spent", "the rounds asked for were done",
-    "a worker failed", "interrupted",
-)  # fmt: skip
+#: Why measuring ended: where processes ended for several reasons, the first of these is told.
+STOP_REASONS: tuple[StopReason, ...] = ("interrupted", "failed", "budget", "rounds", "precise")
 
 
 def cost(costs: Costs, key: str) -> int:
@@ -50,10 +61,10 @@ def cost(costs: Costs, key: str) -> int:
     return value
 
 
-def silence_s(variants: Iterable[Variant]) -> float:
+def inactivity_timeout_s(variants: Iterable[Variant]) -> float:
     """How long a worker on these may send nothing before it is taken for hung."""
     macs = sum(cost(variant.costs, "macs") for variant in variants)
-    return min(SILENCE_S + macs / SLOWEST_MACS_PER_S, LONGEST_S)
+    return min(INACTIVITY_TIMEOUT_S + macs / SLOWEST_MACS_PER_S, LONGEST_S)
 
 
 class Trial:
@@ -76,19 +87,18 @@ class Trial:
         self._compared = compared
         self._what = f"latency of {comparison.name} on {configuration.label}"
         self._whole = {
-            variant.name: Subject(variant.name, variant.network, variant.origin)
-            for variant in comparison.variants
+            variant.name: Subject(variant.name, variant.network, variant.origin) for variant in comparison.variants
         }
         self._blocks = _blocks(comparison)
         self._planned: Schedule | None = None
         self._processes: list[Process] = []
-        self._stopped: set[str] = set()
+        self._stopped: set[StopReason] = set()
         self._compile_s = 0.0
-        self._peaks: Peaks | None = None
-        self._explained: dict[str, Explained] = {}
+        self._peaks: RoofRates | None = None
+        self._explained: dict[str, ArmProfile] = {}
         self._load = load
 
-    def run(self, note: Callable[[Facts], None], progress: Callable[[str], None]) -> None:
+    def run(self, note: Callable[[WorkerInfo], None], progress: Callable[[str], None]) -> None:
         """Start the workers one after the other, within the budget. Ctrl-C passes through."""
         need = self._need_bytes()
         free = memory.free_bytes() if self._configuration.device == "cpu" else None  # others look themselves
@@ -98,7 +108,7 @@ class Trial:
                 "try a smaller --size or --batch"
             )
             return
-        self.warnings += crowded(self._configuration.threads, self._load)
+        self.warnings += contention(self._configuration.threads, self._load)
         budget_s = self._plan.budget_s - min(EXPLAIN_S, EXPLAIN_SHARE * self._plan.budget_s)
         began = monotonic()
         number = 0
@@ -107,21 +117,21 @@ class Trial:
                 spent_s = monotonic() - began - self._compile_s
                 left_s = (self._plan.budget_s if number else budget_s) - spent_s
                 if number and left_s <= 0:
-                    self._stopped.add(SPENT)
+                    self._stopped.add("budget")
                     break
                 of = f" of {self._planned.processes}" if self._planned else ""
                 progress(f"{self._what}: process {number + 1}{of}")
                 still = self._planned.processes - number if self._planned else MOST_PROCESSES
                 try:
                     self._process(number, left_s / still, left_s, note, progress)
-                except WorkerFailed as error:
+                except WorkerError as error:
                     self.failures.append(f"{self._what}, process {number + 1}{of}: {error}")
-                    self._stopped.add(FAILED)
+                    self._stopped.add("failed")
                     if self._planned is None or len(self.failures) >= MOST_FAILURES:
                         break
                 number += 1
         except KeyboardInterrupt:
-            self._stopped.add(INTERRUPTED)
+            self._stopped.add("interrupted")
             raise
 
     def _process(
@@ -129,7 +139,7 @@ class Trial:
         number: int,
         slice_s: float,
         left_s: float,
-        note: Callable[[Facts], None],
+        note: Callable[[WorkerInfo], None],
         progress: Callable[[str], None],
     ) -> None:
         """One worker. What the first one's start and rounds cost makes the schedule."""
@@ -149,33 +159,31 @@ class Trial:
         look = FIRST_LOOK
         bare_s = 0.0
         process: Process | None = None
-        with Worker(job, silence_s(self._comparison.variants)) as worker:
+        with Worker(job, inactivity_timeout_s(self._comparison.variants)) as worker:
             intervals.prepare()  # while the worker imports torch
             for message in worker.messages():
                 match message:
-                    case Facts():
+                    case WorkerInfo():
                         note(message)
-                    case Prepared():
+                    case ArmReady():
                         if message.arm in self._whole:
                             bare_s = monotonic() - began
                         progress(f"{self._what}: process {number + 1}, {message.arm} is warm")
-                    case Start():
-                        worker.silence_s = SILENCE_S + SLOW_ROUNDS * sum(message.round_s)
+                    case ArmsReady():
+                        worker.inactivity_timeout_s = INACTIVITY_TIMEOUT_S + SLOW_ROUNDS * sum(message.round_s)
                         compile_s = sum(s for s in message.compile_s if s is not None)
                         self._compile_s += compile_s
                         began += compile_s
                         start_s = monotonic() - began
                         if self._planned is None:
-                            self._planned = self._schedule(
-                                message, start_s, min(bare_s or start_s, start_s), left_s
-                            )
+                            self._planned = self._schedule(message, start_s, min(bare_s or start_s, start_s), left_s)
                             slice_s = self._planned.first_s
                             if self._planned.blocks == NOWHERE:
                                 subjects = self._whole
                         process = Process(message, (*subjects, CONTROL))
                         self._processes.append(process)
                         explain = () if self._explained else tuple(self._whole)
-                        worker.send(Go(process.arms, self._plan.rounds, explain))
+                        worker.send(StartRounds(process.arms, self._plan.rounds, explain))
                     case Rounds() if process is not None and self._planned is not None:
                         process.add(message)
                         rounds, spent_s = len(process.wall), monotonic() - began
@@ -184,24 +192,24 @@ class Trial:
                             f"{rounds} rounds, {spent_s:.0f} of {slice_s:.0f} s"
                         )
                         enough = rounds >= self._least() or spent_s >= left_s
-                        reason = SPENT if enough and spent_s >= slice_s else None
+                        reason: StopReason | None = "budget" if enough and spent_s >= slice_s else None
                         if self._plan.rounds is not None:
-                            reason = ROUNDS if rounds >= self._plan.rounds else reason
+                            reason = "rounds" if rounds >= self._plan.rounds else reason
                         elif rounds >= look:
                             look = next_look(rounds)
                             if narrow(process, self._pairs(), self._plan.precision):
-                                reason = PRECISE
+                                reason = "precise"
                         if reason is not None:
                             self._stopped.add(reason)
                             worker.stop()
-                    case Peaks():
+                    case RoofRates():
                         self._peaks = message
-                    case Explained():
+                    case ArmProfile():
                         self._explained[message.subject] = message
         if process is None:
-            raise WorkerFailed("the worker ended without measuring")
+            raise WorkerError("the worker ended without measuring")
 
-    def _schedule(self, start: Start, start_s: float, bare_s: float, budget_s: float) -> Schedule:
+    def _schedule(self, start: ArmsReady, start_s: float, bare_s: float, budget_s: float) -> Schedule:
         seconds = dict(zip(start.arms, start.round_s, strict=True))
         return schedule(
             budget_s / SLACK,
@@ -250,16 +258,11 @@ class Trial:
         usable = usable or sorted(complete, key=lambda process: len(process.wall))[-1:]
         if not usable:
             return self._comparison
-        stopped = next(
-            (reason for reason in (INTERRUPTED, FAILED, SPENT, ROUNDS, PRECISE) if reason in self._stopped),
-            INTERRUPTED,
-        )
-        collection = Collection(self._configuration, tuple(usable), self._plan.seed, stopped, self._load)
+        stopped: StopReason = next((reason for reason in STOP_REASONS if reason in self._stopped), "interrupted")
+        collection = Measurements(self._configuration, tuple(usable), self._plan.seed, stopped, self._load)
         costs = self._costs()
         held = {name: self._compared * (1 if name in self._whole else self._block_pairs()) for name in costs}
-        latencies = {
-            name: latency for name in costs if (latency := collection.latency(name, held[name])) is not None
-        }
+        latencies = {name: latency for name in costs if (latency := collection.latency(name, held[name])) is not None}
         roof = self._roof(costs, latencies)
         if roof is not None:
             latencies = {name: placed(latency, costs[name], roof) for name, latency in latencies.items()}
@@ -306,7 +309,7 @@ class Trial:
             roof = raised(roof, name, latency, costs[name])
         return roof
 
-    def _ratio(self, ratio: Ratio, collection: Collection) -> Ratio:
+    def _ratio(self, ratio: Ratio, collection: Measurements) -> Ratio:
         """The variant's ratio in this configuration added, and each of its blocks'."""
         baseline = self._comparison.baseline
         control = Pair(baseline, CONTROL)

@@ -2,9 +2,9 @@
 
 import msgspec
 
-from vggcalc.spec.classics import CLASSICS
-from vggcalc.spec.families import FAMILIES
-from vggcalc.spec.vgg import ALIASES, CONFIGS, SYNTAX
+from vggcalc.nets.classics import CLASSICS
+from vggcalc.nets.families import FAMILIES
+from vggcalc.nets.vgg import ALIASES, CONFIGS, SYNTAX
 
 
 def families(as_json: bool) -> str:

@@ -1,9 +1,4 @@
-"""What a network costs on this machine. The only room that imports torch and fvcore."""
+"""Everything that imports torch: building, tracing, counting again, fusing and timing modules.
 
-from vggcalc.runtime.building import build
-from vggcalc.runtime.fusing import fuse
-from vggcalc.runtime.proving import prove
-from vggcalc.runtime.rewriting import rewrite
-from vggcalc.runtime.tracing import trace
-
-__all__ = ["build", "fuse", "prove", "rewrite", "trace"]
+The command line runs it in a process of its own; the library in the caller's.
+"""

@@ -16,38 +16,38 @@ from itertools import islice
 import msgspec
 import torch
 
-from vggcalc.jobs import (
+from vggcalc.errors import InputError
+from vggcalc.nets.layers import Shape
+from vggcalc.protocol import (
     CONTROL,
+    ArmProfile,
+    ArmReady,
+    ArmsReady,
     CheckJob,
-    Done,
-    Explained,
-    Facts,
-    Go,
     Job,
+    JobDone,
+    JobRefused,
     Message,
-    Prepared,
     ProbeJob,
-    Proved,
-    ProveJob,
-    Refused,
     Rounds,
-    Start,
+    StartRounds,
     Subject,
     TimingJob,
     TracedNetwork,
     TraceJob,
     Unsupported,
+    Verified,
+    VerifyJob,
+    WorkerInfo,
 )
-from vggcalc.runtime import allocator
-from vggcalc.runtime.arms import context, prepare
-from vggcalc.runtime.crosscheck import count
-from vggcalc.runtime.devices import Unavailable, available, device, environment
-from vggcalc.runtime.loading import NotLoaded, traced
-from vggcalc.runtime.proving import prove
-from vggcalc.runtime.roofline import calibrate
-from vggcalc.runtime.timing import Timing, rounds, warm
-from vggcalc.spec.layers import Shape
-from vggcalc.spec.words import SpecError
+from vggcalc.runtime.check.counts import count
+from vggcalc.runtime.check.verify import verify
+from vggcalc.runtime.load import LoadError, traced
+from vggcalc.runtime.time import allocator
+from vggcalc.runtime.time.arms import context, prepare
+from vggcalc.runtime.time.devices import DeviceUnavailable, available, device, environment
+from vggcalc.runtime.time.roofline import calibrate
+from vggcalc.runtime.time.rounds import Timing, rounds, warm
 
 #: Send rounds no more often than this, so that the parent's reading does not disturb them.
 SEND_EVERY_S = 0.5
@@ -96,24 +96,24 @@ def trace_module(job: TraceJob, send: Send) -> None:
 
 def check(job: CheckJob, send: Send) -> None:
     """Count every subject again, on all processors."""
-    send(Facts(environment(), available()))
+    send(WorkerInfo(environment(), available()))
     for subject in job.subjects:
         send(count(subject, subject.name in job.run, job.dtype))
 
 
-def prove_each(job: ProveJob, send: Send) -> None:
+def verify_each(job: VerifyJob, send: Send) -> None:
     """Hold every subject to its one convolution, on all processors."""
-    send(Facts(environment(), available()))
+    send(WorkerInfo(environment(), available()))
     for subject in job.subjects:
         try:
-            send(Proved(subject.name, prove(subject.network, job.seed, job.free_bytes)))
-        except SpecError as error:
-            send(Proved(subject.name, None, str(error)))
+            send(Verified(subject.name, verify(subject.network, job.seed, job.free_bytes)))
+        except InputError as error:
+            send(Verified(subject.name, None, str(error)))
 
 
 def probe(job: ProbeJob, send: Send) -> None:
     """Run a small network in every configuration and report those that fail."""
-    send(Facts(environment(), available()))
+    send(WorkerInfo(environment(), available()))
     for index, configuration in enumerate(job.configurations):
         try:
             where = device(configuration.device)
@@ -131,10 +131,10 @@ def time_arms(job: TimingJob, send: Send, inbox: Inbox) -> None:
     configuration = job.configuration
     where = device(configuration.device)
     where.configure(configuration)
-    send(Facts(environment(where.facts()), available()))
+    send(WorkerInfo(environment(where.facts()), available()))
     free = where.free_bytes()
     if free is not None and free < job.need_bytes:
-        raise Unavailable(f"{where.name} has {free:,} bytes free, and {job.need_bytes:,} are needed")
+        raise DeviceUnavailable(f"{where.name} has {free:,} bytes free, and {job.need_bytes:,} are needed")
     torch.manual_seed(job.seed)
     subjects = [(CONTROL, job.subjects[0]), *((subject.name, subject) for subject in job.subjects)]
     least, flush = where.least_timing_s(), where.flush if configuration.cold else None
@@ -147,9 +147,9 @@ def time_arms(job: TimingJob, send: Send, inbox: Inbox) -> None:
             if shapes.setdefault(block, ready.output_shape) != ready.output_shape:
                 raise ValueError(f"{name} puts out {ready.output_shape}, and another variant {shapes[block]}")
             arms[name] = warm(name, ready.call, where.clock, least, job.slice_s, flush)
-            send(Prepared(name))
+            send(ArmReady(name))
         send(
-            Start(
+            ArmsReady(
                 tuple(arms),
                 tuple(arm.calls for arm in arms.values()),
                 tuple(arm.round_s for arm in arms.values()),
@@ -159,7 +159,7 @@ def time_arms(job: TimingJob, send: Send, inbox: Inbox) -> None:
         )
         line = inbox.line()
         if line:
-            go = msgspec.json.decode(line, type=Go)
+            go = msgspec.json.decode(line, type=StartRounds)
             chosen = rounds([arms[name] for name in go.arms], where.clock, random.Random(job.seed))
             _send_rounds(islice(chosen, go.rounds), send, inbox.closed.is_set)
             if go.explain:
@@ -168,7 +168,7 @@ def time_arms(job: TimingJob, send: Send, inbox: Inbox) -> None:
                     ready = built[name]
                     peak = where.peak_bytes(ready.eager)
                     held = None if peak is None else peak + ready.image_bytes
-                    send(Explained(name, where.kernels(ready.call), held))
+                    send(ArmProfile(name, where.kernels(ready.call), held))
 
 
 def _send_rounds(timed: Iterable[tuple[Timing, ...]], send: Send, over: Callable[[], bool]) -> None:
@@ -209,16 +209,16 @@ def main() -> None:
                 trace_module(job, send)
             case CheckJob():
                 check(job, send)
-            case ProveJob():
-                prove_each(job, send)
+            case VerifyJob():
+                verify_each(job, send)
             case ProbeJob():
                 probe(job, send)
             case TimingJob():
                 time_arms(job, send, inbox)
-    except (Unavailable, NotLoaded) as error:
-        send(Refused(str(error)))
+    except (DeviceUnavailable, LoadError) as error:
+        send(JobRefused(str(error)))
     else:
-        send(Done())
+        send(JobDone())
     channel.close()
 
 

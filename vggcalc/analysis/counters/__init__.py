@@ -1,0 +1,1 @@
+"""What other FLOPs counters report for a network, reconciled with its exact MACs."""

@@ -1,0 +1,86 @@
+"""Which of several variants to choose: the Pareto-optimal ones, and the width at which one pays."""
+
+from collections.abc import Sequence
+from math import sqrt
+
+from vggcalc.nets.families import FAMILIES
+from vggcalc.results import PARETO_COSTS, Comparison, Configuration, LayerResult, Variant
+
+
+def pareto(comparison: Comparison) -> tuple[str, ...]:
+    """The variants that no other one beats: it is no worse in any of `PARETO_COSTS` and better in something.
+
+    A latency is better only if its whole interval is: where two overlap neither is. Empty for fewer
+    than three variants.
+    """
+    if len(comparison.variants) < 3:
+        return ()
+    intervals = _intervals(comparison)
+    return tuple(
+        one.name
+        for one in comparison.variants
+        if not any(_beats(other, one, intervals) for other in comparison.variants)
+    )
+
+
+_Intervals = dict[Configuration, dict[str, tuple[float, float]]]
+
+
+def _intervals(comparison: Comparison) -> _Intervals:
+    """For each way of running every variant's time over the baseline's, from the least to the most."""
+    found: _Intervals = {
+        latency.configuration: {comparison.baseline: (1.0, 1.0)} for latency in comparison.variants[0].latency
+    }
+    for ratio in comparison.ratios:
+        for measured in ratio.latency:
+            if measured.ci95 is not None and measured.configuration in found:
+                found[measured.configuration][ratio.variant] = measured.ci95
+    return found
+
+
+def _beats(one: Variant, two: Variant, intervals: _Intervals) -> bool:
+    better = False
+    for key in PARETO_COSTS:
+        mine, others = one.costs[key], two.costs[key]
+        if mine is None or others is None:
+            continue
+        if mine > others:
+            return False
+        better |= mine < others
+    for of in intervals.values():
+        if one.name in of and two.name in of:
+            if of[one.name][0] > of[two.name][1]:
+                return False
+            better |= of[one.name][1] < of[two.name][0]
+    return better
+
+
+def break_even_width(naive: Variant, variant: Variant) -> float | None:
+    """How many channels between its layers make a chain do as many MACs as the one convolution.
+
+    With M channels between all layers, the ends as they are and a_i MACs of layer i for each pair of
+    its channels, a₁·C_in·M + Σa_i·M² + a_n·M·C_out = MACs of the one: a quadratic equation. None
+    where the family leaves no width to choose, and for a single layer.
+    """
+    (conv,) = _convolutions(naive)
+    chain = _convolutions(variant)
+    if len(chain) < 2 or variant.family is None or not FAMILIES[variant.family].widens:
+        return None
+    per_pair = [_macs(layer) / (_into(layer) * layer.output_shape[1]) for layer in chain]
+    linear = per_pair[0] * _into(chain[0]) + per_pair[-1] * chain[-1].output_shape[1]
+    square, macs = sum(per_pair[1:-1]), _macs(conv)
+    return 2 * macs / (linear + sqrt(linear**2 + 4 * square * macs))
+
+
+def _convolutions(variant: Variant) -> Sequence[LayerResult]:
+    return [layer for layer in variant.layers if layer.type == "Conv2d"]
+
+
+def _macs(layer: LayerResult) -> int:
+    macs = layer.costs["macs"]
+    assert isinstance(macs, int)
+    return macs
+
+
+def _into(layer: LayerResult) -> int:
+    return layer.input_shape[1]

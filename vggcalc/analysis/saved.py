@@ -1,0 +1,215 @@
+"""What training keeps and computes: which gradients flow, and which tensors wait for them."""
+
+from collections.abc import Container, Mapping
+from math import prod
+from typing import assert_never
+
+from vggcalc.nets.graph import INPUT, Network, Node
+from vggcalc.nets.layers import (
+    GELU,
+    WEIGHTED,
+    AdaptiveAvgPool2d,
+    Add,
+    BatchNorm2d,
+    Concat,
+    Convolution,
+    Dropout,
+    Flatten,
+    Layer,
+    Linear,
+    LocalResponseNorm,
+    MaxPool2d,
+    Opaque,
+    Operation,
+    ReLU,
+    Shape,
+    SiLU,
+    Window,
+    is_view,
+)
+
+#: torch keeps the place of each maximum as an int64.
+INDEX_BYTES = 8
+
+
+def needs_gradient(network: Network) -> dict[str, bool]:
+    """Whether a gradient flows into each node's output: there are parameters in it or before it."""
+    needs = {INPUT: False}
+    for node in network.nodes:
+        layer = node.layer
+        if node.traced is not None:
+            own = bool(node.traced.weights)
+        else:
+            own = isinstance(layer, WEIGHTED) or (isinstance(layer, BatchNorm2d) and layer.affine)
+        needs[node.name] = own or any(needs[name] for name in node.inputs)
+    return needs
+
+
+#: What autograd keeps for the functions of `Operation`s and `Window`s: nothing, their output, the
+#: first of their inputs or all of them (tools/autograd/derivatives.yaml). `in_place` what it keeps where
+#: they overwrite the first one, else a copy of it is made.
+SAVES: dict[str, str] = {
+    function: what
+    for what, functions in {
+        "nothing": (
+            "add sub rsub neg cat stack pad slice mean sum pixel_shuffle pixel_unshuffle channel_shuffle "
+            "upsample_nearest1d upsample_nearest2d upsample_nearest3d upsample_linear1d upsample_bilinear2d "
+            "upsample_bicubic2d upsample_trilinear3d roll flip select alias to unbind chunk split "
+            "split_with_sizes reshape flatten view contiguous clone _to_copy repeat unused constant"
+        ),
+        "output": "sigmoid tanh softmax log_softmax exp rsqrt sqrt reciprocal",
+        "first": (
+            "hardswish hardsigmoid hardtanh relu6 leaky_relu mish elu celu selu softplus hardshrink softshrink "
+            "clamp clamp_min clamp_max abs erf square log sin cos var prelu avg_pool1d avg_pool2d avg_pool3d "
+            "adaptive_avg_pool1d reflection_pad replication_pad"
+        ),
+        "both": "amax amin",
+    }.items()
+    for function in functions.split()
+}
+
+#: Those "first" ones whose backward in place is by their output.
+BY_OUTPUT = frozenset(("leaky_relu", "elu", "celu", "selu"))
+
+
+def saved_bytes(
+    network: Network,
+    shapes: Mapping[str, Shape],
+    itemsize: int,
+    in_place: Container[str],
+    needs: Mapping[str, bool],
+) -> list[int | None]:
+    """Bytes that each node adds to what autograd keeps from the forward to the backward pass.
+
+    `in_place` are the names of the activations that overwrite their input, `needs` what
+    `needs_gradient` says. Parameters are not counted, and a tensor that two nodes keep counts at
+    the first of them. By torch's derivatives (tools/autograd/derivatives.yaml) convolutions, linear
+    and norm layers, GELU, SiLU and poolings keep their input, ReLU its output, batch norm the
+    batch's mean and deviation, max-pooling the places of its maxima, dropout (on the CPU) its mask,
+    local response norm its padded squares and two maps more. An average over a whole map keeps
+    nothing, and neither does what no gradient flows through. None where that is not known of an
+    operator.
+    """
+    storage = {INPUT: INPUT}
+    kept: set[str] = set()
+    added: list[int | None] = []
+    for node in network.nodes:
+        shares = bool(node.inputs) and (is_view(node.layer) or node.name in in_place)
+        apart = not shares or _drops(node.layer)  # dropout makes a tensor in training
+        storage[node.name] = node.name if apart else storage[node.inputs[0]]
+        keeps, own = _keeps(node, shapes, itemsize, shares, needs) if needs[node.name] else ([], 0)
+        if own is None:
+            added.append(None)
+            continue
+        for name in keeps:
+            if storage[name] not in kept:
+                kept.add(storage[name])
+                own = own + prod(shapes[storage[name]]) * itemsize  # a view keeps all of what it is a view of
+        added.append(own)
+    return added
+
+
+def _drops(layer: Layer) -> bool:
+    if isinstance(layer, Dropout):
+        return layer.p > 0
+    return isinstance(layer, Operation) and layer.function.endswith("dropout")
+
+
+def _keeps(
+    node: Node, shapes: Mapping[str, Shape], itemsize: int, shares: bool, needs: Mapping[str, bool]
+) -> tuple[list[str], int | None]:
+    """The tensors that a node's backward keeps, by name, and the bytes that it keeps beside them."""
+    layer, shape = node.layer, shapes[node.name]
+    elements = prod(shape)
+    if node.traced is not None and node.traced.weights == "computed":
+        return [], None  # what makes the weight keeps something too
+    if not node.inputs:
+        return [], 0 if getattr(layer, "function", "") in ("unused", "constant") else None
+    source = node.inputs[0]
+    match layer:
+        case Convolution() | Linear():
+            return [source], 0
+        case ReLU():
+            return [node.name], 0
+        case SiLU() if shares:
+            return [], elements * itemsize
+        case GELU() | SiLU():
+            return [source], 0
+        case BatchNorm2d():
+            return [source], 2 * layer.num_features * itemsize
+        case MaxPool2d():
+            return ([source], elements * INDEX_BYTES) if needs[source] else ([], 0)
+        case AdaptiveAvgPool2d():
+            return ([source] if layer.output_size != (1, 1) else []), 0
+        case Dropout():
+            return [], elements * itemsize * (layer.p > 0)
+        case LocalResponseNorm():
+            batch, channels, *area = shape
+            padded = batch * (channels + layer.size - 1) * prod(area)
+            return [source], (padded + 2 * elements) * itemsize
+        case Flatten() | Add() | Concat():
+            return [], 0
+        case Opaque():
+            return [], None
+        case Window() | Operation():
+            return _keeps_of_function(layer, node, shapes, itemsize, needs)
+        case _:
+            assert_never(layer)
+
+
+def _keeps_of_function(
+    layer: Window | Operation, node: Node, shapes: Mapping[str, Shape], itemsize: int, needs: Mapping[str, bool]
+) -> tuple[list[str], int | None]:
+    """The same for what has but a function's name."""
+    elements, source = prod(shapes[node.name]), node.inputs[0]
+    options = layer.options if isinstance(layer, Operation) else {}
+    in_place = isinstance(layer, Operation) and layer.inplace
+    copy = ([], prod(shapes[source]) * itemsize) if in_place else ([source], 0)
+    match layer.function:
+        case "feature_dropout":  # noise for each channel
+            return [], prod(shapes[node.name][:2]) * itemsize
+        case _ if layer.view:
+            return [], 0
+        case "batch_norm" | "layer_norm" | "group_norm" | "instance_norm" | "rms_norm":
+            rows = int(options["rows"]) * itemsize
+            affine = bool(options.get("affine"))
+            if layer.function == "rms_norm":  # as its parts: what was scaled is kept for the weight
+                return [source], rows + elements * itemsize * affine
+            return [source], (2 + (affine and layer.function == "instance_norm")) * rows
+        case "max_pool1d" | "max_pool2d" | "max_pool3d" | "adaptive_max_pool1d" | "adaptive_max_pool2d":
+            return [source], elements * INDEX_BYTES
+        case "pow" if len(node.inputs) == 1 and not (node.traced and node.traced.weights):
+            return copy
+        case "mul":
+            match options.get("other"):
+                case None if len(node.inputs) == 2 and not in_place:
+                    one, two = node.inputs
+                    return [two] * needs[one] + [one] * needs[two], 0
+                case "itself" | "weight":
+                    return copy
+                case "number" | "buffer":
+                    return [], 0
+        case "div":
+            match options.get("other"):
+                case None if len(node.inputs) == 2 and not in_place:
+                    one, two = node.inputs
+                    return [two] + [one] * needs[two], 0
+                case "itself" | "weight":
+                    return copy
+                case "number" | "buffer":
+                    return [], 0
+                case "numberfirst" | "bufferfirst" | "weightfirst":
+                    return ([source], 0) if not in_place else ([], None)
+        case function:
+            match SAVES.get(function):
+                case "nothing":
+                    return [], 0
+                case "output":
+                    return [node.name], 0
+                case "both":
+                    return [source, node.name], 0
+                case "first" if in_place and function in BY_OUTPUT:
+                    return [node.name], 0
+                case "first":
+                    return copy
+    return [], None

@@ -1,0 +1,31 @@
+"""`vggcalc models`, `vggcalc families` and `vggcalc schema`."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command(epilog="Example: vggcalc models --json | jq -r '.[].name'")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def models(as_json: bool) -> None:
+    """What MODEL may be: the published VGG configurations, and how to write one."""
+    from vggcalc.report.listing import listing
+
+    click.echo(listing(as_json), nl=False)
+
+
+@click.command(epilog="Example: vggcalc families --json | jq -r '.[].name'")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def families(as_json: bool) -> None:
+    """What --into may be: the ways to factorize a convolution, and what each keeps and gives up."""
+    from vggcalc.report.listing import families as listed
+
+    click.echo(listed(as_json), nl=False)
+
+
+@click.command(epilog="Example: vggcalc schema > vggcalc.schema.json")
+def schema() -> None:
+    """The JSON Schema of the JSON output, version 1."""
+    from vggcalc.report.formats.schema import schema as document
+
+    click.echo(document(), nl=False)

@@ -1,0 +1,195 @@
+"""Nodes and networks: layers by name, each with the nodes that it reads."""
+
+import msgspec
+
+from vggcalc.errors import InputError
+from vggcalc.nets.layers import (
+    GELU,
+    IN_PLACE,
+    VIEWS,
+    AdaptiveAvgPool2d,
+    Add,
+    Axes,
+    BatchNorm2d,
+    Concat,
+    Conv1d,
+    Conv2d,
+    Conv3d,
+    ConvTranspose1d,
+    ConvTranspose2d,
+    ConvTranspose3d,
+    Dropout,
+    Flatten,
+    Layer,
+    Linear,
+    LocalResponseNorm,
+    MaxPool2d,
+    Opaque,
+    Operation,
+    ReLU,
+    Shape,
+    SiLU,
+    Window,
+)
+
+#: The name of a network's input, which is no node.
+INPUT = "input"
+
+
+class Traced(msgspec.Struct, frozen=True):
+    """What a trace has seen of a node and its layer does not say.
+
+    `reach` is what a unit of the output sees of the inputs: "pixel" the unit at its place, "window"
+    what the layer's numbers say, "image" all, "varies" a part that changes from unit to unit, and
+    "unknown". `map` are the sizes of the output's spatial axes, () where they are lost. Of its
+    `parameters` each is counted at the first node that uses it. `module` is the path of the module
+    that a rewriting can replace, None where the node is no such module, and then `why` not.
+    `weights` is "own" where parameters take part, also those that another node counts, "computed"
+    where something is made of them first, and "" where none do; `by_function` says that no module of
+    torch.nn computes it.
+    """
+
+    reach: str
+    map: Axes
+    parameters: int = 0
+    module: str | None = None
+    why: str = ""
+    weights: str = ""
+    by_function: bool = False
+
+
+class Node(msgspec.Struct, frozen=True):
+    """A named layer with the names of the nodes that it reads; `input` is the image.
+
+    Only in a trace may it read none: what is made of weights alone.
+    """
+
+    name: str
+    layer: Layer
+    inputs: tuple[str, ...]
+    traced: Traced | None = None
+
+    @property
+    def block(self) -> str:
+        """The first part of the dotted name: nodes that share it are one block."""
+        return self.name.partition(".")[0]
+
+
+class Network(msgspec.Struct, frozen=True):
+    """Nodes in topological order; the last one's output is the network's.
+
+    `layout` says where a built module keeps its layers: under the nodes' own names, or where
+    torchvision's VGG keeps them (`features.0` … `classifier.6`); "traced" if the nodes are the
+    trace of a module, which alone runs them.
+    Raises `InputError` where a name occurs twice or is read before it is made, and, but for a
+    trace, is never read.
+    """
+
+    name: str
+    input_shape: Shape
+    nodes: tuple[Node, ...]
+    layout: str = "nodes"
+
+    def __post_init__(self) -> None:
+        if not self.nodes:
+            raise InputError(f"{self.name}: a network needs at least one layer")
+        known, read = {INPUT}, set[str]()
+        for node in self.nodes:
+            missing = [name for name in node.inputs if name not in known]
+            if missing or not (node.inputs or self.layout == "traced"):
+                raise InputError(f"{node.name} reads {missing or 'nothing'}, which no node before it makes")
+            if node.name in known:
+                raise InputError(f"two nodes are named {node.name}")
+            known.add(node.name)
+            read.update(node.inputs)
+        unread = known - read - {INPUT, self.nodes[-1].name}
+        if unread and self.layout != "traced":
+            raise InputError(f"nothing reads {', '.join(sorted(unread))}: only the last node is an output")
+
+    def readers(self) -> dict[str, list[Node]]:
+        """For each name, `input` included, the nodes that read it."""
+        readers: dict[str, list[Node]] = {name: [] for name in (INPUT, *(node.name for node in self.nodes))}
+        for node in self.nodes:
+            for name in node.inputs:
+                readers[name].append(node)
+        return readers
+
+    def in_place(self) -> frozenset[str]:
+        """The activations that overwrite their input: nothing else reads it, nor does backward need it.
+
+        What `Flatten` and `Dropout` hand on is, in inference, the tensor that they read; the image
+        belongs to the caller; and a ReLU keeps its output for the backward pass.
+        """
+        readers, nodes = self.readers(), {node.name: node for node in self.nodes}
+        found = set()
+        for node in self.nodes:
+            if node.traced is not None or type(node.layer) is Operation:
+                if getattr(node.layer, "inplace", False):
+                    found.add(node.name)  # what was seen, whether wise or not
+            elif type(node.layer) in IN_PLACE and node.layer.inplace:  # type: ignore[union-attr]
+                source = node.inputs[0]
+                while source != INPUT and len(readers[source]) == 1:
+                    layer = nodes[source].layer
+                    if type(layer) not in VIEWS:
+                        if not isinstance(layer, ReLU):
+                            found.add(node.name)
+                        break
+                    source = nodes[source].inputs[0]
+        return frozenset(found)
+
+
+#: How a layer is called within its block; `#` becomes its number among its kind.
+KINDS: dict[type, str] = {
+    **dict.fromkeys((Conv1d, Conv2d, Conv3d), "conv#"),
+    **dict.fromkeys((ConvTranspose1d, ConvTranspose2d, ConvTranspose3d), "up#"),
+    BatchNorm2d: "bn#",
+    LocalResponseNorm: "lrn#",
+    ReLU: "relu#",
+    GELU: "gelu#",
+    SiLU: "silu#",
+    MaxPool2d: "pool",
+    Window: "window#",
+    Operation: "operation#",
+    Opaque: "opaque#",
+    AdaptiveAvgPool2d: "avgpool",
+    Flatten: "flatten",
+    Linear: "linear#",
+    Dropout: "dropout#",
+    Add: "add#",
+    Concat: "concat#",
+}
+
+
+class Namer:
+    """Gives layers their names: `block1.conv1`, `block1.relu1`, `block1.conv2`, `block1.pool`."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+
+    def name(self, block: str, layer: Layer) -> str:
+        stem = f"{block}.{KINDS[type(layer)]}"
+        self._counts[stem] = number = self._counts.get(stem, 0) + 1
+        if "#" in stem:
+            return stem.replace("#", str(number))
+        return stem if number == 1 else f"{stem}{number}"
+
+
+def chain(name: str, input_shape: Shape, layers: list[tuple[str, Layer]], layout: str = "nodes") -> Network:
+    """A plain chain of `(block, layer)`, named by kind."""
+    namer = Namer()
+    nodes, previous = [], INPUT
+    for block, layer in layers:
+        node = Node(namer.name(block, layer), layer, (previous,))
+        nodes.append(node)
+        previous = node.name
+    return Network(name, input_shape, tuple(nodes), layout)
+
+
+def renumbered(network: Network) -> Network:
+    """The same network with every node named by its block, its kind and its number."""
+    namer = Namer()
+    new = {INPUT: INPUT}
+    for node in network.nodes:
+        new[node.name] = namer.name(node.block, node.layer)
+    nodes = tuple(Node(new[node.name], node.layer, tuple(new[name] for name in node.inputs)) for node in network.nodes)
+    return msgspec.structs.replace(network, nodes=nodes)

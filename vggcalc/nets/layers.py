@@ -1,0 +1,359 @@
+"""Layers, nodes and networks: the words in which everything else is said.
+
+A layer is a frozen Struct with the name and the arguments of its `torch.nn` class, so that
+building it is a call with the same arguments. Shapes are `(batch, channels, height, width)`,
+what there is for each spatial axis `(height, width)`; one axis or three where the layer has so many.
+What a traced model does beside is an `Operation`, a `Window` or, without a law, `Opaque`.
+"""
+
+from collections.abc import Callable
+from math import prod
+from typing import ClassVar
+
+import msgspec
+
+from vggcalc.errors import InputError
+
+Pair = tuple[int, int]
+#: One number for each spatial axis: (height, width), (length,) or (depth, height, width).
+Axes = tuple[int, ...]
+Shape = tuple[int, ...]
+
+#: Beyond this no torch tensor has a dimension that its kernels can index.
+LARGEST_DIMENSION = 2**31 - 1
+
+
+class _Layer(msgspec.Struct, frozen=True, tag=True):
+    pass
+
+
+_SEQUENCES = (tuple, list)
+
+
+def _axes(layer: msgspec.Struct, argument: str, least: int, axes: int = 2) -> None:
+    """Let one integer stand for every axis, as torch does, and hold all to `least`."""
+    given = value = getattr(layer, argument)
+    if isinstance(value, int):
+        value = (value,) * axes
+    if not isinstance(value, _SEQUENCES) or len(value) != axes:
+        what = "a pair (height, width)" if axes == 2 else f"{axes} numbers"
+        raise InputError(f"{argument} {value!r} is neither a number nor {what}")
+    for number in value:
+        if type(number) is not int or not least <= number <= LARGEST_DIMENSION:
+            check_number(argument, number, least)
+    if type(given) is not tuple:
+        msgspec.structs.force_setattr(layer, argument, tuple(value))
+
+
+def check_number(what: str, number: int, least: int = 1) -> None:
+    """Raise `InputError` unless `number` is an integer of `least` … `LARGEST_DIMENSION`."""
+    if type(number) is not int:
+        raise InputError(f"{what} {number!r} is not a whole number")
+    if not least <= number <= LARGEST_DIMENSION:
+        bound = f"at least {least}" if number < least else f"at most {LARGEST_DIMENSION:,}"
+        raise InputError(f"{what} {number} is out of range: it must be {bound}")
+
+
+def spatial(size: int | Pair) -> Pair:
+    """(height, width) from one number or both. Raises `InputError`."""
+    both = (size, size) if isinstance(size, int) else size
+    if not isinstance(both, tuple | list) or len(both) != 2:
+        raise InputError(f"size {size!r} is neither a number nor a pair (height, width)")
+    for what, number in zip(("height", "width"), both, strict=True):
+        check_number(what, number)
+    return both[0], both[1]
+
+
+class Convolution(_Layer, frozen=True):
+    """What every convolution has. An integer given for `Axes` stands for every axis.
+
+    Raises `InputError` where a number is out of range or the groups do not divide the channels.
+    """
+
+    in_channels: int
+    out_channels: int
+    kernel_size: Axes
+    stride: Axes = 1  # type: ignore[assignment]
+    padding: Axes = 0  # type: ignore[assignment]
+    dilation: Axes = 1  # type: ignore[assignment]
+    groups: int = 1
+    bias: bool = True
+
+    axes: ClassVar[int] = 2
+
+    def __post_init__(self) -> None:
+        check_number("in_channels", self.in_channels)
+        check_number("out_channels", self.out_channels)
+        check_number("groups", self.groups)
+        _axes(self, "kernel_size", 1, self.axes)
+        _axes(self, "stride", 1, self.axes)
+        _axes(self, "padding", 0, self.axes)
+        _axes(self, "dilation", 1, self.axes)
+        for what, channels in (("in", self.in_channels), ("out", self.out_channels)):
+            if channels % self.groups:
+                raise InputError(
+                    f"{self.groups} groups do not divide {what}_channels {channels}: "
+                    f"groups must divide both in_channels and out_channels"
+                )
+
+    @property
+    def parameters(self) -> int:
+        """out·(in/groups)·∏ kernel, and out for the bias."""
+        weights = self.out_channels * (self.in_channels // self.groups) * prod(self.kernel_size)
+        return weights + self.out_channels * self.bias
+
+
+class Conv1d(Convolution, frozen=True):
+    """`torch.nn.Conv1d`."""
+
+    axes: ClassVar[int] = 1
+
+
+class Conv2d(Convolution, frozen=True):
+    """`torch.nn.Conv2d`."""
+
+
+class Conv3d(Convolution, frozen=True):
+    """`torch.nn.Conv3d`."""
+
+    axes: ClassVar[int] = 3
+
+
+class Transposed(Convolution, frozen=True):
+    """What every transposed convolution has: `stride`, `padding` and `dilation` are those of the
+    convolution whose gradient it is."""
+
+    output_padding: Axes = 0  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _axes(self, "output_padding", 0, self.axes)
+
+
+class ConvTranspose1d(Transposed, frozen=True):
+    """`torch.nn.ConvTranspose1d`."""
+
+    axes: ClassVar[int] = 1
+
+
+class ConvTranspose2d(Transposed, frozen=True):
+    """`torch.nn.ConvTranspose2d`."""
+
+
+class ConvTranspose3d(Transposed, frozen=True):
+    """`torch.nn.ConvTranspose3d`."""
+
+    axes: ClassVar[int] = 3
+
+
+class BatchNorm2d(_Layer, frozen=True):
+    """`torch.nn.BatchNorm2d`, with running statistics."""
+
+    num_features: int
+    eps: float = 1e-5
+    momentum: float = 0.1
+    affine: bool = True
+
+
+class LocalResponseNorm(_Layer, frozen=True):
+    """`torch.nn.LocalResponseNorm`; the defaults are those of Krizhevsky et al. 2012, section 3.3."""
+
+    size: int = 5
+    alpha: float = 1e-4
+    beta: float = 0.75
+    k: float = 2.0
+
+
+class ReLU(_Layer, frozen=True):
+    """`torch.nn.ReLU`, in place where nothing else reads its input, as in torchvision's VGG."""
+
+    inplace: bool = True
+
+
+class GELU(_Layer, frozen=True):
+    """`torch.nn.GELU`."""
+
+    approximate: str = "none"
+
+
+class SiLU(_Layer, frozen=True):
+    """`torch.nn.SiLU`, in place where nothing else reads its input."""
+
+    inplace: bool = True
+
+
+class MaxPool2d(_Layer, frozen=True):
+    """`torch.nn.MaxPool2d`, rounding down, or with `ceil_mode` up."""
+
+    kernel_size: Axes = (2, 2)
+    stride: Axes = (2, 2)
+    padding: Axes = (0, 0)
+    dilation: Axes = (1, 1)
+    ceil_mode: bool = False
+
+    def __post_init__(self) -> None:
+        _axes(self, "kernel_size", 1)
+        _axes(self, "stride", 1)
+        _axes(self, "padding", 0)
+        _axes(self, "dilation", 1)
+        if any(2 * p > k for p, k in zip(self.padding, self.kernel_size, strict=True)):
+            raise InputError(f"pool padding {self.padding} is more than half of {self.kernel_size}")
+
+
+class AdaptiveAvgPool2d(_Layer, frozen=True):
+    """`torch.nn.AdaptiveAvgPool2d`."""
+
+    output_size: Axes
+
+    def __post_init__(self) -> None:
+        _axes(self, "output_size", 1)
+
+
+class Flatten(_Layer, frozen=True):
+    """`torch.nn.Flatten`: a view, which moves nothing."""
+
+
+class Linear(_Layer, frozen=True):
+    """`torch.nn.Linear` on `(…, in_features)`."""
+
+    in_features: int
+    out_features: int
+    bias: bool = True
+
+    def __post_init__(self) -> None:
+        check_number("in_features", self.in_features)
+        check_number("out_features", self.out_features)
+
+
+class Dropout(_Layer, frozen=True):
+    """`torch.nn.Dropout`: nothing in inference."""
+
+    p: float = 0.5
+
+
+class Add(_Layer, frozen=True):
+    """Elementwise sum of two or more tensors of one shape."""
+
+
+class Concat(_Layer, frozen=True):
+    """Concatenation of two or more tensors along the channels."""
+
+
+class Window(_Layer, frozen=True):
+    """An operator that slides over the map, or shifts it, and has no weights: `function` is torch's name.
+
+    An average pooling, a padding (kernel 1, `padding` that of the left), a slice (kernel 1, its step
+    as stride and minus its start as padding). It puts out `output_shape`; a `view` moves nothing.
+    """
+
+    function: str
+    output_shape: Shape
+    kernel_size: Axes
+    stride: Axes
+    padding: Axes
+    dilation: Axes
+    view: bool = False
+
+
+class Operation(_Layer, frozen=True):
+    """An operator that does no MACs: `function` is torch's name for it.
+
+    It puts out `output_shape`; a `view` moves nothing, and `inplace` overwrites its first input.
+    `options` are what a numeric law, or building it again, needs of its arguments.
+    """
+
+    function: str
+    output_shape: Shape
+    view: bool = False
+    inplace: bool = False
+    options: dict[str, int | float | bool | str] = {}
+
+
+class Opaque(_Layer, frozen=True):
+    """An operator that has no law: what it costs beside its parameters and its shapes is unknown."""
+
+    function: str
+    output_shape: Shape
+
+
+#: The functions of `Operation`s that are nonlinearities without parameters, and their `torch.nn` classes.
+NONLINEARITIES: dict[str, str] = {
+    "celu": "CELU",
+    "elu": "ELU",
+    "hardsigmoid": "Hardsigmoid",
+    "hardswish": "Hardswish",
+    "hardtanh": "Hardtanh",
+    "leaky_relu": "LeakyReLU",
+    "mish": "Mish",
+    "selu": "SELU",
+    "sigmoid": "Sigmoid",
+    "softplus": "Softplus",
+    "tanh": "Tanh",
+}
+
+
+def is_nonlinearity(layer: "Layer") -> bool:
+    """Whether it is an activation function without parameters."""
+    kind = type(layer)
+    return kind in _ACTIVATIONS or (kind is Operation and layer.function in NONLINEARITIES)  # type: ignore[union-attr]
+
+
+_ACTIVATIONS = frozenset((ReLU, GELU, SiLU))
+
+
+Layer = (
+    Conv1d
+    | Conv2d
+    | Conv3d
+    | ConvTranspose1d
+    | ConvTranspose2d
+    | ConvTranspose3d
+    | BatchNorm2d
+    | LocalResponseNorm
+    | ReLU
+    | GELU
+    | SiLU
+    | MaxPool2d
+    | AdaptiveAvgPool2d
+    | Flatten
+    | Linear
+    | Dropout
+    | Add
+    | Concat
+    | Window
+    | Operation
+    | Opaque
+)
+
+#: The kinds that do no MACs, by definition.
+WEIGHTLESS = (
+    ReLU,
+    BatchNorm2d,
+    MaxPool2d,
+    Operation,
+    Window,
+    Add,
+    Concat,
+    Dropout,
+    Flatten,
+    AdaptiveAvgPool2d,
+    LocalResponseNorm,
+    GELU,
+    SiLU,
+)
+
+#: By name, which for all but the last three is that of its `torch.nn` class.
+LAYERS: dict[str, Callable[..., Layer]] = {kind.__name__: kind for kind in Layer.__args__}
+
+
+def is_view(layer: Layer) -> bool:
+    """Whether it puts out, in inference, the very tensor that it reads."""
+    kind = type(layer)
+    return kind in VIEWS or (kind in _TRACED and layer.view)  # type: ignore[union-attr]
+
+
+IN_PLACE = frozenset((ReLU, SiLU))
+VIEWS, _TRACED = frozenset((Flatten, Dropout)), frozenset((Window, Operation))
+
+#: What has weights that every output element meets.
+WEIGHTED = (Convolution, Linear)

@@ -1,0 +1,96 @@
+"""MODEL where it is a module to be imported: `torchvision:resnet50`, `net.py:Net`, `package.module:make`."""
+
+import math
+import re
+from collections.abc import Sequence
+
+import msgspec
+
+from vggcalc.errors import InputError
+from vggcalc.nets.layers import LARGEST_DIMENSION, Shape
+from vggcalc.nets.replacing import Replacing
+
+#: What the arguments of a factory may be: Python literals, also true, false and none, or words.
+Argument = int | float | bool | str | None | list[int | float | bool | str | None]
+
+_SOURCE = re.compile(r"(?P<where>.+):(?P<attribute>[A-Za-z_][\w.\-/]*)")
+
+
+#: In the shape of an image: what the model itself says, or else that of 3×224×224.
+OWN = 0
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """Where a traced network comes from, which is enough to make its module again.
+
+    `source` is MODEL, `arguments` are what its factory is called with, `replacing` what was
+    replaced in it. Importing it runs its code. `OWN` in the shape stands for the model's own size.
+    """
+
+    source: str
+    input_shape: Shape
+    arguments: dict[str, Argument] = {}
+    replacing: Replacing | None = None
+
+    def __post_init__(self) -> None:
+        for text in (self.source, *(value for value in self.arguments.values() if isinstance(value, str))):
+            try:
+                text.encode()
+            except UnicodeEncodeError:
+                raise InputError(f"{text!a} is not UTF-8: no model has such a name or argument") from None
+
+    @property
+    def where(self) -> str:
+        """The package, module or file."""
+        return self.source.rpartition(":")[0]
+
+    @property
+    def attribute(self) -> str:
+        """The name of the module or factory there."""
+        return self.source.rpartition(":")[2]
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a file rather than an importable name."""
+        return self.where.endswith(".py")
+
+
+def is_import(model: str) -> bool:
+    """Whether MODEL names something to be imported."""
+    match = _SOURCE.fullmatch(model)
+    return match is not None and not match["where"].isdigit() and "," not in model
+
+
+def arguments(given: Sequence[str]) -> dict[str, Argument]:
+    """`name=value` for each argument. Raises `InputError` for what is not so."""
+    import ast
+
+    found: dict[str, Argument] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name.isidentifier():
+            raise InputError(f"argument {text!r} is not name=value, such as pretrained=false")
+        if name in found:
+            raise InputError(f"argument {name!r} is given twice")
+        constants: dict[str, Argument] = {"true": True, "false": False, "none": None}
+        try:
+            found[name] = constants[value.lower()] if value.lower() in constants else ast.literal_eval(value)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            found[name] = value
+        if isinstance(found[name], tuple | list):
+            found[name] = list(found[name])  # type: ignore[arg-type]
+        elif isinstance(found[name], float) and not math.isfinite(found[name]):  # type: ignore[arg-type]
+            raise InputError(f"argument {text!r}: the number is not finite")
+        elif not isinstance(found[name], int | float | bool | str | None):
+            raise InputError(f"argument {text!r}: a value is a number, a word, true, false, none or a list")
+    return found
+
+
+def input_shape(text: str) -> Shape:
+    """`1x3x224x224` as a shape. Raises `InputError`."""
+    if re.fullmatch(r"\d{1,18}([x×]\d{1,18}){1,7}", text, re.ASCII) is None:
+        raise InputError(f"input {text!r} is no shape: write all of it, batch first, such as 1x3x224x224")
+    shape = tuple(int(n) for n in re.split("[x×]", text))
+    if not all(1 <= n <= LARGEST_DIMENSION for n in shape):
+        raise InputError(f"input {text}: every size must be from 1 to {LARGEST_DIMENSION:,}")
+    return shape

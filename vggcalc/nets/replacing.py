@@ -1,0 +1,271 @@
+"""Factorizing the large convolutions of a network, and merging runs of convolutions back."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+from typing import overload
+
+import msgspec
+
+from vggcalc.errors import InputError
+from vggcalc.nets.families import Branches, Factorization, factorized
+from vggcalc.nets.graph import Namer, Network, Node
+from vggcalc.nets.layers import (
+    Add,
+    Axes,
+    BatchNorm2d,
+    Conv2d,
+    Convolution,
+    Layer,
+    Operation,
+    Shape,
+    check_number,
+    is_nonlinearity,
+)
+from vggcalc.nets.shapes import output_shape, shapes
+
+
+class Replacing(msgspec.Struct, frozen=True):
+    """Which convolutions of a network to replace, and by what.
+
+    Those with a kernel of `min_kernel` or more, if `only`, a regular expression, is found in their
+    names, are split; with `merge` runs of convolutions become one instead, whatever their kernels.
+    A 3×3 is its own stack already, and stays as it is. Raises `InputError` for a `min_kernel` below 2
+    and for a malformed expression.
+    """
+
+    factorization: Factorization = Factorization()
+    min_kernel: int = 5
+    only: str | None = None
+    merge: bool = False
+
+    def __post_init__(self) -> None:
+        check_number("min_kernel", self.min_kernel, 2)
+        try:
+            re.compile(self.only or "")
+        except re.error as error:
+            raise InputError(f"only {self.only!r} is no regular expression: {error}") from None
+
+    def chooses(self, name: str) -> bool:
+        """Whether `only` allows that node."""
+        return self.only is None or re.search(self.only, name) is not None
+
+
+class Replaced(msgspec.Struct, frozen=True):
+    """A network after replacing.
+
+    `pairs` are the names of the nodes that went beside those that came, `skipped` the convolutions
+    that were chosen and had to stay, each with the reason.
+    """
+
+    network: Network
+    pairs: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]
+    skipped: tuple[tuple[str, str], ...] = ()
+
+
+@overload
+def split(given: Conv2d, factorization: Factorization = ...) -> tuple[Conv2d, ...]: ...
+@overload
+def split(given: Network, factorization: Factorization = ...) -> Network: ...
+def split(given: Conv2d | Network, factorization: Factorization = Factorization()) -> tuple[Conv2d, ...] | Network:
+    """Split one k×k convolution, or every one of 5×5 or more in a network.
+
+    WindowCoverage for every input size the output shape, the channels at both ends and bias; a stack also
+    groups and dilation, and with the stride in the last layer the receptive field and its padding.
+    In a network the batch norm and activation that alone read the convolution follow every layer.
+    Raises `InputError` for a kernel that the family cannot take, such as an even one for a stack, and
+    for one convolution of a family with branches, which are no chain: see `families.factorized`.
+    """
+    if isinstance(given, Conv2d):
+        branches = factorized(given, factorization)
+        if len(branches) > 1:
+            raise InputError(f"{factorization.family} has {len(branches)} branches, which are no chain of layers")
+        return branches[0]
+    replaced = replace(given, Replacing(factorization))
+    for _, reason in replaced.skipped:
+        raise InputError(reason)
+    return replaced.network
+
+
+def fragment(namer: Namer, block: str, branches: Branches, following: Sequence[Layer], source: str) -> list[Node]:
+    """The nodes of branches that read `source`, the last one's output theirs.
+
+    The batch norm and activation in `following` stand between the layers of a branch.
+    """
+    nodes: list[Node] = []
+    ends = []
+    for branch in branches:
+        end = source
+        for i, conv in enumerate(branch, 1):
+            for layer in (conv, *(following if i < len(branch) else ())):
+                if isinstance(layer, BatchNorm2d):
+                    layer = msgspec.structs.replace(layer, num_features=conv.out_channels)
+                nodes.append(Node(namer.name(block, layer), layer, (end,)))
+                end = nodes[-1].name
+        ends.append(end)
+    if len(ends) > 1:
+        nodes.append(Node(namer.name(block, Add()), Add(), tuple(ends)))
+    return nodes
+
+
+def replace(given: Network, replacing: Replacing) -> Replaced:
+    """The network with the convolutions that `replacing` chooses split, or its runs merged.
+
+    The layers that come are named within the convolution's own name (`conv1.conv1`, `conv1.relu1`,
+    `conv1.conv2`); the batch norm and activation behind it stay and so follow the last of them.
+    """
+    if replacing.merge:
+        return _merged(given, replacing)
+    readers = given.readers()
+    known: dict[str, Shape] = {}
+    nodes: list[Node] = []
+    new_names: dict[str, str] = {}
+    pairs, skipped = [], []
+    for node in given.nodes:
+        branches: Branches = ()
+        if is_large(node.layer, replacing.min_kernel) and replacing.chooses(node.name):
+            try:
+                branches = _branches(node, replacing.factorization)
+            except InputError as error:
+                skipped.append((node.name, str(error)))
+        if not branches or branches == ((node.layer,),):  # not chosen, or its own factorization
+            inputs = tuple(new_names.get(name, name) for name in node.inputs)
+            nodes.append(msgspec.structs.replace(node, inputs=inputs))
+            continue
+        known = known or shapes(given)
+        following = [after.layer for after in _following(node, readers)]
+        source = new_names.get(node.inputs[0], node.inputs[0])
+        came = fragment(Namer(), node.name, branches, following, source)
+        nodes += _for_maps(came, {source: known[node.inputs[0]]})
+        new_names[node.name] = came[-1].name
+        pairs.append(((node.name,), tuple(new.name for new in came)))
+    return Replaced(msgspec.structs.replace(given, nodes=tuple(nodes)), tuple(pairs), tuple(skipped))
+
+
+def _for_maps(nodes: Sequence[Node], known: dict[str, Shape]) -> Iterator[Node]:
+    """The nodes with every activation of a trace, which names its shape, fitted to its map."""
+    for node in nodes:
+        inputs = [known[name] for name in node.inputs]
+        if isinstance(node.layer, Operation):
+            node = msgspec.structs.replace(node, layer=msgspec.structs.replace(node.layer, output_shape=inputs[0]))
+        known[node.name] = output_shape(node.layer, inputs)
+        yield node
+
+
+def _branches(node: Node, factorization: Factorization) -> Branches:
+    """What a convolution is split into. Raises `InputError` with the reason why it cannot be."""
+    if node.traced is not None and node.traced.module is None:
+        raise InputError(node.traced.why)
+    if not isinstance(node.layer, Conv2d):
+        kind = type(node.layer).__name__
+        raise InputError(f"a {kind} is not factorized: only a Conv2d is")
+    return factorized(node.layer, factorization)
+
+
+def is_large(layer: Layer, min_kernel: int = 5) -> bool:
+    """Whether it is a convolution with a kernel of that or more along an axis."""
+    return isinstance(layer, Convolution) and max(layer.kernel_size) >= min_kernel
+
+
+def has_large_kernels(network: Network) -> bool:
+    """Whether `split` would change anything."""
+    return any(is_large(node.layer) for node in network.nodes)
+
+
+def _following(node: Node, readers: dict[str, list[Node]]) -> list[Node]:
+    """The batch norm and activation behind a convolution, up to the first node that is neither."""
+    found: list[Node] = []
+    while len(readers[node.name]) == 1:
+        (node,) = readers[node.name]
+        if not isinstance(node.layer, BatchNorm2d) and not is_nonlinearity(node.layer):
+            break
+        found.append(node)
+    return found
+
+
+@overload
+def merge(given: Sequence[Conv2d]) -> Conv2d: ...
+@overload
+def merge(given: Network) -> Network: ...
+def merge(given: Sequence[Conv2d] | Network) -> Conv2d | Network:
+    """Merge a run of convolutions, or every run in a network, into one with the same window.
+
+    The kernel is 1 + Σ(kᵢ − 1), so a 1×1 adds nothing; dilation and groups are the run's, the
+    padding is its total, the stride its last one's. In a network a run ends at every node that
+    is neither batch norm nor activation, at a stride, at a branch, and where groups or dilation
+    change; what follows its last convolution stays, what stood in between goes.
+    Raises `InputError` for a sequence that is no such run.
+    """
+    if isinstance(given, Network):
+        return _merged(given, Replacing(merge=True)).network
+    if not given:
+        raise InputError("nothing to merge: a run has at least one convolution")
+    for before, after in pairwise(given):
+        if not _continues(before, after, _dilation(given)):
+            raise InputError(f"{after} does not continue a run after {before}")
+    first, last = given[0], given[-1]
+    return msgspec.structs.replace(
+        last,
+        in_channels=first.in_channels,
+        kernel_size=_along(given, lambda conv, axis: conv.kernel_size[axis] - 1, 1),
+        padding=_along(given, lambda conv, axis: conv.padding[axis], 0),
+        dilation=_dilation(given),
+        bias=any(conv.bias for conv in given),
+    )
+
+
+def _along(run: Sequence[Conv2d], of: Callable[[Conv2d, int], int], start: int) -> Axes:
+    return start + sum(of(conv, 0) for conv in run), start + sum(of(conv, 1) for conv in run)
+
+
+def _dilation(run: Sequence[Conv2d]) -> Axes:
+    """The dilation of a run: that of its first kernel larger than 1×1, whose dilation is none."""
+    return next((conv.dilation for conv in run if conv.kernel_size != (1, 1)), run[0].dilation)
+
+
+def _continues(before: Conv2d, after: Conv2d, dilation: Axes) -> bool:
+    return (
+        before.stride == (1, 1)
+        and before.groups == after.groups
+        and before.out_channels == after.in_channels
+        and all(conv.kernel_size == (1, 1) or conv.dilation == dilation for conv in (before, after))
+    )
+
+
+def _merged(given: Network, replacing: Replacing) -> Replaced:
+    readers = given.readers()
+    merged: dict[str, Node] = {}
+    gone: set[str] = set()
+    pairs = []
+    for node in given.nodes:
+        if node.name in gone or not isinstance(node.layer, Conv2d) or not _may_go(node, replacing):
+            continue
+        run, interior = [node.layer], [node.name]
+        end = node
+        while True:
+            between = _following(end, readers)
+            tail = between[-1] if between else end
+            after = readers[tail.name][0] if len(readers[tail.name]) == 1 else None
+            if after is None or not isinstance(after.layer, Conv2d):
+                break
+            if not all(_may_go(part, replacing) for part in (*between, after)):
+                break
+            if not _continues(run[-1], after.layer, _dilation([*run, after.layer])):
+                break
+            run.append(after.layer)
+            interior += [part.name for part in between] + [after.name]
+            end = after
+        if len(run) > 1:
+            gone.update(interior)
+            new = merge(run)
+            traced = end.traced and msgspec.structs.replace(end.traced, parameters=new.parameters)
+            merged[end.name] = Node(end.name, new, node.inputs, traced)
+            pairs.append((tuple(interior), (end.name,)))
+    nodes = tuple(merged.get(node.name, node) for node in given.nodes if node.name not in gone or node.name in merged)
+    return Replaced(msgspec.structs.replace(given, nodes=nodes), tuple(pairs))
+
+
+def _may_go(node: Node, replacing: Replacing) -> bool:
+    """Whether the node can be taken out: a convolution that is chosen, or what stands between two."""
+    chosen = not isinstance(node.layer, Conv2d) or replacing.chooses(node.name)
+    return chosen and (node.traced is None or node.traced.module is not None)

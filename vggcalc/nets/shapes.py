@@ -1,0 +1,208 @@
+"""The shape of every tensor in a network, as torch computes it."""
+
+from collections.abc import Iterable
+from typing import assert_never
+
+import msgspec
+
+from vggcalc.errors import FeatureMapTooSmall, InputError
+from vggcalc.nets.graph import INPUT, Network
+from vggcalc.nets.layers import (
+    GELU,
+    LARGEST_DIMENSION,
+    AdaptiveAvgPool2d,
+    Add,
+    Axes,
+    BatchNorm2d,
+    Concat,
+    Conv2d,
+    Convolution,
+    Dropout,
+    Flatten,
+    Layer,
+    Linear,
+    LocalResponseNorm,
+    MaxPool2d,
+    Opaque,
+    Operation,
+    Pair,
+    ReLU,
+    Shape,
+    SiLU,
+    Transposed,
+    Window,
+    check_number,
+)
+
+
+def window(layer: Convolution | MaxPool2d | Window) -> Axes:
+    """What one output pixel sees of the layer's input, for each axis: dilation × (kernel − 1) + 1."""
+    return tuple([d * (k - 1) + 1 for k, d in zip(layer.kernel_size, layer.dilation, strict=True)])
+
+
+def _slide(layer: Convolution | MaxPool2d, size: Shape) -> Shape:
+    """The map after a sliding window: floor((size + 2·padding − window) / stride) + 1 (torch's rule).
+
+    With `ceil_mode` it is rounded up, but a window must begin within the map or its left padding.
+    """
+    if len(size) != len(layer.stride):
+        raise InputError(f"it needs (batch, channels, height, width), but the map is {size}")
+    numbers = zip(size, layer.padding, layer.stride, layer.kernel_size, layer.dilation, strict=True)
+    if type(layer) is MaxPool2d and layer.ceil_mode:
+        found = [_ceiled(n, p, s, n + 2 * p - d * (k - 1) - 1) for n, p, s, k, d in numbers]
+    else:
+        found = [(n + 2 * p - d * (k - 1) - 1) // s + 1 for n, p, s, k, d in numbers]
+    for n in found:
+        if n < 1:
+            raise _too_small(layer, size)
+    return tuple(found)
+
+
+def _ceiled(size: int, padding: int, stride: int, span: int) -> int:
+    steps = -(-span // stride)
+    return 0 if span < 0 else steps + (steps * stride < size + padding)
+
+
+def _too_small(layer: Convolution | MaxPool2d, size: Shape) -> FeatureMapTooSmall:
+    padded = f", padded to {_by(n + 2 * p for n, p in zip(size, layer.padding, strict=True))},"
+    return FeatureMapTooSmall(
+        f"a {_by(size)} map{padded * any(layer.padding)} is smaller than the {_by(window(layer))} window"
+    )
+
+
+def _by(numbers: Iterable[int]) -> str:
+    return "×".join(map(str, numbers))
+
+
+def _transposed(layer: Transposed, size: Shape) -> Shape:
+    """(size − 1)·stride − 2·padding + dilation·(kernel − 1) + output padding + 1 (torch's rule)."""
+    return tuple(
+        (n - 1) * s - 2 * p + w + extra
+        for n, s, p, w, extra in zip(
+            size, layer.stride, layer.padding, window(layer), layer.output_padding, strict=True
+        )
+    )
+
+
+#: The kinds whose output's shape was seen when they were traced.
+_RECORDED = frozenset((Window, Operation, Opaque))
+
+
+def output_shape(layer: Layer, inputs: list[Shape]) -> Shape:
+    """The shape that `layer` makes of its inputs' shapes; raises `InputError` where they do not fit."""
+    if type(layer) in _RECORDED:
+        return layer.output_shape  # type: ignore[union-attr]
+    first = inputs[0]
+    match layer:
+        case Convolution():
+            lead = len(first) - layer.axes - 1
+            if lead < 0 or first[lead] != layer.in_channels:
+                raise InputError(f"in_channels is {layer.in_channels}, but the input is {first}")
+            area = first[lead + 1 :]
+            area = _transposed(layer, area) if isinstance(layer, Transposed) else _slide(layer, area)
+            return (*first[:lead], layer.out_channels, *area)
+        case ReLU() | GELU() | SiLU() | Dropout() | LocalResponseNorm():
+            return first
+        case BatchNorm2d():
+            if first[1] != layer.num_features:
+                raise InputError(f"num_features is {layer.num_features}, but the input is {first}")
+            return first
+        case MaxPool2d():
+            return (*first[:-2], *_slide(layer, first[-2:]))
+        case AdaptiveAvgPool2d():
+            if len(first) < 3:
+                raise InputError(f"it needs (batch, channels, height, width), but the input is {first}")
+            return (*first[:-2], *layer.output_size)
+        case Flatten():
+            size = 1
+            for n in first[1:]:
+                size *= n
+            return first[0], size
+        case Linear():
+            if first[-1] != layer.in_features:
+                raise InputError(f"in_features is {layer.in_features}, but the input is {first}")
+            return (*first[:-1], layer.out_features)
+        case Add():
+            if any(shape != first for shape in inputs):
+                raise InputError(f"shapes differ: {inputs}")
+            return first
+        case Concat():
+            if any((shape[0], *shape[2:]) != (first[0], *first[2:]) for shape in inputs):
+                raise InputError(f"shapes differ beside their channels: {inputs}")
+            return (first[0], sum(shape[1] for shape in inputs), *first[2:])
+        case Window() | Operation() | Opaque():
+            return layer.output_shape
+        case _:
+            assert_never(layer)
+
+
+def shapes(network: Network) -> dict[str, Shape]:
+    """The shape of every node's output, and of `input`.
+
+    Raises `InputError` naming the node, and, where a map shrank to nothing, the size needed.
+    """
+    if len(network.input_shape) != 4 and network.layout != "traced":
+        raise InputError(f"input_shape {network.input_shape} is not (batch, channels, height, width)")
+    for what, number in zip(("batch", "channels", "height", "width"), network.input_shape, strict=False):
+        check_number(what, number)
+    try:
+        return propagate(network, network.input_shape)
+    except FeatureMapTooSmall as error:
+        raise FeatureMapTooSmall(f"{error}{_size_needed(network)}") from None
+
+
+def map_sizes(network: Network, padding: str) -> dict[str, Pair | None]:
+    """Every node's map if its convolutions were padded as torch's `"same"` or `"valid"` says.
+
+    "same" is dilation·(k − 1)/2, which keeps the map at stride 1; "valid" is none. None where
+    there is no map: behind a `Flatten`, or where it has shrunk to nothing.
+    """
+    known: dict[str, Shape] = {INPUT: network.input_shape}
+    sizes: dict[str, Pair | None] = {}
+    for node in network.nodes:
+        layer = node.layer
+        if isinstance(layer, Conv2d):
+            same = tuple(w // 2 for w in window(layer)) if padding == "same" else (0, 0)
+            layer = msgspec.structs.replace(layer, padding=same)
+        try:
+            shape = output_shape(layer, [known[name] for name in node.inputs])
+        except (KeyError, InputError):  # what it reads has no map, or too small a one
+            sizes[node.name] = None
+        else:
+            known[node.name] = shape
+            sizes[node.name] = (shape[2], shape[3]) if len(shape) == 4 else None
+    return sizes
+
+
+def propagate(network: Network, input_shape: Shape) -> dict[str, Shape]:
+    """What `shapes` says, for another input, and without a look at what it is. Raises `InputError`."""
+    known: dict[str, Shape] = {INPUT: input_shape}
+    for node in network.nodes:
+        try:
+            known[node.name] = output_shape(node.layer, [known[name] for name in node.inputs])
+        except InputError as error:
+            raise type(error)(f"{node.name}: {error}") from None
+    return known
+
+
+def _size_needed(network: Network) -> str:
+    """The smallest square input that passes; maps grow with the input, so bisection finds it."""
+
+    def passes(size: int) -> bool:
+        try:
+            propagate(network, (*network.input_shape[:2], size, size))
+        except FeatureMapTooSmall:
+            return False
+        except InputError:  # beyond the maps: a linear layer met another size than its own
+            return True
+        return True
+
+    low, high = 0, 1
+    while not passes(high):
+        low, high = high, high * 2
+        if high > LARGEST_DIMENSION:
+            return ""
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if passes(middle) else (middle, high)
+    return f"; the input must be at least {high}×{high}"

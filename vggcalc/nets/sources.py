@@ -1,0 +1,234 @@
+"""MODEL, as users write it: a published name, tokens, a TOML or JSON file, or standard input."""
+
+import os
+import re
+from collections.abc import Callable
+from typing import TypedDict, Unpack
+
+import msgspec
+
+from vggcalc.errors import InputError
+from vggcalc.nets.graph import Network
+from vggcalc.nets.layers import Pair, spatial
+from vggcalc.nets.vgg import ALIASES, CONFIGS, Config, from_config, published
+
+LARGEST_FILE = 1_000_000
+
+#: `M`, `LRN` or something that begins like a token, alone or in a list.
+_TOKENS = re.compile(r"\s*(\d+\w*(@\w*)?|M|LRN)\s*", re.IGNORECASE)
+
+
+def load(model: str, standard_input: Callable[[int], bytes] | None = None) -> Config:
+    """The configuration that MODEL names; `standard_input` reads that many bytes for `-`.
+
+    Raises `InputError` with one line that names the culprit, its place and what would be right.
+    """
+    if model == "-" and standard_input is not None:
+        return parse(_text("standard input", standard_input(LARGEST_FILE + 1)), "standard input")
+    config = published(model)
+    if config is not None:
+        return config
+    if model.endswith(".py"):
+        raise InputError(f"{model}: which of its modules? Write {model}:NAME")
+    if model.lower().endswith((".toml", ".json")) or "/" in model or "\\" in model:
+        return _read(model)
+    if "," in model or _TOKENS.fullmatch(model):
+        return Config(model, tuple(model.split(",")))
+    if os.path.exists(model):
+        return _read(model)
+    if ":" in model:
+        raise InputError(
+            f"{model} is no network yet: a module to import is written package.module:attribute, and in Python "
+            "it is traced with vggcalc.runtime.trace"
+        )
+    raise InputError(f"unknown model {model!r}: {_nearest(model)}")
+
+
+def _nearest(model: str) -> str:
+    import difflib
+
+    from vggcalc.nets.classics import CLASSICS
+
+    names = [*(name for base in (*ALIASES, *CONFIGS) for name in (base, f"{base}_bn")), *CLASSICS]
+    near = difflib.get_close_matches(model.lower(), [name.lower() for name in names], n=1, cutoff=0.7)
+    if near:
+        return f"did you mean {next(name for name in names if name.lower() == near[0])}?"
+    return f"try {', '.join((*ALIASES, *CLASSICS))}, tokens such as 64,M,128 or a .toml or .json file"
+
+
+def _read(path: str) -> Config:
+    try:
+        with open(path, "rb") as file:
+            content = file.read(LARGEST_FILE + 1)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}: a TOML or JSON file is needed") from None
+    return parse(_text(path, content), path, os.path.splitext(os.path.basename(path))[0])
+
+
+def _text(where: str, content: bytes) -> str:
+    if len(content) > LARGEST_FILE:
+        raise InputError(f"{where} is larger than {LARGEST_FILE:,} bytes: no network configuration is")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{where} is not text: byte {error.start} is not UTF-8; write TOML or JSON") from None
+    if not text.strip():
+        raise InputError(f'{where} is empty: name features, such as features = [64, "M", 128]')
+    return text
+
+
+def parse(text: str, where: str, default_name: str = "network") -> Config:
+    """A configuration from TOML, JSON (it begins with a brace) or a bare list of tokens.
+
+    `where` is named in the message of the `InputError` that malformed text raises.
+    """
+    stripped = text.strip()
+    if stripped.startswith(("{", "[{")) or where.lower().endswith(".json"):
+        content = _json(text, where)
+    elif "=" not in text and not where.lower().endswith(".toml"):
+        return published(stripped) or Config(default_name, tuple(stripped.replace("\n", ",").split(",")))
+    else:
+        content = _toml(text, where)
+    if isinstance(content, dict):
+        content.setdefault("name", default_name)
+    try:
+        return msgspec.convert(content, Config)
+    except msgspec.ValidationError as error:
+        keys = ", ".join(field.name for field in msgspec.structs.fields(Config))
+        raise InputError(f"{where}: {_place(str(error), text)}; the keys are {keys}") from None
+
+
+def _json(text: str, where: str) -> object:
+    import json
+
+    def refuse(constant: str) -> object:
+        raise InputError(f"{where}: {constant} is no number of a network")
+
+    try:
+        return json.loads(text, parse_constant=refuse)
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        raise InputError(f"{where}: malformed JSON: {error.msg} (at {place})") from None
+    except (RecursionError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{where}: malformed JSON: {error}") from None
+
+
+def _toml(text: str, where: str) -> object:
+    import tomllib
+
+    try:
+        return tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
+        raise InputError(f"{where}: malformed TOML: {error}") from None
+
+
+def _place(message: str, text: str) -> str:
+    """msgspec's message with the line on which the key at fault stands, where there is one."""
+    key = re.search(r"\$\.(\w+)|field `(\w+)`", message)
+    name = key and (key[1] or key[2])
+    for number, line in enumerate(text.splitlines(), 1):
+        if name and re.search(rf"\b{re.escape(name)}\b", line.partition("#")[0]):
+            return f"line {number}: {message}"
+    return message
+
+
+class Overrides(TypedDict, total=False):
+    """What replaces the model's own: None, as if it were not given, leaves what the model says.
+
+    `size` is the image, one number or (height, width); `classes` the width of the last linear layer.
+    """
+
+    size: int | Pair | None
+    batch: int | None
+    in_channels: int | None
+    classes: int | None
+    batch_norm: bool | None
+    activation: str | None
+    bias: bool | None
+
+
+def network(
+    model: str | Config | Network,
+    standard_input: Callable[[int], bytes] | None = None,
+    **overrides: Unpack[Overrides],
+) -> Network:
+    """The network that `model` names or is, with the overrides.
+
+    A string is what `load` takes or a name of `CLASSICS`, whose activations, norms and biases stay as
+    published; a `Network` is taken as it is and allows no override.
+    Raises `InputError` with one line that names the culprit, its place and what would be right.
+    """
+    chosen = {key: value for key, value in overrides.items() if value is not None}
+    if isinstance(model, Network):
+        if chosen:
+            raise InputError(f"{model.name} is a network already: {', '.join(chosen)} cannot change it")
+        return model
+    if isinstance(model, str) and is_classic(model):
+        return _as_published(model.lower(), **overrides)
+    config = load(model, standard_input) if isinstance(model, str) else model
+    where = "standard input" if model == "-" else model if isinstance(model, str) else config.name
+    try:
+        return _overridden(config, **overrides)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
+
+
+def is_classic(model: str) -> bool:
+    """Whether it is built in and no VGG: a name of `CLASSICS`, in any case."""
+    if not model.isidentifier() or published(model) is not None:
+        return False
+    from vggcalc.nets.classics import CLASSICS
+
+    return model.lower() in CLASSICS
+
+
+def _as_published(
+    name: str,
+    size: int | Pair | None = None,
+    batch: int | None = None,
+    in_channels: int | None = None,
+    classes: int | None = None,
+    **fixed: bool | str | None,
+) -> Network:
+    """One of `CLASSICS`, of which no override but these changes a layer."""
+    from vggcalc.nets.classics import CLASSICS
+
+    refused = [key for key, value in fixed.items() if value is not None]
+    if refused:
+        raise InputError(f"{name} is built in as published: {', '.join(refused)} cannot change it")
+    try:
+        shape = (
+            1 if batch is None else batch,
+            3 if in_channels is None else in_channels,
+            *spatial(224 if size is None else size),
+        )
+        return CLASSICS[name](shape, 1000 if classes is None else classes)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from None
+
+
+def _overridden(
+    config: Config,
+    size: int | Pair | None = None,
+    batch: int | None = None,
+    in_channels: int | None = None,
+    classes: int | None = None,
+    batch_norm: bool | None = None,
+    activation: str | None = None,
+    bias: bool | None = None,
+) -> Network:
+    if not config.name.isprintable():
+        raise InputError(f"name {config.name!r} has characters that cannot be printed: use plain text")
+    channels = config.input[0] if in_channels is None else in_channels
+    changes: dict[str, object] = {"batch_norm": batch_norm, "activation": activation, "bias": bias}
+    if classes is not None:
+        if not config.classifier:
+            raise InputError(f"there is no classifier, so classes {classes} changes nothing")
+        changes["classifier"] = (*config.classifier[:-1], classes)
+    changes["input"] = (channels, *config.input[1:])
+    config = msgspec.structs.replace(config, **{k: v for k, v in changes.items() if v is not None})
+    size = config.input[1:] if size is None else size
+    height, width = spatial(size)
+    return from_config(config, (1 if batch is None else batch, channels, height, width))

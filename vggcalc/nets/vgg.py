@@ -1,0 +1,162 @@
+"""VGG networks: the published configurations, and the words in which users write their own.
+
+Simonyan & Zisserman 2014 (arXiv 1409.1556v6), table 1. Head and layer order as in torchvision.
+"""
+
+import re
+
+import msgspec
+
+from vggcalc.errors import InputError
+from vggcalc.nets.graph import Network, chain
+from vggcalc.nets.layers import (
+    GELU,
+    AdaptiveAvgPool2d,
+    BatchNorm2d,
+    Conv2d,
+    Dropout,
+    Flatten,
+    Layer,
+    Linear,
+    LocalResponseNorm,
+    MaxPool2d,
+    ReLU,
+    Shape,
+    SiLU,
+    check_number,
+)
+from vggcalc.nets.names import ACTIVATIONS
+from vggcalc.nets.shapes import shapes
+
+#: Table 1: filters of each 3×3, `@1` for a 1×1, LRN, and M for 2×2 max-pooling with stride 2.
+CONFIGS: dict[str, str] = {
+    "A": "64,M,128,M,256,256,M,512,512,M,512,512,M",
+    "A-LRN": "64,LRN,M,128,M,256,256,M,512,512,M,512,512,M",
+    "B": "64,64,M,128,128,M,256,256,M,512,512,M,512,512,M",
+    "C": "64,64,M,128,128,M,256,256,256@1,M,512,512,512@1,M,512,512,512@1,M",
+    "D": "64,64,M,128,128,M,256,256,256,M,512,512,512,M,512,512,512,M",
+    "E": "64,64,M,128,128,M,256,256,256,256,M,512,512,512,512,M,512,512,512,512,M",
+}
+
+#: torchvision's names for the paper's.
+ALIASES: dict[str, str] = {"vgg11": "A", "vgg13": "B", "vgg16": "D", "vgg19": "E"}
+
+_ACTIVATIONS: dict[str, Layer | None] = dict(zip(ACTIVATIONS, (ReLU(), GELU(), SiLU(), None), strict=True))
+
+
+def activation(name: str) -> Layer | None:
+    """The layer of that name, None for "none". Raises `InputError` for another."""
+    if name not in _ACTIVATIONS:
+        raise InputError(f"activation {name!r} is none of {', '.join(ACTIVATIONS)}")
+    return _ACTIVATIONS[name]
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A VGG-like network: `features` are tokens, `classifier` the widths of its linear layers.
+
+    `input` is (channels, height, width). With a classifier an adaptive average pooling brings
+    other input sizes to the map that `input` gives, as torchvision's VGG does.
+    """
+
+    name: str
+    features: tuple[int | str, ...]
+    input: tuple[int, int, int] = (3, 224, 224)
+    classifier: tuple[int, ...] = ()
+    batch_norm: bool = False
+    activation: str = "relu"
+    bias: bool = True
+
+
+TOKEN = re.compile(r"(?P<filters>\d+)(?P<arguments>(?:[@spdg]\d+)*)", re.ASCII)
+ARGUMENTS = {"@": "kernel_size", "s": "stride", "p": "padding", "d": "dilation", "g": "groups"}
+SYNTAX = (
+    "write FILTERS, FILTERS@KERNEL, either with sSTRIDE, pPADDING, dDILATION or gGROUPS behind it, "
+    "M for a 2×2 max-pool, or LRN"
+)
+
+
+def _convolution(token: str, in_channels: int, bias: bool) -> Conv2d:
+    """`256@7s2` is 256 filters of 7×7 with stride 2; without `p` the padding keeps the map."""
+    match = TOKEN.fullmatch(token)
+    if match is None:
+        raise InputError(SYNTAX)
+    found = re.findall(r"([@spdg])(\d+)", match["arguments"])
+    arguments = {ARGUMENTS[letter]: int(number) for letter, number in found}
+    if len(arguments) < len(found):
+        raise InputError(f"an argument is given twice: {SYNTAX}")
+    kernel = arguments.setdefault("kernel_size", 3)
+    if kernel % 2 == 0:
+        tries = f"{kernel - 1} or {kernel + 1}" if kernel else "1 or 3"
+        raise InputError(f"kernel {kernel} is even: no padding keeps the map. Try {tries}")
+    arguments.setdefault("padding", arguments.get("dilation", 1) * (kernel - 1) // 2)
+    return Conv2d(in_channels, int(match["filters"]), bias=bias, **arguments)  # type: ignore[arg-type]
+
+
+def _features(config: Config) -> list[tuple[str, Layer]]:
+    chosen = activation(config.activation)
+    layers: list[tuple[str, Layer]] = []
+    channels, block = config.input[0], 1
+    for position, token in enumerate(config.features, 1):
+        name = f"block{block}"
+        match str(token).strip().upper():
+            case "M":
+                layers.append((name, MaxPool2d()))
+                block += 1
+            case "LRN":
+                layers.append((name, LocalResponseNorm()))
+            case _:
+                try:
+                    conv = _convolution(str(token).strip(), channels, config.bias)
+                except InputError as error:
+                    raise InputError(f"token {position}, {token!r}: {error}") from None
+                channels = conv.out_channels
+                layers.append((name, conv))
+                if config.batch_norm:
+                    layers.append((name, BatchNorm2d(channels)))
+                if chosen is not None:
+                    layers.append((name, chosen))
+    if not any(isinstance(layer, Conv2d) for _, layer in layers):
+        raise InputError(f"features name no convolution: {SYNTAX}")
+    return layers
+
+
+def _classifier(config: Config, features: Shape) -> list[tuple[str, Layer]]:
+    """torchvision's head: pooled to `features`' map, hidden layers with activation and dropout."""
+    channels, height, width = features[1:]
+    layers: list[Layer] = [AdaptiveAvgPool2d((height, width)), Flatten()]
+    chosen = activation(config.activation)
+    wide = channels * height * width
+    for i, out in enumerate(config.classifier, 1):
+        try:
+            layers.append(Linear(wide, out))
+        except InputError as error:
+            raise InputError(f"classifier {i}, {out}: {error}") from None
+        wide = out
+        if i < len(config.classifier):
+            layers += [chosen, Dropout()] if chosen is not None else [Dropout()]
+    return [("classifier", layer) for layer in layers]
+
+
+def from_config(config: Config, input_shape: Shape | None = None) -> Network:
+    """The network of a configuration, for (batch, channels, height, width) or its own input.
+
+    Raises `InputError` naming the token or the layer that is at fault.
+    """
+    for what, number in zip(("channels", "height", "width"), config.input, strict=True):
+        check_number(f"input {what}", number)
+    shape = (1, *config.input)
+    layers = _features(config)
+    if config.classifier:
+        native = shapes(chain(config.name, shape, layers))
+        layers += _classifier(config, list(native.values())[-1])
+    return chain(config.name, input_shape or shape, layers, layout="torchvision")
+
+
+def published(name: str) -> Config | None:
+    """The configuration of a published VGG (`vgg16`, `D`, `vgg16_bn`, any case), or None."""
+    base, batch_norm = (name[:-3], True) if name.lower().endswith("_bn") else (name, False)
+    base = ALIASES.get(base.lower(), base.upper())
+    if base not in CONFIGS:
+        return None
+    features = tuple(CONFIGS[base].split(","))
+    return Config(name, features, classifier=(4096, 4096, 1000), batch_norm=batch_norm)

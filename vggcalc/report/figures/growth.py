@@ -1,0 +1,133 @@
+"""How the receptive field grows through a network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from vggcalc.nets.graph import INPUT
+from vggcalc.report.figures import style
+from vggcalc.report.figures.picture import Figure
+from vggcalc.report.figures.ticks import thinned
+from vggcalc.results import Comparison, LayerResult, Variant
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import FigureBase
+
+#: Inches: the panel with its axis and label, a name of a block above it, and what a name needs beside it.
+_PANEL, _AROUND, _BESIDE = 2.2, 0.7, 0.12
+
+
+class Growth(msgspec.Struct, frozen=True):
+    """The layers of a variant that look at more than one place, in order.
+
+    `layers` are (depth, size), `largest` the same for the largest at each depth. `depth` counts the
+    layers on the longest path from the image, and `size` is the height of the receptive field.
+    `begins` are the depth and name of each block's first; blocks of a single one are none, unless all are.
+    """
+
+    layers: tuple[tuple[int, int], ...]
+    largest: tuple[tuple[int, int], ...]
+    begins: tuple[tuple[int, str], ...]
+
+
+def growth(variant: Variant) -> Growth:
+    """See `Growth`. A layer that is without a receptive field counts for the depth alone."""
+    depths = {INPUT: 0}
+    found: list[tuple[int, int]] = []
+    blocks: dict[str, list[int]] = {}
+    for layer in variant.layers:
+        depth = max((depths[name] for name in layer.inputs), default=0)
+        if _slides(layer):
+            depth += 1
+            blocks.setdefault(layer.name.partition(".")[0], []).append(depth)
+            if layer.receptive_field is not None:
+                found.append((depth, layer.receptive_field.size[0]))
+        depths[layer.name] = depth
+    largest: dict[int, int] = {}
+    for depth, size in found:
+        largest[depth] = max(size, largest.get(depth, 0))
+    order = sorted(largest.items())
+    several = {name: members for name, members in blocks.items() if len(members) > 1}
+    begins = tuple((members[0], name) for name, members in (several or blocks).items())
+    return Growth(tuple(found), tuple(order), begins)
+
+
+def _slides(layer: LayerResult) -> bool:
+    """Whether it is a convolution or a pooling; a padding or a slice is not."""
+    kernel = layer.kernel_size
+    return kernel is not None and (layer.type != "Window" or max(kernel) > 1)
+
+
+def grows(comparison: Comparison) -> bool:
+    """Whether there is anything to see: two layers of one network."""
+    return any(len(growth(variant).largest) > 1 for variant in comparison.variants)
+
+
+def field_growth(comparison: Comparison, styles: Mapping[str, style.Style]) -> Figure:
+    """A line of steps for each variant, with the image's height beside it."""
+    grown = {variant.name: growth(variant) for variant in comparison.variants}
+    grown = {name: one for name, one in grown.items() if one.largest}
+    shown = {name: styles[name] for name in grown}
+    deepest = max(grown, key=lambda name: grown[name].largest[-1][0])
+    image = comparison.input_shape[2:3]
+    begins = _apart(grown[deepest])
+
+    def draw(figure: FigureBase) -> None:
+        from matplotlib.ticker import MaxNLocator
+
+        axes = figure.subplots()
+        for height in image:
+            _image(axes, height)
+        scale = min(0.8, 20 / grown[deepest].largest[-1][0])
+        for name, one in grown.items():
+            _steps(axes, one, shown[name], name, scale)
+        axes.set_xlabel("depth (convolutions and poolings on the longest path)")
+        axes.set_ylabel("receptive field, height (pixels)")
+        axes.set_ylim(0, 1.06 * max(*image, *(size for one in grown.values() for _, size in one.largest)))
+        axes.grid(False, axis="x")
+        for depth, _ in begins:
+            axes.axvline(depth, color=style.GRID, linewidth=0.5, zorder=0)
+        axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, steps=[1, 2, 5, 10]))
+        top = axes.secondary_xaxis("top")
+        top.set_xticks([depth for depth, _ in begins], [style.cut(name) for _, name in begins])
+        top.tick_params(labelsize=style.SMALL, rotation=90, length=2)
+        if len(shown) > 1:
+            style.key(figure, shown)
+
+    above = f"; names above stand where the blocks of {deepest} begin" if begins else ""
+    caption = (
+        f"Receptive field of the layers of {comparison.name} in pixels of the image, over depth: the line goes "
+        f"through the largest at each depth, and the dashed line is the image's height{above}."
+    )
+    names = max((len(style.cut(name)) for _, name in begins), default=0) * style.CHARACTER
+    height = _PANEL + _AROUND + names + (style.key_height(list(shown)) if len(shown) > 1 else 0)
+    return Figure(f"Receptive field through {comparison.name}", caption, height, draw)
+
+
+def _image(axes: Axes, height: int) -> None:
+    """The height of the image, with its label beside the panel."""
+    axes.axhline(height, color=style.QUIET, linewidth=0.8, linestyle=(0, (4, 2)))
+    axes.annotate(
+        f"image\n{height:,}", (1, height), (3, 0), ("axes fraction", "data"), textcoords="offset points",
+        va="center", fontsize=style.SMALL, color=style.QUIET,
+    )  # fmt: skip
+
+
+def _apart(one: Growth) -> list[tuple[int, str]]:
+    """The beginnings of blocks that leave room for a name, and more than one."""
+    last = one.largest[-1][0]
+    places = dict(reversed(one.begins))  # of several at one depth the first
+    kept = thinned(sorted(places), last * _BESIDE / (style.WIDTH - 0.6))
+    return [(int(depth), places[int(depth)]) for depth in kept] if len(one.begins) > 1 else []
+
+
+def _steps(axes: Axes, one: Growth, how: style.Style, name: str, scale: float) -> None:
+    depths, sizes = zip(*one.largest, strict=True)
+    arguments = how.look | {"marker": ""}
+    axes.plot(depths, sizes, drawstyle="steps-post", label=name, **arguments)
+    arguments = how.look | {"linestyle": "", "markersize": how.marker_size * scale}
+    axes.plot(*zip(*one.layers, strict=True), **arguments)

@@ -1,0 +1,163 @@
+"""Over kernel size: what each variant costs, and how long it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from vggcalc.report.figures import style
+from vggcalc.report.figures.picture import Figure
+from vggcalc.report.figures.ticks import BYTES, COUNT, RATIO, SECONDS, Quantity, log_axis, thinned
+from vggcalc.report.tables.cells import heading
+from vggcalc.results import Comparison, Configuration
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import FigureBase
+
+#: The costs that are drawn under each other, and how each is written.
+DRAWN = {"parameters": COUNT, "macs": COUNT, "saved_bytes": BYTES}
+
+#: Inches of one panel, of the axis below the last, and between two kernel sizes that are both named.
+_PANEL, _AXIS, _APART = 1.45, 0.4, 0.16
+
+Series = Mapping[str, Sequence[tuple[int, float]]]
+
+
+class Panel(msgspec.Struct, frozen=True):
+    """One quantity over kernel size: for each name its (kernel size, value).
+
+    `ranges` are the (kernel size, low, high) of the values that have an interval. `reference` is a
+    value to compare with, drawn across.
+    """
+
+    ylabel: str
+    series: Series
+    quantity: Quantity = COUNT
+    ranges: Mapping[str, Sequence[tuple[int, float, float]]] = {}
+    reference: float | None = None
+
+
+def over_kernels(
+    title: str, caption: str, panels: Sequence[Panel], styles: Mapping[str, style.Style] | None = None
+) -> Figure:
+    """Panels under each other that share the axis of kernel sizes and one key.
+
+    A name has one style in all of them, that of `styles` or by the order in which it comes first.
+    Values of 0 or less have no place on a logarithmic axis and are left out.
+    """
+    names = dict.fromkeys(name for panel in panels for name, points in panel.series.items() if points)
+    shown = {name: one for name, one in (styles or style.styles(names)).items() if name in names}
+
+    def draw(figure: FigureBase) -> None:
+        column = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
+        for axes, panel in zip(column, panels, strict=True):
+            _draw(axes, panel, shown)
+        _kernel_axis(column[-1], panels)
+        style.key(figure, shown)
+
+    height = _PANEL * len(panels) + _AXIS + style.key_height(list(shown))
+    return Figure(title, caption, height, draw)
+
+
+def _draw(axes: Axes, panel: Panel, styles: Mapping[str, style.Style]) -> None:
+    if panel.reference is not None:
+        axes.axhline(panel.reference, color=style.QUIET, linewidth=0.8)
+    for name, one in styles.items():
+        points = sorted((kernel, value) for kernel, value in panel.series.get(name, ()) if value > 0)
+        if not points:
+            continue
+        sizes, values = zip(*points, strict=True)
+        axes.plot(sizes, values, label=name, **one.look)
+        for kernel, low, high in panel.ranges.get(name, ()):
+            axes.plot([kernel] * 2, [low, high], color=one.colour, marker="_", linewidth=0.8, markersize=4)
+    axes.set_yscale("log")
+    style.label_y(axes, panel.ylabel)
+    log_axis(axes.yaxis, panel.quantity, most=5)
+
+
+def _kernel_axis(axes: Axes, panels: Sequence[Panel]) -> None:
+    sizes = sorted({size for panel in panels for points in panel.series.values() for size, _ in points})
+    room = (max(sizes) - min(sizes)) * _APART / (style.WIDTH - 0.8)
+    axes.set_xticks(thinned(sizes, room))
+    axes.set_xticks(sizes, minor=True)
+    axes.tick_params(axis="x", which="minor", size=1.5)
+    axes.set_xlabel("kernel size (pixels)")
+
+
+def kernel_size(comparison: Comparison) -> int:
+    """The height of the kernel that is factorized."""
+    kernel = next(kernel for block in comparison.variants[0].blocks for kernel in block.kernels)
+    return kernel[0]
+
+
+def costs(comparisons: Sequence[Comparison], styles: Mapping[str, style.Style]) -> Figure:
+    """Parameters, MACs and what is kept for backward."""
+    panels = [Panel(heading(key), _series(comparisons, key), quantity) for key, quantity in DRAWN.items()]
+    first = comparisons[0]
+    what = f"at input {'×'.join(map(str, first.input_shape))}, {first.dtype}"
+    caption = f"Costs of each variant over kernel size {what}, on logarithmic axes: counted on paper, exact."
+    return over_kernels("Costs over kernel size", caption, panels, styles)
+
+
+def _series(comparisons: Sequence[Comparison], key: str) -> dict[str, list[tuple[int, float]]]:
+    """A cost of each variant by its name, where it is known."""
+    series: dict[str, list[tuple[int, float]]] = {}
+    for comparison in comparisons:
+        for variant in comparison.variants:
+            value = variant.costs.get(key)
+            if value is not None:
+                series.setdefault(variant.name, []).append((kernel_size(comparison), value))
+    return series
+
+
+def latencies(comparisons: Sequence[Comparison], styles: Mapping[str, style.Style]) -> Iterator[Figure]:
+    """For each way of running, the medians, and the ratios with their intervals."""
+    ways = dict.fromkeys(
+        latency.configuration for comparison in comparisons for v in comparison.variants for latency in v.latency
+    )
+    for way in ways:
+        yield _latency(comparisons, way, styles)
+
+
+def _latency(comparisons: Sequence[Comparison], way: Configuration, styles: Mapping[str, style.Style]) -> Figure:
+    medians: dict[str, list[tuple[int, float]]] = {}
+    spread: dict[str, list[tuple[int, float, float]]] = {}
+    ratios: dict[str, list[tuple[int, float]]] = {}
+    intervals: dict[str, list[tuple[int, float, float]]] = {}
+    for comparison in comparisons:
+        kernel = kernel_size(comparison)
+        for variant in comparison.variants:
+            for latency in (one for one in variant.latency if one.configuration == way):
+                medians.setdefault(variant.name, []).append((kernel, latency.median_s))
+                if latency.ci95 is not None:
+                    spread.setdefault(variant.name, []).append((kernel, *latency.ci95))
+        for ratio in comparison.ratios:
+            for found in (one for one in ratio.latency if one.configuration == way):
+                ratios.setdefault(ratio.variant, []).append((kernel, found.ratio))
+                if found.ci95 is not None:
+                    intervals.setdefault(ratio.variant, []).append((kernel, *found.ci95))
+    median = Panel("latency of one call, median and 95% interval", medians, SECONDS, spread)
+    return timed(way.label, comparisons[0].baseline, median, ratios, intervals, styles)
+
+
+def timed(
+    where: str,
+    baseline: str,
+    median: Panel,
+    ratios: Series,
+    intervals: Mapping[str, Sequence[tuple[int, float, float]]],
+    styles: Mapping[str, style.Style] | None = None,
+) -> Figure:
+    """Medians, and under them the ratios to the baseline's with their intervals, where there are any."""
+    panels = [median]
+    if ratios:
+        label = f"latency / {baseline}'s, 95% interval; below 1 is faster"
+        panels.append(Panel(label, ratios, RATIO, intervals, reference=1.0))
+    caption = (
+        f"Latency of one call, {where}, over kernel size, on logarithmic axes: medians, and ratios to "
+        f"{baseline}, where below 1 is faster; bars are 95% intervals."
+    )
+    return over_kernels(f"Latency over kernel size, {where}", caption, panels, styles)

@@ -1,0 +1,164 @@
+"""The roofline (Williams, Waterman, Patterson 2009): what bounds each layer, and how near it came."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from math import ceil
+from typing import TYPE_CHECKING
+
+from vggcalc.nets.names import ITEMSIZE
+from vggcalc.report import units
+from vggcalc.report.figures import style
+from vggcalc.report.figures.labels import Label, place
+from vggcalc.report.figures.picture import Figure
+from vggcalc.report.figures.ticks import COUNT, RATIO, log_axis, si
+from vggcalc.results import BlockResult, Comparison, Costs, Latency, Roof, Variant
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import FigureBase
+
+#: Inches of a panel where they stand under each other, of one of two beside each other, and the rest.
+_WIDE, _NARROW, _AXIS, _KEY = 1.75, 1.35, 0.4, 0.45
+
+#: Points: the diameters of the layer that does the most of its variant's FLOPs, and the least one.
+_MOST, _LEAST = 11.0, 2.4
+
+_LAYER: style.Look = {
+    "marker": "o", "linestyle": "", "markerfacecolor": "#0072B240", "markeredgecolor": "#0072B2",
+    "markeredgewidth": 0.6,
+}  # fmt: skip
+_BLOCK: style.Look = {"marker": "s", "color": "#D55E00", "linestyle": "", "markersize": 3.4}
+_RIDGE: style.Look = {"color": style.QUIET, "linewidth": 0.6, "linestyle": ":"}
+_WHOLE: style.Look = {"marker": "*", "color": "black", "linestyle": "", "markersize": 7.0}
+
+
+def rooflines(comparison: Comparison) -> Iterator[Figure]:
+    """One for each roof; none for training, of whose traffic nothing is known, nor where no layer computes."""
+    for roof in comparison.roofs:
+        if roof.mode != "training" and any(layers(comparison, roof, one) for one in comparison.variants):
+            yield roofline(comparison, roof)
+
+
+def intensity(costs: Costs, comparison: Comparison, roof: Roof) -> float | None:
+    """FLOPs per byte of compulsory traffic in the roof's dtype; None where there are none."""
+    flops, traffic = costs["flops"], costs["traffic_bytes"]
+    if not flops or not traffic:
+        return None
+    return flops / (traffic * ITEMSIZE[roof.dtype] / ITEMSIZE[comparison.dtype])
+
+
+def layers(comparison: Comparison, roof: Roof, variant: Variant) -> list[tuple[float, float]]:
+    """For each layer that computes its intensity and its share of the variant's FLOPs."""
+    whole = variant.costs["flops"] or 0
+    found = ((intensity(one.costs, comparison, roof), one.costs["flops"]) for one in variant.layers)
+    return [(at, flops / whole) for at, flops in found if at is not None and flops]
+
+
+def attainable(roof: Roof, at: float) -> float:
+    """FLOP/s that the roof allows at an intensity."""
+    return min(roof.flops_per_s, at * roof.bytes_per_s)
+
+
+def roofline(comparison: Comparison, roof: Roof) -> Figure:
+    """A panel for each variant, all on the same axes."""
+    variants = comparison.variants
+    columns = 1 if len(variants) <= 2 else 2
+    rows = ceil(len(variants) / columns)
+
+    def draw(figure: FigureBase) -> None:
+        grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+        panels = list(grid.ravel())[: len(variants)]
+        for axes in grid.ravel()[len(variants) :]:
+            axes.remove()
+        most = max(share for variant in variants for _, share in layers(comparison, roof, variant))
+        for axes, variant in zip(panels, variants, strict=True):
+            for at, share in layers(comparison, roof, variant):
+                size = max(_MOST * (share / most) ** 0.5, _LEAST)
+                axes.plot(at, attainable(roof, at), zorder=3, **_LAYER | {"markersize": size})
+            _measured(axes, comparison, roof, variant, _WHOLE)
+            for block in variant.blocks:
+                _measured(axes, comparison, roof, block, _BLOCK)
+        _roof(panels, roof)
+        for axes in panels[-columns:]:
+            axes.tick_params(labelbottom=True)
+            axes.set_xlabel("intensity (FLOPs/byte)")
+        for axes, variant in zip(panels, variants, strict=True):
+            axes.set_title(style.wrapped(variant.name, 28))
+            on_roof = [(at, attainable(roof, at)) for at, _ in layers(comparison, roof, variant)]
+            place(axes, list(_labels(comparison, roof, variant)), [_line(axes, roof)], on_roof)
+        for axes in grid[:, 0]:
+            axes.set_ylabel("FLOP/s")
+        _key(figure, roof, any(block.latency for variant in variants for block in variant.blocks))
+
+    caption = (
+        f"Roofline of {comparison.name} on {roof.label}: the line is what the best rates seen allow at each "
+        "intensity (FLOPs per byte of compulsory traffic), every layer stands on it, its area its share of the "
+        "FLOPs, and what was measured stands below, blocks as squares and the whole as a star."
+    )
+    height = (_WIDE if columns == 1 else _NARROW) * rows + _AXIS + _KEY
+    return Figure(f"Roofline of {comparison.name}, {roof.label}", caption, height, draw)
+
+
+def measured(comparison: Comparison, roof: Roof, one: Variant | BlockResult) -> tuple[float, float] | None:
+    """The intensity and the FLOP/s of a variant or block, where it was timed in the roof's configuration."""
+    latency = _timed(roof, one)
+    at = intensity(one.costs, comparison, roof)
+    return (at, latency.flops_per_s) if at is not None and latency and latency.flops_per_s else None
+
+
+def _measured(axes: Axes, comparison: Comparison, roof: Roof, one: Variant | BlockResult, look: style.Look) -> None:
+    where = measured(comparison, roof, one)
+    if where is not None:
+        axes.plot(*where, zorder=4, **look)
+
+
+def _timed(roof: Roof, one: Variant | BlockResult) -> Latency | None:
+    return next((latency for latency in one.latency if latency.configuration == roof.configuration), None)
+
+
+def _roof(panels: Sequence[Axes], roof: Roof) -> None:
+    """The line, under limits that leave room for it."""
+    ridge = roof.flops_per_s / roof.bytes_per_s
+    for axes in panels:
+        axes.set(xscale="log", yscale="log")
+    (left, right), (bottom, _) = panels[0].get_xlim(), panels[0].get_ylim()
+    left, right = min(left, ridge) / 1.5, max(right, ridge) * 1.5
+    bottom = min(bottom, attainable(roof, left)) / 1.3
+    panels[0].set(xlim=(left, right), ylim=(bottom, roof.flops_per_s * 2))
+    for axes in panels:
+        axes.plot(*zip(*_line(axes, roof), strict=True), color="black", linewidth=1.0, zorder=2)
+        axes.axvline(ridge, zorder=1.5, **_RIDGE)
+    log_axis(panels[0].xaxis, RATIO)
+    log_axis(panels[0].yaxis, COUNT, most=4)
+
+
+def _line(axes: Axes, roof: Roof) -> list[tuple[float, float]]:
+    left, right = axes.get_xlim()
+    return [(at, attainable(roof, at)) for at in (left, roof.flops_per_s / roof.bytes_per_s, right)]
+
+
+def _labels(comparison: Comparison, roof: Roof, variant: Variant) -> Iterator[Label]:
+    """The blocks' names, and how much of the roof the whole reaches."""
+    for block in variant.blocks:
+        where = measured(comparison, roof, block)
+        if where is not None:
+            yield Label(block.name, *where)
+    where, latency = measured(comparison, roof, variant), _timed(roof, variant)
+    if where is not None and latency is not None and latency.roof_share is not None:
+        yield Label(units.share(latency.roof_share), *where, strong=True)
+
+
+def _key(figure: FigureBase, roof: Roof, with_blocks: bool) -> None:
+    from matplotlib.lines import Line2D
+
+    ridge = roof.flops_per_s / roof.bytes_per_s
+    rates = f"roof: {si(roof.flops_per_s)}FLOP/s, {si(roof.bytes_per_s)}B/s"
+    handles = [
+        Line2D([], [], label=rates, color="black"),
+        Line2D([], [], label="layer, area: share of FLOPs", **_LAYER | {"markersize": 5.0}),
+        Line2D([], [], label=f"memory-bound below {units.number(ridge)}", **_RIDGE),
+        Line2D([], [], label="whole, measured, % of roof", **_WHOLE),
+        *([Line2D([], [], label="block, measured", **_BLOCK)] if with_blocks else []),
+    ]
+    figure.legend(handles=handles, loc="outside upper left", ncols=2)

@@ -1,0 +1,71 @@
+"""A sweep's rows over kernel size, a figure or two for each line."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from vggcalc.errors import InputError
+from vggcalc.report.figures.kernels import DRAWN, Panel, over_kernels, timed
+from vggcalc.report.figures.picture import Figure
+from vggcalc.report.figures.ticks import SECONDS
+from vggcalc.report.tables.cells import heading
+
+#: More lines make no picture that anyone looks through.
+MOST_LINES = 12
+
+#: For each name its points over kernel size.
+_Series = dict[str, list[Any]]
+
+
+class Lines:
+    """Takes a sweep's rows, by column, and keeps what is drawn of them.
+
+    A line is what has the same channels, groups, map, batch, stride and dilation; `lines` says how
+    many there will be. Raises `InputError` for too many.
+    """
+
+    def __init__(self, path: str, lines: int, kernels: int) -> None:
+        if lines > MOST_LINES:
+            raise InputError(
+                f"--plot {path} draws costs over kernel size for each line, and {lines:,} are more than "
+                f"{MOST_LINES}: give fewer channels, sizes, batches, …"
+            )
+        if kernels < 2:
+            raise InputError(f"--plot {path} draws costs over kernel size: give more than one --kernel")
+        self._lines: dict[str, dict[str, _Series]] = {}
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """One more row."""
+        of = self._lines.setdefault(_name(row), {})
+
+        def put(what: str, *point: Any) -> None:
+            if None not in point:
+                of.setdefault(what, {}).setdefault(row["variant"], []).append((row["kernel"], *point))
+
+        for key in DRAWN:
+            put(key, row[key])
+        put("latency", row.get("latency_s"))
+        put("ratio", row.get("latency_ratio"))
+        put("interval", row.get("ci95_low"), row.get("ci95_high"))
+
+    def figures(self) -> list[Figure]:
+        """What there is to see, line by line."""
+        return [figure for name, of in self._lines.items() for figure in _figures(name, of)]
+
+
+def _name(row: Mapping[str, Any]) -> str:
+    """What all of a line has in common."""
+    words = [f"{row['in_channels']} → {row['out_channels']}, {row['height']}×{row['width']}"]
+    for name, usual in (("batch", 1), ("groups", 1), ("stride", 1), ("dilation", 1)):
+        if row[name] != usual:
+            words.append(f"{name} {row[name]}")
+    return ", ".join(words)
+
+
+def _figures(name: str, of: Mapping[str, _Series]) -> list[Figure]:
+    panels = [Panel(heading(key), of.get(key, {}), quantity) for key, quantity in DRAWN.items()]
+    caption = f"Costs over kernel size, {name}, on logarithmic axes: counted on paper, exact."
+    found = [over_kernels(f"Costs over kernel size, {name}", caption, panels)]
+    if of.get("latency"):
+        median = Panel("median latency of one call", of["latency"], SECONDS)
+        found.append(timed(name, "naive", median, of.get("ratio", {}), of.get("interval", {})))
+    return found

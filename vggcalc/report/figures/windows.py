@@ -1,0 +1,215 @@
+"""The kernel's window and what each factorization sees of it: which pixels, and along how many paths."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from math import ceil
+from typing import TYPE_CHECKING, NamedTuple
+
+from vggcalc.nets.graph import INPUT
+from vggcalc.report import units
+from vggcalc.report.figures import style
+from vggcalc.report.figures.paths import Term, Window, coarse, paths, window
+from vggcalc.report.figures.picture import Figure
+from vggcalc.report.figures.ticks import thinned
+from vggcalc.results import Comparison, Variant
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import FigureBase
+    from matplotlib.lines import Line2D
+
+#: Cells along an axis that a panel can show; of larger windows several pixels are one cell.
+_CELLS = 150
+
+#: Points: the smallest type of a number in a cell; of its size a digit takes so much.
+_TYPE, _DIGIT = 4.5, 0.64
+
+#: The frame of the kernel's window and those of the windows after each layer; points.
+_FRAME, _FRAME_WIDTH, _THIN = "#D55E00", 1.4, 0.6
+
+#: Points that the sizes of two windows differ at least if both are framed.
+_APART = 16.0
+
+_COLOURS = ("#e3eef8", "#6baed6", "#2171b5", "#08306b")
+
+#: Inches: the lines above each panel, what is between panels, and the scale with the key under all.
+_ABOVE, _BETWEEN, _SCALE = 0.36, 0.12, 0.66
+
+
+class Box(NamedTuple):
+    """In pixels of the image, of which the unit's kernel begins at −padding."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+
+def windows(comparison: Comparison) -> Figure:
+    """A panel for each variant of one kernel, all on one grid of pixels."""
+    variants = comparison.variants
+    found = {variant.name: paths(variant) for variant in variants}
+    boxes = {name: _box(terms[INPUT]) for name, terms in found.items()}
+    kernel, given = boxes[comparison.baseline], found[comparison.baseline][INPUT]
+    low, high = _limits(list(boxes.values()))
+    step = ceil(max(max(box.width, box.height) for box in boxes.values()) / _CELLS)
+    columns = 2 if len(variants) in (2, 4) else 3
+    rows = ceil(len(variants) / columns)
+    side = style.WIDTH / columns - _BETWEEN
+    points = side * 72 / (high - low)  # of a pixel
+
+    def draw(figure: FigureBase) -> None:
+        grid = figure.subplots(rows, columns, squeeze=False).ravel()
+        for axes in grid[len(variants) :]:
+            axes.remove()
+        for axes, variant in zip(grid, variants, strict=False):
+            terms = found[variant.name]
+            part = window(coarse(terms[INPUT], step))
+            _pixels(axes, part, step)
+            _crosses(axes, part, window(coarse(given, step)), step, points)
+            _numbers(axes, part, step, points)
+            after = list(dict.fromkeys(_after_each(variant, terms)))
+            _frames(axes, kernel, after, points)
+            axes.set(xlim=(low, high), ylim=(high, low), aspect="equal")
+            axes.set_axis_off()
+            axes.set_title("\n".join(_lines(variant, _pixels_of(given), after)), fontsize=style.SMALL, linespacing=1.15)
+        _scale(figure, list(grid[: len(variants)]))
+
+    name = units.pair((kernel.height, kernel.width))
+    cells = "" if step == 1 else f" one cell is {step}×{step} pixels;"
+    caption = (
+        f"Which pixels one output unit of each variant sees, on the {name} window of the kernel (thick frame): "
+        "the darker, the more paths lead from there to the unit, as if every map had one channel;"
+        f"{cells} crosses are pixels that it does not see, thin frames windows after a layer."
+    )
+    height = rows * (side + _ABOVE + _BETWEEN) + _SCALE
+    return Figure(f"What a unit sees of the {name} window", caption, height, draw)
+
+
+def _box(terms: Sequence[Term]) -> Box:
+    """What all terms span."""
+    (top, bottom), (left, right) = (
+        (min(term[axis].first for term in terms), max(term[axis].last for term in terms)) for axis in (0, 1)
+    )
+    return Box(left, top, right - left + 1, bottom - top + 1)
+
+
+def _limits(boxes: Sequence[Box]) -> tuple[float, float]:
+    """The square that holds all, with a margin for the frames."""
+    low = min(min(box.left, box.top) for box in boxes)
+    high = max(max(box.left + box.width, box.top + box.height) for box in boxes)
+    margin = 0.04 * (high - low)
+    return low - margin, high + margin
+
+
+def _after_each(variant: Variant, terms: Mapping[str, Sequence[Term]]) -> Iterator[Box]:
+    """For each convolution the window of that unit which stands in the middle of those seen."""
+    for layer in variant.layers:
+        field = layer.receptive_field
+        if field is not None and terms[layer.name] and layer.type.startswith("Conv"):
+            seen = _box(terms[layer.name])
+            x, y = seen.left + (seen.width - 1) // 2, seen.top + (seen.height - 1) // 2
+            (down, across), (above, beside) = field.stride, field.padding
+            yield Box(x * across - beside, y * down - above, field.size[1], field.size[0])
+
+
+def _pixels(axes: Axes, seen: Window, step: int) -> None:
+    from matplotlib.colors import LinearSegmentedColormap
+
+    most = max(map(max, seen.counts))
+    shares = [[count / most if count else float("nan") for count in row] for row in seen.counts]
+    left, top = seen.left * step, seen.top * step
+    axes.imshow(
+        shares,
+        cmap=LinearSegmentedColormap.from_list("paths", _COLOURS),
+        vmin=0,
+        vmax=1,
+        extent=(left, left + seen.width * step, top + seen.height * step, top),
+        interpolation="none",
+    )
+
+
+def _crosses(axes: Axes, seen: Window, kernel: Window, step: int, points: float) -> None:
+    """On the cells that the kernel sees and the variant does not."""
+    unseen = [
+        ((x + 0.5) * step, (y + 0.5) * step)
+        for y, row in enumerate(kernel.counts, kernel.top)
+        for x, count in enumerate(row, kernel.left)
+        if count and not seen.count(y, x)
+    ]
+    if unseen:
+        size = min(3.0, 0.5 * points * step)
+        axes.plot(*zip(*unseen, strict=True), linestyle="", **_CROSS | {"markersize": size})
+
+
+def _numbers(axes: Axes, seen: Window, step: int, points: float) -> None:
+    """The counts, if they all fit their cells."""
+    most = max(map(max, seen.counts))
+    size = min(style.SMALL, points * step / (_DIGIT * len(str(most)) + 0.4))
+    if size < _TYPE:
+        return
+    for y, row in enumerate(seen.counts, seen.top):
+        for x, count in enumerate(row, seen.left):
+            if count:
+                axes.text(
+                    (x + 0.5) * step,
+                    (y + 0.5) * step,
+                    str(count),
+                    fontsize=size,
+                    ha="center",
+                    va="center_baseline",
+                    color="white" if count / most > 0.5 else "black",
+                )
+
+
+def _frames(axes: Axes, kernel: Box, after: Sequence[Box], points: float) -> None:
+    """The kernel's around its pixels, the others on theirs."""
+    from matplotlib.patches import Rectangle
+    from matplotlib.patheffects import withStroke
+
+    out = (_FRAME_WIDTH / 2 + _THIN) / points
+    corner = (kernel.left - out, kernel.top - out)
+    thick = Rectangle(corner, kernel.width + 2 * out, kernel.height + 2 * out, fill=False, label="kernel")
+    thick.set(edgecolor=_FRAME, linewidth=_FRAME_WIDTH, zorder=4)
+    thick.set_path_effects([withStroke(linewidth=_FRAME_WIDTH + 2 * _THIN, foreground="white")])
+    axes.add_patch(thick)
+    apart = thinned(sorted(box.width + box.height for box in after), _APART / points)
+    for box in (box for box in after if box.width + box.height in apart):
+        thin = Rectangle((box.left, box.top), box.width, box.height, fill=False, label="after a layer")
+        thin.set(edgecolor="black", linewidth=_THIN, zorder=3)
+        thin.set_path_effects([withStroke(linewidth=3 * _THIN, foreground="white")])
+        axes.add_patch(thin)
+
+
+def _pixels_of(terms: Sequence[Term]) -> int:
+    """How many pixels a single convolution sees."""
+    ((rows, columns),) = terms
+    return sum(map(bool, rows.counts)) * sum(map(bool, columns.counts))
+
+
+def _lines(variant: Variant, of: int, after: Sequence[Box]) -> list[str]:
+    """The name, the windows after each layer, and how many of the kernel's pixels are seen."""
+    sizes = list(dict.fromkeys(units.pair((box.height, box.width)) for box in after))
+    if len(sizes) > 3:
+        sizes = [*sizes[:2], "…", sizes[-1]]
+    seen = variant.coverage.positions if variant.coverage is not None else of
+    return [style.wrapped(variant.name, 24), ", ".join(sizes), f"{seen:,} of {of:,} pixels"]
+
+
+_CROSS: style.Look = {"color": style.QUIET, "marker": "x", "markersize": 3.0, "markeredgewidth": 0.5}
+
+
+def _scale(figure: FigureBase, panels: Sequence[Axes]) -> None:
+    from matplotlib.lines import Line2D
+
+    bar = figure.colorbar(panels[0].images[0], ax=panels, location="bottom", aspect=45, shrink=0.9, pad=0.02)
+    bar.set_ticks([0, 0.25, 0.5, 0.75, 1], labels=["0%", "25%", "50%", "75%", "100%"])
+    bar.set_label("paths from a pixel, as a share of the most from any pixel")
+    bar.outline.set_linewidth(0.5)
+    handles: list[Line2D] = [
+        Line2D([], [], color=_FRAME, linewidth=_FRAME_WIDTH, label="the kernel's window"),
+        Line2D([], [], color="black", linewidth=_THIN, label="after a layer"),
+        Line2D([], [], linestyle="", label="not seen", **_CROSS),
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=3)

@@ -1,0 +1,117 @@
+"""A sweep's rows as text: written as they come, and read again where a sweep goes on."""
+
+import csv
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import IO, Any
+
+import msgspec
+
+from vggcalc.report import units
+from vggcalc.report.tables.cells import HEADINGS, Column, Row, Table, heading
+
+Rows = Iterable[Sequence[Any]]
+
+
+def write_csv(file: IO[str], columns: Sequence[str], rows: Rows) -> None:
+    """A line for each row, without a header."""
+    csv.writer(file, lineterminator="\n").writerows(rows)
+
+
+def write_jsonl(file: IO[str], columns: Sequence[str], rows: Rows) -> None:
+    """A JSON object for each row, a line each."""
+    encode = msgspec.json.Encoder().encode
+    file.writelines(encode(dict(zip(columns, row, strict=True))).decode() + "\n" for row in rows)
+
+
+#: How rows are written as they come.
+STREAMED: dict[str, Callable[[IO[str], Sequence[str], Rows], None]] = {"csv": write_csv, "jsonl": write_jsonl}
+
+
+def header(format_: str, columns: Sequence[str]) -> str:
+    """What stands before the first row."""
+    return ",".join(columns) + "\n" if format_ == "csv" else ""
+
+
+def read(file: IO[bytes], format_: str, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    """Every row that is there whole, as text by column, with the place in the file where it ends.
+
+    A last line that was cut off is left out, and so is a header. Raises `ValueError` for a line that is no row.
+    """
+    end = 0
+    for number, line in enumerate(file, 1):
+        if not line.endswith(b"\n"):
+            return
+        end += len(line)
+        if format_ == "jsonl":
+            found = msgspec.json.decode(line, type=dict[str, Any])
+            names, values = list(found), ["" if value is None else str(value) for value in found.values()]
+        else:
+            (values,) = csv.reader([line.decode()])
+            names = list(columns) if len(values) == len(columns) else []
+            if number == 1:
+                names, values = values, []
+        if names != list(columns):
+            raise ValueError(f"line {number} has other columns")
+        if values:
+            yield end, dict(zip(columns, values, strict=True))
+
+
+def format_of(path: str | None) -> str:
+    """The format that a file's name asks for; a table where it asks for none."""
+    return {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}.get(os.path.splitext(path or "")[1].lower(), "table")
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
+    """Rows side by side; what is the same in all of them stands in the title."""
+    fixed = [
+        i
+        for i, name in enumerate(columns)
+        if _kind(name) == "place" and name != "variant" and len({row[i] for row in rows}) == 1
+    ]
+    words = [title, *(f"{_head(columns[i])} {rows[0][i]}" for i in fixed if rows[0][i] is not None)]
+    shown = [i for i in range(len(columns)) if i not in fixed]
+    heads = tuple(
+        Column(
+            _SHORT.get(columns[i], _head(columns[i])),
+            right=not isinstance(rows[0][i], str) or _kind(columns[i]) == "from",
+            wide=columns[i] in _WIDE,
+        )
+        for i in shown
+    )
+    lines = [Row(tuple(_cell(columns[i], row[i]) for i in shown)) for row in rows]
+    return Table(", ".join(words), heads, tuple(lines))
+
+
+#: Headings that are shorter than their columns' names.
+_SHORT = {"in_channels": "in", "out_channels": "out", "receptive_field": "sees"}
+
+#: What a table shows only where there is room.
+_WIDE = frozenset(HEADINGS) - {"parameters", "macs"} | {
+    "parameters_ratio", "saved_bytes_ratio", "saved_bytes_from", "window", "ci95_low", "ci95_high", "basis",
+}  # fmt: skip
+
+
+def _kind(name: str) -> str:
+    """Whether a column holds a cost, a ratio, seconds, where something begins, or else a place."""
+    endings = {"_ratio": "ratio", "_low": "ratio", "_high": "ratio", "_s": "time", "_from": "from"}
+    if name in HEADINGS:
+        return "cost"
+    return next((kind for ending, kind in endings.items() if name.endswith(ending)), "place")
+
+
+def _head(name: str) -> str:
+    """A column's heading."""
+    for ending, mark in (("_ratio", "×"), ("_from", "from")):
+        if name.endswith(ending):
+            return f"{heading(name.removesuffix(ending))} {mark}"
+    return heading(name.removesuffix("_s"))
+
+
+def _cell(name: str, value: Any) -> str:
+    kind = _kind(name)
+    if kind == "cost":
+        return HEADINGS[name][1](value)
+    if value is None:
+        return "never" if kind == "from" else units.UNKNOWN
+    return units.ratio(value) if kind == "ratio" else units.duration(value) if kind == "time" else str(value)

@@ -1,0 +1,72 @@
+"""Sections for a terminal, by rich. Importing this takes rich's time."""
+
+import io
+from collections.abc import Sequence
+from typing import Literal
+
+from rich import box
+from rich.console import Console
+from rich.table import Table as Grid
+from rich.text import Text as Cell
+
+from vggcalc.report.tables.cells import Section, Table, Text
+
+
+def render(sections: Sequence[Section], width: int, colour: bool) -> str:
+    """The sections one under the other, no line longer than `width`; colours only where asked for."""
+    text = io.StringIO()
+    console = Console(
+        file=text,
+        width=width,
+        force_terminal=colour,
+        color_system="standard" if colour else None,
+        highlight=False,
+        emoji=False,
+        markup=False,
+    )
+    for section in sections:
+        if isinstance(section, Text):
+            for line in section.lines:
+                console.print(Cell(line, style="dim" if section.quiet else ""))
+            console.print()
+            continue
+        shown = _that_fit(section, width)
+        grid = Grid(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+        for i in shown:
+            column = section.columns[i]
+            justify: Literal["right", "left"] = "right" if column.right else "left"
+            grid.add_column(Cell(column.title), justify=justify, no_wrap=True)
+        for row, following in zip(section.rows, (*section.rows[1:], None), strict=True):
+            grid.add_row(
+                *(Cell(row.cells[i]) for i in shown),
+                style="bold" if row.strong else "",
+                end_section=following is not None and following.ruled,
+            )
+        console.print(Cell(section.title, style="bold cyan"))
+        console.width = max(width, _breadth(section, shown))
+        console.print(grid)
+        console.width = width
+        console.print()
+    return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
+
+
+def _breadth(table: Table, shown: Sequence[int]) -> int:
+    """What these columns take: each its longest text, and two spaces between."""
+    return sum(
+        max(len(text) for text in (table.columns[i].title, *(row.cells[i] for row in table.rows))) + 2 for i in shown
+    )
+
+
+def _that_fit(table: Table, width: int) -> list[int]:
+    """The columns to show: all that are not wide, and the wide ones, from the left, while they fit.
+
+    A figure is never cut: where the others alone are wider, so is the table.
+    """
+    room = width - _breadth(table, [i for i, column in enumerate(table.columns) if not column.wide])
+    shown = []
+    for i, column in enumerate(table.columns):
+        if column.wide:
+            room -= _breadth(table, [i])
+        if not column.wide or room >= 0:
+            shown.append(i)
+    return shown

@@ -1,0 +1,1 @@
+"""Tables of text cells and sentences, which every format for people renders."""

@@ -1,0 +1,54 @@
+"""Which convolutions were replaced, what each replacing saves or costs, and which had to stay."""
+
+from vggcalc.report import units
+from vggcalc.report.tables.cells import Column, Row, Section, Table, Text
+from vggcalc.results import Comparison, Costs
+
+
+def replacements(comparison: Comparison) -> list[Section]:
+    """A line for each replacing, the largest change of MACs first, and what had to stay."""
+    sections: list[Section] = []
+    if comparison.replaced:
+        sections.append(_table(comparison))
+    if comparison.skipped:
+        reasons: dict[tuple[str, str], list[str]] = {}
+        for one in comparison.skipped:
+            where = f" in {one.variant}" if one.variant else ""
+            reasons.setdefault((where, one.reason), []).append(f"{one.name} ({units.pair(one.kernel)})")
+        lines = [f"Left as it is{where}: {_listed(names)}: {reason}." for (where, reason), names in reasons.items()]
+        sections.append(Text(tuple(lines)))
+    return sections
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} others" if len(names) > 4 else "")
+
+
+def _table(comparison: Comparison) -> Table:
+    rows = []
+    for one in comparison.replaced:
+        before, after = one.costs
+        rows.append(
+            Row(
+                (
+                    one.name,
+                    units.kernels(one.kernels[0]),
+                    units.kernels(one.kernels[1]),
+                    *(cell for key in ("parameters", "macs") for cell in _cells(before, after, key)),
+                )
+            )
+        )
+    wide = {"parameters before", "parameters after"}
+    columns = ("replaced", "kernel", "by", "parameters before", "parameters after", "change",
+               "MACs before", "MACs after", "change")  # fmt: skip
+    return Table(
+        f"What was replaced in {comparison.name}, the largest change of MACs first",
+        tuple(Column(title, right=i > 2, wide=title in wide) for i, title in enumerate(columns)),
+        tuple(rows),
+    )
+
+
+def _cells(before: Costs, after: Costs, key: str) -> tuple[str, str, str]:
+    old, new = before[key], after[key]
+    change = units.change(new / old) if old and new is not None else units.UNKNOWN
+    return units.count(old), units.count(new), change

@@ -1,0 +1,104 @@
+"""Several ways to factorize side by side: what each keeps, costs, and whether another one beats it."""
+
+from collections.abc import Iterator, Sequence
+
+from vggcalc.nets.families import FAMILIES
+from vggcalc.report import units
+from vggcalc.report.tables.cells import ALWAYS, Column, Row, Section, Table, Text, cost, heading
+from vggcalc.results import PARETO_COSTS, Comparison, Costs, Variant
+
+#: Marks the variants that no other one beats.
+MARK = "◆"
+
+
+def is_choice(comparison: Comparison) -> bool:
+    """Whether there is more to choose from than the baseline and one variant."""
+    return len(comparison.variants) > 2
+
+
+def choices(comparison: Comparison, title: str) -> list[Section]:
+    """A line for each variant; then, for each family, what it keeps and what it gives up."""
+    keeps = [key for key in ("window", "mixing") if any(kept(one, key) != "full" for one in comparison.variants)]
+    costs = _weighed_first(comparison.variants[0].costs)
+    columns = [
+        Column("", right=False),
+        Column("variant", right=False),
+        Column("layers", right=False, wide=True),
+        *(Column(key, right=False) for key in keeps),
+        Column("sees"),
+        *(Column(heading(key), wide=key not in ALWAYS) for key in costs),
+        Column("MACs ×", wide=len(keeps) > 1),
+    ]
+    rows = [_row(comparison, variant, keeps) for variant in comparison.variants]
+    return [
+        Table(title, tuple(columns), tuple(rows)),
+        Text(tuple(_legend(comparison)), quiet=True),
+        *infeasible(comparison),
+    ]
+
+
+def _row(comparison: Comparison, variant: Variant, keeps: Sequence[str]) -> Row:
+    field = variant.receptive_field
+    ratio = next((ratio for ratio in comparison.ratios if ratio.variant == variant.name), None)
+    return Row(
+        (
+            MARK if variant.name in comparison.pareto else "",
+            variant.name,
+            layers(variant),
+            *(kept(variant, key) for key in keeps),
+            units.axes(field.size) if field else variant.sees,
+            *total_cells(_weighed_first(variant.costs), variant.partial),
+            units.ratio(ratio.costs["macs"]) if ratio else "",
+        ),
+        strong=variant.name == comparison.baseline,
+    )
+
+
+def _weighed_first(costs: Costs) -> Costs:
+    """The costs that a choice weighs before the others."""
+    return {key: costs[key] for key in (*PARETO_COSTS, *(key for key in costs if key not in PARETO_COSTS))}
+
+
+def total_cells(costs: Costs, partial: dict[str, tuple[str, ...]]) -> list[str]:
+    """Totals; those that lack what an operator without a law costs are lower bounds."""
+    return [f"≥ {cost(costs, key)}" if key in partial else cost(costs, key) for key in costs]
+
+
+def layers(variant: Variant) -> str:
+    """The kernels of a variant, or how many convolutions it has where they are many."""
+    kernels = [kernel for block in variant.blocks for kernel in block.kernels]
+    text = units.kernels(kernels)
+    return text if len(text) <= 24 else f"{variant.convolutions} convolutions"
+
+
+def kept(variant: Variant, key: str) -> str:
+    """What a factorization keeps of the `window` or the `mixing`; the kernel itself keeps all."""
+    keeps = variant.coverage
+    if keeps is None:
+        return "full"
+    if key == "mixing":
+        return f"to {keeps.narrowest}" if keeps.mixing == "reduced" else keeps.mixing
+    return keeps.window if keeps.positions == keeps.of else f"{keeps.window} {keeps.positions}/{keeps.of}"
+
+
+def _legend(comparison: Comparison) -> Iterator[str]:
+    yield (
+        f"{MARK} no other variant is as good in parameters, MACs, saved activations and, where measured, "
+        "latency, and better in one of them."
+    )
+    families = dict.fromkeys(variant.family for variant in comparison.variants if variant.family)
+    for family in families:
+        yield f"{family}: {FAMILIES[family].says}."
+
+
+def marked(comparison: Comparison, variant: Variant) -> str:
+    """A variant's name, marked if no other one beats it, where there are several to choose from."""
+    if not is_choice(comparison):
+        return variant.name
+    return f"{MARK if variant.name in comparison.pareto else ' '} {variant.name}"
+
+
+def infeasible(comparison: Comparison) -> list[Section]:
+    """The variants that were asked for and cannot be made."""
+    lines = tuple(f"Left out: {one.variant}: {one.reason}." for one in comparison.infeasible)
+    return [Text(lines)] if lines else []

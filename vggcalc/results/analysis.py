@@ -1,0 +1,381 @@
+"""What a network costs and sees, by layer, by block and in total, and a comparison of several."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+
+from vggcalc.errors import InputError
+from vggcalc.nets.families import Mixing
+from vggcalc.nets.graph import INPUT, Network, Node, Traced
+from vggcalc.nets.layers import Axes, Layer, Shape
+from vggcalc.nets.origins import Origin
+from vggcalc.results.measured import (
+    BlockRatio,
+    Configuration,
+    Crosscheck,
+    Latency,
+    LatencyRatio,
+    Roof,
+    Verification,
+)
+
+#: The costs that a choice between variants weighs against each other.
+PARETO_COSTS = ("parameters", "macs", "saved_bytes")
+
+#: By the keys of `analysis.costs.COSTS`; None is unknown.
+Costs = dict[str, int | float | None]
+
+#: For each cost that is a lower bound, the operators whose cost it lacks.
+Partial = dict[str, tuple[str, ...]]
+
+#: How far a figure can be relied on: a "partial" one is a lower bound, an "unavailable" one is not known.
+CostState = Literal["complete", "partial", "unavailable"]
+
+#: Which part of a convolution's window its factorization sees.
+CoveredWindow = Literal["full", "holes", "cross"]
+
+#: What a unit sees: the "window" that its receptive field gives; all of the "image"; a part that "varies"
+#: from unit to unit; "nothing" of the input; or it is "unknown".
+Sees = Literal["window", "image", "varies", "nothing", "unknown"]
+
+
+class ReceptiveField(msgspec.Struct, frozen=True, omit_defaults=True):
+    """In input positions, (height, width): output unit u sees u·stride − padding … + size − 1.
+
+    `aligned` unless paths with other centres meet in it.
+    """
+
+    size: Axes
+    stride: Axes
+    padding: Axes
+    aligned: bool = True
+
+
+class _HasCosts(msgspec.Struct, frozen=True):
+    """Every cost as an attribute: `variant.macs` is `variant.costs["macs"]`."""
+
+    @property
+    def _costs(self) -> Mapping[str, int | float | None]:
+        costs: Mapping[str, int | float | None] = self.costs  # type: ignore[attr-defined]
+        return costs
+
+    @property
+    def parameters(self) -> int | float | None:
+        """Learnable scalars, biases and affine norm parameters included."""
+        return self._costs["parameters"]
+
+    @property
+    def macs(self) -> int | float | None:
+        """Multiply-accumulates."""
+        return self._costs["macs"]
+
+    @property
+    def flops(self) -> int | float | None:
+        """2 × MACs."""
+        return self._costs["flops"]
+
+    @property
+    def activations(self) -> int | float | None:
+        """Elements that convolutions and linear layers put out."""
+        return self._costs["activations"]
+
+    @property
+    def weight_bytes(self) -> int | float | None:
+        """Parameters × bytes of an element."""
+        return self._costs["weight_bytes"]
+
+    @property
+    def traffic_bytes(self) -> int | float | None:
+        """Inputs and weights read once, outputs written once."""
+        return self._costs["traffic_bytes"]
+
+    @property
+    def peak_activation_bytes(self) -> int | float | None:
+        """Activations alive at once in inference."""
+        return self._costs["peak_activation_bytes"]
+
+    @property
+    def saved_bytes(self) -> int | float | None:
+        """Activations that training saves for the backward pass."""
+        return self._costs["saved_bytes"]
+
+    @property
+    def training_flops(self) -> int | float | None:
+        """FLOPs of forward, weight gradient and input gradient."""
+        return self._costs["training_flops"]
+
+    @property
+    def intensity(self) -> int | float | None:
+        """FLOPs per byte of compulsory traffic."""
+        return self._costs["intensity"]
+
+
+class LayerResult(_HasCosts, frozen=True):
+    """One layer: `layer` with its torch arguments, `inputs` the nodes that it reads.
+
+    `sees` is "window" where the receptive field holds for every unit; else there is none. `traced` is
+    what only a trace knows. For a factorized kernel `same_size` and `valid_size` are its output's
+    (height, width) if all convolutions had padding="same", or padding="valid"; None where nothing is left.
+    """
+
+    name: str
+    layer: Layer
+    inputs: tuple[str, ...]
+    input_shape: Shape
+    output_shape: Shape
+    costs: Costs
+    receptive_field: ReceptiveField | None
+    sees: Sees = "window"
+    traced: Traced | None = None
+    same_size: Axes | None = None
+    valid_size: Axes | None = None
+
+    @property
+    def type(self) -> str:
+        """The name of its class, for most layers that of `torch.nn`."""
+        return type(self.layer).__name__
+
+    @property
+    def kernel_size(self) -> Axes | None:
+        """Its window along each axis, None where it slides none."""
+        size: Axes | None = getattr(self.layer, "kernel_size", None)
+        return size
+
+    @property
+    def function(self) -> str | None:
+        """torch's name of the operator, where no class of `torch.nn` stands for it."""
+        name: str | None = getattr(self.layer, "function", None)
+        return name
+
+    @property
+    def block(self) -> str:
+        """The first part of its dotted name."""
+        return self.name.partition(".")[0]
+
+
+class BlockResult(_HasCosts, frozen=True):
+    """The layers that share the first part of their names; `kernels` are its convolutions'.
+
+    A cost in `partial` is a lower bound: it lacks what the operators named there cost.
+    Its latency is that of its convolutions and what follows them, on the feature map that they meet.
+    """
+
+    name: str
+    costs: Costs
+    receptive_field: ReceptiveField | None
+    output_shape: Shape
+    kernels: tuple[Axes, ...]
+    latency: tuple[Latency, ...] = ()
+    sees: Sees = "window"
+    partial: Partial = {}
+
+    def latency_in(self, configuration: Configuration) -> Latency | None:
+        """The latency in that configuration, None where it was not measured."""
+        return Latency.find(self.latency, configuration)
+
+
+class WindowCoverage(msgspec.Struct, frozen=True):
+    """What a factorization sees of the convolution's window, and how it mixes channels.
+
+    `positions` of the `of` positions of the window are seen: "full", all of them, or with "holes" or
+    as a "cross". `mixing` of channels is "full", as the convolution's own, "separable" (depthwise,
+    then 1×1) or "reduced", through no more than `narrowest` channels. Of several convolutions the
+    sums, and the words of the one that covers least.
+    """
+
+    window: CoveredWindow
+    positions: int
+    of: int
+    mixing: Mixing
+    narrowest: int
+
+
+class Variant(_HasCosts, frozen=True):
+    """One network of a comparison and what it costs.
+
+    A cost in `partial` is a lower bound: it lacks what the operators named there cost. `origin` is
+    where the module of a traced network comes from, `family` the way in which it was factorized,
+    None for the baseline; `coverage` is of all that was replaced together, and `verification` is
+    there for a factorized kernel alone.
+    """
+
+    name: str
+    output_shape: Shape
+    costs: Costs
+    weights_per_channel_pair: int | None
+    convolutions: int
+    nonlinearities: int
+    receptive_field: ReceptiveField | None
+    blocks: tuple[BlockResult, ...]
+    layers: tuple[LayerResult, ...]
+    layout: str = "nodes"
+    latency: tuple[Latency, ...] = ()
+    crosscheck: Crosscheck | None = None
+    sees: Sees = "window"
+    partial: Partial = {}
+    origin: Origin | None = None
+    family: str | None = None
+    coverage: WindowCoverage | None = None
+    verification: Verification | None = None
+
+    @property
+    def network(self) -> Network:
+        """The network itself, to be built with `vggcalc.build` unless it is a trace."""
+        nodes = tuple(Node(layer.name, layer.layer, layer.inputs, layer.traced) for layer in self.layers)
+        first = next(layer for layer in self.layers if INPUT in layer.inputs)
+        return Network(self.name, first.input_shape, nodes, self.layout)
+
+    def state(self, cost: str) -> CostState:
+        """Whether that cost is complete, partial (a lower bound) or unavailable."""
+        if self.costs[cost] is None:
+            return "unavailable"
+        return "partial" if cost in self.partial else "complete"
+
+    def block(self, name: str) -> BlockResult | None:
+        """The block of that name, None where there is none."""
+        return next((block for block in self.blocks if block.name == name), None)
+
+    def latency_in(self, configuration: Configuration) -> Latency | None:
+        """The latency in that configuration, None where it was not measured."""
+        return Latency.find(self.latency, configuration)
+
+
+class Ratio(_HasCosts, frozen=True):
+    """A variant against the baseline: every cost and latency as variant / baseline.
+
+    Of a factorized kernel `break_even_width` is the number of channels between its layers at which
+    it does as many MACs as the kernel; None where no such number is free to choose.
+    """
+
+    variant: str
+    costs: dict[str, float | None]
+    latency: tuple[LatencyRatio, ...] = ()
+    blocks: tuple[BlockRatio, ...] = ()
+    break_even_width: float | None = None
+
+    def latency_in(self, configuration: Configuration) -> LatencyRatio | None:
+        """The ratio of latencies in that configuration, None where it was not measured."""
+        return LatencyRatio.find(self.latency, configuration)
+
+    def block(self, name: str) -> tuple[LatencyRatio, ...]:
+        """The ratios of the block of that name."""
+        return next((block.latency for block in self.blocks if block.name == name), ())
+
+
+class Replacement(msgspec.Struct, frozen=True):
+    """One replacement in a network: the nodes that went and those that came, with their costs.
+
+    `kernels` are those of the convolutions that went and of those that came.
+    """
+
+    name: str
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+    kernels: tuple[tuple[Axes, ...], tuple[Axes, ...]]
+    costs: tuple[Costs, Costs]
+
+
+class UnitField(msgspec.Struct, frozen=True):
+    """What one unit of a layer sees: along each axis its first and last position, None if all of the image.
+
+    `field` is the layer's receptive field, whose positions outside the input are padding.
+    """
+
+    layer: str
+    unit: Axes
+    span: tuple[tuple[int, int], ...] | None
+    field: ReceptiveField | None
+    sees: Sees
+
+
+class Skipped(msgspec.Struct, frozen=True):
+    """A convolution that was to be replaced and had to stay, in that variant, of several."""
+
+    name: str
+    kernel: Axes
+    reason: str
+    variant: str | None = None
+
+
+class Infeasible(msgspec.Struct, frozen=True):
+    """A variant that was asked for and cannot be made."""
+
+    variant: str
+    reason: str
+
+
+class ReconciledLine(msgspec.Struct, frozen=True):
+    """What a counter adds to the MACs, or below 0 leaves out, in so many layers; in the counter's unit."""
+
+    term: str
+    layers: int
+    amount: int
+
+
+class Reconciliation(msgspec.Struct, frozen=True):
+    """What another counter reports: `total` = `factor` × `macs` + the amounts of the lines, to the unit.
+
+    `figure` is what the counter calls it, `source` where its rule stands in `version`. `unsure` names
+    operators whose treatment by the counter is not established: with any of them the total may differ.
+    """
+
+    counter: str
+    figure: str
+    version: str
+    source: str
+    macs: int
+    factor: int
+    lines: tuple[ReconciledLine, ...]
+    total: int
+    unsure: tuple[str, ...] = ()
+    note: str = ""
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """A sentence that follows from the numbers by a rule, which `code` names."""
+
+    code: str
+    text: str
+
+
+class Comparison(msgspec.Struct, frozen=True):
+    """The variants of one network or kernel; `comparison["naive"]` is one of them.
+
+    `pareto` are those that no other beats in parameters, MACs, saved activations and measured
+    latency together; it is there where more than two are compared.
+    """
+
+    name: str
+    input_shape: Shape
+    dtype: str
+    baseline: str
+    variants: tuple[Variant, ...]
+    ratios: tuple[Ratio, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    roofs: tuple[Roof, ...] = ()
+    replaced: tuple[Replacement, ...] = ()
+    unit_field: UnitField | None = None
+    skipped: tuple[Skipped, ...] = ()
+    reconciliation: Reconciliation | None = None
+    pareto: tuple[str, ...] = ()
+    infeasible: tuple[Infeasible, ...] = ()
+
+    def __getitem__(self, name: str) -> Variant:
+        for variant in self.variants:
+            if variant.name == name:
+                return variant
+        raise KeyError(f"{name!r} is none of {', '.join(variant.name for variant in self.variants)}")
+
+    def ratio(self, variant: str) -> Ratio:
+        """That variant against the baseline. Raises `InputError` for a name that has none."""
+        for ratio in self.ratios:
+            if ratio.variant == variant:
+                return ratio
+        there = ", ".join(ratio.variant for ratio in self.ratios) or "none, with a single variant"
+        raise InputError(f"{variant!r} has no ratio to the baseline: there are those of {there}")
+
+    def ratios_in(self, configuration: Configuration) -> dict[str, LatencyRatio]:
+        """The ratios of latencies in that configuration, by variant."""
+        found = {ratio.variant: ratio.latency_in(configuration) for ratio in self.ratios}
+        return {name: one for name, one in found.items() if one is not None}

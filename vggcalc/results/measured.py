@@ -1,0 +1,236 @@
+"""What was measured or counted on real modules: latencies, ratios, rooflines, crosschecks, verifications."""
+
+from typing import Literal, Self
+
+import msgspec
+
+from vggcalc.nets.layers import Axes, Conv2d
+
+#: How a module was run.
+Mode = Literal["inference", "training"]
+MemoryFormat = Literal["contiguous", "channels_last"]
+Execution = Literal["eager", "compiled", "graph"]
+
+#: What an interval says of a ratio, what the interval rests on, and why measuring ended.
+Verdict = Literal["faster", "slower", "same", "unclear"]
+Basis = Literal["processes", "process", "none"]
+StopReason = Literal["precise", "budget", "rounds", "failed", "interrupted"]
+
+#: What became of malloc's thresholds: "no_glibc" where there are none, "refused" where glibc kept its own.
+AllocatorState = Literal["pinned", "default", "no_glibc", "refused"]
+
+#: What a layer's rate is bound by on the roofline.
+Bound = Literal["compute", "memory"]
+
+#: A relative difference between two computations in float64 that rounding may explain.
+ROUNDING = 1e-9
+
+
+class Configuration(msgspec.Struct, frozen=True):
+    """How a module was run. `mode` "training" is forward and backward, without an optimizer's step.
+
+    `execution` is eager, compiled (torch.compile) or graph (a CUDA graph, replayed). `cold` means
+    that the caches were flushed before every call.
+    """
+
+    device: str
+    dtype: str
+    threads: int = 1
+    mode: Mode = "inference"
+    memory_format: MemoryFormat = "contiguous"
+    execution: Execution = "eager"
+    cold: bool = False
+
+    @property
+    def label(self) -> str:
+        """In a few words, defaults left out: `cpu`, `cpu bfloat16 2 threads training`."""
+        words = [self.device]
+        if self.dtype != "float32":
+            words.append(self.dtype)
+        if self.threads != 1:
+            words.append(f"{self.threads} threads")
+        usual = ("inference", "contiguous", "eager")
+        words += [word for word in (self.mode, self.memory_format, self.execution) if word not in usual]
+        return " ".join(words + ["cold"] * self.cold)
+
+    @property
+    def configuration(self) -> "Configuration":
+        """The configuration alone, also of a latency, a ratio or a roof."""
+        return Configuration(**{name: getattr(self, name) for name in Configuration.__struct_fields__})
+
+    @classmethod
+    def find(cls, measured: tuple[Self, ...], configuration: "Configuration") -> Self | None:
+        """The first of `measured` that ran in that configuration, None if there is none."""
+        return next((one for one in measured if one.configuration == configuration), None)
+
+
+class Latency(Configuration, frozen=True, kw_only=True):
+    """Seconds for one call.
+
+    `times_s` are per call, one for each round, process after process in the order measured;
+    `iqr_s` is the distance between their quartiles, None for a single round. `faults_per_call` are
+    minor page faults. `rounds_per_process` cuts `times_s` into its processes; `ci95` is the interval
+    of the time of a call over them, on the same basis as a `LatencyRatio`'s, None where there is none.
+    `flops_per_s` is FLOPs / median, `roof_share` that rate against what the roofline allows (see
+    `Roof`), which is `bound` by "compute" or by "memory". `kernels` are the kernels that torch
+    names, `peak_allocated_bytes` the allocator's peak in a pass of its own; each None or empty
+    where it was not measured.
+    """
+
+    median_s: float
+    iqr_s: float | None
+    times_s: tuple[float, ...]
+    calls_per_round: int
+    faults_per_call: float
+    compile_s: float | None = None
+    flops_per_s: float | None = None
+    roof_share: float | None = None
+    bound: Bound | None = None
+    kernels: tuple[str, ...] = ()
+    peak_allocated_bytes: int | None = None
+    rounds_per_process: tuple[int, ...] = ()
+    ci95: tuple[float, float] | None = None
+
+
+class LatencyRatio(Configuration, frozen=True, kw_only=True):
+    """Time of the variant / time of the baseline, measured in alternation; below 1 is faster.
+
+    `basis` says what the interval rests on: "processes" is Student's t interval of the processes'
+    median log-ratios, "process" the exact interval of one process's median, "none" that there is
+    no interval, because fewer than six rounds hold no exact one. `compared` intervals hold their
+    95% together (Bonferroni). `rounds` is the fewest in a process, `rounds_per_process` all.
+    `control_ratio` is a second copy of the baseline against the baseline, and `floor` what that
+    shows to be indistinguishable from 1. `contended` is the share of timings whose wall time
+    exceeded the processor time by a tenth, None where that says nothing. `stopped` is why measuring
+    ended: every process was "precise" enough, the "budget" was spent, all "rounds" asked for were
+    done, a worker "failed", or the user "interrupted" it.
+    """
+
+    ratio: float
+    ci95: tuple[float, float] | None
+    verdict: Verdict
+    basis: Basis
+    compared: int
+    processes: int
+    rounds: int
+    rounds_per_process: tuple[int, ...]
+    control_ratio: float
+    control_ci95: tuple[float, float] | None
+    control_times_s: tuple[float, ...]
+    floor: float
+    allocator: AllocatorState
+    contended: float | None
+    load: float | None
+    seed: int
+    stopped: StopReason
+
+
+class BlockRatio(msgspec.Struct, frozen=True):
+    """The latencies of one block against those of the baseline's block of that name."""
+
+    name: str
+    latency: tuple[LatencyRatio, ...]
+
+
+class Roof(Configuration, frozen=True, kw_only=True):
+    """The best rates observed in one process, which bound what a layer can reach (the roofline).
+
+    `peak_by` names what reached the peak; `raised_by` the module that was measured faster than
+    every calibration and so became the roof itself, if one was.
+    """
+
+    flops_per_s: float
+    bytes_per_s: float
+    peak_by: str
+    raised_by: str | None = None
+
+
+class Counted(msgspec.Struct, frozen=True):
+    """One figure as its formula has it and as torch and fvcore counted it; None where they did not."""
+
+    closed_form: int
+    torch: int | None = None
+    fvcore: int | None = None
+
+    @property
+    def agrees(self) -> bool:
+        """Whether every count equals the formula."""
+        return all(other in (None, self.closed_form) for other in (self.torch, self.fvcore))
+
+
+class GradientProbe(msgspec.Struct, frozen=True):
+    """What one unit sees: along each axis the first and last position, `expected` and by its gradient.
+
+    The gradient is that of the real module in float64 with positive weights, averages for maxima,
+    and neither norms nor activations; `seen` is None if it is zero everywhere. An expected position may
+    lie outside the input, which is then an end that is not compared. `sees` is "window" or "image".
+    """
+
+    layer: str
+    unit: Axes
+    sees: Literal["window", "image"]
+    expected: tuple[tuple[int, int], ...]
+    seen: tuple[tuple[int, int], ...] | None
+    agrees: bool
+
+
+class Crosscheck(msgspec.Struct, frozen=True):
+    """The formulas' figures beside torch's and fvcore's counts of the real modules, and a gradient."""
+
+    agrees: bool
+    parameters: Counted
+    macs: Counted
+    activations: Counted
+    training_flops: Counted
+    saved_bytes: Counted
+    notes: tuple[str, ...] = ()
+    receptive_field: GradientProbe | None = None
+
+
+class Verification(msgspec.Struct, frozen=True):
+    """A variant without its activations beside the one `convolution` that it then is, in float64.
+
+    Both ran on one random input of `input_shape`, with weights drawn from `seed`. An error is the
+    largest absolute difference over the largest absolute output: of the interior, of the border, and
+    of the variant when it pads once, by the total, in its first layer. `border` (height, width) is how
+    many output positions from each edge at most differ, because a padding between layers is zeros where
+    the one kernel meets real values or a bias; `border_seen` how many did by more than 1e-9. None
+    where there is no border, or no chain whose first layer could have all of the padding.
+    """
+
+    convolution: Conv2d
+    input_shape: tuple[int, ...]
+    seed: int
+    border: Axes
+    border_seen: Axes
+    interior_error: float
+    border_error: float | None
+    pads_once_error: float | None
+
+    @property
+    def agrees(self) -> bool:
+        """Whether all that is exact is so but for rounding."""
+        exact = (self.interior_error, self.pads_once_error)
+        return all(error is None or error <= ROUNDING for error in exact)
+
+
+class Device(msgspec.Struct, frozen=True):
+    """What was measured on: `name` as torch has it, `model` as its maker calls it."""
+
+    name: str
+    model: str
+    details: dict[str, str] = {}
+
+
+class Environment(msgspec.Struct, frozen=True):
+    """What every measured figure holds for."""
+
+    python: str
+    torch: str
+    fvcore: str
+    platform: str
+    cpu: str
+    instruction_set: str
+    cores: int
+    load: float | None
+    devices: tuple[Device, ...] = ()

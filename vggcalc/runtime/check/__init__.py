@@ -1,0 +1,1 @@
+"""Counting again with torch and fvcore, and checking receptive fields by gradients."""

@@ -1,0 +1,1 @@
+"""Composing linear layers into one convolution."""

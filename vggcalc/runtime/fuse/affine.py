@@ -1,0 +1,172 @@
+"""Affine maps that slide: what a convolution is, what two make one behind the other or side by side.
+
+Size, stride and padding of a composition are those of the receptive field (Araujo, Norris & Sim 2019),
+and its kernel is the convolution of both kernels. Kernels are in float64.
+"""
+
+from collections.abc import Sequence
+from math import gcd
+
+import msgspec
+import torch
+from torch import Tensor
+
+from vggcalc.errors import InputError
+from vggcalc.nets.layers import Pair
+
+
+class Axis(msgspec.Struct, frozen=True):
+    """A map along one axis: output pixel u reads pixels u·stride − padding + j·dilation, j < size.
+
+    At the near and at the far edge of what a stack puts out: for `beyond` pixels outside, the kernel
+    would still meet the image (below 0: so many within it meets none), and `border` pixels within may
+    differ from the stack's.
+    """
+
+    size: int = 1
+    stride: int = 1
+    padding: int = 0
+    dilation: int = 1
+    beyond: Pair = (0, 0)
+    border: Pair = (0, 0)
+
+    @property
+    def reach(self) -> int:
+        """From the first pixel read to the last."""
+        return (self.size - 1) * self.dilation
+
+    def then(self, layer: "Axis", biased: bool) -> "Axis":
+        """With a layer behind it; `biased` if the map puts out a bias where it meets no image.
+
+        The layer's padding is zeros. The composition sees there what the map puts out beyond its
+        edge, which is not zero where it still meets the image or is biased: a border begins, and
+        every layer behind widens it. At the far edge up to stride − 1 pixels may be left over.
+        """
+        reach = self.reach + self.stride * layer.reach
+        steps = self.dilation * (self.size > 1), self.stride * layer.dilation * (layer.size > 1)
+        dilation = gcd(*steps) or 1
+        beyond, border = [], []
+        for side, left_over in enumerate((0, layer.stride - 1)):
+            out = self.beyond[side] + layer.reach - layer.padding + left_over
+            beyond.append(out // layer.stride)
+            begun = biased or self.beyond[side] > 0 or self.border[side]
+            border.append(-(-(self.border[side] + layer.padding) // layer.stride) if begun else 0)
+        return Axis(
+            reach // dilation + 1,
+            self.stride * layer.stride,
+            self.padding + self.stride * layer.padding,
+            dilation,
+            (beyond[0], beyond[1]),
+            (border[0], border[1]),
+        )
+
+    def taps(self, offset: int, dilation: int) -> slice:
+        """Where its taps are, `offset` pixels further, in a kernel with that dilation."""
+        step, first = self.dilation // dilation or 1, offset // dilation
+        return slice(first, first + step * (self.size - 1) + 1, step)
+
+
+class Affine(msgspec.Struct, frozen=True):
+    """`kernel` (groups, out / groups, in / groups, height, width), `bias` (out,), both axes."""
+
+    kernel: Tensor
+    bias: Tensor | None
+    axes: tuple[Axis, Axis]
+
+    @property
+    def channels(self) -> Pair:
+        """In and out."""
+        groups, out, into = self.kernel.shape[:3]
+        return groups * into, groups * out
+
+
+def scaling(scale: Tensor, shift: Tensor | None = None) -> Affine:
+    """Every channel by itself."""
+    return Affine(scale.reshape(-1, 1, 1, 1, 1), shift, (Axis(), Axis()))
+
+
+def _scales(one: Affine) -> bool:
+    """Whether it takes every channel and every pixel by itself."""
+    return one.kernel.shape[1:] == (1, 1, 1, 1)
+
+
+def then(one: Affine, layer: Affine) -> Affine:
+    """A map with a layer behind it.
+
+    The groups are the greatest common divisor of both: of channels in as many runs of equal length
+    none reaches another, and of more some do.
+    """
+    pairs = list(zip(one.axes, layer.axes, strict=True))
+    rows, columns = (mine.then(its, one.bias is not None) for mine, its in pairs)
+    if _scales(layer):
+        kernel = one.kernel * layer.kernel.view(len(one.kernel), -1, 1, 1, 1)
+    elif _scales(one):
+        kernel = layer.kernel * one.kernel.view(len(layer.kernel), 1, -1, 1, 1)
+    else:
+        groups = gcd(len(one.kernel), len(layer.kernel))
+        first, second = _grouped(one.kernel, groups), _grouped(layer.kernel, groups)
+        kernel = first.new_zeros(groups, second.shape[1], first.shape[2], rows.size, columns.size)
+        for y in range(second.shape[3]):
+            for x in range(second.shape[4]):
+                down, right = (
+                    mine.taps(mine.stride * its.dilation * i, axis.dilation)
+                    for i, (mine, its), axis in zip((y, x), pairs, (rows, columns), strict=True)
+                )
+                tap = second[..., y, x]
+                kernel[..., down, right] += torch.einsum("gom,gmihw->goihw", tap, first)
+    bias = layer.bias
+    if one.bias is not None:
+        sums = layer.kernel.sum((3, 4))
+        constant = torch.einsum("gom,gm->go", sums, one.bias.view(len(sums), -1)).flatten()
+        bias = constant if bias is None else constant + bias
+    return Affine(kernel, bias, (rows, columns))
+
+
+def _grouped(kernel: Tensor, groups: int) -> Tensor:
+    """The same kernel in fewer groups: zero between those that become one."""
+    old, out, into, height, width = kernel.shape
+    joined = old // groups
+    if joined == 1:
+        return kernel
+    wide = kernel.new_zeros(groups, joined, out, joined, into, height, width)
+    for i in range(joined):
+        wide[:, i, :, i] = kernel[i::joined]
+    return wide.flatten(3, 4).flatten(1, 2)
+
+
+def added(maps: Sequence[Affine], name: str) -> Affine:
+    """Parallel maps, added: their kernels in one, aligned by their paddings.
+
+    Raises `InputError`, beginning with `name`, where their strides or channels differ.
+    """
+    for what, found in (
+        ("channels", [one.channels[1] for one in maps]),
+        ("strides", [tuple(axis.stride for axis in one.axes) for one in maps]),
+    ):
+        if len(set(found)) > 1:
+            raise InputError(f"{name} adds maps of different {what}: {', '.join(map(str, found))}")
+    rows, columns = (_side_by_side([one.axes[i] for one in maps]) for i in (0, 1))
+    groups = gcd(*(len(one.kernel) for one in maps))
+    kernels = [_grouped(one.kernel, groups) for one in maps]
+    kernel = kernels[0].new_zeros(*kernels[0].shape[:3], rows.size, columns.size)
+    for one, part in zip(maps, kernels, strict=True):
+        down, right = (
+            mine.taps(axis.padding - mine.padding, axis.dilation)
+            for mine, axis in zip(one.axes, (rows, columns), strict=True)
+        )
+        kernel[..., down, right] += part
+    biases = [one.bias for one in maps if one.bias is not None]
+    return Affine(kernel, torch.stack(biases).sum(0) if biases else None, (rows, columns))
+
+
+def _side_by_side(axes: Sequence[Axis]) -> Axis:
+    """The axis of a sum, which puts out a map of the same size as the branches wherever these agree."""
+    padding = max(axis.padding for axis in axes)
+    reach = 2 * padding - min(2 * axis.padding - axis.reach for axis in axes)
+    steps = [axis.dilation for axis in axes if axis.size > 1]
+    dilation = gcd(reach, *(padding - axis.padding for axis in axes), *steps) or 1
+    beyond, border = (
+        (max(near for near, _ in sides), max(far for _, far in sides))
+        for sides in ([axis.beyond for axis in axes], [axis.border for axis in axes])
+    )
+    return Axis(reach // dilation + 1, axes[0].stride, padding, dilation, beyond, border)

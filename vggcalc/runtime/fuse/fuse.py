@@ -1,0 +1,204 @@
+"""A linear stack as the one convolution that it is.
+
+Without activations every layer is an affine map that slides, and so is the whole stack.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.lazy import LazyModuleMixin
+
+from vggcalc.errors import InputError
+from vggcalc.nets.graph import INPUT
+from vggcalc.nets.layers import Pair
+from vggcalc.runtime.build import Graph, Sum
+from vggcalc.runtime.fuse.affine import Affine, Axis, added, scaling, then
+from vggcalc.runtime.trace.calls import each
+
+
+class FusedConv2d(nn.Conv2d):
+    """A convolution that stands for a linear stack.
+
+    `border` (height, width): at most so many output pixels from each edge differ from the stack's,
+    which pads zeros where this kernel meets products of real pixels, or a bias. (0, 0): none does.
+    """
+
+    border: Pair = (0, 0)
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, border={self.border}"  # type: ignore[no-untyped-call]
+
+
+def fuse(stack: nn.Module) -> FusedConv2d:
+    """The one convolution that a linear stack is in inference, with its batch norms folded in.
+
+    Takes `Conv2d`, `BatchNorm2d` with running statistics, `Identity` and dropout, in `Sequential`s
+    and in the `Graph`s of `build`, whose branches may be added. It is composed in float64 on the CPU;
+    its parameters are new ones, with the dtype and the device of the stack, whose mode it takes. Its
+    groups are as many as leave apart what no layer mixes; it has a bias where any layer has one.
+
+    It equals the stack at all output pixels but those of its `border`, which is (0, 0) where only
+    the first layer pads. Raises `InputError` that names the submodule which cannot be fused.
+    """
+    layers = list(_leaves(stack, ""))
+    for module, path in layers:
+        if not _is_fused(module):
+            raise InputError(_why_not(module, path))
+    for path, module in stack.named_modules():
+        if module._forward_hooks or module._forward_pre_hooks:
+            raise InputError(f"{_called(path)} has hooks, which may change what it does: remove them first")
+    first = next((one for one, _ in layers if isinstance(one, nn.Conv2d | nn.BatchNorm2d)), None)
+    if first is None:
+        raise InputError("the stack has no convolution: there is nothing to fuse")
+    place = next(tensor for tensor in (*first.parameters(), *first.buffers()))
+    if not place.is_floating_point():
+        raise InputError(f"the weights are {str(place.dtype).partition('.')[2]}: only real floats are fused")
+    channels = first.in_channels if isinstance(first, nn.Conv2d) else first.num_features
+    with torch.no_grad():
+        one = _through(stack, "", scaling(_exact(place.new_ones(channels))))
+    kernel, (rows, columns) = one.kernel, one.axes
+    fused = FusedConv2d(
+        *one.channels,
+        (rows.size, columns.size),
+        (rows.stride, columns.stride),
+        (rows.padding, columns.padding),
+        (rows.dilation, columns.dilation),
+        len(kernel),
+        one.bias is not None,
+        device="meta",  # which draws no random numbers
+    )
+    fused.weight = nn.Parameter(kernel.flatten(0, 1).to(place.device, place.dtype))
+    if one.bias is not None:
+        fused.bias = nn.Parameter(one.bias.to(place.device, place.dtype))
+    fused.border = max(rows.border), max(columns.border)
+    return fused.train(stack.training)
+
+
+def _exact(tensor: Tensor) -> Tensor:
+    """In float64 on the CPU; one on the meta device has no values and stays there."""
+    return tensor.detach().to("meta" if tensor.is_meta else "cpu", torch.float64)
+
+
+#: What the layers that can be fused are called by.
+_METHODS = ("forward", "_conv_forward")
+
+
+def _is(module: nn.Module, kind: type[nn.Module]) -> bool:
+    """Whether it does what that kind does: a subclass may do otherwise, and a lazy one nothing yet."""
+    return (
+        isinstance(module, kind)
+        and not isinstance(module, LazyModuleMixin)
+        and all(getattr(type(module), name, None) is getattr(kind, name, None) for name in _METHODS)
+    )
+
+
+def _is_fused(module: nn.Module) -> bool:
+    """Whether it is a layer that can be fused."""
+    kinds = (nn.Conv2d, nn.BatchNorm2d, nn.Identity, Sum)
+    return any(_is(module, kind) for kind in kinds) or type(module).__module__ == "torch.nn.modules.dropout"
+
+
+def _is_container(module: nn.Module) -> bool:
+    return _is(module, Graph) or _is(module, nn.Sequential)
+
+
+def _parts(module: nn.Module, path: str) -> Iterator[tuple[nn.Module, str]]:
+    """What a container runs, in order, each with its path."""
+    if isinstance(module, Graph):
+        named = [(name, find(module)) for find, _, name, _ in module._steps]
+    else:
+        named = [(name, part) for name, part in module._modules.items() if part is not None]
+    for name, part in named:
+        yield part, f"{path}.{name}".lstrip(".")
+
+
+def _leaves(module: nn.Module, path: str) -> Iterator[tuple[nn.Module, str]]:
+    """All that runs and is no container, in order, each with its path."""
+    if not _is_container(module):
+        yield module, path
+        return
+    for part, name in _parts(module, path):
+        yield from _leaves(part, name)
+
+
+def _called(path: str) -> str:
+    return path or "the stack"
+
+
+#: Modules of torch.nn that are no linear maps, beside the activations.
+_NONLINEAR = (
+    nn.AdaptiveMaxPool2d,
+    nn.GroupNorm,
+    nn.InstanceNorm2d,
+    nn.LayerNorm,
+    nn.LocalResponseNorm,
+    nn.MaxPool2d,
+    nn.RMSNorm,
+)
+
+
+def _why_not(module: nn.Module, path: str) -> str:
+    kind = type(module).__name__
+    what = f"{_called(path)} is {'an' if kind[:1] in 'AEIOU' else 'a'} {kind}"
+    if isinstance(module, _NONLINEAR) or type(module).__module__ == "torch.nn.modules.activation":
+        return f"{what}: a stack with a nonlinearity is not one convolution"
+    return f"{what}: only Conv2d, BatchNorm2d, Identity and dropout, in Sequentials and sums, are fused"
+
+
+def _through(module: nn.Module, path: str, before: Affine) -> Affine:
+    """The map up to a module's input with the module behind it. Raises `InputError`."""
+    if isinstance(module, Graph):
+        known = {INPUT: before}
+        for (part, name), (_, inputs, node, _) in zip(_parts(module, path), module._steps, strict=True):
+            read = [known[source] for source in inputs]
+            known[node] = added(read, name) if isinstance(part, Sum) else _through(part, name, read[0])
+        return known[module._output]
+    if isinstance(module, nn.Sequential):
+        for part, name in _parts(module, path):
+            before = _through(part, name, before)
+        return before
+    if isinstance(module, nn.Conv2d):
+        layer = _convolution(module, path)
+    elif isinstance(module, nn.BatchNorm2d):
+        layer = _batch_norm(module, path)
+    else:
+        return before
+    if layer.channels[0] != before.channels[1]:
+        came = before.channels[1]
+        raise InputError(f"{_called(path)} takes {layer.channels[0]} channels, but {came} come from before it")
+    return then(before, layer)
+
+
+def _convolution(conv: nn.Conv2d, path: str) -> Affine:
+    """A layer's own map. Raises `InputError` for a padding other than zeros, as many on both sides."""
+    if conv.padding_mode != "zeros":
+        raise InputError(f"{_called(path)} has a padding of {conv.padding_mode}: only zeros are fused")
+    size, stride, dilation = (each(given, 2) for given in (conv.kernel_size, conv.stride, conv.dilation))
+    if isinstance(conv.padding, str):
+        total = [d * (k - 1) * (conv.padding == "same") for d, k in zip(dilation, size, strict=True)]
+        if any(pixels % 2 for pixels in total):
+            raise InputError(
+                f'{_called(path)} has padding="same" with the even kernel {size[0]}×{size[1]}: it pads one '
+                "side more than the other, which one Conv2d cannot"
+            )
+        padding = tuple(pixels // 2 for pixels in total)
+    else:
+        padding = each(conv.padding, 2)
+    rows, columns = (Axis(*numbers) for numbers in zip(size, stride, padding, dilation, strict=True))
+    kernel = _exact(conv.weight).unflatten(0, (conv.groups, -1))
+    return Affine(kernel, None if conv.bias is None else _exact(conv.bias), (rows, columns))
+
+
+def _batch_norm(norm: nn.BatchNorm2d, path: str) -> Affine:
+    """(x − mean) / √(variance + eps) · weight + bias, with the running statistics."""
+    mean, variance = norm.running_mean, norm.running_var
+    if mean is None or variance is None:
+        raise InputError(
+            f"{_called(path)} is a BatchNorm2d without running statistics: what it does hangs on the batch"
+        )
+    scale = (_exact(variance) + norm.eps).rsqrt()
+    if norm.affine:
+        scale = scale * _exact(norm.weight)
+    shift = -_exact(mean) * scale
+    return scaling(scale, shift + _exact(norm.bias) if norm.affine else shift)

@@ -1,0 +1,75 @@
+"""A module with its convolutions replaced: what `compare` analyzes, to be trained and used."""
+
+import copy
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from vggcalc.nets.graph import INPUT, Network, Node
+from vggcalc.nets.layers import Add, Layer
+from vggcalc.nets.replacing import Replacing, replace
+from vggcalc.runtime.build import Graph, make
+from vggcalc.runtime.trace.tracer import trace
+
+
+def rewrite(
+    module: nn.Module, replacing: Replacing = Replacing(), input_shape: Sequence[int] = (1, 3, 224, 224)
+) -> nn.Module:
+    """A copy of `module` with the convolutions that `replacing` chooses replaced.
+
+    What stands instead has torch's own initialization, the dtype, device and mode of what it
+    replaces; everything else keeps its state. Its trace at `input_shape`, (batch, channels, height,
+    width), is the network that `vggcalc.compare` analyzes. What a convolution becomes stands in its
+    place as a `Sequential`, or with branches as a `Graph`; of a merged run the last one's, with
+    `Identity` for the others.
+    Raises what the module raises when it is traced.
+    """
+    traced = trace(module, input_shape)
+    replaced = replace(traced, replacing)
+    before = {node.name: node for node in traced.nodes}
+    after = {node.name: node for node in replaced.network.nodes}
+    new = copy.deepcopy(module)
+    for went, came in replaced.pairs:
+        for name in went:
+            path = _path(before[name])
+            old = new.get_submodule(path)
+            if replacing.merge:
+                instead = _like(old, after[name].layer) if name in came else nn.Identity()
+            else:
+                instead = _instead(old, name, [after[part] for part in came])
+            _put(new, path, instead.train(old.training))
+    return new
+
+
+def _instead(old: nn.Module, name: str, came: Sequence[Node]) -> nn.Module:
+    """What stands for the convolution of that name, its parts under their names within it."""
+    own = {node.name: node.name[len(name) + 1 :] for node in came}
+    nodes = tuple(
+        Node(own[node.name], node.layer, tuple(own.get(source, INPUT) for source in node.inputs)) for node in came
+    )
+    modules = OrderedDict((node.name, _like(old, node.layer)) for node in nodes)
+    if any(isinstance(node.layer, Add) for node in nodes):
+        return Graph(Network(name, (), nodes), modules.items())
+    return nn.Sequential(modules)
+
+
+def _path(node: Node) -> str:
+    assert node.traced is not None
+    assert node.traced.module is not None
+    return node.traced.module
+
+
+def _like(old: nn.Module, layer: Layer) -> nn.Module:
+    """The module of a layer, where and in the dtype that `old` is."""
+    tensor = next(old.parameters(), None)
+    if tensor is None:
+        return make(layer, True)
+    with torch.device(tensor.device):
+        return make(layer, True).to(tensor.dtype)
+
+
+def _put(root: nn.Module, path: str, module: nn.Module) -> None:
+    parent, _, name = path.rpartition(".")
+    setattr(root.get_submodule(parent), name, module)

@@ -1,0 +1,1 @@
+"""Timing modules in alternation on a device."""

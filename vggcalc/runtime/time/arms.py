@@ -1,0 +1,120 @@
+"""Modules ready to be timed: on their device, in their dtype, with weights and an image."""
+
+import shutil
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from time import perf_counter
+
+import msgspec
+import torch
+from torch import nn
+from torch.utils._pytree import tree_leaves
+
+from vggcalc.nets.layers import Shape
+from vggcalc.protocol import Subject
+from vggcalc.results import Configuration
+from vggcalc.runtime.build import build
+from vggcalc.runtime.load import load
+from vggcalc.runtime.time.devices import Device, DeviceUnavailable
+
+MEMORY_FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
+
+_NOISE = 2**20
+
+
+class Built(msgspec.Struct, frozen=True):
+    """One call of a module in a configuration, and the shape that it puts out.
+
+    `eager` is the call that a graph was recorded from, and otherwise the call itself: what the
+    allocator does, only it shows. `image_bytes` is what the image holds throughout.
+    """
+
+    call: Callable[[], object]
+    eager: Callable[[], object]
+    output_shape: Shape
+    image_bytes: int
+    compile_s: float | None = None
+
+
+def context(configuration: Configuration) -> AbstractContextManager[object]:
+    """What calls of that mode run under."""
+    return nullcontext() if configuration.mode == "training" else torch.inference_mode()
+
+
+def fill(module: nn.Module, noise: torch.Tensor) -> None:
+    """Weights of ±1/√fan-in from `noise`, over and over: as good to time as torch's own, and sooner there."""
+    for part in module.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.reset_parameters()
+        elif isinstance(part, nn.Conv2d | nn.Linear):
+            bound = part.weight[0].numel() ** -0.5
+            for parameter in part.parameters(recurse=False):
+                for piece in parameter.data.view(-1).split(len(noise)):
+                    piece.copy_(noise[: len(piece)])
+                parameter.data.mul_(bound)
+
+
+def prepare(subject: Subject, configuration: Configuration, where: Device, seed: int) -> Built:
+    """Build a network and an image, and run it once. Raises `DeviceUnavailable`, or what torch raises.
+
+    A network is built without torch's slow initialization; an imported module is as its code makes it.
+
+    In training a call is forward and backward of the sum of the output, without an optimizer.
+    """
+    dtype = getattr(torch, configuration.dtype)
+    memory_format = MEMORY_FORMATS[configuration.memory_format]
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.rand(_NOISE, generator=generator) * 2 - 1
+    network = subject.network
+    if subject.origin is not None:
+        module = load(subject.origin).to(where.name, dtype)
+    else:
+        with torch.device("meta"):
+            module = build(network).to(dtype)
+        module = module.to_empty(device=where.name)
+        fill(module, noise.to(where.name, dtype))
+    module = module.to(memory_format=memory_format)  # type: ignore[call-overload]
+    training = configuration.mode == "training"
+    module.train(training)
+    image = torch.rand(network.input_shape, generator=generator).to(where.name, dtype)
+    image = image.contiguous(memory_format=memory_format)
+    run: Callable[[torch.Tensor], torch.Tensor] = module
+    if configuration.execution == "compiled":
+        run = _compiled(module, configuration)
+
+    def infer() -> torch.Tensor:
+        return first_tensor(run(image))
+
+    def train() -> torch.Tensor:
+        module.zero_grad(set_to_none=True)
+        output = first_tensor(run(image))
+        output.sum().backward()
+        return output
+
+    call = train if training else infer
+    start = perf_counter()
+    output = call()
+    where.clock()
+    first_s = perf_counter() - start
+    if not torch.isfinite(output).all():
+        raise ValueError(f"the output of {network.name} is not finite in {configuration.dtype}")
+    shape = tuple(output.shape)
+    del output
+    timed = where.graph(call) if configuration.execution == "graph" else call
+    compile_s = first_s if configuration.execution == "compiled" else None
+    return Built(timed, call, shape, image.numel() * image.element_size(), compile_s)
+
+
+def first_tensor(output: object) -> torch.Tensor:
+    """What a module puts out, or the first of it."""
+    return next(leaf for leaf in tree_leaves(output) if isinstance(leaf, torch.Tensor))
+
+
+def _compiled(module: nn.Module, configuration: Configuration) -> Callable[[torch.Tensor], torch.Tensor]:
+    if configuration.device == "cpu" and not any(map(shutil.which, ("c++", "g++", "clang++", "cl"))):
+        raise DeviceUnavailable("torch.compile needs a C++ compiler, such as g++, and finds none")
+    # All Sequentials share one code object, and beyond its limit of versions dynamo would go on
+    # eagerly without a word; a whole graph or an error, and for this shape alone.
+    torch._dynamo.config.recompile_limit = 1000
+    compiled: Callable[[torch.Tensor], torch.Tensor] = torch.compile(module, fullgraph=True, dynamic=False)
+    return compiled

@@ -1,0 +1,135 @@
+"""One call of a torch operator with its arguments by name, and the same call in other words."""
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import torch
+from torch.nn import functional
+
+from vggcalc.nets.layers import Axes, Shape
+
+CONVOLUTIONS = frozenset(("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"))
+
+#: What does MACs if one factor is a weight; of no part of the image too.
+PRODUCTS = CONVOLUTIONS | {"linear", "matmul", "mm", "bmm", "addmm", "baddbmm"}
+
+#: The factors of a matrix product, by what their operators call them.
+FACTORS = (("input", "weight"), ("self", "other"), ("self", "mat2"), ("mat1", "mat2"), ("batch1", "batch2"))
+
+
+class Call:
+    """An operator with its arguments by name.
+
+    `active` are those tensors that depend on the image, `weights` says of any other whether it is a
+    parameter, "own", "computed" from some, or a "buffer".
+    """
+
+    def __init__(
+        self,
+        func: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        active: Callable[[object], bool],
+        weights: Callable[[object], str],
+    ) -> None:
+        schema = func._schema
+        self.func, self.args, self.kwargs = func, args, kwargs
+        self.mutates = bool(schema.is_mutable)
+        name = func.overloadpacket.__name__
+        self.function: str = name[:-1] if self.mutates and name.endswith("_") else name
+        names = [argument.name for argument in schema.arguments]
+        defaults = {a.name: a.default_value for a in schema.arguments if a.has_default_value()}
+        self.arguments: dict[str, Any] = defaults | dict(zip(names, args, strict=False)) | kwargs
+        self._active, self._weights = active, weights
+
+    def __getitem__(self, name: str) -> Any:
+        return self.arguments.get(name)
+
+    def depends(self, name: str) -> bool:
+        """Whether that argument is a tensor that depends on the image."""
+        return self._active(self[name])
+
+    @property
+    def other(self) -> str:
+        """What its second operand is: "itself", "another", a "weight", a "buffer" or a "number"."""
+        one, two = self["self"], self["other"]
+        if one is two:
+            return "itself"
+        if self._active(one) and self._active(two):
+            return "another"
+        if self._active(two):
+            one, two = two, one
+        if not isinstance(two, torch.Tensor) or two.dim() == 0:
+            return "number" if self._weights(two) in ("", "buffer") else "weight"
+        return {"own": "weight", "buffer": "buffer"}.get(self._weights(two), "")
+
+    @property
+    def first_factor(self) -> Shape:
+        """The shape of what a product multiplies with weights."""
+        return tuple(self[factors(self)[0]].shape)
+
+    @property
+    def does_macs(self) -> bool:
+        """Whether it does MACs if one of its factors is a weight."""
+        return self.function in PRODUCTS
+
+    @property
+    def pointwise(self) -> bool:
+        """Whether torch says that it looks at one element at a time."""
+        return torch.Tag.pointwise in self.func.tags
+
+    def decomposition(self, known: bool) -> Callable[[], Any] | None:
+        """The same by other operators, or None where this one is looked at as it is, since it is `known`."""
+        if self.function in CONVOLUTIONS and isinstance(self["padding"], str):
+            return self._padded
+        if self.function in ("convolution", "_convolution"):
+            return self._named
+        if self.function in ("matmul", "mm", "bmm"):
+            one, two = factors(self)
+            if self.depends(two) and not self.depends(one) and min(self[one].dim(), self[two].dim()) > 1:
+                return lambda: torch.matmul(self[two].mT, self[one].mT).mT  # a linear layer on its left
+        if known:
+            return None
+        if not torch._C._dispatch_has_kernel_for_dispatch_key(self.func.name(), "CompositeImplicitAutograd"):
+            return None
+        return lambda: self.func.decompose(*self.args, **self.kwargs)
+
+    def _named(self) -> torch.Tensor:
+        """A convolution of any number of axes by the function that has its name."""
+        weight, stride, padding, dilation = (self[key] for key in ("weight", "stride", "padding", "dilation"))
+        axes, groups = weight.dim() - 2, self["groups"]
+        if self["transposed"]:
+            made = getattr(torch, f"conv_transpose{axes}d")(
+                self["input"], weight, self["bias"], stride, padding, self["output_padding"], groups, dilation
+            )
+        else:
+            made = getattr(torch, f"conv{axes}d")(
+                self["input"], weight, self["bias"], stride, padding, dilation, groups
+            )
+        return cast(torch.Tensor, made)
+
+    def _padded(self) -> torch.Tensor:
+        """A convolution whose padding is said in words: "same" may pad one more on the right."""
+        image, weight = self["input"], self["weight"]
+        axes = weight.dim() - 2
+        dilation = each(self["dilation"], axes)
+        needed = [d * (k - 1) for d, k in zip(dilation, weight.shape[2:], strict=True)]
+        total = needed if self["padding"] == "same" else [0] * axes
+        if any(n % 2 for n in total):
+            sides = [side for n in reversed(total) for side in (n // 2, n - n // 2)]
+            image, total = functional.pad(image, sides), [0] * axes
+        function = getattr(torch, self.function)
+        return cast(
+            torch.Tensor,
+            function(image, weight, self["bias"], self["stride"], [n // 2 for n in total], dilation, self["groups"]),
+        )
+
+
+def factors(call: Call) -> tuple[str, str]:
+    return next(pair for pair in FACTORS if set(pair) <= set(call.arguments))
+
+
+def each(value: Any, axes: int) -> Axes:
+    """An argument for each axis, of which one number stands for all."""
+    numbers = tuple(value) if isinstance(value, list | tuple) else (value,)
+    return tuple(int(n) for n in (numbers * axes if len(numbers) == 1 else numbers))
