@@ -1,76 +1,113 @@
 """vggcalc: what it costs to see k pixels, in one large convolution or in a stack of 3×3s.
 
-The torch-free names are here; `vggcalc.runtime` builds, crosschecks and times torch modules.
-They are imported when they are first used, so that `vggcalc --help` does not wait for them.
+>>> print(vggcalc.factorize(7))  # doctest: +ELLIPSIS
+7×7 against its stack: 64 → 64 channels, padding 3, input 1×64×56×56, float32
+...
+
+A name is imported from its room when it is first used, so that `import vggcalc` is quick; torch is imported only by what
+needs a module in this process (`trace`, `build`, `rewrite`, `fuse`, and `compare` or `summary` of a module).
 """
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vggcalc.analysis.comparison import compare, summary
-    from vggcalc.analysis.costs import COSTS
-    from vggcalc.analysis.kernels import factorize
-    from vggcalc.errors import InputError
-    from vggcalc.nets.families import FAMILIES, Factorization
-    from vggcalc.nets.graph import Network, Node
-    from vggcalc.nets.layers import Conv2d
-    from vggcalc.nets.replacing import Replacing, merge, split
-    from vggcalc.nets.sources import network
-    from vggcalc.nets.vgg import CONFIGS, Config
-    from vggcalc.results import Comparison, Costs, ReceptiveField, Variant
+    from vggcalc.analysis.costs import COSTS as COSTS
+    from vggcalc.errors import InputError as InputError
+    from vggcalc.errors import OutputError as OutputError
+    from vggcalc.errors import VggcalcError as VggcalcError
+    from vggcalc.errors import WorkerError as WorkerError
+    from vggcalc.library.comparing import compare as compare
+    from vggcalc.library.comparing import factorize as factorize
+    from vggcalc.library.comparing import summary as summary
+    from vggcalc.library.documents import gate as gate
+    from vggcalc.library.documents import load as load
+    from vggcalc.library.documents import load_all as load_all
+    from vggcalc.library.measuring import MeasurementWarning as MeasurementWarning
+    from vggcalc.library.measuring import check as check
+    from vggcalc.library.measuring import measure as measure
+    from vggcalc.library.measuring import verify as verify
+    from vggcalc.library.modules import build as build
+    from vggcalc.library.modules import fuse as fuse
+    from vggcalc.library.modules import rewrite as rewrite
+    from vggcalc.library.modules import trace as trace
+    from vggcalc.library.sweeping import sweep as sweep
+    from vggcalc.nets.families import FAMILIES as FAMILIES
+    from vggcalc.nets.families import Factorization as Factorization
+    from vggcalc.nets.graph import Network as Network
+    from vggcalc.nets.graph import Node as Node
+    from vggcalc.nets.layers import Conv2d as Conv2d
+    from vggcalc.nets.replacing import Replacing as Replacing
+    from vggcalc.nets.replacing import merge as merge
+    from vggcalc.nets.replacing import split as split
+    from vggcalc.nets.sources import network as network
+    from vggcalc.nets.vgg import CONFIGS as CONFIGS
+    from vggcalc.nets.vgg import Config as Config
+    from vggcalc.report.gate.gate import GateResult as GateResult
+    from vggcalc.results.analysis import Comparison as Comparison
+    from vggcalc.results.analysis import Ratio as Ratio
+    from vggcalc.results.analysis import ReceptiveField as ReceptiveField
+    from vggcalc.results.analysis import Variant as Variant
+    from vggcalc.results.measured import Configuration as Configuration
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "CONFIGS",
-    "COSTS",
-    "FAMILIES",
-    "Comparison",
-    "Config",
-    "Conv2d",
-    "Costs",
-    "Factorization",
-    "InputError",
-    "Network",
-    "Node",
-    "ReceptiveField",
-    "Replacing",
-    "Variant",
-    "__version__",
-    "compare",
-    "factorize",
-    "merge",
-    "network",
-    "split",
-    "summary",
-]
+#: Every public name, and the module in which it stands.
+_PLACES = {
+    "COSTS": "analysis.costs",
+    "InputError": "errors",
+    "OutputError": "errors",
+    "VggcalcError": "errors",
+    "WorkerError": "errors",
+    "compare": "library.comparing",
+    "factorize": "library.comparing",
+    "summary": "library.comparing",
+    "gate": "library.documents",
+    "load": "library.documents",
+    "load_all": "library.documents",
+    "MeasurementWarning": "library.measuring",
+    "check": "library.measuring",
+    "measure": "library.measuring",
+    "verify": "library.measuring",
+    "build": "library.modules",
+    "fuse": "library.modules",
+    "rewrite": "library.modules",
+    "trace": "library.modules",
+    "sweep": "library.sweeping",
+    "FAMILIES": "nets.families",
+    "Factorization": "nets.families",
+    "Network": "nets.graph",
+    "Node": "nets.graph",
+    "Conv2d": "nets.layers",
+    "Replacing": "nets.replacing",
+    "merge": "nets.replacing",
+    "split": "nets.replacing",
+    "network": "nets.sources",
+    "CONFIGS": "nets.vgg",
+    "Config": "nets.vgg",
+    "GateResult": "report.gate.gate",
+    "Comparison": "results.analysis",
+    "Ratio": "results.analysis",
+    "ReceptiveField": "results.analysis",
+    "Variant": "results.analysis",
+    "Configuration": "results.measured",
+}
 
-#: Where the names are, the lightest room first.
-_ROOMS = (
-    "errors",
-    "nets.graph",
-    "nets.layers",
-    "nets.vgg",
-    "nets.sources",
-    "nets.families",
-    "nets.replacing",
-    "results",
-    "analysis.costs",
-    "analysis.comparison",
-    "analysis.kernels",
-)
+__all__ = ["__version__", *_PLACES]
 
 
 def __getattr__(name: str) -> object:
-    """Find a public name in its room (PEP 562)."""
-    if name in __all__:
+    """Import a public name when it is first used (PEP 562)."""
+    if name in _PLACES:
         from importlib import import_module
 
-        for room in _ROOMS:
-            module = import_module(f"vggcalc.{room}")
-            if name in vars(module):
-                return vars(module)[name]
-    raise AttributeError(f"module 'vggcalc' has no attribute {name!r}")
+        value: object = getattr(import_module(f"vggcalc.{_PLACES[name]}"), name)
+        globals()[name] = value
+        return value
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, _PLACES, n=1)
+    hint = f": did you mean {near[0]}?" if near else ""
+    raise AttributeError(f"module 'vggcalc' has no attribute {name!r}{hint}")
 
 
 def __dir__() -> list[str]:

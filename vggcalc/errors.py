@@ -1,5 +1,7 @@
 """Every error that a user can cause. Each message is one line: the culprit, and what would be right."""
 
+from collections.abc import Iterable
+
 
 class VggcalcError(Exception):
     """What the command line prints in one line, with exit status 2."""
@@ -19,3 +21,19 @@ class OutputError(VggcalcError):
 
 class WorkerError(VggcalcError):
     """A worker process did not do its job; the message says why."""
+
+
+def unknown(what: str, name: object, names: Iterable[str]) -> InputError:
+    """The error for a name that is none of `names`, with the nearest of them as a hint.
+
+    >>> unknown("family", "seperable", ["stack", "separable"])
+    InputError("family 'seperable' is unknown: did you mean separable? There are stack, separable")
+    """
+    from difflib import get_close_matches
+
+    names = list(names)
+    text = str(name)[:100]
+    by_lower = {other.lower(): other for other in names}
+    near = get_close_matches(text.lower(), by_lower, n=1, cutoff=0.6)
+    hint = f"did you mean {by_lower[near[0]]}? " if near else ""
+    return InputError(f"{what} {text!r} is unknown: {hint}There are {', '.join(names)}")

@@ -1,4 +1,4 @@
-"""Costs on paper. Each is a law over one layer where it stands, or follows from other costs.
+"""Costs on paper. Each is a formula over one layer in its network, or follows from other costs.
 
 Conventions: 1 MAC is one multiply-accumulate with a weight of a convolution or linear layer, and
 nothing else is one; FLOPs = 2 × MACs. Biases, norms, activations and poolings do no MACs.
@@ -25,11 +25,11 @@ from vggcalc.nets.layers import (
     Transposed,
     is_view,
 )
-from vggcalc.results import Costs
+from vggcalc.results import Costs, LayerResult, Partial
 
 
 class LayerContext(msgspec.Struct):
-    """A layer where it stands, which is all that a law may read.
+    """A layer in its network, which is all that a formula may read.
 
     `alive_bytes` is what is alive while the layer runs in inference, its output included;
     `saved_bytes` what it adds to what training keeps for the backward pass.
@@ -45,29 +45,29 @@ class LayerContext(msgspec.Struct):
     traced: Traced | None = None
 
 
-#: The costs of one layer that stand before a cost in `COSTS`, which its law may build on.
+#: The costs of one layer that come before a cost in `COSTS`, which its formula may build on.
 Row = dict[str, Any]
 
 
 class Cost(msgspec.Struct, frozen=True):
-    """A cost: its law for one layer, and how that of several layers follows from theirs.
+    """A cost: its formula for one layer, and how that of several layers follows from theirs.
 
-    `total` None: a ratio, whose law holds for totals as it holds for layers.
+    `total` None: a ratio, whose formula holds for totals as it holds for layers.
     """
 
     unit: str
     definition: str
-    law: Callable[[LayerContext, Row], int | float | None]
+    formula: Callable[[LayerContext, Row], int | float | None]
     total: Callable[[Iterable[int]], int] | None = sum
 
 
-def parameters(site: LayerContext, row: Row) -> int:
+def parameters(context: LayerContext, row: Row) -> int:
     """Learnable scalars, biases and affine norm parameters included, each once in a network.
 
     BatchedConv2d: `Convolution.parameters`; Linear: out·in + out; BatchNorm2d: 2·features. Of a traced
     layer the scalars of the module itself, at the first node that uses them.
     """
-    return site.traced.parameters if site.traced is not None else _own_parameters(site.layer)
+    return context.traced.parameters if context.traced is not None else _own_parameters(context.layer)
 
 
 def _own_parameters(layer: Layer) -> int:
@@ -82,19 +82,19 @@ def _own_parameters(layer: Layer) -> int:
             return 0
 
 
-def macs(site: LayerContext, row: Row) -> int | None:
+def macs(context: LayerContext, row: Row) -> int | None:
     """Output elements × the weights that each one meets: (in/groups)·∏ kernel, or in_features.
 
-    Of a transposed convolution input elements × (out/groups)·∏ kernel. Padding is counted as pixels,
-    as every counter does; the bias is not a MAC. Unknown where an operator has no law.
+    Of a transposed convolution input elements × (out/groups)·∏ kernel. Padding is counted as if it were input,
+    as every counter does; the bias is not a MAC. Unknown where an operator has no formula.
     """
-    match site.layer:
+    match context.layer:
         case Transposed() as conv:
-            return prod(site.inputs[0]) * (conv.out_channels // conv.groups) * prod(conv.kernel_size)
+            return prod(context.inputs[0]) * (conv.out_channels // conv.groups) * prod(conv.kernel_size)
         case Convolution() as conv:
-            return prod(site.output) * (conv.in_channels // conv.groups) * prod(conv.kernel_size)
+            return prod(context.output) * (conv.in_channels // conv.groups) * prod(conv.kernel_size)
         case Linear() as linear:
-            return prod(site.output) * linear.in_features
+            return prod(context.output) * linear.in_features
         case Opaque():
             return None
         case layer if isinstance(layer, WEIGHTLESS):
@@ -103,59 +103,59 @@ def macs(site: LayerContext, row: Row) -> int | None:
             assert_never(layer)
 
 
-def flops(site: LayerContext, row: Row) -> int | None:
+def flops(context: LayerContext, row: Row) -> int | None:
     """2 × MACs: a multiplication and an addition."""
     macs: int | None = row["macs"]
     return None if macs is None else 2 * macs
 
 
-def activations(site: LayerContext, row: Row) -> int | None:
+def activations(context: LayerContext, row: Row) -> int | None:
     """Elements that convolutions and linear layers put out (Radosavovic et al. 2020; fvcore, timm)."""
-    if isinstance(site.layer, Opaque):
+    if isinstance(context.layer, Opaque):
         return None
-    return prod(site.output) if isinstance(site.layer, WEIGHTED) else 0
+    return prod(context.output) if isinstance(context.layer, WEIGHTED) else 0
 
 
-def weight_bytes(site: LayerContext, row: Row) -> int:
+def weight_bytes(context: LayerContext, row: Row) -> int:
     """Parameters × bytes of an element."""
     parameters: int = row["parameters"]
-    return parameters * site.itemsize
+    return parameters * context.itemsize
 
 
-def traffic_bytes(site: LayerContext, row: Row) -> int:
+def traffic_bytes(context: LayerContext, row: Row) -> int:
     """Compulsory traffic: inputs and weights read once, output written once.
 
     A view (Flatten) and dropout, which inference leaves out, move nothing.
     """
-    if is_view(site.layer):
+    if is_view(context.layer):
         return 0
-    elements = sum(prod(shape) for shape in site.inputs) + prod(site.output)
+    elements = sum(prod(shape) for shape in context.inputs) + prod(context.output)
     weights: int = row["parameters"]
-    if site.traced is not None:  # also those that another layer was the first to use
-        weights = max(weights, _own_parameters(site.layer))
-    return (elements + weights) * site.itemsize
+    if context.traced is not None:  # also those that another layer was the first to use
+        weights = max(weights, _own_parameters(context.layer))
+    return (elements + weights) * context.itemsize
 
 
-def peak_activation_bytes(site: LayerContext, row: Row) -> int:
+def peak_activation_bytes(context: LayerContext, row: Row) -> int:
     """The most bytes of activations that are alive at once in inference: see `liveness`."""
-    return site.alive_bytes
+    return context.alive_bytes
 
 
-def saved_bytes(site: LayerContext, row: Row) -> int | None:
+def saved_bytes(context: LayerContext, row: Row) -> int | None:
     """Bytes of activations kept from the forward to the backward pass: see `training.saved_bytes`."""
-    return site.saved_bytes
+    return context.saved_bytes
 
 
-def training_flops(site: LayerContext, row: Row) -> int | None:
+def training_flops(context: LayerContext, row: Row) -> int | None:
     """Forward, gradient of the weights and gradient of the input, each as many as the forward's.
 
     No gradient of the input where none flows: in the first layer with parameters.
     """
     flops: int | None = row["flops"]
-    return None if flops is None else flops * (2 + site.needs_input_gradient)
+    return None if flops is None else flops * (2 + context.needs_input_gradient)
 
 
-def intensity(site: LayerContext, row: Row) -> float | None:
+def intensity(context: LayerContext, row: Row) -> float | None:
     """FLOPs per byte of compulsory traffic (Williams et al. 2009); unknown where nothing moves."""
     return row["flops"] / row["traffic_bytes"] if row["traffic_bytes"] and row["flops"] is not None else None
 
@@ -181,17 +181,17 @@ COSTS: dict[str, Cost] = {
 }
 
 
-_LAWS = tuple((key, cost.law) for key, cost in COSTS.items())
+_FORMULAS = tuple((key, cost.formula) for key, cost in COSTS.items())
 
-#: The costs of which an operator without a law leaves the total partial.
+#: The costs of which an operator without a formula leaves the total partial.
 _UNKNOWABLE = ("macs", "flops", "activations", "saved_bytes", "training_flops")
 
 
-def costs(site: LayerContext) -> Costs:
+def costs(context: LayerContext) -> Costs:
     """Every cost of one layer."""
     row: Row = {}
-    for key, law in _LAWS:
-        row[key] = law(site, row)
+    for key, formula in _FORMULAS:
+        row[key] = formula(context, row)
     return row
 
 
@@ -200,7 +200,7 @@ def total(rows: list[Costs]) -> Costs:
     whole: Row = {}
     for key, cost in COSTS.items():
         if cost.total is None:
-            whole[key] = cost.law(NO_LAYER, whole)
+            whole[key] = cost.formula(NO_LAYER, whole)
         else:
             values = [row[key] for row in rows]
             try:
@@ -211,29 +211,29 @@ def total(rows: list[Costs]) -> Costs:
     return whole
 
 
-def partial(rows: Sequence[tuple[Layer, Costs]]) -> dict[str, tuple[str, ...]]:
+def partial(layers: Sequence[LayerResult]) -> Partial:
     """For each cost whose total lacks a layer's, the operators that it lacks, with their number.
 
     What such a total says is a lower bound. A ratio of totals lacks what they lack.
     """
     counts: dict[str, dict[str, int]] = {}
-    for layer, costs in rows:
-        if costs["macs"] is not None and costs["saved_bytes"] is not None:
+    for layer in layers:
+        if layer.macs is not None and layer.saved_bytes is not None:
             continue
         for key in _UNKNOWABLE:
-            if costs[key] is None:
-                function = getattr(layer, "function", type(layer).__name__)
+            if layer.costs[key] is None:
+                operator = layer.function or layer.type
                 lacking = counts.setdefault(key, {})
-                lacking[function] = lacking.get(function, 0) + 1
+                lacking[operator] = lacking.get(operator, 0) + 1
     lacks = {
-        key: tuple(f"{function} ×{n}" if n > 1 else function for function, n in lacking.items())
+        key: tuple(f"{operator} ×{n}" if n > 1 else operator for operator, n in lacking.items())
         for key, lacking in counts.items()
     }
     return lacks | ({"intensity": lacks["flops"]} if "flops" in lacks else {})
 
 
-def sites(network: Network, shapes: Mapping[str, Shape], itemsize: int) -> list[LayerContext]:
-    """Each node's layer where it stands, in order."""
+def layer_contexts(network: Network, shapes: Mapping[str, Shape], itemsize: int) -> list[LayerContext]:
+    """Each node's layer with its context, in order."""
     in_place = network.in_place()
     needs = training.needs_gradient(network)
     alive = liveness(network, shapes, in_place)

@@ -4,34 +4,29 @@ from collections.abc import Sequence
 from math import sqrt
 
 from vggcalc.nets.families import FAMILIES
-from vggcalc.results import PARETO_COSTS, Comparison, Configuration, LayerResult, Variant
+from vggcalc.nets.layers import Conv2d
+from vggcalc.results import PARETO_COSTS, Configuration, LayerResult, Ratio, Variant
 
 
-def pareto(comparison: Comparison) -> tuple[str, ...]:
+def pareto(variants: Sequence[Variant], ratios: Sequence[Ratio]) -> tuple[str, ...]:
     """The variants that no other one beats: it is no worse in any of `PARETO_COSTS` and better in something.
 
     A latency is better only if its whole interval is: where two overlap neither is. Empty for fewer
     than three variants.
     """
-    if len(comparison.variants) < 3:
+    if len(variants) < 3:
         return ()
-    intervals = _intervals(comparison)
-    return tuple(
-        one.name
-        for one in comparison.variants
-        if not any(_beats(other, one, intervals) for other in comparison.variants)
-    )
+    intervals = _intervals(variants[0], ratios)
+    return tuple(one.name for one in variants if not any(_beats(other, one, intervals) for other in variants))
 
 
 _Intervals = dict[Configuration, dict[str, tuple[float, float]]]
 
 
-def _intervals(comparison: Comparison) -> _Intervals:
-    """For each way of running every variant's time over the baseline's, from the least to the most."""
-    found: _Intervals = {
-        latency.configuration: {comparison.baseline: (1.0, 1.0)} for latency in comparison.variants[0].latency
-    }
-    for ratio in comparison.ratios:
+def _intervals(baseline: Variant, ratios: Sequence[Ratio]) -> _Intervals:
+    """In each configuration every variant's time over the baseline's, from the least to the most."""
+    found: _Intervals = {latency.configuration: {baseline.name: (1.0, 1.0)} for latency in baseline.latency}
+    for ratio in ratios:
         for measured in ratio.latency:
             if measured.ci95 is not None and measured.configuration in found:
                 found[measured.configuration][ratio.variant] = measured.ci95
@@ -73,7 +68,7 @@ def break_even_width(naive: Variant, variant: Variant) -> float | None:
 
 
 def _convolutions(variant: Variant) -> Sequence[LayerResult]:
-    return [layer for layer in variant.layers if layer.type == "Conv2d"]
+    return [layer for layer in variant.layers if isinstance(layer.layer, Conv2d)]
 
 
 def _macs(layer: LayerResult) -> int:

@@ -10,8 +10,8 @@ from vggcalc.results import CoveredWindow, WindowCoverage
 _Places = tuple[int, int]
 
 
-def keeps(conv: Conv2d, branches: Branches, family: str) -> WindowCoverage:
-    """What the branches that a family makes of `conv` keep of it: see `WindowCoverage`."""
+def coverage(conv: Conv2d, branches: Branches, family: str) -> WindowCoverage:
+    """What the branches that a family makes of `conv` cover of its window: see `WindowCoverage`."""
     narrowest = min(layer.out_channels for branch in branches for layer in branch)
     mixing = FAMILIES[family].mixing
     if conv.groups == conv.in_channels == conv.out_channels:  # it mixes none itself

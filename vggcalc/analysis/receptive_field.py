@@ -1,4 +1,4 @@
-"""The receptive field of every node, and the pixels that one unit sees.
+"""The receptive field of every node, and which part of the input one unit sees.
 
 Araujo, Norris, Sim, "Computing Receptive Fields of Convolutional Neural Networks", Distill 2019:
 per axis r = 1 + Σ(k_l − 1)·∏ s_i over the layers before l, S = ∏ s, P = Σ p_l·∏ s_i, where k
@@ -155,8 +155,8 @@ def _centre(field: ReceptiveField) -> Axes:
 Units = tuple[frozenset[int], ...] | None
 
 
-def pixels(network: Network, layer: str, unit: Axes) -> tuple[tuple[int, int], ...] | None:
-    """The first and last pixel, along each axis, that one unit of a layer sees; None: all of them.
+def unit_span(network: Network, layer: str, unit: Axes) -> tuple[tuple[int, int], ...] | None:
+    """The first and last input position, along each axis, that one unit of a layer sees; None: all of the input.
 
     `unit` is its place on the layer's map. What padding puts beside a map is no pixel, so at a
     border it is less than the receptive field. `()` for a unit that sees nothing but padding.

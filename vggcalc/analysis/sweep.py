@@ -13,12 +13,13 @@ import msgspec
 import numpy as np
 
 from vggcalc.analysis.batched import BatchedConv2d, BatchedInts, MixedAnswers
-from vggcalc.analysis.costs import COSTS, NO_LAYER, costs, sites
-from vggcalc.analysis.kernels import attempted, followers, kernel_network, padding_of
+from vggcalc.analysis.costs import COSTS, NO_LAYER, costs, layer_contexts
+from vggcalc.analysis.kernels import try_factorizations
 from vggcalc.analysis.reach import window
 from vggcalc.analysis.receptive_field import receptive_fields
 from vggcalc.errors import InputError
 from vggcalc.nets.families import Branches, Factorization, check_kernel, factorized
+from vggcalc.nets.kernel import Kernel, following, kernel_network, same_padding
 from vggcalc.nets.layers import Conv2d, Pair
 from vggcalc.nets.names import ITEMSIZE
 from vggcalc.nets.shapes import propagate
@@ -69,12 +70,11 @@ class Grid(msgspec.Struct, frozen=True):
         self, kernel: int, stride: int, dilation: int, into: int, out_of: int, groups: int, height: int,
         width: int, batch: int,
     ) -> Comparison:  # fmt: skip
-        return attempted(
-            kernel, in_channels=into, out_channels=out_of, size=(height, width), batch=batch, stride=stride,
-            padding=self.padding, dilation=dilation, groups=groups, bias=self.bias,
-            batch_norm=self.batch_norm, activation=self.activation,
-            factorizations=self.factorizations, dtype=self.dtype,
+        point = Kernel(
+            kernel, into, out_of, (height, width), batch, stride, self.padding, dilation, groups, self.bias,
+            self.batch_norm, self.activation,
         )  # fmt: skip
+        return try_factorizations(point, self.factorizations, self.dtype)
 
 
 #: What tells a point from every other.
@@ -102,7 +102,7 @@ class Batch(msgspec.Struct, frozen=True):
     infeasible: Mapping[str, tuple[int, str]] = {}
 
 
-def sweep(grid: Grid, most: int = MOST_POINTS) -> Iterator[Batch]:
+def sweep_batches(grid: Grid, most: int = MOST_POINTS) -> Iterator[Batch]:
     """Every point's rows: `naive`, then the variants; the batches vary fastest, the kernels slowest."""
     inner = prod(grid._inner)
     axes = {exact: _Axes(grid, exact) for exact in (np.int64, object)}
@@ -197,7 +197,7 @@ def _evaluated(grid: Grid, axes: _Axes, structure: tuple[int, int, int], numbers
     shape: Any = (batch, into, height, width)
     try:
         check_kernel(kernel)
-        padding = padding_of(kernel, dilation, grid.factorizations.values()) if grid.padding is None else grid.padding
+        padding = same_padding(kernel, dilation, grid.factorizations.values()) if grid.padding is None else grid.padding
         one = Conv2d(1, 1, (kernel, kernel), (stride, stride), (padding, padding), (dilation, dilation))
         if into % groups or out_of % groups:
             raise InputError("groups")  # said by `factorize`, as everything else
@@ -232,16 +232,16 @@ def _evaluated(grid: Grid, axes: _Axes, structure: tuple[int, int, int], numbers
 
 def _columns(grid: Grid, conv: Conv2d, branches: Branches, shape: Any) -> dict[str, Any]:
     """A variant's columns: what it sees, and every cost."""
-    network = kernel_network(shape, branches, followers(conv.out_channels, grid.batch_norm, grid.activation))
+    network = kernel_network(shape, branches, following(conv.out_channels, grid.batch_norm, grid.activation))
     known = propagate(network, shape)
-    rows = [costs(site) for site in sites(network, known, ITEMSIZE[grid.dtype])]
+    rows = [costs(context) for context in layer_contexts(network, known, ITEMSIZE[grid.dtype])]
     field = receptive_fields(network, known)[network.nodes[-1].name]
     assert isinstance(field, ReceptiveField)
     columns: dict[str, Any] = {"receptive_field": field.size[0], "window": window(conv, branches)[0]}
     for key, cost in COSTS.items():
         values: list[Any] = [row[key] for row in rows]
         if cost.total is None:
-            columns[key] = cost.law(NO_LAYER, columns)
+            columns[key] = cost.formula(NO_LAYER, columns)
         else:
             columns[key] = np.maximum.reduce(values) if cost.total is max else sum(values)
     return columns

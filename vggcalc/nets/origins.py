@@ -39,6 +39,10 @@ class Origin(msgspec.Struct, frozen=True):
             except UnicodeEncodeError:
                 raise InputError(f"{text!a} is not UTF-8: no model has such a name or argument") from None
 
+    def replaced_by(self, replacing: Replacing) -> "Origin":
+        """The same with convolutions replaced."""
+        return msgspec.structs.replace(self, replacing=replacing)
+
     @property
     def where(self) -> str:
         """The package, module or file."""

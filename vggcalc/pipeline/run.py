@@ -5,16 +5,11 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import msgspec
-
-import vggcalc
-from vggcalc.analysis.costs import COSTS
-from vggcalc.analysis.pareto import pareto
 from vggcalc.errors import OutputError
 from vggcalc.pipeline.files import Output, discard_stdout
-from vggcalc.report.findings import read
+from vggcalc.pipeline.report import make_report
 from vggcalc.report.formats import FORMATS, Screen, counts, measured
-from vggcalc.results import CONVENTIONS, SCHEMA_VERSION, Comparison, Environment, Report
+from vggcalc.results import Comparison, Report
 
 if TYPE_CHECKING:
     from vggcalc.measurement.plan import Plan
@@ -46,22 +41,22 @@ def deliver(
 
             picture = Picture(plot)
             if plan is None or not plan.latency:
-                picture.promise(figures(_report(command, comparisons)))
+                picture.promise(figures(make_report(command, comparisons)))
         screen, keep_on = screen_of(path is None), gate is not None or picture is not None
         if plan is None:
-            report = _report(command, comparisons, None, gate)
+            report = make_report(command, comparisons, None, gate)
             _write(output, FORMATS[format_](report, screen), keep_on)
             if picture is not None:
                 picture.draw(figures(report))
             return _judge(gate, report)
         at_once = format_ == "table" and path is None
         if at_once:
-            _write(output, counts(_report(command, comparisons), screen), keep_on)
+            _write(output, counts(make_report(command, comparisons), screen), keep_on)
         from vggcalc.measurement.interrupts import Deferred
 
         outcome = _measure(comparisons, plan)
         with Deferred() as interrupt:
-            report = _report(command, outcome.comparisons, outcome.environment, gate)
+            report = make_report(command, outcome.comparisons, outcome.environment, gate)
             text = measured(report, screen) if at_once else FORMATS[format_](report, screen)
             try:
                 _write(output, text, keep_on)
@@ -104,19 +99,6 @@ def _judge(gate: "Gate | None", report: Report) -> int:
     for line in verdict.held + verdict.undecided:
         print(f"vggcalc: {line}", file=sys.stderr)
     return HOLDS if verdict.held else NOT_DELIVERED if verdict.undecided else DONE
-
-
-def _report(
-    command: str,
-    comparisons: Sequence[Comparison],
-    environment: Environment | None = None,
-    gate: "Gate | None" = None,
-) -> Report:
-    chosen = [msgspec.structs.replace(one, pareto=pareto(one)) for one in comparisons]
-    with_notes = tuple(msgspec.structs.replace(one, findings=read(one)) for one in chosen)
-    conventions = CONVENTIONS | {key: f"{cost.definition} ({cost.unit})" for key, cost in COSTS.items()}
-    report = Report(SCHEMA_VERSION, vggcalc.__version__, command, conventions, environment, with_notes)
-    return gate.against(report) if gate is not None else report
 
 
 def _measure(comparisons: Sequence[Comparison], plan: "Plan") -> "MeasurementOutcome":

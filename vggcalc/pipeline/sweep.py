@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from vggcalc.analysis.crossover import AXES, Crossovers, along
-from vggcalc.analysis.sweep import COLUMNS, POINT, Grid, Row, sweep
+from vggcalc.analysis.sweep import COLUMNS, POINT, Grid, Row, sweep_batches
 from vggcalc.errors import InputError, OutputError
 from vggcalc.pipeline.files import discard_stdout
 from vggcalc.pipeline.progress import Progress
@@ -154,7 +154,7 @@ class Sweep:
 
     def _groups(self) -> Iterator[Sequence[Row]]:
         """The rows as they are computed, or, where they are to be measured, of one point at a time."""
-        for batch in sweep(self._grid):
+        for batch in sweep_batches(self._grid):
             for name, (points, reason) in batch.infeasible.items():
                 self._left_out[name] = _more(self._left_out.get(name), points, reason)
             if batch.refused is not None:

@@ -10,10 +10,12 @@ from vggcalc.nets.families import Mixing
 from vggcalc.nets.graph import INPUT, Network, Node, Traced
 from vggcalc.nets.layers import Axes, Layer, Shape
 from vggcalc.nets.origins import Origin
+from vggcalc.results.display import Display
 from vggcalc.results.measured import (
     BlockRatio,
     Configuration,
     Crosscheck,
+    Environment,
     Latency,
     LatencyRatio,
     Roof,
@@ -109,6 +111,10 @@ class _HasCosts(msgspec.Struct, frozen=True):
     def intensity(self) -> int | float | None:
         """FLOPs per byte of compulsory traffic."""
         return self._costs["intensity"]
+
+
+#: The costs that are attributes.
+COST_NAMES = frozenset(name for name, value in vars(_HasCosts).items() if isinstance(value, property)) - {"_costs"}
 
 
 class LayerResult(_HasCosts, frozen=True):
@@ -339,11 +345,12 @@ class Finding(msgspec.Struct, frozen=True):
     text: str
 
 
-class Comparison(msgspec.Struct, frozen=True):
+class Comparison(Display, frozen=True):
     """The variants of one network or kernel; `comparison["naive"]` is one of them.
 
     `pareto` are those that no other beats in parameters, MACs, saved activations and measured
-    latency together; it is there where more than two are compared.
+    latency together; it is there where more than two are compared. `environment` is what was measured on, in
+    Python; a document has it once.
     """
 
     name: str
@@ -360,12 +367,25 @@ class Comparison(msgspec.Struct, frozen=True):
     reconciliation: Reconciliation | None = None
     pareto: tuple[str, ...] = ()
     infeasible: tuple[Infeasible, ...] = ()
+    environment: Environment | None = None
 
     def __getitem__(self, name: str) -> Variant:
         for variant in self.variants:
             if variant.name == name:
                 return variant
         raise KeyError(f"{name!r} is none of {', '.join(variant.name for variant in self.variants)}")
+
+    def __getattr__(self, name: str) -> int | float | None:
+        """Of a single variant its costs: `vggcalc.summary("vgg16").macs`."""
+        if name not in COST_NAMES:
+            raise AttributeError(f"a comparison has no {name!r}")
+        if len(self.variants) > 1:
+            names = ", ".join(variant.name for variant in self.variants)
+            raise AttributeError(
+                f"{self.name} has several variants, {names}: name one, such as comparison[{self.variants[-1].name!r}].{name}"
+            )
+        value: int | float | None = getattr(self.variants[0], name)
+        return value
 
     def ratio(self, variant: str) -> Ratio:
         """That variant against the baseline. Raises `InputError` for a name that has none."""

@@ -81,15 +81,15 @@ def traced(origin: Origin, name: str) -> Network:
     """The network that the module of `origin` is. Raises `LoadError`."""
     module = load(origin, meta=True)
     with _reported(origin):
-        return trace(module, _shape(module, origin.input_shape), name)
+        return trace(module, own_shape(module, origin.input_shape), name)
 
 
-def _shape(module: nn.Module, asked: Shape) -> Shape:
-    """What is asked for, and for the rest the size that a model of timm was made for, or 3×224×224."""
+def own_shape(module: nn.Module, wanted: Shape) -> Shape:
+    """The shape that is wanted, and where it says `OWN` the size that a model of timm was made for, or 3×224×224."""
     made_for = getattr(module, "default_cfg", None)
     own = made_for.get("input_size") if isinstance(made_for, dict) else None
     usual = (1, *(own or (3, 224, 224)))
-    return tuple(usual[i] if number == OWN else number for i, number in enumerate(asked))
+    return tuple(usual[i] if number == OWN else number for i, number in enumerate(wanted))
 
 
 @contextmanager
@@ -140,6 +140,8 @@ def _factory(origin: Origin) -> Any:
             case "timm":
                 package = _import("timm")
                 return _named(origin, package.list_models(), package.create_model)
+        if origin.where.endswith(".pt"):  # a module of the parent's, which it has saved there
+            return torch.load(origin.where, weights_only=False)
         found: Any = _file(origin.where) if origin.is_file else _import(origin.where)
     for name in origin.attribute.split("."):
         if not hasattr(found, name):

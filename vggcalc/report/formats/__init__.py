@@ -39,7 +39,7 @@ def csv(report: Report, screen: Screen) -> str:
     """One line for each layer, block, total and latency, which the column `level` names."""
     from csv import DictWriter
 
-    rows = [row for comparison in report.comparisons for row in _records(comparison)]
+    rows = [row for comparison in report.comparisons for row in records(comparison)]
     columns = dict.fromkeys(key for row in rows for key in row)
     text = io.StringIO()
     writer = DictWriter(text, list(columns), lineterminator="\n")
@@ -48,7 +48,8 @@ def csv(report: Report, screen: Screen) -> str:
     return text.getvalue()
 
 
-def _records(comparison: Comparison) -> Iterator[dict[str, object]]:
+def records(comparison: Comparison) -> Iterator[dict[str, object]]:
+    """A row for each layer, block, total, latency and verification of a comparison, by column."""
     for variant in comparison.variants:
         ratios = next((ratio for ratio in comparison.ratios if ratio.variant == variant.name), None)
         place: dict[str, object] = {"comparison": comparison.name, "variant": variant.name}

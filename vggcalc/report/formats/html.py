@@ -47,6 +47,19 @@ def html(report: Report, document: str) -> str:
     )
 
 
+def fragment(comparison: Comparison) -> str:
+    """A comparison's tables and findings as HTML for a notebook, with their own style and no script."""
+    found = network_tables(comparison) + timings(comparison)
+    content = _reading(comparison) + _sections(found, count(1))
+    style = (
+        ".vggcalc table{border-collapse:collapse;margin:.5em 0}.vggcalc td,.vggcalc th{padding:.1em .6em;"
+        "text-align:left}.vggcalc .right{text-align:right;font-variant-numeric:tabular-nums}"
+        ".vggcalc tr.ruled>*{border-top:1px solid #8888}.vggcalc .strong{font-weight:bold}"
+        ".vggcalc .quiet,.vggcalc .again{opacity:.6}.vggcalc caption{text-align:left;font-weight:bold}"
+    )
+    return f'<div class="vggcalc"><style>{style}</style>\n{content}\n</div>'
+
+
 def _section(name: str, title: str, content: str) -> str:
     head = f'<h2 id="{name}-title">{escape(title)}</h2>'
     return f'<section id="{name}" aria-labelledby="{name}-title">\n{head}\n{content}\n</section>'

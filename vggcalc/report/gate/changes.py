@@ -47,19 +47,31 @@ class Earlier(msgspec.Struct, frozen=True):
 def earlier(file: str) -> Earlier:
     """The report in a file. Raises `InputError` with one line for anything else."""
     try:
+        return Earlier(file, read_report(file))
+    except InputError as error:
+        raise InputError(f"--against {error}") from None
+
+
+#: A larger file is no report: that of a network with 20,000 layers has 60 MB.
+LARGEST_REPORT = 512_000_000
+
+
+def read_report(file: str) -> Report:
+    """The report in a JSON document. Raises `InputError` with one line for anything else, and for what is too large."""
+    try:
         with open(file, "rb") as stream:
-            text = stream.read().removeprefix(b"\xef\xbb\xbf")  # as some shells begin a file
+            text = stream.read(LARGEST_REPORT + 1).removeprefix(b"\xef\xbb\xbf")  # as some shells begin a file
+        if len(text) > LARGEST_REPORT:
+            raise InputError(f"{file} is larger than {LARGEST_REPORT:,} bytes: no report is")
         head = msgspec.json.decode(text, type=_Head)
         if head.schema_version != SCHEMA_VERSION:
-            raise InputError(
-                f"--against {file} has schema version {head.schema_version}, and this reads {SCHEMA_VERSION}"
-            )
-        return Earlier(file, msgspec.json.decode(text, type=Report))
+            raise InputError(f"{file} has schema version {head.schema_version}, and this reads {SCHEMA_VERSION}")
+        return msgspec.json.decode(text, type=Report)
     except OSError as error:
-        raise InputError(f"--against {file} cannot be read: {error.strerror or error}") from None
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise InputError(f"{file} cannot be read: {error.strerror or error}") from None
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(
-            f"--against {file} is no JSON output of vggcalc ({error}): write one with --json --output {file}"
+            f"{file} is no JSON output of vggcalc ({error}): write one with --json --output {file}"
         ) from None
 
 

@@ -13,11 +13,19 @@ from vggcalc.report.tables.changes import elsewhere
 from vggcalc.results import Comparison, Report
 
 
-class Verdict(msgspec.Struct, frozen=True):
-    """One line for each figure for which a condition holds, and for each that decides nothing."""
+class GateResult(msgspec.Struct, frozen=True):
+    """One line for each figure for which a condition holds, and for each that cannot be decided."""
 
     held: tuple[str, ...]
     undecided: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether no condition holds and all could be decided."""
+        return not self.held and not self.undecided
+
+    def __bool__(self) -> bool:
+        return self.passed
 
 
 class Gate(msgspec.Struct, frozen=True):
@@ -32,7 +40,7 @@ class Gate(msgspec.Struct, frozen=True):
             return report
         return msgspec.structs.replace(report, against=self.earlier.file, changes=changes(self.earlier, report))
 
-    def judge(self, report: Report) -> Verdict:
+    def judge(self, report: Report) -> GateResult:
         """Look at every condition in every comparison that has its variant."""
         held, undecided = [], []
         for condition in self.conditions:
@@ -43,7 +51,7 @@ class Gate(msgspec.Struct, frozen=True):
                         undecided.append(_undecided(condition, comparison, value))
                     elif holding:
                         held.append(_held(condition, comparison, value) + _then(condition.figure, report))
-        return Verdict(tuple(held), tuple(undecided))
+        return GateResult(tuple(held), tuple(undecided))
 
 
 def gate(conditions: Sequence[str], against: str | None, comparisons: Sequence[Comparison], latency: bool) -> Gate:

@@ -1,0 +1,240 @@
+"""`factorize`, `compare` and `summary`: what convolutions and networks cost, on paper."""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from vggcalc.analysis.comparison import compare_network, summarize
+from vggcalc.analysis.kernels import factorize_kernel
+from vggcalc.errors import InputError
+from vggcalc.library import arguments
+from vggcalc.library.factorizing import (
+    FactorizingOptions,
+    Into,
+    KernelOptions,
+    ReplacingOptions,
+    replacings,
+)
+from vggcalc.library.factorizing import (
+    stem as stem_options,
+)
+from vggcalc.library.models import Overrides, resolve
+from vggcalc.nets.graph import Network
+from vggcalc.nets.origins import Argument
+from vggcalc.nets.replacing import Replacing
+from vggcalc.nets.vgg import Config
+from vggcalc.results import Comparison
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+def factorize(
+    kernel: int | str | Sequence[int],
+    *,
+    channels: int | None = None,
+    in_channels: int | None = None,
+    out_channels: int | None = None,
+    size: int | str | Sequence[int] | None = None,
+    batch: int = 1,
+    stride: int | None = None,
+    padding: int | str | None = "same",
+    dilation: int = 1,
+    groups: int | None = None,
+    depthwise: bool = False,
+    bias: bool = True,
+    batch_norm: bool = False,
+    activation: str = "relu",
+    into: Into = None,
+    stride_at: str | int | Sequence[str | int] | None = None,
+    widths: int | str | Sequence[int] | Sequence[Sequence[int]] | None = None,
+    widen: str | None = None,
+    stem: bool = False,
+    dtype: Any = "float32",
+) -> Comparison:
+    """One k×k convolution, `naive`, against its stack of 3×3 layers, `factorized`, or the families that `into` names.
+
+    Args:
+        kernel: one side of the kernel: 7, "7x7" or (7, 7).
+        channels: in and out; 64 unless `in_channels` or `out_channels` say otherwise.
+        size: (height, width) of the input, or one number for both; 56 unless given.
+        padding: "same", which keeps the size at stride 1, or positions on each side.
+        depthwise: as many groups as channels in.
+        into: families such as "stack,asymmetric", "all", or factorizations by the names of the variants.
+        stride_at: which layer has the stride: "last", "first" of as few as cover the kernel, or its number; several
+            make a variant each.
+        widths: channels out of each layer, or one number for all but the last; several lists make a variant each.
+        widen: which layer changes the channels, "first" or "last".
+        stem: ask for a network's first layer: 3 → 64 channels, stride 2, 224×224, in every placement of the stride.
+        dtype: of the bytes: a name, an alias such as "fp16", or a torch.dtype.
+
+    Returns:
+        A comparison; a family that cannot be made of this kernel is in its `infeasible`.
+
+    Raises:
+        TypeError: an argument is of a type that is not accepted.
+        InputError: there is no such convolution, or no family can be made of it.
+
+    >>> vggcalc.factorize(7).ratio("factorized").macs
+    0.5510204081632653
+    >>> vggcalc.factorize(31, depthwise=True, channels=256)["factorized"].parameters
+    38400
+    """
+    side = arguments.kernel_size(kernel)
+    asked = KernelOptions(
+        channels=channels,
+        in_channels=in_channels,
+        out_channels=out_channels,
+        size=size,
+        batch=batch,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=groups,
+        depthwise=depthwise,
+        bias=bias,
+        batch_norm=batch_norm,
+        activation=activation,
+    )
+    return factorize_options(
+        side,
+        asked,
+        FactorizingOptions(into=into, stride_at=stride_at, widths=widths, widen=widen),
+        stem,
+        arguments.dtype(dtype),
+    )
+
+
+def factorize_options(
+    kernel_size: int, kernel: KernelOptions, factorizing: FactorizingOptions, stem: bool, dtype: str
+) -> Comparison:
+    """`factorize` with its options as structs, as the command line has them."""
+    if stem:
+        kernel, factorizing = stem_options(kernel_size, kernel, factorizing)
+    return factorize_kernel(kernel.kernel(kernel_size), factorizing.factorizations(), dtype)
+
+
+def compare(
+    model: "str | os.PathLike[str] | Sequence[int | str] | Config | Network | nn.Module",
+    inputs: "str | Sequence[int] | Tensor | None" = None,
+    *,
+    into: Into = None,
+    min_kernel: int | None = None,
+    only: str | None = None,
+    merge: bool = False,
+    replacing: Replacing | Mapping[str, Replacing] | None = None,
+    stride_at: str | int | Sequence[str | int] | None = None,
+    widths: int | str | Sequence[int] | Sequence[Sequence[int]] | None = None,
+    widen: str | None = None,
+    size: int | str | Sequence[int] | None = None,
+    batch: int | None = None,
+    in_channels: int | None = None,
+    classes: int | None = None,
+    batch_norm: bool | None = None,
+    activation: str | None = None,
+    bias: bool | None = None,
+    args: Mapping[str, Argument] | None = None,
+    dtype: Any = "float32",
+) -> Comparison:
+    """A network with its large kernels against it as stacks of 3×3 layers, or what `into` names.
+
+    A VGG is compared as `naive`, every run of its convolutions merged into one large kernel, with `factorized`. Any
+    other network, and with `min_kernel`, `only` or `merge` a VGG too, is compared as `given` with its large kernels
+    replaced; `replaced` then says what every single replacement saves.
+
+    Args:
+        model: a name ("vgg16", "torchvision:resnet50", "net.py:Net"), tokens ("64,M,128" or [64, "M", 128]), the path of
+            a TOML or JSON file, a `Config`, a `Network`, or a `torch.nn.Module`, which is traced on the meta device.
+        inputs: the shape that the network takes, (batch, channels, height, width), or an example tensor.
+        into: families such as "stack,asymmetric", "all", or factorizations by the names of the variants.
+        min_kernel: replace kernels of this size or more, 5 unless given.
+        only: replace only convolutions in whose names this regular expression is found.
+        merge: merge runs of convolutions instead of splitting kernels.
+        replacing: rules by the names of the variants, instead of the options above.
+        stride_at, widths, widen: see `factorize`.
+        size, batch, in_channels: parts of the input's shape, where `inputs` is not given.
+        classes, batch_norm, activation, bias: what of a built-in or specified network is changed.
+        args: arguments of an imported model's factory, such as {"pretrained": False}.
+        dtype: of the bytes: a name, an alias such as "fp16", or a torch.dtype.
+
+    Raises:
+        TypeError: an argument is of a type that is not accepted.
+        InputError: there is no such network, or nothing that can be replaced as asked for.
+
+    >>> comparison = vggcalc.compare("vgg16")
+    >>> comparison["naive"].macs, comparison["factorized"].macs
+    (15521644544, 15470264320)
+    """
+    overrides = Overrides(
+        size=size,
+        batch=batch,
+        in_channels=in_channels,
+        classes=classes,
+        batch_norm=batch_norm,
+        activation=activation,
+        bias=bias,
+        arguments=args,
+    )
+    factorizing = FactorizingOptions(into=into, stride_at=stride_at, widths=widths, widen=widen)
+    network, origin = resolve(model, inputs, overrides)
+    if replacing is None:
+        wanted = ReplacingOptions(min_kernel=min_kernel, only=only, merge=merge)
+        rules = replacings(model if isinstance(model, str) else "", network, origin, factorizing, wanted)
+    elif isinstance(replacing, Replacing):
+        rules = {"merged" if replacing.merge else "factorized": replacing}
+    else:
+        rules = dict(replacing)
+    return compare_network(network, factorizing.factorizations(), rules, arguments.dtype(dtype), origin)
+
+
+def summary(
+    model: "str | os.PathLike[str] | Sequence[int | str] | Config | Network | nn.Module",
+    inputs: "str | Sequence[int] | Tensor | None" = None,
+    *,
+    receptive_field: str | None = None,
+    unit: Sequence[int] | None = None,
+    counter: str | None = None,
+    size: int | str | Sequence[int] | None = None,
+    batch: int | None = None,
+    in_channels: int | None = None,
+    classes: int | None = None,
+    batch_norm: bool | None = None,
+    activation: str | None = None,
+    bias: bool | None = None,
+    args: Mapping[str, Argument] | None = None,
+    dtype: Any = "float32",
+) -> Comparison:
+    """One network, layer by layer: a comparison with one variant, whose costs are attributes of it too.
+
+    Args:
+        model, inputs, size … args, dtype: see `compare`.
+        receptive_field: the name of a layer, with `unit`, a position on its feature map such as (7, 7):
+            `unit_field` then says which part of the input that unit sees.
+        counter: another tool ("fvcore", "torchinfo", "ptflops", "thop", …) whose figure `reconciliation` explains.
+
+    Raises:
+        TypeError: an argument is of a type that is not accepted.
+        InputError: there is no such network, layer, unit or counter.
+
+    >>> vggcalc.summary("vgg16").macs
+    15470264320
+    >>> vggcalc.summary([64, "M", 128], (1, 3, 32, 32)).parameters
+    75648
+    """
+    if (receptive_field is None) != (unit is None):
+        raise InputError("receptive_field names a layer and unit a position on its feature map: give both")
+    if unit is not None and not (isinstance(unit, tuple | list) and all(type(place) is int for place in unit)):
+        raise arguments.wrong_type("unit", unit, "a position on the feature map, such as (7, 7)")
+    overrides = Overrides(
+        size=size,
+        batch=batch,
+        in_channels=in_channels,
+        classes=classes,
+        batch_norm=batch_norm,
+        activation=activation,
+        bias=bias,
+        arguments=args,
+    )
+    network, origin = resolve(model, inputs, overrides)
+    place = None if receptive_field is None or unit is None else (receptive_field, tuple(unit))
+    return summarize(network, arguments.dtype(dtype), place, counter, origin)

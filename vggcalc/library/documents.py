@@ -1,0 +1,68 @@
+"""`load` and `gate`: results as files, and conditions that they must meet."""
+
+import os
+from collections.abc import Sequence
+
+from vggcalc.errors import InputError
+from vggcalc.library import arguments
+from vggcalc.pipeline.report import make_report
+from vggcalc.report.gate.gate import Gate, GateResult
+from vggcalc.report.gate.gate import gate as read_gate
+from vggcalc.results import Comparison
+
+
+def load(path: str | os.PathLike[str]) -> Comparison:
+    """The comparison in a JSON document, of `Comparison.save` or of the command line's `--json`.
+
+    Raises `InputError` for anything else, and for a document that holds several: see `load_all`.
+
+    >>> vggcalc.factorize(7).save("seven.json")
+    >>> vggcalc.load("seven.json").ratio("factorized").macs
+    0.5510204081632653
+    """
+    found = load_all(path)
+    if len(found) != 1:
+        names = ", ".join(one.name for one in found)
+        raise InputError(f"{os.fspath(path)} holds {len(found)} comparisons, {names}: use vggcalc.load_all")
+    return found[0]
+
+
+def load_all(path: str | os.PathLike[str]) -> tuple[Comparison, ...]:
+    """Every comparison in a JSON document. Raises `InputError` for anything else."""
+    import msgspec
+
+    from vggcalc.report.gate.changes import read_report
+
+    if not isinstance(path, str | os.PathLike):
+        raise arguments.wrong_type("path", path, "the path of a JSON document")
+    report = read_report(os.fspath(path))
+    return tuple(msgspec.structs.replace(one, environment=report.environment) for one in report.comparisons)
+
+
+def gate(
+    comparison: Comparison | Sequence[Comparison],
+    *conditions: str,
+    against: str | os.PathLike[str] | None = None,
+) -> GateResult:
+    """Whether any of the conditions holds, as `--fail-if` decides it.
+
+    A condition is such as "factorized.macs > 16G", "factorized.ratio.latency >= 90%" or, with the path of an earlier
+    document in `against`, "factorized.against.macs > 1.01". The result is true where all is well: no condition holds,
+    and none is undecided; `held` and `undecided` say why not.
+    Raises `InputError` for a condition that cannot be read or answered.
+
+    >>> bool(vggcalc.gate(vggcalc.compare("vgg16"), "factorized.macs > 16G"))
+    True
+    >>> vggcalc.gate(vggcalc.compare("vgg16"), "factorized.macs > 15G").held[0][:48]
+    '--fail-if "factorized.macs > 15G" holds: vgg16 f'
+    """
+    comparisons = (comparison,) if isinstance(comparison, Comparison) else tuple(comparison)
+    for one in comparisons:
+        if not isinstance(one, Comparison):
+            raise arguments.wrong_type("comparison", one, "what vggcalc.compare, factorize or summary return")
+    for condition in conditions:
+        if not isinstance(condition, str):
+            raise arguments.wrong_type("condition", condition, 'text such as "factorized.macs > 16G"')
+    timed = any(variant.latency for one in comparisons for variant in one.variants)
+    rule: Gate = read_gate(conditions, None if against is None else os.fspath(against), comparisons, timed)
+    return rule.judge(rule.against(make_report("gate", comparisons)))

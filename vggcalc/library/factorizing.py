@@ -1,0 +1,200 @@
+"""Which factorizations and replacements are meant: the same words for a kernel, a network, a sweep and a rewriting."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from vggcalc.errors import InputError
+from vggcalc.library import arguments
+from vggcalc.nets.families import FAMILIES, Factorization, factorizations
+from vggcalc.nets.graph import Network
+from vggcalc.nets.kernel import Kernel
+from vggcalc.nets.layers import Convolution
+from vggcalc.nets.origins import Origin
+from vggcalc.nets.replacing import Replacing
+from vggcalc.nets.sources import is_classic
+
+#: `into`, as users write it.
+Into = str | Sequence[str] | Factorization | Mapping[str, Factorization] | None
+
+#: The names of what the variants are compared with.
+BASELINES = ("naive", "given")
+
+
+class FactorizingOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How convolutions are factorized; several places or widths make several variants.
+
+    `into` are families, `stride_at` which layer has the stride ("last", "first", or its number from 1), `widen` which
+    layer changes the channels ("first" or "last"), `widths` the channels out of each layer.
+    """
+
+    into: Any = None
+    stride_at: Any = None
+    widths: Any = None
+    widen: str | None = None
+
+    def factorizations(self) -> dict[str, Factorization]:
+        """By the names of the variants: `factorized` alone where no family is named."""
+        if isinstance(self.into, Factorization):
+            return {"factorized": self.into}
+        if isinstance(self.into, Mapping):
+            return _own_names(self.into)
+        families = arguments.families(self.into)
+        places = _several(self.stride_at, arguments.stride_at, (str, int)) or ("last",)
+        widths = _several(self.widths, arguments.widths, (str, int), int) or (None,)
+        if self.widths and self.widen:
+            raise InputError("widths name every layer already: leave out widen")
+        found = factorizations(families or ("stack",), places, widths, self.widen or "first")
+        if families is None and len(found) == 1:
+            return {"factorized": next(iter(found.values()))}
+        return found
+
+
+def _several(value: Any, parse: Any, single: tuple[type, ...], items: type | None = None) -> tuple[Any, ...]:
+    """The values of an argument that may be given once or several times; () if it is not given.
+
+    A list of `items` is one value.
+    """
+    if value is None or (isinstance(value, list | tuple) and not value):
+        return ()
+    if isinstance(value, single) or (items is not None and all(isinstance(one, items) for one in value)):
+        return (parse(value),)
+    return tuple(dict.fromkeys(parse(one) for one in value))
+
+
+def _own_names(into: Mapping[str, Factorization]) -> dict[str, Factorization]:
+    for name, one in into.items():
+        if name in BASELINES:
+            raise InputError(f"{name} is what the others are compared with: give the variant another name")
+        if not isinstance(one, Factorization):
+            raise arguments.wrong_type(f"into: {name}", one, "a vggcalc.Factorization for each name")
+    if not into:
+        raise InputError(f"into names no family: there are {', '.join(FAMILIES)}")
+    return dict(into)
+
+
+class ReplacingOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """Which convolutions of a network are replaced.
+
+    Those with a kernel of `min_kernel` or more (5 unless given) in whose names `only`, a regular expression, is found;
+    with `merge` runs of convolutions become one instead.
+    """
+
+    min_kernel: int | None = None
+    only: str | None = None
+    merge: bool = False
+
+    @property
+    def given(self) -> bool:
+        """Whether anything is asked for, so that a built-in network is compared as it is given."""
+        return self.min_kernel is not None or self.only is not None or self.merge
+
+
+def replacings(
+    name: str, network: Network, origin: Origin | None, factorizing: FactorizingOptions, replacing: ReplacingOptions
+) -> dict[str, Replacing] | None:
+    """What to replace in each variant; None where the network is compared as VGGs are, merged against split.
+
+    Raises `InputError` for contradictions and where `only` is found in no convolution's name.
+    """
+    if replacing.merge and factorizing.into is not None:
+        raise InputError("merge goes the other way than into: leave out one of them")
+    if origin is None and network.layout != "traced" and not replacing.given and not is_classic(name):
+        return None
+    min_kernel = 5 if replacing.min_kernel is None else replacing.min_kernel
+    if replacing.merge:
+        found = {"merged": Replacing(only=replacing.only, merge=True)}
+    else:
+        made = factorizing.factorizations()
+        found = {variant: Replacing(one, min_kernel, replacing.only) for variant, one in made.items()}
+    chooses = next(iter(found.values())).chooses
+    convolutions = [node.name for node in network.nodes if isinstance(node.layer, Convolution)]
+    if replacing.only is not None and not any(map(chooses, convolutions)):
+        some = ", ".join(convolutions[:6]) + (" …" if len(convolutions) > 6 else "")
+        raise InputError(f"only {replacing.only!r} is found in the name of no convolution: {some}")
+    return found
+
+
+class KernelOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """A kernel's arguments as users write them: `channels` for both ends, `depthwise` for the groups.
+
+    None stands for the default of `Kernel`, or with `stem` for that of a network's first layer.
+    """
+
+    channels: int | None = None
+    in_channels: int | None = None
+    out_channels: int | None = None
+    size: Any = None
+    batch: int | None = None
+    stride: int | None = None
+    padding: Any = "same"
+    dilation: int = 1
+    groups: int | None = None
+    depthwise: bool = False
+    bias: bool = True
+    batch_norm: bool = False
+    activation: str = "relu"
+
+    def kernel(self, kernel_size: int) -> Kernel:
+        """The kernel of that size. Raises `InputError` for arguments that contradict each other."""
+        self.check()
+        both = 64 if self.channels is None else self.channels
+        into = both if self.in_channels is None else self.in_channels
+        groups = into if self.depthwise else 1 if self.groups is None else self.groups
+        return Kernel(
+            kernel_size,
+            into,
+            both if self.out_channels is None else self.out_channels,
+            56 if self.size is None else arguments.size(self.size),
+            1 if self.batch is None else self.batch,
+            1 if self.stride is None else self.stride,
+            arguments.padding(self.padding),
+            self.dilation,
+            groups,
+            self.bias,
+            self.batch_norm,
+            self.activation,
+        )
+
+    def check(self) -> None:
+        """Raise `InputError` for arguments that contradict each other."""
+        check_ends(self.channels, self.in_channels, self.out_channels, self.depthwise, self.groups)
+
+
+def check_ends(channels: object, in_channels: object, out_channels: object, depthwise: bool, groups: object) -> None:
+    """Raise `InputError` for channels and groups that are given twice."""
+    if channels is not None and (in_channels is not None or out_channels is not None):
+        raise InputError("channels is both ends: leave it out beside in_channels or out_channels")
+    if depthwise and groups is not None:
+        raise InputError("depthwise says the groups already: leave out groups")
+
+
+def stem(
+    kernel_size: int, kernel: KernelOptions, factorizing: FactorizingOptions
+) -> tuple[KernelOptions, FactorizingOptions]:
+    """The question of a network's first layer, where nothing else is given: 3 → 64 channels, stride 2, 224×224.
+
+    The stride stands in the first of as few layers as cover the kernel, or in each layer of the whole
+    stack in turn; between the layers are as many channels as come out, or half of them (ResNet-C: He et
+    al. 2018, arXiv 1812.01187, section 4.2).
+    """
+    if kernel.channels is not None or kernel.depthwise:
+        option = "channels" if kernel.channels is not None else "depthwise"
+        raise InputError(f"stem widens an image's channels: leave out {option}")
+    if kernel.stride == 1:
+        raise InputError("stem places a stride, and a stride of 1 is none: give 2 or more")
+    out = 64 if kernel.out_channels is None else kernel.out_channels
+    kernel = msgspec.structs.replace(
+        kernel,
+        in_channels=3 if kernel.in_channels is None else kernel.in_channels,
+        out_channels=out,
+        size=224 if kernel.size is None else kernel.size,
+        stride=2 if kernel.stride is None else kernel.stride,
+    )
+    places, widths = factorizing.stride_at, factorizing.widths
+    if not places:
+        places = ("first", *range(1, max(kernel_size // 2, 1) + 1)) if factorizing.into is None else "last"
+    if not widths and not factorizing.widen and factorizing.into is None:
+        widths = ((out,), (max(out // 2, 1),))
+    return kernel, msgspec.structs.replace(factorizing, stride_at=places, widths=widths)

@@ -1,0 +1,236 @@
+"""`measure`, `check` and `verify`: what worker processes find out on real modules."""
+
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import msgspec
+
+from vggcalc.errors import InputError, WorkerError
+from vggcalc.library import arguments
+from vggcalc.library.models import is_of_this_process, module_of
+from vggcalc.measurement.plan import Plan, usable_cpus
+from vggcalc.measurement.session import MeasurementOutcome, measure_all
+from vggcalc.nets.names import MEMORY_FORMATS, MODES
+from vggcalc.nets.origins import Origin
+from vggcalc.pipeline.progress import Progress
+from vggcalc.results import Comparison, MemoryFormat, Mode
+
+
+class MeasurementWarning(UserWarning):
+    """What could not be measured, or speaks against believing it."""
+
+
+def measure(
+    comparison: Comparison,
+    budget: float = 30.0,
+    *,
+    device: str | Sequence[str] = "auto",
+    threads: int | Literal["all"] | Sequence[int] = 1,
+    mode: str | Sequence[str] = "inference",
+    memory_format: str | Sequence[str] = "contiguous",
+    dtype: Any = None,
+    compile: bool = False,
+    cold: bool = False,
+    precision: float = 0.03,
+    processes: int | None = None,
+    rounds: int | None = None,
+    quick: bool = False,
+    check: bool = False,
+    seed: int = 0,
+    allocator: Literal["pinned", "default"] = "pinned",
+) -> Comparison:
+    """Time the variants in alternation, in fresh worker processes, as `vggcalc compare` does.
+
+    Args:
+        comparison: with one variant or several; of `vggcalc.compare`, `factorize` or `summary`.
+        budget: seconds for each way of running.
+        device: "cpu", "cuda", "mps", …; "auto" is the CPU and an accelerator, where there is one.
+        threads: on the CPU; "all" for as many as this process may use.
+        mode: "inference" or "training" (forward and backward, without an optimizer's step).
+        memory_format: "contiguous" or "channels_last".
+        dtype: of the weights and the input; that of the comparison unless given.
+        compile: torch.compile's modules beside the eager ones.
+        cold: flush the caches before every call.
+        precision: the full width at which an interval is narrow enough, 0.03 for 3%.
+        processes, rounds: at most, and in each process; left to the budget unless given.
+        quick: one process and 5 s, for a claim about this process only.
+        check: count again with torch and fvcore first.
+        seed: of weights, input and order.
+        allocator: "pinned" keeps malloc's thresholds fixed, which moves a ratio more than noise does.
+
+    Returns:
+        The comparison with a `latency` for every variant and block, and ratios with 95% intervals.
+
+    Raises:
+        TypeError: an argument is of a type that is not accepted.
+        InputError: an argument has a value that is not accepted, or a module cannot be sent to a worker.
+        WorkerError: nothing could be measured. What could be measured only in part is a `MeasurementWarning`.
+
+    >>> comparison = vggcalc.measure(vggcalc.factorize(7, size=8), rounds=6, processes=1)  # doctest: +SKIP
+    >>> comparison.ratio("factorized").latency[0].ci95  # doctest: +SKIP
+    (0.612, 0.655)
+    """
+    _check_comparison(comparison)
+    if isinstance(budget, bool) or not isinstance(budget, int | float):
+        raise arguments.wrong_type("budget", budget, "seconds, such as 30")
+    if not 0 < budget <= 1e6:
+        raise InputError(f"budget {budget!r} is no time: give seconds, more than 0 and at most a million, such as 30")
+    if not 0 < precision <= 1:
+        raise InputError(f"precision {precision!r} is no share: give the interval's full width, such as 0.03 for 3%")
+    plan = Plan(
+        check=check,
+        devices=_words(device),
+        dtypes=(comparison.dtype,) if dtype is None else (arguments.dtype(dtype),),
+        threads=_threads(threads),
+        modes=_choices("mode", mode, MODES),  # type: ignore[arg-type]
+        memory_formats=_choices("memory_format", memory_format, MEMORY_FORMATS),  # type: ignore[arg-type]
+        executions=("eager", "compiled") if compile else ("eager",),
+        cold=cold,
+        budget_s=min(budget, 5.0) if quick else float(budget),
+        precision=precision,
+        processes=1 if quick else processes,
+        rounds=rounds,
+        seed=seed,
+        pin_allocator=allocator != "default",
+    )
+    measured = _carried_out(comparison, plan)
+    if not any(variant.latency for variant in measured.variants):
+        raise WorkerError(f"nothing of {comparison.name} could be measured: see the warnings")
+    return measured
+
+
+def check(comparison: Comparison) -> Comparison:
+    """Count every variant again with torch and fvcore on the built modules, and probe a receptive field by its gradient.
+
+    Returns the comparison with a `crosscheck` in every variant; `crosscheck.agrees` says whether all figures are equal.
+    Raises `WorkerError` where nothing could be counted.
+
+    >>> vggcalc.check(vggcalc.factorize(5, size=8))["naive"].crosscheck.agrees  # doctest: +SKIP
+    True
+    """
+    _check_comparison(comparison)
+    checked = _carried_out(comparison, Plan(latency=False, check=True))
+    if all(variant.crosscheck is None for variant in checked.variants):
+        raise WorkerError(f"nothing of {comparison.name} could be counted: see the warnings")
+    return checked
+
+
+def verify(comparison: Comparison, seed: int = 0) -> Comparison:
+    """Compose each factorized kernel without activations into one convolution, and compare both in float64.
+
+    Returns the comparison with a `verification` in every variant but the baseline: the border in which zero padding
+    between the layers makes a difference, and the errors beside it. Raises `InputError` for networks.
+
+    >>> vggcalc.verify(vggcalc.factorize(7, size=16))["factorized"].verification.border  # doctest: +SKIP
+    (2, 2)
+    """
+    _check_comparison(comparison)
+    if comparison.variants[0].weights_per_channel_pair is None:
+        raise InputError(f"verify is for factorized kernels, and {comparison.name} is a network")
+    return _carried_out(comparison, Plan(latency=False, check=False, verify=True, seed=seed))
+
+
+def _check_comparison(comparison: object) -> None:
+    if not isinstance(comparison, Comparison):
+        raise arguments.wrong_type("comparison", comparison, "what vggcalc.compare, factorize or summary return")
+
+
+def _words(value: str | Sequence[str]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(dict.fromkeys(value))
+
+
+def _choices(name: str, value: str | Sequence[str], accepted: Sequence[str]) -> "tuple[Mode | MemoryFormat, ...]":
+    from vggcalc.errors import unknown
+
+    for word in (words := _words(value)):
+        if word not in accepted:
+            raise unknown(name, word, accepted)
+    return words  # type: ignore[return-value]
+
+
+def _threads(value: int | str | Sequence[int]) -> tuple[int, ...]:
+    if value == "all":
+        return (usable_cpus(),)
+    counts = (value,) if isinstance(value, int) else tuple(value)
+    for one in counts:
+        if type(one) is not int:
+            raise arguments.wrong_type("threads", one, 'a whole number or "all"')
+        if not 1 <= one <= 9999:
+            raise InputError(f"threads {one} is out of range: give 1 to 9999, or all")
+    return counts  # type: ignore[return-value]
+
+
+def _carried_out(comparison: Comparison, plan: Plan) -> Comparison:
+    """The comparison with what the workers found; what they could not is warned of."""
+    progress = Progress() if sys.stderr.isatty() else None
+    try:
+        with _importable(comparison) as sendable:
+            outcome = measure_all([sendable], plan, progress or _quietly, progress.say if progress else _quietly)
+    finally:
+        if progress is not None:
+            progress.close()
+    for line in (*outcome.failures, *outcome.warnings):
+        warnings.warn(line, MeasurementWarning, stacklevel=3)
+    if outcome.interrupted:
+        warnings.warn("interrupted: only what was measured before is there", MeasurementWarning, stacklevel=3)
+    return _with_environment(comparison, outcome)
+
+
+def _quietly(line: str) -> None:
+    """Progress that nobody sees."""
+
+
+def _with_environment(before: Comparison, outcome: MeasurementOutcome) -> Comparison:
+    (found,) = outcome.comparisons
+    origins = {variant.name: variant.origin for variant in before.variants}
+    variants = tuple(msgspec.structs.replace(one, origin=origins[one.name]) for one in found.variants)
+    from vggcalc.analysis.pareto import pareto
+
+    return msgspec.structs.replace(
+        found, variants=variants, pareto=pareto(variants, found.ratios), environment=outcome.environment
+    )
+
+
+@contextmanager
+def _importable(comparison: Comparison) -> Iterator[Comparison]:
+    """The comparison with a file for each module of this process, from which a worker makes it again."""
+    given = [variant.origin for variant in comparison.variants if is_of_this_process(variant.origin)]
+    if not given:
+        yield comparison
+        return
+    with tempfile.TemporaryDirectory(prefix="vggcalc-") as folder:
+        files = {origin.source: _pickled(origin, folder) for origin in given if origin is not None}
+        yield msgspec.structs.replace(
+            comparison,
+            variants=tuple(
+                msgspec.structs.replace(
+                    variant, origin=msgspec.structs.replace(variant.origin, source=files[variant.origin.source])
+                )
+                if variant.origin is not None and variant.origin.source in files
+                else variant
+                for variant in comparison.variants
+            ),
+        )
+
+
+def _pickled(origin: Origin, folder: str) -> str:
+    """Save the module that the origin stands for; what a worker calls it. Raises `InputError` where it cannot be."""
+    import cloudpickle
+    import torch
+
+    module = module_of(origin)
+    name = origin.attribute
+    if module is None:
+        raise InputError(f"{name} was a module of another process, or is gone: compare the module again")
+    path = os.path.join(folder, f"{name}.pt")
+    if not os.path.exists(path):
+        try:
+            torch.save(module, path, pickle_module=cloudpickle)  # also of a class that stands in a notebook
+        except Exception as error:  # pickle raises whatever the module's own code does
+            raise InputError(f"{name} cannot be sent to a worker process: {error}") from error
+    return f"{path}:{name}"

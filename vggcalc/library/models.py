@@ -1,0 +1,179 @@
+"""From what a user calls a model to a network: a name, tokens, a file, a specification or an `nn.Module`."""
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from itertools import count
+from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakValueDictionary
+
+import msgspec
+
+from vggcalc.errors import InputError, unknown
+from vggcalc.library.arguments import shape, size, wrong_type
+from vggcalc.nets.graph import Network
+from vggcalc.nets.layers import Shape, check_number
+from vggcalc.nets.names import ACTIVATIONS
+from vggcalc.nets.origins import OWN, Argument, Origin, is_import
+from vggcalc.nets.sources import network as specified
+from vggcalc.nets.vgg import Config
+
+if TYPE_CHECKING:
+    from torch import nn
+
+#: What a model may be.
+Model = "str | os.PathLike[str] | Sequence[int | str] | Config | Network | nn.Module"
+
+ACCEPTED = (
+    'a name such as "vgg16" or "torchvision:resnet50", tokens such as "64,M,128" or [64, "M", 128], the path of a '
+    "TOML or JSON file, a vggcalc.Config, a vggcalc.Network, or a torch.nn.Module"
+)
+
+
+class Overrides(msgspec.Struct, frozen=True, kw_only=True):
+    """What replaces the model's own; None leaves what the model says.
+
+    `size` is that of the image, one number or (height, width); `classes` the width of the last linear layer;
+    `arguments` are those of an imported model's factory.
+    """
+
+    size: object = None
+    batch: int | None = None
+    in_channels: int | None = None
+    classes: int | None = None
+    batch_norm: bool | None = None
+    activation: str | None = None
+    bias: bool | None = None
+    arguments: Mapping[str, Argument] | None = None
+
+
+class Resolved(NamedTuple):
+    """A network, and where its module comes from unless it is built from the network itself."""
+
+    network: Network
+    origin: Origin | None = None
+
+
+#: The modules of this process by the source of their origin, as long as somebody else holds them.
+_MODULES: "WeakValueDictionary[str, nn.Module]" = WeakValueDictionary()
+_NUMBERS = count(1)
+
+
+def resolve(
+    model: Any,
+    inputs: Any = None,
+    overrides: Overrides = Overrides(),
+    standard_input: Callable[[int], bytes] | None = None,
+) -> Resolved:
+    """The network that `model` names or is, for `inputs`: a shape with the batch first, or a tensor.
+
+    An imported model is traced in a worker process, a module in this one.
+    Raises `TypeError` for what no model is, `InputError` with one line for a model that cannot be used.
+    """
+    if overrides.activation is not None and overrides.activation not in ACTIVATIONS:
+        raise unknown("activation", overrides.activation, ACTIVATIONS)
+    if isinstance(model, os.PathLike):
+        model = os.fspath(model)
+    module = _module(model)
+    if module is not None:
+        return _of_module(module, inputs, overrides)
+    if isinstance(model, list | tuple) and all(isinstance(token, int | str) for token in model):
+        model = Config("tokens", tuple(model))
+    if isinstance(model, str) and is_import(model) and not os.path.exists(model):
+        return _imported(model, inputs, overrides)
+    if not isinstance(model, str | Config | Network):
+        raise wrong_type("model", model, ACCEPTED)
+    if overrides.arguments:
+        raise InputError(f"arguments are for imported models, and {_named(model)} is none: leave them out")
+    if inputs is not None:
+        overrides = _with_shape(_shape(inputs), _named(model), overrides)
+    chosen = {key: getattr(overrides, key) for key in overrides.__struct_fields__ if key != "arguments"}
+    if chosen["size"] is not None:
+        chosen["size"] = size(chosen["size"])
+    return Resolved(specified(model, standard_input, **chosen))
+
+
+def _named(model: "str | Config | Network") -> str:
+    return model if isinstance(model, str) else model.name
+
+
+def _module(model: object) -> "nn.Module | None":
+    """The model if it is a module; torch is not imported to find out."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return None
+    if isinstance(model, type) and issubclass(model, torch.nn.Module):
+        raise TypeError(f"model {model.__name__} is a class: make a module of it first, such as {model.__name__}()")
+    return model if isinstance(model, torch.nn.Module) else None
+
+
+def _shape(inputs: Any) -> Shape:
+    """Of a tensor its shape."""
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(inputs, torch.Tensor):
+        return tuple(inputs.shape)
+    return shape(inputs)
+
+
+def _with_shape(whole: Shape, name: str, overrides: Overrides) -> Overrides:
+    """A whole shape as batch, channels and size. Raises `InputError` for what no image has."""
+    if len(whole) != 4:
+        raise InputError(f"inputs {whole} is no shape for {name}: it takes (batch, channels, height, width)")
+    if overrides.size is not None or overrides.batch is not None or overrides.in_channels is not None:
+        raise InputError("inputs gives the whole shape: leave out size, batch and in_channels")
+    batch, channels, height, width = whole
+    return msgspec.structs.replace(overrides, size=(height, width), batch=batch, in_channels=channels)
+
+
+def _imported_shape(name: str, inputs: Any, overrides: Overrides) -> Shape:
+    """The shape for a module, with `OWN` where its own size is meant."""
+    for option in ("classes", "batch_norm", "activation", "bias"):
+        if getattr(overrides, option) is not None:
+            raise InputError(f"{name} is used as it is: {option} cannot change it, its own arguments may")
+    if inputs is not None:
+        if overrides.size is not None or overrides.in_channels is not None or overrides.batch is not None:
+            raise InputError("inputs gives the whole shape: leave out size, in_channels and batch")
+        return _shape(inputs)
+    height, width = (None, None) if overrides.size is None else size(overrides.size)
+    batch = 1 if overrides.batch is None else overrides.batch
+    numbers = {"batch": batch, "in_channels": overrides.in_channels, "height": height, "width": width}
+    for what, number in numbers.items():
+        if number is not None:
+            check_number(what, number)
+    return tuple(OWN if number is None else number for number in numbers.values())
+
+
+def _imported(model: str, inputs: Any, overrides: Overrides) -> Resolved:
+    from vggcalc.measurement.trace import trace
+
+    arguments = dict(overrides.arguments or {})
+    origin = Origin(model, _imported_shape(model, inputs, overrides), arguments)
+    network = trace(origin)
+    return Resolved(network, msgspec.structs.replace(origin, input_shape=network.input_shape))
+
+
+def _of_module(module: "nn.Module", inputs: Any, overrides: Overrides) -> Resolved:
+    from vggcalc.runtime.load import own_shape, said
+    from vggcalc.runtime.trace.tracer import trace
+
+    name = type(module).__name__
+    if overrides.arguments:
+        raise InputError(f"{name} is made already: arguments cannot change it")
+    wanted = own_shape(module, _imported_shape(name, inputs, overrides))
+    try:
+        network = trace(module, wanted, name)
+    except Exception as error:  # whatever the user's own code raises, which stays its cause
+        raise InputError(f"{name} cannot be traced for inputs {wanted}: {said(error)}") from error
+    source = f"module {next(_NUMBERS)}:{name}"
+    _MODULES[source] = module
+    return Resolved(network, Origin(source, network.input_shape))
+
+
+def module_of(origin: Origin) -> "nn.Module | None":
+    """The module of this process that an origin stands for, None if it is another one's or gone."""
+    return _MODULES.get(origin.source)
+
+
+def is_of_this_process(origin: Origin | None) -> bool:
+    """Whether the origin is a module that was given, not a name that can be imported again."""
+    return origin is not None and origin.where.startswith("module ")

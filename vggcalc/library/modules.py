@@ -1,0 +1,122 @@
+"""`trace`, `build`, `rewrite` and `fuse`: torch modules in this process. Calling one imports torch."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from vggcalc.library.arguments import wrong_type
+from vggcalc.library.factorizing import FactorizingOptions, Into, ReplacingOptions
+from vggcalc.library.factorizing import replacings as rules
+from vggcalc.library.models import Overrides, resolve
+from vggcalc.nets.graph import Network
+from vggcalc.nets.replacing import Replacing
+from vggcalc.results import Variant
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from vggcalc.runtime.fuse.fuse import FusedConv2d
+
+
+def _checked(module: object) -> "nn.Module":
+    from torch import nn
+
+    if not isinstance(module, nn.Module):
+        raise wrong_type("module", module, "a torch.nn.Module")
+    return module
+
+
+def trace(module: "nn.Module", inputs: "str | Sequence[int] | Tensor | None" = None) -> Network:
+    """The network that a module is, without a weight and without computing a forward pass.
+
+    Args:
+        module: any `torch.nn.Module`; it is left as it was.
+        inputs: the shape that it takes, (batch, channels, height, width), or an example tensor; (1, 3, 224, 224), or
+            the size that a model of timm was made for, unless given.
+
+    Raises:
+        TypeError: it is no module.
+        InputError: it cannot be run for these inputs; the cause is what its own code raised.
+
+    >>> import torch
+    >>> network = vggcalc.trace(torch.nn.Conv2d(3, 8, 7), (1, 3, 32, 32))
+    >>> vggcalc.summary(network).macs
+    794976
+    """
+    return resolve(_checked(module), inputs, Overrides()).network
+
+
+def build(network: Network | Variant) -> "nn.Module":
+    """The `torch.nn.Module` of a network that is not a trace, or of a variant of a comparison.
+
+    Its weights have torch's own initialization; VGGs keep torchvision's names (`features.0.weight`).
+    Raises `TypeError` for anything else, `InputError` for a trace, whose module is at hand: see `rewrite`.
+
+    >>> vggcalc.build(vggcalc.factorize(7)["factorized"])[0]
+    Conv2d(64, 64, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1))
+    """
+    from vggcalc.errors import InputError
+    from vggcalc.runtime.build import build as built
+
+    if isinstance(network, Variant):
+        network = network.network
+    if not isinstance(network, Network):
+        raise wrong_type("network", network, "a vggcalc.Network or a variant of a comparison")
+    if network.layout == "traced":
+        raise InputError(f"{network.name} is the trace of a module, which alone runs it: use vggcalc.rewrite")
+    return built(network)
+
+
+def rewrite(
+    module: "nn.Module",
+    inputs: "str | Sequence[int] | Tensor | None" = None,
+    *,
+    into: Into = None,
+    min_kernel: int | None = None,
+    only: str | None = None,
+    merge: bool = False,
+    replacing: Replacing | None = None,
+    stride_at: str | int | None = None,
+    widths: int | str | Sequence[int] | None = None,
+    widen: str | None = None,
+) -> "nn.Module":
+    """A copy of a module with its large convolutions replaced: what `compare` with the same arguments counts.
+
+    What stands instead has torch's own initialization, the dtype, device and mode of what it replaces; everything
+    else keeps its weights. The arguments are those of `compare`, with one family.
+    Raises `TypeError` for what is no module, `InputError` for several families or a module that cannot be traced.
+
+    >>> import torch
+    >>> vggcalc.rewrite(torch.nn.Sequential(torch.nn.Conv2d(8, 8, 5, padding=2)), (1, 8, 16, 16))[0]
+    Sequential(
+      (conv1): Conv2d(8, 8, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1))
+      (conv2): Conv2d(8, 8, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1))
+    )
+    """
+    from vggcalc.errors import InputError
+    from vggcalc.runtime.rewrite import rewrite as rewritten
+
+    traced = trace(module, inputs)
+    if replacing is None:
+        factorizing = FactorizingOptions(into=into, stride_at=stride_at, widths=widths, widen=widen)
+        wanted = ReplacingOptions(min_kernel=min_kernel, only=only, merge=merge)
+        found: Mapping[str, Any] | None = rules(traced.name, traced, None, factorizing, wanted)
+        assert found is not None  # it is a trace
+        if len(found) > 1:
+            raise InputError(f"rewrite makes one module, and {', '.join(found)} are {len(found)}: give one family")
+        (replacing,) = found.values()
+    return rewritten(module, replacing, traced.input_shape)
+
+
+def fuse(module: "nn.Module") -> "FusedConv2d":
+    """The one convolution that a chain or sum of convolutions, norms and additions is without activations.
+
+    Raises `TypeError` for what is no module, `InputError` for one that is not linear.
+
+    >>> stack = vggcalc.build(vggcalc.factorize(7, activation="none")["factorized"])
+    >>> fused = vggcalc.fuse(stack)
+    >>> fused.kernel_size, fused.border
+    ((7, 7), (2, 2))
+    """
+    from vggcalc.runtime.fuse.fuse import fuse as fused
+
+    return fused(_checked(module))

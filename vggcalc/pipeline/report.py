@@ -1,0 +1,34 @@
+"""From comparisons to the report that every format renders: findings, conventions, changes."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+
+import vggcalc
+from vggcalc.analysis.costs import COSTS
+from vggcalc.analysis.pareto import pareto
+from vggcalc.report.findings import read
+from vggcalc.results import CONVENTIONS, SCHEMA_VERSION, Comparison, Environment, Report
+
+if TYPE_CHECKING:
+    from vggcalc.report.gate.gate import Gate
+
+
+def make_report(
+    command: str,
+    comparisons: Sequence[Comparison],
+    environment: Environment | None = None,
+    gate: "Gate | None" = None,
+) -> Report:
+    """The report of a command: what was measured changes which variants are Pareto-optimal, and what is found."""
+    environment = environment or next((one.environment for one in comparisons if one.environment), None)
+    complete = []
+    for comparison in comparisons:
+        chosen = msgspec.structs.replace(
+            comparison, pareto=pareto(comparison.variants, comparison.ratios), environment=None
+        )
+        complete.append(msgspec.structs.replace(chosen, findings=read(chosen)))
+    conventions = CONVENTIONS | {key: f"{cost.definition} ({cost.unit})" for key, cost in COSTS.items()}
+    report = Report(SCHEMA_VERSION, vggcalc.__version__, command, conventions, environment, tuple(complete))
+    return gate.against(report) if gate is not None else report

@@ -1,0 +1,124 @@
+"""How a comparison shows itself: as the command's table, in a notebook, as a document.
+
+Results know no formats. This module alone reaches up to the rooms that do, when it is called, so that
+`print(comparison)` is what the command prints and importing results stays cheap.
+"""
+
+import os
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from vggcalc.results.analysis import Comparison
+
+#: `print` shows so many lines, a screen; the whole is in `to_markdown`.
+MOST_LINES = 60
+
+#: The formats that a file's ending names.
+ENDINGS = {".json": "json", ".csv": "csv", ".md": "markdown", ".html": "html", ".txt": "table"}
+
+
+class Display(msgspec.Struct, frozen=True):
+    """What shows a comparison; `str` is the command's table, `repr` one line."""
+
+    def _rendered(self, format_: str, width: int = 80) -> str:
+        from vggcalc.pipeline.report import make_report
+        from vggcalc.report.formats import FORMATS, Screen
+
+        report = make_report("library", (cast("Comparison", self),))
+        return FORMATS[format_](report, Screen(width=width))
+
+    def __str__(self) -> str:
+        from vggcalc.pipeline.run import screen_of
+
+        lines = self._rendered("table", screen_of(True).width).rstrip().splitlines()
+        if len(lines) > MOST_LINES:
+            more = len(lines) - MOST_LINES + 1
+            half = MOST_LINES // 2
+            cut = f"… {more} lines more: see to_markdown(), to_pandas(), or save it as a .txt file …"
+            lines = [*lines[:half], cut, *lines[half - MOST_LINES + 1 :]]
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        one = cast("Comparison", self)
+        names = ", ".join(variant.name for variant in one.variants)
+        return f"<Comparison of {one.name}: {names}; input {'×'.join(map(str, one.input_shape))}, {one.dtype}>"
+
+    def _repr_html_(self) -> str:
+        from vggcalc.pipeline.report import make_report
+        from vggcalc.report.formats.html import fragment
+
+        (complete,) = make_report("library", (cast("Comparison", self),)).comparisons
+        return fragment(complete)
+
+    def to_markdown(self) -> str:
+        """Every table with every column, in GitHub's Markdown."""
+        return self._rendered("markdown")
+
+    def to_html(self) -> str:
+        """One self-contained page: tables to sort, figures where matplotlib is installed, the JSON to download."""
+        return self._rendered("html")
+
+    def to_json(self) -> str:
+        """The JSON document that `vggcalc.load` reads."""
+        return self._rendered("json")
+
+    def to_csv(self) -> str:
+        """A row for each layer, block, total and latency, which the column `level` names."""
+        return self._rendered("csv")
+
+    def to_pandas(self, level: str = "layer") -> "DataFrame":
+        """A data frame with a row for each "layer", "block", "total" or "latency" of every variant.
+
+        Raises `ImportError` where pandas is not installed, `InputError` for another level.
+        """
+        from vggcalc.errors import unknown
+        from vggcalc.report.formats import records
+
+        try:
+            from pandas import DataFrame
+        except ImportError:
+            raise ImportError("to_pandas needs pandas: pip install pandas") from None
+        levels = ("layer", "block", "total", "latency")
+        if level not in levels:
+            raise unknown("level", level, levels)
+        rows: list[dict[str, Any]] = [row for row in records(cast("Comparison", self)) if row["level"] == level]
+        return DataFrame(rows).drop(columns="level", errors="ignore")
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write it to a file, whole or not at all; .json, .csv, .md, .html or .txt says the format.
+
+        Raises `InputError` for another ending, `OutputError` where the file cannot be written.
+        """
+        from vggcalc.errors import InputError
+        from vggcalc.pipeline.files import Output
+
+        name = os.fspath(path)
+        ending = os.path.splitext(name)[1].lower()
+        if ending not in ENDINGS:
+            raise InputError(f"{name} does not say the format: end it with one of {', '.join(ENDINGS)}")
+        output = Output(name, "path")
+        try:
+            output.write(self._rendered(ENDINGS[ending], 160))
+        finally:
+            output.discard()
+
+    def plot(self, path: str | os.PathLike[str]) -> None:
+        """Draw its figures to a file, .svg, .png or .pdf; needs `pip install 'vggcalc[plot]'`.
+
+        Raises `InputError` where matplotlib is missing or there is nothing to draw, `OutputError` where the file cannot
+        be written.
+        """
+        from vggcalc.errors import InputError
+        from vggcalc.pipeline.report import make_report
+        from vggcalc.report.figures import Picture, figures
+
+        picture = Picture(os.fspath(path))
+        try:
+            if not picture.draw(figures(make_report("library", (cast("Comparison", self),)))):
+                raise InputError(f"{os.fspath(path)}: there is nothing to draw in {self!r}")
+        finally:
+            picture.discard()
