@@ -18,6 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import vggcalc
 from vggcalc import Conv2d, Factorization, InputError, Network, Variant
+from vggcalc.analysis.comparison import compare_network
 from vggcalc.errors import FeatureMapTooSmall
 from vggcalc.nets.graph import INPUT
 from vggcalc.nets.layers import (
@@ -398,12 +399,12 @@ def test_split_stem_with_the_stride_first() -> None:
 
 def test_merged_googlenet_is_the_naive_inception_of_figure_2a() -> None:
     """No reduces: 192·(64 + 9·128 + 25·32 + 32) weights in 3a."""
-    naive = vggcalc.compare("googlenet")["naive"]
+    naive = compare_network(vggcalc.network("googlenet"))["naive"]
     row = block(naive, "inception3a")
     assert sorted(row.kernels) == [(1, 1), (1, 1), (3, 3), (5, 5)]
     assert row.costs["macs"] == 192 * (64 + 9 * 128 + 25 * 32 + 32) * 28**2
     assert naive.receptive_field == square(715, 32, 327)
-    assert [row.kernels for row in vggcalc.compare("alexnet")["naive"].blocks[:3]] == [
+    assert [row.kernels for row in compare_network(vggcalc.network("alexnet"))["naive"].blocks[:3]] == [
         ((11, 11),),
         ((5, 5),),
         ((7, 7),),

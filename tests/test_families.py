@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import vggcalc
-from vggcalc.analysis.reach import keeps
+from vggcalc.analysis.reach import coverage
 from vggcalc.errors import InputError
 from vggcalc.nets.families import FAMILIES, Factorization, factorizations, factorized
 from vggcalc.nets.layers import Conv2d
@@ -127,7 +127,7 @@ def test_in_the_usual_place_the_stride_changes_no_receptive_field(conv: Conv2d, 
         branches = factorized(conv, Factorization(family))
     except InputError:
         return
-    found = keeps(conv, branches, family)
+    found = coverage(conv, branches, family)
     assert 0 < found.positions <= found.of == math.prod(conv.kernel_size)
     for branch in branches:
         for axis in (0, 1):
@@ -232,7 +232,7 @@ def test_an_unbeaten_variant_is_marked() -> None:
         for name, mine in weighed.items()
         if not any(other != mine and all(map(int.__le__, other, mine)) for other in weighed.values())
     )
-    assert pareto(comparison) == unbeaten
+    assert pareto(comparison.variants, comparison.ratios) == comparison.pareto == unbeaten
     assert 1 < len(unbeaten) < len(weighed)
 
 

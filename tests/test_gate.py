@@ -23,10 +23,10 @@ import vggcalc
 from vggcalc.errors import InputError
 from vggcalc.measurement.plan import Plan
 from vggcalc.measurement.session import MeasurementOutcome
-from vggcalc.pipeline import run as delivery
+from vggcalc.pipeline import run as pipeline
 from vggcalc.report.gate.changes import Earlier, changes
 from vggcalc.report.gate.conditions import Condition, Figure, parse
-from vggcalc.report.gate.gate import Gate, Verdict, gate, holds
+from vggcalc.report.gate.gate import Gate, GateResult, gate, holds
 from vggcalc.report.gate.values import Value
 from vggcalc.report.tables.changes import sections
 from vggcalc.results import (
@@ -59,7 +59,7 @@ def report(*comparisons: Comparison, environment: Environment | None = None) -> 
     return Report(SCHEMA_VERSION, "0", "test", CONVENTIONS, environment, comparisons)
 
 
-def judged(text: str, *comparisons: Comparison, earlier: Report | None = None) -> Verdict:
+def judged(text: str, *comparisons: Comparison, earlier: Report | None = None) -> GateResult:
     """What becomes of one condition about comparisons whose latency is there or is never asked for."""
     known = Earlier("base.json", earlier) if earlier is not None else None
     return Gate((parse(text, comparisons, known is not None),), known).judge(report(*comparisons))
@@ -508,9 +508,9 @@ def test_which_exit_status_goes_first(
     checks = [Crosscheck(not disagrees, *[Counted(1)] * 5) for _ in SEVEN.variants]
     variants = tuple(replace(one, crosscheck=check) for one, check in zip(SEVEN.variants, checks, strict=True))
     outcome = MeasurementOutcome((replace(SEVEN, variants=variants),), failures=failures, interrupted=interrupted)
-    monkeypatch.setattr(delivery, "_measure", lambda comparisons, plan: outcome)
+    monkeypatch.setattr(pipeline, "_measure", lambda comparisons, plan: outcome)
     asked = gate([condition], None, [SEVEN], True)
-    assert delivery.deliver("factorize", [SEVEN], Plan(), "json", None, asked) == status
+    assert pipeline.run("factorize", [SEVEN], Plan(), "json", None, asked) == status
     assert ("--fail-if" in capsys.readouterr().err) == (condition != "naive.macs < 0")
 
 

@@ -231,7 +231,7 @@ def test_what_goes_wrong_is_one_line(folder: Path, model: str, said: str) -> Non
         (("net.py:Net", "--arg", "colour=3"), "unexpected keyword argument 'colour'"),
         (("net.py:Net", "--input", "1x4x64x64"), "raised RuntimeError"),
         (("net.py:Net", "--input", "3"), "is no shape"),
-        (("net.py:Net", "--input", "1x3x8x8", "--size", "8"), "--input says all of the shape"),
+        (("net.py:Net", "--input", "1x3x8x8", "--size", "8"), "inputs gives the whole shape"),
         (("net.py:Net", "--classes", "10"), "--arg may"),
         (("net.py:Net", "--dtype", "int8"), "integers have no gradient"),
         (("net.py:Net", "--batch", "0"), "--batch 0 is out of range"),

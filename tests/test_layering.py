@@ -1,6 +1,7 @@
 """The rooms of the house: who may import whom, read from the imports themselves."""
 
 import ast
+from collections.abc import Set
 from pathlib import Path
 
 import pytest
@@ -20,12 +21,13 @@ MAY_IMPORT = {
     "measurement": {"errors", "nets", "results", "protocol"},
     "report": {"errors", "nets", "results", "pipeline"},
     "pipeline": {"errors", "nets", "results", "analysis", "report", "measurement"},
-    "cli": {"errors", "nets", "results", "analysis", "report", "measurement", "pipeline"},
+    "library": {"errors", "nets", "results", "analysis", "report", "measurement", "pipeline", "runtime"},
+    "cli": {"errors", "nets", "results", "analysis", "report", "measurement", "pipeline", "library"},
 }
 
 #: What only one room may import.
 HEAVY = {
-    "torch": {"runtime"},
+    "torch": {"runtime", "library"},
     "fvcore": {"runtime"},
     "rich": {"report"},
     "matplotlib": {"report"},
@@ -52,12 +54,16 @@ def imported(source: str) -> set[str]:
     return names
 
 
-def violations(room_name: str, source: str) -> list[str]:
+#: Modules that may import more, when they are called: results show themselves by the formats that know them.
+EXCEPTIONS = {"results/display.py": {"pipeline", "report"}}
+
+
+def violations(room_name: str, source: str, also: Set[str] = frozenset()) -> list[str]:
     found = []
     for name in imported(source):
         top, *rest = name.split(".")
         if top == "vggcalc" and rest and rest[0] in MAY_IMPORT:
-            if rest[0] not in MAY_IMPORT[room_name] | {room_name}:
+            if rest[0] not in MAY_IMPORT[room_name] | {room_name} | also:
                 found.append(f"{room_name} imports {name}")
         elif top in HEAVY and room_name not in HEAVY[top]:
             found.append(f"{room_name} imports {name}")
@@ -70,7 +76,8 @@ SOURCES = [path for path in sorted(PACKAGE.rglob("*.py")) if room(path) not in (
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_imports_go_one_way(path: Path) -> None:
     assert room(path) in MAY_IMPORT, "a new room needs a line in MAY_IMPORT"
-    assert violations(room(path), path.read_text(encoding="utf-8")) == []
+    also = EXCEPTIONS.get(path.relative_to(PACKAGE).as_posix(), set())
+    assert violations(room(path), path.read_text(encoding="utf-8"), also) == []
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ from vggcalc.nets.layers import (
     Conv2d,
     MaxPool2d,
 )
-from vggcalc.pipeline import run as delivery
+from vggcalc.pipeline import run as pipeline
 from vggcalc.report import figures as plots
 from vggcalc.report.figures import growth, paths, style, ticks
 from vggcalc.results import (
@@ -623,10 +623,10 @@ def outcome(comparisons: Sequence[Comparison], **what: bool) -> Callable[..., Me
 def test_what_there_is_is_drawn_when_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paper = [vggcalc.factorize(kernel) for kernel in (5, 7)]
     half = [timed(paper[0], CPU), paper[1]]
-    monkeypatch.setattr(delivery, "_measure", outcome(half, interrupted=True))
+    monkeypatch.setattr(pipeline, "_measure", outcome(half, interrupted=True))
     path = tmp_path / "f.svg"
-    status = delivery.deliver("factorize", paper, Plan(), "json", str(tmp_path / "f.json"), plot=str(path))
-    assert status == delivery.INTERRUPTED
+    status = pipeline.run("factorize", paper, Plan(), "json", str(tmp_path / "f.json"), plot=str(path))
+    assert status == pipeline.INTERRUPTED
     assert "Latency over kernel size, cpu" in path.read_text(encoding="utf-8")
 
 
@@ -634,8 +634,8 @@ def test_nothing_drawn_after_measuring_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     paper = [vggcalc.summary("64")]
-    monkeypatch.setattr(delivery, "_measure", outcome(paper))
+    monkeypatch.setattr(pipeline, "_measure", outcome(paper))
     path = tmp_path / "f.svg"
-    assert delivery.deliver("summary", paper, Plan(), "json", None, plot=str(path)) == delivery.NOT_DELIVERED
+    assert pipeline.run("summary", paper, Plan(), "json", None, plot=str(path)) == pipeline.NOT_DELIVERED
     assert "nothing was measured that could be drawn" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

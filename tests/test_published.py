@@ -155,7 +155,7 @@ WORKED = {
         (7, 1),
     ),
     "3 to 64, widened by the last layer": (
-        {"in_channels": 3, "factorization": Factorization(widen="last")},
+        {"in_channels": 3, "into": Factorization(widen="last")},
         (9_408, 9_472, 29_503_488),
         (1_890, 1_960, 5_927_040),
         (7, 1),
@@ -209,7 +209,7 @@ def test_worked_7x7_with_stride_2_in_the_first_of_three_layers() -> None:
 
 @pytest.mark.parametrize(("stride", "kernel"), [(2, 7), (4, 11)])
 def test_stride_then_one_3x3_sees_k_again(stride: int, kernel: int) -> None:
-    factorized = vggcalc.factorize(kernel, stride=stride, factorization=Factorization(stride_at="first"))["factorized"]
+    factorized = vggcalc.factorize(kernel, stride=stride, into=Factorization(stride_at="first"))["factorized"]
     assert factorized.convolutions == 2
     assert factorized.receptive_field.size == (kernel, kernel)
 

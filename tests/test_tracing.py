@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from vggcalc.analysis.comparison import analyze
-from vggcalc.analysis.receptive_field import pixels, receptive_fields
+from vggcalc.analysis.receptive_field import receptive_fields, unit_span
 from vggcalc.errors import InputError
 from vggcalc.nets.graph import Network
 from vggcalc.nets.layers import (
@@ -465,7 +465,7 @@ def test_one_unit_sees_what_has_a_gradient(name: str) -> None:
             places = (gradient[0].abs().sum(0) > 1e-14).nonzero()
             seen = tuple(zip(places.amin(0).tolist(), places.amax(0).tolist(), strict=True)) if len(places) else ()
             expected = None if seen == ((0, 23), (0, 35)) else seen
-            assert pixels(network, network.nodes[-1].name, (u, v)) == expected, (u, v)
+            assert unit_span(network, network.nodes[-1].name, (u, v)) == expected, (u, v)
 
 
 @pytest.mark.parametrize("run", [
@@ -476,7 +476,7 @@ def test_what_does_not_say_what_it_sees_is_not_guessed(run: Callable[[Any, Tenso
     network = trace(Written(run, a=conv()), (1, 4, 24, 36))
     assert receptive_fields(network, shapes(network))[network.nodes[-1].name] == "unknown"
     with pytest.raises(InputError):
-        pixels(network, network.nodes[-1].name, (0, 0))
+        unit_span(network, network.nodes[-1].name, (0, 0))
 
 
 def test_a_padding_in_words_is_not_opaque() -> None:

@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import vggcalc
 from vggcalc.analysis.comparison import analyze
-from vggcalc.analysis.receptive_field import pixels
+from vggcalc.analysis.receptive_field import unit_span
 from vggcalc.nets.replacing import Factorization, Replacing
 from vggcalc.results import Variant
 from vggcalc.runtime.check.counts import saved_bytes
@@ -298,7 +298,7 @@ def test_one_unit_sees_what_has_a_gradient(model: str, size: tuple[int, int]) ->
             places = (gradient[0].abs().sum(0) > 0).nonzero()
             seen = tuple(zip(places.amin(0).tolist(), places.amax(0).tolist(), strict=True))
             whole = seen == tuple((0, n - 1) for n in size)
-            assert pixels(network, name, unit) == (None if whole else seen), (name, unit)
+            assert unit_span(network, name, unit) == (None if whole else seen), (name, unit)
             field = fields[name].receptive_field
             assert field is not None
             along = zip(unit, field.size, field.stride, field.padding, strict=True)
@@ -311,7 +311,7 @@ def test_one_unit_sees_what_has_a_gradient(model: str, size: tuple[int, int]) ->
 
 def test_after_squeeze_and_excite_the_whole_image_is_seen() -> None:
     network = trace(bare("torchvision:efficientnet_b0"), (1, 3, 128, 128))
-    assert pixels(network, "features.2.0.block.0.0", (0, 0)) is None
+    assert unit_span(network, "features.2.0.block.0.0", (0, 0)) is None
     fields = {layer.name: layer.sees for layer in analyze(network, "efficientnet_b0").layers}
     assert fields["features.1.0.block.0.0"] == "window"
     assert fields["features.2.0.block.0.0"] == "image"

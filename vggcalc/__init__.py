@@ -4,8 +4,8 @@
 7×7 against its stack: 64 → 64 channels, padding 3, input 1×64×56×56, float32
 ...
 
-A name is imported from its room when it is first used, so that `import vggcalc` is quick; torch is imported only by what
-needs a module in this process (`trace`, `build`, `rewrite`, `fuse`, and `compare` or `summary` of a module).
+A name is imported from its room when it is first used, so that `import vggcalc` is quick; torch is imported only by
+what needs a module in this process (`trace`, `build`, `rewrite`, `fuse`, and `compare` or `summary` of a module).
 """
 
 from typing import TYPE_CHECKING

@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
-import vggcalc
-from vggcalc.cli.options import GATE, MEASURE, MODEL, NETWORK, REPLACE, SPLIT, WRITE
-from vggcalc.cli.outputs import deliver, dtype
+from vggcalc.cli.groups import Command
+from vggcalc.cli.options import FACTORIZING, GATE, INPUTS, MEASURING, MODEL, NETWORK, OUTPUT, REPLACING
+
+if TYPE_CHECKING:
+    from vggcalc.cli.structs import GateOptions, InputOptions, MeasuringOptions, OutputOptions
+    from vggcalc.library.factorizing import FactorizingOptions, ReplacingOptions
+    from vggcalc.library.models import Overrides
 
 
-@click.command(epilog='Example: vggcalc compare "64,64,M,128@7,M" --size 64 --no-latency')
+@click.command(cls=Command, epilog='Example: vggcalc compare "64,64,M,128@7,M" --size 64 --no-latency')
 @MODEL
 @NETWORK
-@SPLIT
-@REPLACE
-@MEASURE
+@INPUTS
+@FACTORIZING
+@REPLACING
+@MEASURING
 @GATE
-@WRITE
-def compare(model: str, **given: Any) -> None:
+@OUTPUT
+def compare(
+    model: str,
+    overrides: Overrides,
+    shape: InputOptions,
+    factorizing: FactorizingOptions,
+    replacing: ReplacingOptions,
+    measuring: MeasuringOptions,
+    gate: GateOptions,
+    output: OutputOptions,
+) -> None:
     """A network with its runs of convolutions merged into large kernels against it as 3×3 stacks.
 
     MODEL is a name (see vggcalc models), tokens such as 64,M,128, a TOML or JSON file, - for
@@ -29,16 +43,11 @@ def compare(model: str, **given: Any) -> None:
     A model that is imported, AlexNet and GoogLeNet are compared as given with their large kernels
     split; with --min-kernel, --only or --merge every other is too.
     """
-    from vggcalc.cli import inputs as asked
+    from vggcalc.cli.run import run
+    from vggcalc.cli.structs import read_standard_input
+    from vggcalc.library.comparing import compare_options
+    from vggcalc.library.models import resolve
 
-    network, origin = asked.network(model, given)
-    replacings = asked.replacings(model, network, origin, given)
-    factorizations = asked.into(given)
-    comparison = vggcalc.compare(
-        network,
-        factorization=next(iter(factorizations.values())),
-        into=None if "factorized" in factorizations else factorizations,
-        replacing=replacings,
-        dtype=dtype(given),
-    )
-    deliver("compare", [asked.with_origin(comparison, origin, replacings)], given)
+    resolved = resolve(model, shape.inputs, overrides, read_standard_input)
+    comparison = compare_options(model, resolved, factorizing, replacing, measuring.dtype)
+    run("compare", [comparison], measuring, gate, output, source=model)

@@ -2,73 +2,75 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
-import vggcalc
-from vggcalc.cli.options import GATE, MEASURE, NETWORK, SPLIT, WIDTHS, WRITE
-from vggcalc.cli.outputs import deliver, dtype
-from vggcalc.cli.types import Kernel, Padding, Size
+from vggcalc.cli.groups import Command, alone, group, option
+from vggcalc.cli.options import FACTORIZING, GATE, MEASURING, OUTPUT, SIZE, layer_options
+from vggcalc.cli.types import Parsed, kernels
+from vggcalc.library import arguments
+
+if TYPE_CHECKING:
+    from vggcalc.cli.structs import GateOptions, MeasuringOptions, OutputOptions
+    from vggcalc.library.factorizing import FactorizingOptions, KernelOptions
+
+KERNEL = group(
+    "kernel",
+    "Kernel",
+    "vggcalc.library.factorizing:KernelOptions",
+    option("--channels", type=int, help="Channels in and out.  [default: 64]"),
+    option("--in-channels", type=int, help="Channels in.  [default: 64]"),
+    option("--out-channels", type=int, help="Channels out.  [default: 64]"),
+    option("--size", type=SIZE, help="Feature map: 56 or HxW.  [default: 56]"),
+    option("--batch", type=int, help="Images at once.  [default: 1]"),
+    option("--stride", type=int, help="[default: 1]"),
+    option("--dilation", type=int, help="[default: 1]"),
+    option("--groups", type=int, help="[default: 1]"),
+    option("--depthwise", is_flag=True, default=None, help="As many groups as channels in."),
+    option(
+        "--padding",
+        type=Parsed("same|n", arguments.padding),
+        help="On each side, or same, which keeps the size.  [default: same]",
+    ),
+    *layer_options(),
+)
 
 
-@click.command(epilog="Example: vggcalc factorize 5 7 9 11 --channels 128 --size 28 --no-latency")
-@click.argument("kernels", type=Kernel(), nargs=-1, required=True, metavar="KERNEL...")
-@click.option("--channels", type=int, help="Channels in and out.  [default: 64]")
-@click.option("--in-channels", type=int, help="Channels in.  [default: 64]")
-@click.option("--out-channels", type=int, help="Channels out.  [default: 64]")
-@click.option("--size", type=Size(), help="Map: 56 or HxW.  [default: 56]")
-@click.option("--stride", type=int, help="[default: 1]")
-@click.option("--padding", type=Padding(), default="same", show_default=True, help="Positions, or same: keeps the map.")
-@click.option("--dilation", type=int, default=1, show_default=True)
-@click.option("--groups", type=int, help="[default: 1]")
-@click.option("--depthwise", is_flag=True, help="As many groups as channels in.")
-@click.option(
+@click.command(cls=Command, epilog="Example: vggcalc factorize 5 7 9 11 --channels 128 --size 28 --no-latency")
+@click.argument("kernel_sizes", type=Parsed("kernel", kernels), nargs=-1, required=True, metavar="KERNEL...")
+@KERNEL
+@alone(
+    "Kernel",
     "--stem",
     is_flag=True,
     help="The first layer of a network: 3 → 64 channels, stride 2, 224×224, in every placement of the "
     "stride, with 64 channels between the layers and with ResNet-C's 32.",
 )
-@SPLIT
-@WIDTHS
-@click.option(
+@FACTORIZING
+@alone(
+    "Measuring",
     "--verify",
     is_flag=True,
     help="Compose each variant without activations into one kernel, and compare both in float64.",
 )
-@NETWORK
-@MEASURE
+@MEASURING
 @GATE
-@WRITE
-def factorize(kernels: tuple[int, ...], **given: Any) -> None:
+@OUTPUT
+def factorize(
+    kernel_sizes: tuple[tuple[int, ...], ...],
+    stem: bool,
+    verify: bool,
+    kernel: KernelOptions,
+    factorizing: FactorizingOptions,
+    measuring: MeasuringOptions,
+    gate: GateOptions,
+    output: OutputOptions,
+) -> None:
     """One k×k convolution against its stack of 3×3 layers, or what --into names, for every KERNEL."""
-    from vggcalc.cli import inputs as asked
+    from vggcalc.cli.run import run
+    from vggcalc.library.comparing import factorize_options
 
-    if given["stem"]:
-        given = asked.stem(given, max(kernels))
-    stride = 1 if given["stride"] is None else given["stride"]
-    into, out_of = (64 if n is None else n for n in (given["in_channels"], given["out_channels"]))
-    asked.check(given, stride != 1, into != out_of)
-    if given["channels"] is not None:
-        into = out_of = given["channels"]
-    groups = into if given["depthwise"] else given["groups"]
-    comparisons = [
-        vggcalc.factorize(
-            kernel,
-            in_channels=into,
-            out_channels=out_of,
-            size=given["size"] or 56,
-            batch=1 if given["batch"] is None else given["batch"],
-            stride=stride,
-            padding=given["padding"],
-            dilation=given["dilation"],
-            groups=1 if groups is None else groups,
-            bias=given["bias"] is not False,
-            batch_norm=bool(given["batch_norm"]),
-            activation=given["activation"] or "relu",
-            into=asked.into(given),
-            dtype=dtype(given),
-        )
-        for kernel in kernels
-    ]
-    deliver("factorize", comparisons, given)
+    sizes = [size for several in kernel_sizes for size in several]
+    comparisons = [factorize_options(size, kernel, factorizing, stem, measuring.dtype) for size in sizes]
+    run("factorize", comparisons, measuring, gate, output, verify=verify)

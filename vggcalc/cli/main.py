@@ -33,7 +33,11 @@ class _Cli(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
-            return None
+            from difflib import get_close_matches
+
+            near = get_close_matches(cmd_name, COMMANDS, n=1, cutoff=0.6)
+            hint = f" Did you mean {near[0]}?" if near else f" There are {', '.join(COMMANDS)}"
+            raise click.UsageError(f"No such command {cmd_name!r}.{hint}")
         found: click.Command = getattr(import_module(f"vggcalc.cli.{COMMANDS[cmd_name][0]}"), cmd_name)
         return found
 

@@ -2,51 +2,61 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
-import vggcalc
-from vggcalc.cli.options import GATE, MEASURE, MODEL, NETWORK, WRITE
-from vggcalc.cli.outputs import deliver, dtype
-from vggcalc.cli.types import Integers
+from vggcalc.cli.groups import Command, alone
+from vggcalc.cli.options import GATE, INPUTS, MEASURING, MODEL, NETWORK, OUTPUT
+from vggcalc.cli.types import Parsed
+from vggcalc.cli.types import unit as parse_unit
+
+if TYPE_CHECKING:
+    from vggcalc.cli.structs import GateOptions, InputOptions, MeasuringOptions, OutputOptions
+    from vggcalc.library.models import Overrides
 
 
-@click.command(epilog="Example: vggcalc summary vgg16 --no-latency")
+@click.command(cls=Command, epilog="Example: vggcalc summary vgg16 --no-latency")
 @MODEL
 @NETWORK
-@click.option("--receptive-field", metavar="LAYER", help="With --unit: which pixels a unit of LAYER sees.")
-@click.option(
+@INPUTS
+@alone("Summary", "--receptive-field", metavar="LAYER", help="With --unit: what of the input a unit of LAYER sees.")
+@alone(
+    "Summary",
     "--unit",
-    type=Integers("y,x", "unit: write its row and column, counted from 0, such as 7,7"),
-    help="Its place on the layer's map, from 0,0: row and column.",
+    type=Parsed("y,x", parse_unit),
+    help="Its position on the layer's feature map, from 0,0: row and column.",
 )
-@click.option(
+@alone(
+    "Summary",
     "--as",
     "counter",
     metavar="COUNTER",
     help="What fvcore, torch, torchinfo, ptflops, thop, … would report, and why.",
 )
-@MEASURE
+@MEASURING
 @GATE
-@WRITE
-def summary(model: str, **given: Any) -> None:
+@OUTPUT
+def summary(
+    model: str,
+    receptive_field: str | None,
+    unit: tuple[int, ...] | None,
+    counter: str | None,
+    overrides: Overrides,
+    shape: InputOptions,
+    measuring: MeasuringOptions,
+    gate: GateOptions,
+    output: OutputOptions,
+) -> None:
     """One network, layer by layer. MODEL is what compare takes; importing one runs its code."""
-    from vggcalc.cli import inputs as asked
+    from vggcalc.analysis.comparison import summarize
+    from vggcalc.cli.run import run
+    from vggcalc.cli.structs import read_standard_input
+    from vggcalc.library.models import resolve
 
-    network, origin = asked.network(model, given)
-    if (given["receptive_field"] is None) != (given["unit"] is None):
+    if (receptive_field is None) != (unit is None):
         raise click.UsageError("--receptive-field LAYER and --unit Y,X belong together: give both")
-    comparison = vggcalc.summary(network, dtype=dtype(given))
-    if given["unit"] is not None:
-        from vggcalc.analysis.comparison import with_pixels
-
-        comparison = with_pixels(comparison, network, given["receptive_field"], given["unit"])
-    if given["counter"] is not None:
-        from msgspec import structs
-
-        from vggcalc.analysis.counters.rules import reconcile
-
-        reconciliation = reconcile(comparison.variants[0], given["counter"])
-        comparison = structs.replace(comparison, reconciliation=reconciliation)
-    deliver("summary", [asked.with_origin(comparison, origin)], given)
+    network, origin = resolve(model, shape.inputs, overrides, read_standard_input)
+    place = None if receptive_field is None or unit is None else (receptive_field, unit)
+    comparison = summarize(network, measuring.dtype, place, counter, origin)
+    run("summary", [comparison], measuring, gate, output, source=model)

@@ -5,7 +5,7 @@ this costs nothing, so that `vggcalc --help` can use it.
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from vggcalc.errors import InputError, unknown
@@ -44,23 +44,17 @@ def kernel_size(value: object) -> int:
     >>> kernel_size("7x7")
     7
     """
-    accepted = 'a whole number such as 7, "7x7" or a pair (7, 7)'
-    sides: Sequence[object]
     if isinstance(value, str):
-        if re.fullmatch(r"[+-]?\d{1,18}([x×*][+-]?\d{1,18})?", value.strip(), re.ASCII | re.IGNORECASE) is None:
+        if re.fullmatch(r"[+-]?\d{1,30}([x×*][+-]?\d{1,30})?", value.strip(), re.ASCII | re.IGNORECASE) is None:
             raise InputError(f"kernel {value!r} is no kernel: write one odd number, such as 7 for 7×7")
         sides = [int(side) for side in re.split("[xX×*]", value.strip())]
-    elif isinstance(value, int) and not isinstance(value, bool):
-        return value
-    elif isinstance(value, tuple | list) and len(value) in (1, 2):
-        sides = value
     else:
-        raise wrong_type("kernel", value, accepted)
-    if not all(isinstance(side, int) and not isinstance(side, bool) for side in sides):
-        raise wrong_type("kernel", value, accepted)
+        sides = list(value) if isinstance(value, tuple | list) else [value]  # type: ignore[list-item]
+        if len(sides) not in (1, 2) or not all(type(side) is int for side in sides):
+            raise wrong_type("kernel", value, 'a whole number such as 7, "7x7" or a pair (7, 7)')
     if len(set(sides)) > 1:
-        raise InputError(f"kernel {'×'.join(map(str, sides))} is not square: give one number, such as {max(sides)}")  # type: ignore[type-var]
-    return int(sides[0])  # type: ignore[call-overload, no-any-return]
+        raise InputError(f"kernel {'×'.join(map(str, sides))} is not square: give one number, such as {max(sides)}")
+    return sides[0]
 
 
 def size(value: object, name: str = "size") -> tuple[int, int]:

@@ -18,7 +18,7 @@ from vggcalc.library.factorizing import (
 from vggcalc.library.factorizing import (
     stem as stem_options,
 )
-from vggcalc.library.models import Overrides, resolve
+from vggcalc.library.models import Overrides, Resolved, resolve
 from vggcalc.nets.graph import Network
 from vggcalc.nets.origins import Argument
 from vggcalc.nets.replacing import Replacing
@@ -143,8 +143,8 @@ def compare(
     replaced; `replaced` then says what every single replacement saves.
 
     Args:
-        model: a name ("vgg16", "torchvision:resnet50", "net.py:Net"), tokens ("64,M,128" or [64, "M", 128]), the path of
-            a TOML or JSON file, a `Config`, a `Network`, or a `torch.nn.Module`, which is traced on the meta device.
+        model: a name ("vgg16", "torchvision:resnet50", "net.py:Net"), tokens ("64,M,128" or [64, "M", 128]), the path
+            of a TOML or JSON file, a `Config`, a `Network`, or a `torch.nn.Module`, which is traced on the meta device.
         inputs: the shape that the network takes, (batch, channels, height, width), or an example tensor.
         into: families such as "stack,asymmetric", "all", or factorizations by the names of the variants.
         min_kernel: replace kernels of this size or more, 5 unless given.
@@ -176,15 +176,23 @@ def compare(
         arguments=args,
     )
     factorizing = FactorizingOptions(into=into, stride_at=stride_at, widths=widths, widen=widen)
-    network, origin = resolve(model, inputs, overrides)
+    resolved = resolve(model, inputs, overrides)
+    bytes_of = arguments.dtype(dtype)
     if replacing is None:
         wanted = ReplacingOptions(min_kernel=min_kernel, only=only, merge=merge)
-        rules = replacings(model if isinstance(model, str) else "", network, origin, factorizing, wanted)
-    elif isinstance(replacing, Replacing):
-        rules = {"merged" if replacing.merge else "factorized": replacing}
-    else:
-        rules = dict(replacing)
-    return compare_network(network, factorizing.factorizations(), rules, arguments.dtype(dtype), origin)
+        return compare_options(model if isinstance(model, str) else "", resolved, factorizing, wanted, bytes_of)
+    if isinstance(replacing, Replacing):
+        replacing = {"merged" if replacing.merge else "factorized": replacing}
+    return compare_network(resolved.network, factorizing.factorizations(), replacing, bytes_of, resolved.origin)
+
+
+def compare_options(
+    name: str, resolved: Resolved, factorizing: FactorizingOptions, replacing: ReplacingOptions, dtype: str
+) -> Comparison:
+    """`compare` with its options as structs, as the command line has them; `name` is what the model was called."""
+    network, origin = resolved
+    rules = replacings(name, network, origin, factorizing, replacing)
+    return compare_network(network, factorizing.factorizations(), rules, dtype, origin)
 
 
 def summary(

@@ -18,7 +18,7 @@ from vggcalc.measurement.session import MeasurementOutcome, measure_all
 from vggcalc.nets.names import MEMORY_FORMATS, MODES
 from vggcalc.nets.origins import Origin
 from vggcalc.pipeline.progress import Progress
-from vggcalc.results import Comparison, MemoryFormat, Mode
+from vggcalc.results import Comparison
 
 
 class MeasurementWarning(UserWarning):
@@ -87,8 +87,8 @@ def measure(
         devices=_words(device),
         dtypes=(comparison.dtype,) if dtype is None else (arguments.dtype(dtype),),
         threads=_threads(threads),
-        modes=_choices("mode", mode, MODES),  # type: ignore[arg-type]
-        memory_formats=_choices("memory_format", memory_format, MEMORY_FORMATS),  # type: ignore[arg-type]
+        modes=_choices("mode", mode, MODES),
+        memory_formats=_choices("memory_format", memory_format, MEMORY_FORMATS),
         executions=("eager", "compiled") if compile else ("eager",),
         cold=cold,
         budget_s=min(budget, 5.0) if quick else float(budget),
@@ -105,7 +105,7 @@ def measure(
 
 
 def check(comparison: Comparison) -> Comparison:
-    """Count every variant again with torch and fvcore on the built modules, and probe a receptive field by its gradient.
+    """Count every variant again with torch and fvcore on real modules, and probe a receptive field by its gradient.
 
     Returns the comparison with a `crosscheck` in every variant; `crosscheck.agrees` says whether all figures are equal.
     Raises `WorkerError` where nothing could be counted.
@@ -144,25 +144,26 @@ def _words(value: str | Sequence[str]) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(dict.fromkeys(value))
 
 
-def _choices(name: str, value: str | Sequence[str], accepted: Sequence[str]) -> "tuple[Mode | MemoryFormat, ...]":
+def _choices(name: str, value: str | Sequence[str], accepted: Sequence[str]) -> tuple[Any, ...]:
     from vggcalc.errors import unknown
 
     for word in (words := _words(value)):
         if word not in accepted:
             raise unknown(name, word, accepted)
-    return words  # type: ignore[return-value]
+    return words
 
 
 def _threads(value: int | str | Sequence[int]) -> tuple[int, ...]:
     if value == "all":
         return (usable_cpus(),)
-    counts = (value,) if isinstance(value, int) else tuple(value)
-    for one in counts:
+    counts: list[int] = []
+    for one in [value] if isinstance(value, int | str) else value:
         if type(one) is not int:
             raise arguments.wrong_type("threads", one, 'a whole number or "all"')
         if not 1 <= one <= 9999:
             raise InputError(f"threads {one} is out of range: give 1 to 9999, or all")
-    return counts  # type: ignore[return-value]
+        counts.append(one)
+    return tuple(counts)
 
 
 def _carried_out(comparison: Comparison, plan: Plan) -> Comparison:

@@ -2,11 +2,36 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from vggcalc.errors import InputError
 from vggcalc.library import arguments
 from vggcalc.library.factorizing import FactorizingOptions, Into, check_ends
+
+if TYPE_CHECKING:
+    from vggcalc.analysis.sweep import Grid
+
+
+class SweepAxes(msgspec.Struct, frozen=True, kw_only=True):
+    """The axes of a sweep, each ascending, and what is the same for all points."""
+
+    kernels: tuple[int, ...]
+    channels: tuple[int, ...] | None = None
+    in_channels: tuple[int, ...] | None = None
+    out_channels: tuple[int, ...] | None = None
+    sizes: tuple[tuple[int, int], ...] = ((56, 56),)
+    batches: tuple[int, ...] = (1,)
+    strides: tuple[int, ...] = (1,)
+    dilations: tuple[int, ...] = (1,)
+    groups: tuple[int, ...] | None = None
+    depthwise: bool = False
+    padding: int | None = None
+    bias: bool = True
+    batch_norm: bool = False
+    activation: str = "relu"
+    dtype: str = "float32"
 
 
 def sweep(
@@ -43,56 +68,78 @@ def sweep(
     >>> len(rows), rows[1]["variant"], rows[1]["macs_ratio"]
     (18, 'stack', 1.0)
     """
-    from vggcalc.analysis.sweep import COLUMNS, Grid, sweep_batches
-    from vggcalc.nets.families import check_kernel
-    from vggcalc.nets.layers import check_number
+    from vggcalc.analysis.sweep import COLUMNS, sweep_batches
 
-    check_ends(channels, in_channels, out_channels, depthwise, groups)
-    axes = {
-        "batch": arguments.numbers(batch, "batch"),
-        "stride": arguments.numbers(stride, "stride"),
-        "dilation": arguments.numbers(dilation, "dilation"),
-        "groups": (1,) if groups is None else arguments.numbers(groups, "groups"),
-    }
-    pairs = channel_pairs(channels, in_channels, out_channels)
-    sides = arguments.numbers(kernels, "kernels")
-    for name, values in (*axes.items(), ("channels", tuple(n for pair in pairs for n in pair))):
-        for value in values:
-            check_number(name, value)
-    for side in sides:
-        check_kernel(side)
-    chosen = FactorizingOptions(into=into, stride_at=stride_at, widths=widths, widen=widen).factorizations()
-    grid = Grid(
-        sides,
-        pairs,
-        arguments.sizes(size),
-        axes["batch"],
-        axes["stride"],
-        axes["dilation"],
-        (None,) if depthwise else axes["groups"],
-        {"stack": chosen["factorized"]} if "factorized" in chosen else chosen,
-        arguments.padding(padding),
-        bias,
-        batch_norm,
-        activation,
-        arguments.dtype(dtype),
+    def axis(name: str, values: Any) -> tuple[int, ...] | None:
+        return None if values is None else arguments.numbers(values, name)
+
+    axes = SweepAxes(
+        kernels=arguments.numbers(kernels, "kernels"),
+        channels=axis("channels", channels),
+        in_channels=axis("in_channels", in_channels),
+        out_channels=axis("out_channels", out_channels),
+        sizes=arguments.sizes(size),
+        batches=arguments.numbers(batch, "batch"),
+        strides=arguments.numbers(stride, "stride"),
+        dilations=arguments.numbers(dilation, "dilation"),
+        groups=axis("groups", groups),
+        depthwise=depthwise,
+        padding=arguments.padding(padding),
+        bias=bias,
+        batch_norm=batch_norm,
+        activation=activation,
+        dtype=arguments.dtype(dtype),
     )
-    for batch_of_points in sweep_batches(grid):
-        for rows in batch_of_points.rows:
+    factorizing = FactorizingOptions(into=into, stride_at=stride_at, widths=widths, widen=widen)
+    for points in sweep_batches(grid(axes, factorizing)):
+        for rows in points.rows:
             for row in rows:
                 yield dict(zip(COLUMNS, row, strict=True))
 
 
-def channel_pairs(channels: Any, in_channels: Any, out_channels: Any) -> tuple[tuple[int, int], ...]:
-    """Channels in and out: the same at both ends, or every combination of the two."""
-    if channels is not None:
-        return tuple((n, n) for n in arguments.numbers(channels, "channels"))
-    ends = [
-        (64,) if values is None else arguments.numbers(values, name)
-        for name, values in (("in_channels", in_channels), ("out_channels", out_channels))
-    ]
-    if len(ends[0]) * len(ends[1]) > arguments.MOST_VALUES:
-        raise InputError(
-            f"in_channels with out_channels make more than {arguments.MOST_VALUES:,} pairs: give larger steps"
-        )
-    return tuple(product(*ends))
+def grid(axes: "SweepAxes", factorizing: FactorizingOptions) -> "Grid":
+    """The grid of these axes. Raises `InputError` for axes that contradict each other or have no such values."""
+    from vggcalc.analysis.sweep import Grid
+    from vggcalc.nets.families import check_kernel
+    from vggcalc.nets.layers import check_number
+
+    check_ends(axes.channels, axes.in_channels, axes.out_channels, axes.depthwise, axes.groups)
+    if axes.channels is not None:
+        pairs = tuple((n, n) for n in axes.channels)
+    else:
+        ends = (axes.in_channels or (64,), axes.out_channels or (64,))
+        if len(ends[0]) * len(ends[1]) > arguments.MOST_VALUES:
+            raise InputError(
+                f"in_channels with out_channels make more than {arguments.MOST_VALUES:,} pairs: give larger steps"
+            )
+        pairs = tuple(product(*ends))
+    groups = axes.groups or (1,)
+    values = {
+        "batch": axes.batches,
+        "stride": axes.strides,
+        "dilation": axes.dilations,
+        "size": tuple(n for size in axes.sizes for n in size),
+        "channels": tuple({n: None for pair in pairs for n in pair}),
+        "groups": groups,
+    }
+    for name, numbers in values.items():
+        for number in numbers:
+            check_number(name, number)
+    for kernel in axes.kernels:
+        check_kernel(kernel)
+    chosen = factorizing.factorizations()
+    return Grid(
+        axes.kernels,
+        pairs,
+        axes.sizes,
+        axes.batches,
+        axes.strides,
+        axes.dilations,
+        (None,) if axes.depthwise else groups,
+        {"stack": chosen["factorized"]} if "factorized" in chosen else chosen,
+        axes.padding,
+        axes.bias,
+        axes.batch_norm,
+        axes.activation,
+        axes.dtype,
+    )

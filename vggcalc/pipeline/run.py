@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 DONE, NOT_DELIVERED, DISAGREES, HOLDS, INTERRUPTED = 0, 1, 3, 4, 130
 
 
-def deliver(
+def run(
     command: str,
     comparisons: Sequence[Comparison],
     plan: "Plan | None",
@@ -95,10 +95,10 @@ def _judge(gate: "Gate | None", report: Report) -> int:
     """Say which conditions hold and which cannot be decided; the exit status that follows."""
     if gate is None:
         return DONE
-    verdict = gate.judge(report)
-    for line in verdict.held + verdict.undecided:
+    result = gate.judge(report)
+    for line in result.held + result.undecided:
         print(f"vggcalc: {line}", file=sys.stderr)
-    return HOLDS if verdict.held else NOT_DELIVERED if verdict.undecided else DONE
+    return HOLDS if result.held else NOT_DELIVERED if result.undecided else DONE
 
 
 def _measure(comparisons: Sequence[Comparison], plan: "Plan") -> "MeasurementOutcome":

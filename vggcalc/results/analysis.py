@@ -382,7 +382,8 @@ class Comparison(Display, frozen=True):
         if len(self.variants) > 1:
             names = ", ".join(variant.name for variant in self.variants)
             raise AttributeError(
-                f"{self.name} has several variants, {names}: name one, such as comparison[{self.variants[-1].name!r}].{name}"
+                f"{self.name} has several variants, {names}: name one, such as "
+                f"comparison[{self.variants[-1].name!r}].{name}"
             )
         value: int | float | None = getattr(self.variants[0], name)
         return value

@@ -1,0 +1,33 @@
+"""From a command's comparisons and options to the pipeline, and the process's exit status."""
+
+import sys
+from collections.abc import Sequence
+
+from vggcalc.cli.structs import GateOptions, MeasuringOptions, OutputOptions
+from vggcalc.results import Comparison
+
+
+def run(
+    command: str,
+    comparisons: Sequence[Comparison],
+    measuring: MeasuringOptions,
+    gate: GateOptions,
+    output: OutputOptions,
+    *,
+    verify: bool = False,
+    source: str | None = None,
+) -> None:
+    """Have the comparisons measured and written, and exit with what became of it.
+
+    `source` is a file that was read, which is never written over. Raises `click.UsageError` and `InputError` before
+    anything is measured.
+    """
+    from vggcalc.pipeline.run import run as carry_out
+
+    output.check_apart(source, gate.against)
+    plan, condition = measuring.plan(verify), None
+    if gate.fail_if or gate.against:
+        from vggcalc.report.gate.gate import gate as read_gate
+
+        condition = read_gate(gate.fail_if, gate.against, comparisons, measuring.latency)
+    sys.exit(carry_out(command, comparisons, plan, output.format, output.path, condition, output.plot))

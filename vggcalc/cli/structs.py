@@ -1,0 +1,157 @@
+"""The options of the command line as structs: measuring, gate and output."""
+
+import os
+import sys
+from typing import Literal
+
+import click
+import msgspec
+
+from vggcalc.measurement.plan import Plan
+from vggcalc.results import MemoryFormat, Mode
+
+
+class InputOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole shape of the input as text, or None."""
+
+    inputs: str | None = None
+
+
+class MeasuringOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What to measure: see `measurement.plan.Plan`. `check` None is with the latency."""
+
+    latency: bool = True
+    check: bool | None = None
+    devices: tuple[str, ...] = ("auto",)
+    threads: tuple[int, ...] = (1,)
+    dtypes: tuple[str, ...] = ("float32",)
+    modes: tuple[Mode, ...] = ("inference",)
+    memory_formats: tuple[MemoryFormat, ...] = ("contiguous",)
+    compiled: bool = False
+    cold: bool = False
+    budget: float | None = None
+    precision: float = 0.03
+    processes: int | None = None
+    rounds: int | None = None
+    quick: bool = False
+    seed: int = 0
+    allocator: Literal["pinned", "default"] = "pinned"
+
+    @property
+    def dtype(self) -> str:
+        """The dtype of the counts' bytes."""
+        return self.dtypes[0]
+
+    def plan(self, verify: bool = False) -> Plan | None:
+        """What the workers are to do, None if nothing. Raises `click.UsageError` for contradictions."""
+        if self.quick and self.processes not in (None, 1):
+            raise click.UsageError("--quick is one process: leave it out beside --processes")
+        check = self.latency if self.check is None else self.check
+        if not (self.latency or check or verify):
+            return None
+        return Plan(
+            latency=self.latency,
+            check=check,
+            verify=verify,
+            devices=self.devices,
+            dtypes=tuple(dict.fromkeys(self.dtypes)),
+            threads=tuple(dict.fromkeys(self.threads)),
+            modes=self.modes,
+            memory_formats=self.memory_formats,
+            executions=("eager", "compiled") if self.compiled else ("eager",),
+            cold=self.cold,
+            budget_s=self.budget or (5.0 if self.quick else 30.0),
+            precision=self.precision,
+            processes=1 if self.quick else self.processes,
+            rounds=self.rounds,
+            seed=self.seed,
+            pin_allocator=self.allocator != "default",
+        )
+
+
+class GateOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """Conditions that fail a build, and an earlier output to hold this one against."""
+
+    fail_if: tuple[str, ...] = ()
+    against: str | None = None
+
+
+class OutputOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """In which format, and where to."""
+
+    format_: str | None = None
+    as_json: bool = False
+    output: str | None = None
+    plot: str | None = None
+
+    @property
+    def format(self) -> str:
+        """The format that is named, or that a file's name asks for. Raises `click.UsageError` for two."""
+        if self.as_json and self.format_ not in (None, "json"):
+            raise click.UsageError(f"--json and --format {self.format_} contradict each other")
+        if self.format_ is not None or self.as_json:
+            return self.format_ or "json"
+        suffix = os.path.splitext(self.output or "")[1].lower()
+        return {".json": "json", ".csv": "csv", ".md": "markdown", ".html": "html"}.get(suffix, "table")
+
+    @property
+    def path(self) -> str | None:
+        """The file, None for standard output."""
+        return None if self.output == "-" else self.output
+
+    def check_apart(self, *inputs: str | None) -> None:
+        """Raise `click.UsageError` if two things would go to one file, or an input would be overwritten."""
+        if self.plot is not None and self.path is not None and _same(self.plot, self.path):
+            raise click.UsageError(f"--plot and --output both name {self.plot}: give two files")
+        for source in inputs:
+            for option, target in (("--output", self.path), ("--plot", self.plot)):
+                if source is not None and target is not None and os.path.isfile(source) and _same(source, target):
+                    raise click.UsageError(f"{option} {target} would overwrite what is read: give another file")
+
+
+def _same(one: str, two: str) -> bool:
+    return os.path.realpath(one) == os.path.realpath(two)
+
+
+class SweepTiming(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether and how the points of a sweep are timed."""
+
+    latency: bool = False
+    budget: float = 300.0
+    device: str = "cpu"
+    threads: int = 1
+    mode: Mode = "inference"
+    seed: int = 0
+
+    def plan(self, dtype: str) -> Plan | None:
+        """The plan for all points together, None if none is timed. Raises `click.UsageError`."""
+        if self.device == "auto":
+            raise click.UsageError("--device auto may be several: name one, such as cpu")
+        if not self.latency:
+            return None
+        return Plan(
+            check=False,
+            devices=(self.device,),
+            dtypes=(dtype,),
+            threads=(self.threads,),
+            modes=(self.mode,),
+            budget_s=self.budget,
+            seed=self.seed,
+        )
+
+
+class SweepOutput(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the rows of a sweep go, and whether they are summed up to crossovers along an axis."""
+
+    format_: str = "table"
+    output: str | None = None
+    resume: bool = False
+    crossover: str | None = None
+    plot: str | None = None
+
+
+def read_standard_input(size: int) -> bytes:
+    """So many bytes of standard input, for MODEL `-`."""
+    if sys.stdin is None:
+        raise click.UsageError("standard input is closed: name a model or a file")
+    return sys.stdin.buffer.read(size)
