@@ -9,11 +9,9 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import asdict, replace
-from torch.nn import functional as F
 
 pytest.importorskip("matplotlib", reason="the extra `plot`")
 
@@ -38,7 +36,7 @@ from vggcalc.nets.layers import (
 )
 from vggcalc.pipeline import run as pipeline
 from vggcalc.report import figures as plots
-from vggcalc.report.figures import growth, paths, style, ticks
+from vggcalc.report.figures import growth, style, ticks
 from vggcalc.results import (
     CONVENTIONS,
     SCHEMA_VERSION,
@@ -181,49 +179,6 @@ def test_over_kernels_draws_any_series_and_leaves_out_what_a_logarithm_has_not()
 
 
 # What is seen of the window
-
-
-def gradient(variant: vggcalc.results.Variant, size: int) -> torch.Tensor:
-    """Of the unit in the middle of the output, with one channel, no bias and all weights 1."""
-    image = torch.ones(1, 1, size, size, dtype=torch.float64, requires_grad=True)
-    made = {INPUT: image}
-    for layer in variant.layers:
-        read = [made[name] for name in layer.inputs]
-        if layer.type == "Conv2d":
-            a = layer.layer
-            weight = torch.ones(1, 1, *a.kernel_size, dtype=torch.float64)
-            out = F.conv2d(read[0], weight, None, a.stride, a.padding, a.dilation)
-        elif layer.type == "Add":
-            out = sum(read)
-        else:
-            assert layer.type == "ReLU"
-            out = read[0]
-        made[layer.name] = out
-    y, x = (n // 2 for n in out.shape[2:])
-    out[0, 0, y, x].backward()
-    return image.grad[0, 0], y, x
-
-
-@given(st.integers(1, 7), st.integers(1, 3), st.integers(1, 2), st.sampled_from(list(FAMILIES)))
-def test_paths_are_the_gradient_with_all_weights_one(half: int, stride: int, dilation: int, family: str) -> None:
-    how = {"stride": stride, "dilation": dilation, "size": 96, "in_channels": 8, "out_channels": 8}
-    comparison = vggcalc.factorize(2 * half + 1, into=(family,), **how)
-    for variant in comparison.variants:
-        seen = paths.window(paths.paths(variant)[INPUT])
-        found, y, x = gradient(variant, 96)
-        top, left = y * stride + seen.top, x * stride + seen.left
-        window = found[top : top + seen.height, left : left + seen.width]
-        assert window.tolist() == [list(map(float, row)) for row in seen.counts]
-        assert found.sum() == window.sum()
-
-
-def test_paths_are_exact_beyond_floats_and_coarse_cells_add_up() -> None:
-    terms = paths.paths(vggcalc.factorize(199)["factorized"])[INPUT]
-    seen = paths.window(terms)
-    assert sum(map(sum, seen.counts)) == 9**99  # every layer has nine taps
-    coarse = paths.window(paths.coarse(terms, 4))
-    assert sum(map(sum, coarse.counts)) == 9**99
-    assert coarse.count(0, 0) == sum(seen.count(y, x) for y in range(4) for x in range(4))
 
 
 def test_the_windows_picture_shows_counts_holes_and_nested_frames() -> None:

@@ -1,13 +1,11 @@
-"""Which pixels of a convolution's window its factorization sees, and how it mixes the channels."""
+"""How much of a convolution's window its factorization covers, and how it mixes the channels."""
 
-from collections.abc import Sequence
+from collections import Counter
 
 from vggcalc.nets.families import FAMILIES, Branches
 from vggcalc.nets.layers import Conv2d
+from vggcalc.nets.paths import chain_paths
 from vggcalc.results import CoveredWindow, WindowCoverage
-
-#: Places along an axis: the first one, and a bit for each from there on.
-_Places = tuple[int, int]
 
 
 def coverage(conv: Conv2d, branches: Branches, family: str) -> WindowCoverage:
@@ -22,40 +20,12 @@ def coverage(conv: Conv2d, branches: Branches, family: str) -> WindowCoverage:
 
 
 def window(conv: Conv2d, branches: Branches) -> tuple[CoveredWindow, int, int]:
-    """In a word what is seen of the window of `conv`, how many of its pixels, and how many there are.
-
-    Both are what the unit at the origin sees.
-    """
-    whole = [_places((conv,), axis) for axis in (0, 1)]
-    seen = [[_common(whole[axis], _places(branch, axis)) for axis in (0, 1)] for branch in branches]
-    pixels = sum(_area(one) for one in seen)
-    if len(seen) == 2:
-        pixels -= _area([_common(one, two) for one, two in zip(*seen, strict=True)])
-    of = _area(whole)
-    word: CoveredWindow = "full" if pixels == of else "cross" if len(branches) > 1 else "holes"
-    return word, pixels, of
-
-
-def _places(chain: Sequence[Conv2d], axis: int) -> _Places:
-    """The input pixels that the output unit at 0 reaches through a chain, padding counted as pixels."""
-    first, bits = 0, 1
-    for conv in reversed(chain):
-        stride, step = conv.stride[axis], conv.dilation[axis]
-        first = first * stride - conv.padding[axis]
-        if stride > 1:
-            bits = sum(1 << i * stride for i in range(bits.bit_length()) if bits >> i & 1)
-        reached = 0
-        for tap in range(conv.kernel_size[axis]):
-            reached |= bits << tap * step
-        bits = reached
-    return first, bits
-
-
-def _common(one: _Places, two: _Places) -> _Places:
-    first = max(one[0], two[0])
-    return first, (one[1] >> first - one[0]) & (two[1] >> first - two[0])
-
-
-def _area(places: Sequence[_Places]) -> int:
-    rows, columns = (bits.bit_count() for _, bits in places)
-    return rows * columns
+    """What the output unit at (0, 0) sees of the window of `conv`: the kind, how many positions, and of how many."""
+    rows, columns = (paths.positions for paths in chain_paths((conv,)))
+    seen = [tuple(paths.positions for paths in chain_paths(branch)) for branch in branches]
+    # A row is seen by some of the branches, and in it the columns that any of those sees.
+    by = Counter(tuple(columns for rows, columns in seen if row in rows) for row in rows)
+    covered = sum(count * len(columns.intersection(frozenset().union(*across))) for across, count in by.items())
+    of = len(rows) * len(columns)
+    kind: CoveredWindow = "full" if covered == of else "cross" if len(branches) > 1 else "holes"
+    return kind, covered, of

@@ -7,9 +7,9 @@ from math import ceil
 from typing import TYPE_CHECKING, NamedTuple
 
 from vggcalc.nets.graph import INPUT
+from vggcalc.nets.paths import ChainPaths, PathCounts, network_paths, path_counts
 from vggcalc.report import units
 from vggcalc.report.figures import style
-from vggcalc.report.figures.paths import Term, Window, coarse, paths, window
 from vggcalc.report.figures.picture import Figure
 from vggcalc.report.figures.ticks import thinned
 from vggcalc.results import Comparison, Variant
@@ -49,7 +49,7 @@ class Box(NamedTuple):
 def windows(comparison: Comparison) -> Figure:
     """A panel for each variant of one kernel, all on one grid of pixels."""
     variants = comparison.variants
-    found = {variant.name: paths(variant) for variant in variants}
+    found = {variant.name: network_paths(variant.network) for variant in variants}
     boxes = {name: _box(terms[INPUT]) for name, terms in found.items()}
     kernel, given = boxes[comparison.baseline], found[comparison.baseline][INPUT]
     low, high = _limits(list(boxes.values()))
@@ -65,9 +65,9 @@ def windows(comparison: Comparison) -> Figure:
             axes.remove()
         for axes, variant in zip(grid, variants, strict=False):
             terms = found[variant.name]
-            part = window(coarse(terms[INPUT], step))
+            part = _per_cell(terms[INPUT], step)
             _pixels(axes, part, step)
-            _crosses(axes, part, window(coarse(given, step)), step, points)
+            _crosses(axes, part, _per_cell(given, step), step, points)
             _numbers(axes, part, step, points)
             after = list(dict.fromkeys(_after_each(variant, terms)))
             _frames(axes, kernel, after, points)
@@ -87,7 +87,12 @@ def windows(comparison: Comparison) -> Figure:
     return Figure(f"What a unit sees of the {name} window", caption, height, draw)
 
 
-def _box(terms: Sequence[Term]) -> Box:
+def _per_cell(terms: Sequence[ChainPaths], step: int) -> PathCounts:
+    """The counts of every `step` × `step` positions together."""
+    return path_counts([(rows.per_cell(step), columns.per_cell(step)) for rows, columns in terms])
+
+
+def _box(terms: Sequence[ChainPaths]) -> Box:
     """What all terms span."""
     (top, bottom), (left, right) = (
         (min(term[axis].first for term in terms), max(term[axis].last for term in terms)) for axis in (0, 1)
@@ -103,7 +108,7 @@ def _limits(boxes: Sequence[Box]) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def _after_each(variant: Variant, terms: Mapping[str, Sequence[Term]]) -> Iterator[Box]:
+def _after_each(variant: Variant, terms: Mapping[str, Sequence[ChainPaths]]) -> Iterator[Box]:
     """For each convolution the window of that unit which stands in the middle of those seen."""
     for layer in variant.layers:
         field = layer.receptive_field
@@ -114,11 +119,11 @@ def _after_each(variant: Variant, terms: Mapping[str, Sequence[Term]]) -> Iterat
             yield Box(x * across - beside, y * down - above, field.size[1], field.size[0])
 
 
-def _pixels(axes: Axes, seen: Window, step: int) -> None:
+def _pixels(axes: Axes, seen: PathCounts, step: int) -> None:
     from matplotlib.colors import LinearSegmentedColormap
 
-    most = max(map(max, seen.counts))
-    shares = [[count / most if count else float("nan") for count in row] for row in seen.counts]
+    most = max(map(max, seen.rows))
+    shares = [[count / most if count else float("nan") for count in row] for row in seen.rows]
     left, top = seen.left * step, seen.top * step
     axes.imshow(
         shares,
@@ -130,11 +135,11 @@ def _pixels(axes: Axes, seen: Window, step: int) -> None:
     )
 
 
-def _crosses(axes: Axes, seen: Window, kernel: Window, step: int, points: float) -> None:
+def _crosses(axes: Axes, seen: PathCounts, kernel: PathCounts, step: int, points: float) -> None:
     """On the cells that the kernel sees and the variant does not."""
     unseen = [
         ((x + 0.5) * step, (y + 0.5) * step)
-        for y, row in enumerate(kernel.counts, kernel.top)
+        for y, row in enumerate(kernel.rows, kernel.top)
         for x, count in enumerate(row, kernel.left)
         if count and not seen.count(y, x)
     ]
@@ -143,13 +148,13 @@ def _crosses(axes: Axes, seen: Window, kernel: Window, step: int, points: float)
         axes.plot(*zip(*unseen, strict=True), linestyle="", **_CROSS | {"markersize": size})
 
 
-def _numbers(axes: Axes, seen: Window, step: int, points: float) -> None:
+def _numbers(axes: Axes, seen: PathCounts, step: int, points: float) -> None:
     """The counts, if they all fit their cells."""
-    most = max(map(max, seen.counts))
+    most = max(map(max, seen.rows))
     size = min(style.SMALL, points * step / (_DIGIT * len(str(most)) + 0.4))
     if size < _TYPE:
         return
-    for y, row in enumerate(seen.counts, seen.top):
+    for y, row in enumerate(seen.rows, seen.top):
         for x, count in enumerate(row, seen.left):
             if count:
                 axes.text(
@@ -182,10 +187,10 @@ def _frames(axes: Axes, kernel: Box, after: Sequence[Box], points: float) -> Non
         axes.add_patch(thin)
 
 
-def _pixels_of(terms: Sequence[Term]) -> int:
+def _pixels_of(terms: Sequence[ChainPaths]) -> int:
     """How many pixels a single convolution sees."""
     ((rows, columns),) = terms
-    return sum(map(bool, rows.counts)) * sum(map(bool, columns.counts))
+    return len(rows.positions) * len(columns.positions)
 
 
 def _lines(variant: Variant, of: int, after: Sequence[Box]) -> list[str]:

@@ -1,0 +1,123 @@
+"""How many paths lead from each input position to one output unit, exactly.
+
+With one channel and all weights 1 that is the gradient of the unit with respect to the input. Going back from the
+unit, a layer with kernel k, stride s, padding p and dilation d reads for its output position u the input positions
+u·s − p + d·i, i = 0 … k − 1, along each axis separately. So along a chain of layers the counts are a product of
+those along each axis, and the counts of branches that meet add up. Integers of any size: no count is rounded.
+"""
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+from vggcalc.nets.graph import INPUT, Network
+from vggcalc.nets.layers import Conv2d, Layer, MaxPool2d, Window
+
+
+class AxisPaths(NamedTuple):
+    """Along one axis, the number of paths from each position on, beginning with position `first`."""
+
+    first: int
+    counts: tuple[int, ...]
+
+    @property
+    def last(self) -> int:
+        return self.first + len(self.counts) - 1
+
+    @property
+    def positions(self) -> frozenset[int]:
+        """The positions that at least one path leads from."""
+        return frozenset(position for position, count in enumerate(self.counts, self.first) if count)
+
+    def per_cell(self, step: int) -> "AxisPaths":
+        """The counts of every `step` positions together, in cells that begin at the multiples of `step`."""
+        first = self.first // step
+        counts = [0] * (self.last // step - first + 1)
+        for position, count in enumerate(self.counts, self.first):
+            counts[position // step - first] += count
+        return AxisPaths(first, tuple(counts))
+
+
+#: The paths along (height, width); the count of a position is the product of both.
+ChainPaths = tuple[AxisPaths, AxisPaths]
+
+#: The unit itself: one path, from position 0.
+UNIT = AxisPaths(0, (1,))
+
+
+class PathCounts(NamedTuple):
+    """The counts of a rectangle of positions, row by row, whose first one is (top, left)."""
+
+    top: int
+    left: int
+    rows: tuple[tuple[int, ...], ...]
+
+    @property
+    def height(self) -> int:
+        return len(self.rows)
+
+    @property
+    def width(self) -> int:
+        return len(self.rows[0])
+
+    def count(self, y: int, x: int) -> int:
+        """The count of a position, which is 0 outside the rectangle."""
+        inside = 0 <= y - self.top < self.height and 0 <= x - self.left < self.width
+        return self.rows[y - self.top][x - self.left] if inside else 0
+
+
+def read_by(paths: AxisPaths, kernel: int, stride: int, padding: int, dilation: int) -> AxisPaths:
+    """The paths from a layer's input, where `paths` are those from its output."""
+    counts = [0] * ((len(paths.counts) - 1) * stride + (kernel - 1) * dilation + 1)
+    for tap in range(0, kernel * dilation, dilation):
+        for position, count in enumerate(paths.counts):
+            counts[position * stride + tap] += count
+    return AxisPaths(paths.first * stride - padding, tuple(counts))
+
+
+@lru_cache(maxsize=64)  # a sweep and the two axes of a square kernel ask for the same again
+def _axis(chain: tuple[tuple[int, int, int, int], ...]) -> AxisPaths:
+    paths = UNIT
+    for arguments in reversed(chain):
+        paths = read_by(paths, *arguments)
+    return paths
+
+
+def _arguments(layer: Layer, axis: int) -> tuple[int, int, int, int] | None:
+    """Kernel, stride, padding and dilation along an axis, None for a layer that has no kernel."""
+    if not isinstance(layer, Conv2d | MaxPool2d | Window):
+        return None
+    return layer.kernel_size[axis], layer.stride[axis], layer.padding[axis], layer.dilation[axis]
+
+
+def chain_paths(layers: Iterable[Layer]) -> ChainPaths:
+    """Paths from the input of a chain of 2-D layers to the output unit at (0, 0)."""
+    chain = list(layers)
+    height, width = (_axis(tuple(filter(None, (_arguments(layer, axis) for layer in chain)))) for axis in (0, 1))
+    return height, width
+
+
+def network_paths(network: Network) -> dict[str, tuple[ChainPaths, ...]]:
+    """From the input and from each node's output to the output unit at (0, 0): one entry a branch, to be added."""
+    found: dict[str, tuple[ChainPaths, ...]] = dict.fromkeys((INPUT, *(node.name for node in network.nodes)), ())
+    found[network.nodes[-1].name] = ((UNIT, UNIT),)
+    for node in reversed(network.nodes):
+        across, beside = (_arguments(node.layer, axis) for axis in (0, 1))
+        branches = found[node.name]
+        if across and beside:
+            branches = tuple((read_by(height, *across), read_by(width, *beside)) for height, width in branches)
+        for name in node.inputs:
+            found[name] += branches
+    return found
+
+
+def path_counts(branches: Sequence[ChainPaths]) -> PathCounts:
+    """The sum over all branches, on the rectangle that holds them."""
+    top, left = (min(branch[axis].first for branch in branches) for axis in (0, 1))
+    bottom, right = (max(branch[axis].last for branch in branches) for axis in (0, 1))
+    counts = [[0] * (right - left + 1) for _ in range(bottom - top + 1)]
+    for rows, columns in branches:
+        for y, row in enumerate(rows.counts, rows.first - top):
+            for x, column in enumerate(columns.counts, columns.first - left):
+                counts[y][x] += row * column
+    return PathCounts(top, left, tuple(map(tuple, counts)))
