@@ -124,8 +124,8 @@ def test_paths_are_exact_beyond_floats_and_cells_add_up() -> None:
     assert sum(map(sum, seen.rows)) == 9**99  # every layer has nine taps
     cells = path_counts([(branch[0].per_cell(4), branch[1].per_cell(4))])
     assert sum(map(sum, cells.rows)) == 9**99
-    assert cells.count(0, 0) == sum(seen.count(y, x) for y in range(4) for x in range(4))
-    assert seen.count(-100, 0) == cells.count(0, 100) == 0
+    assert cells.at(0, 0) == sum(seen.at(y, x) for y in range(4) for x in range(4))
+    assert seen.at(-100, 0) == cells.at(0, 100) == 0
 
 
 def test_the_largest_kernel_is_covered_wholly() -> None:

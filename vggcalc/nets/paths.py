@@ -8,6 +8,7 @@ those along each axis, and the counts of branches that meet add up. Integers of 
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from operator import add
 from typing import NamedTuple
 
 from vggcalc.nets.graph import INPUT, Network
@@ -60,7 +61,7 @@ class PathCounts(NamedTuple):
     def width(self) -> int:
         return len(self.rows[0])
 
-    def count(self, y: int, x: int) -> int:
+    def at(self, y: int, x: int) -> int:
         """The count of a position, which is 0 outside the rectangle."""
         inside = 0 <= y - self.top < self.height and 0 <= x - self.left < self.width
         return self.rows[y - self.top][x - self.left] if inside else 0
@@ -68,10 +69,11 @@ class PathCounts(NamedTuple):
 
 def read_by(paths: AxisPaths, kernel: int, stride: int, padding: int, dilation: int) -> AxisPaths:
     """The paths from a layer's input, where `paths` are those from its output."""
-    counts = [0] * ((len(paths.counts) - 1) * stride + (kernel - 1) * dilation + 1)
+    span = (len(paths.counts) - 1) * stride + 1
+    counts = [0] * (span + (kernel - 1) * dilation)
     for tap in range(0, kernel * dilation, dilation):
-        for position, count in enumerate(paths.counts):
-            counts[position * stride + tap] += count
+        read = slice(tap, tap + span, stride)
+        counts[read] = map(add, counts[read], paths.counts)
     return AxisPaths(paths.first * stride - padding, tuple(counts))
 
 

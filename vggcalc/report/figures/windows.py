@@ -141,7 +141,7 @@ def _crosses(axes: Axes, seen: PathCounts, kernel: PathCounts, step: int, points
         ((x + 0.5) * step, (y + 0.5) * step)
         for y, row in enumerate(kernel.rows, kernel.top)
         for x, count in enumerate(row, kernel.left)
-        if count and not seen.count(y, x)
+        if count and not seen.at(y, x)
     ]
     if unseen:
         size = min(3.0, 0.5 * points * step)
