@@ -3,6 +3,8 @@
 import sys
 from collections.abc import Sequence
 
+import click
+
 from vggcalc.cli.structs import GateOptions, MeasuringOptions, OutputOptions
 from vggcalc.results import Comparison
 
@@ -16,15 +18,20 @@ def run(
     *,
     verify: bool = False,
     source: str | None = None,
+    not_in_csv: Sequence[str] = (),
 ) -> None:
     """Have the comparisons measured and written, and exit with what became of it.
 
-    `source` is a file that was read, which is never written over. Raises `click.UsageError` and `InputError` before
+    `source` is a file that was read, which is never written over; `not_in_csv` are options that were given and make no
+    rows of a CSV. Raises `click.UsageError` and `InputError` before
     anything is measured.
     """
     from vggcalc.pipeline.run import run as carry_out
 
-    output.check_apart(source, gate.against)
+    output.check_apart(source)
+    lost = [*not_in_csv, *(["--against"] if gate.against else [])]
+    if output.format == "csv" and lost:
+        raise click.UsageError(f"{lost[0]} makes no rows of a CSV: choose another format, or leave it out")
     plan, condition = measuring.plan(verify), None
     if gate.fail_if or gate.against:
         from vggcalc.report.gate.gate import gate as read_gate

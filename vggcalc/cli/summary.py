@@ -59,4 +59,5 @@ def summary(
     network, origin = resolve(model, shape.inputs, overrides, read_standard_input)
     place = None if receptive_field is None or unit is None else (receptive_field, unit)
     comparison = summarize(network, measuring.dtype, place, counter, origin)
-    run("summary", [comparison], measuring, gate, output, source=model)
+    lost = [name for name, value in (("--as", counter), ("--unit", unit)) if value is not None]
+    run("summary", [comparison], measuring, gate, output, source=model, not_in_csv=lost)

@@ -44,7 +44,10 @@ def read(file: IO[bytes], format_: str, columns: Sequence[str]) -> Iterator[tupl
             return
         end += len(line)
         if format_ == "jsonl":
-            found = msgspec.json.decode(line, type=dict[str, Any])
+            try:
+                found = msgspec.json.decode(line, type=dict[str, Any])
+            except msgspec.MsgspecError as error:
+                raise ValueError(f"line {number}: {error}") from None
             names, values = list(found), ["" if value is None else str(value) for value in found.values()]
         else:
             (values,) = csv.reader([line.decode()])
