@@ -1,5 +1,6 @@
 """Many ways side by side, as a user tries them: `--into`, `--stem`, places and widths, `families`."""
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -97,6 +98,7 @@ def test_networks_in_many_ways(command: list[str], baseline: str) -> None:
     assert macs(comparison)["separable"] < macs(comparison)[baseline]
 
 
+@pytest.mark.skipif(importlib.util.find_spec("torchvision") is None, reason="torchvision is not installed")
 def test_a_depthwise_network_says_what_cannot_be_made() -> None:
     done = run("compare", "torchvision:convnext_tiny", "--into", "separable,stripes", "--no-latency", "--size", "64")
     assert done.returncode == 0, done.stderr
