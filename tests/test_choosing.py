@@ -33,7 +33,7 @@ def test_all_ways_stand_on_one_table() -> None:
     assert names == ["naive", *FAMILIES]
     assert max(map(len, table)) <= 80
     for name, family in FAMILIES.items():
-        assert f"{name}: {family.says}." in " ".join(text.split())
+        assert f"{name}: {family.description}." in " ".join(text.split())
     assert "98.47 in stack (has 64)" in " ".join(text.split())
     comparison = of_json("factorize", "7", "--into", "all")
     marked = [line[3:].split()[0] for line in table[3:] if line.startswith("◆")]

@@ -269,7 +269,7 @@ BAD: list[tuple[tuple[str, ...], str]] = [
     (("factorize", "2"), r"2 is even.*Try 3$"),
     (("factorize", "-3"), r"-3 is negative"),
     (("factorize", "0"), r"0 is not positive"),
-    (("factorize", "1"), r"1 sees one pixel"),
+    (("factorize", "1"), r"1 covers one position"),
     (("factorize", "1001"), r"1001 is too large: the largest is 999"),
     (("factorize", "9" * 30), r"too large"),
     (("factorize", "seven"), r"'seven' is no kernel: write one odd number"),

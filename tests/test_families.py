@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import vggcalc
 from vggcalc.analysis.reach import coverage
 from vggcalc.errors import InputError
-from vggcalc.nets.families import FAMILIES, Factorization, factorizations, factorized
+from vggcalc.nets.families import FAMILIES, Factorization, factorization_grid, factorized
 from vggcalc.nets.layers import Conv2d
 from vggcalc.nets.replacing import Replacing
 from vggcalc.runtime.build import build
@@ -175,7 +175,7 @@ def test_the_stem() -> None:
     """TRUTH, section 6: ResNet-C's stem, and the receptive field of every placement."""
     comparison = vggcalc.factorize(
         7, in_channels=3, out_channels=64, stride=2, size=224,
-        into=factorizations(["stack"], ["first", 1, 2, 3], [(64,), (32,)]),
+        into=factorization_grid(["stack"], ["first", 1, 2, 3], [(64,), (32,)]),
     )  # fmt: skip
     assert comparison["naive"].costs["macs"] == 118_013_952
     resnet_c = comparison["stack:stride-1:widths-32"]

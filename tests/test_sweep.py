@@ -19,7 +19,7 @@ import vggcalc
 from vggcalc.analysis.crossover import AXES, Crossovers
 from vggcalc.analysis.sweep import COLUMNS, POINT, RATIOS, Grid, sweep_batches
 from vggcalc.errors import InputError
-from vggcalc.nets.families import FAMILIES, Factorization, factorizations
+from vggcalc.nets.families import FAMILIES, Factorization, factorization_grid
 from vggcalc.nets.graph import chain
 from vggcalc.nets.layers import BatchNorm2d, Layer
 from vggcalc.nets.vgg import activation
@@ -46,10 +46,10 @@ grids = st.builds(
     factorizations=st.lists(st.sampled_from(sorted(FAMILIES)), min_size=1, max_size=4, unique=True).flatmap(
         lambda into: st.sampled_from(
             (
-                factorizations(into),
-                factorizations(into, ("first", 1, 2)),
-                factorizations(into, widths=(None, (4,))),
-                factorizations(into, widen="last"),
+                factorization_grid(into),
+                factorization_grid(into, ("first", 1, 2)),
+                factorization_grid(into, widths=(None, (4,))),
+                factorization_grid(into, widen="last"),
             )
         )
     ),
@@ -137,7 +137,9 @@ def test_rows_are_those_of_factorize(grid: Grid, most: int) -> None:
 
 
 def test_beyond_64_bits_rows_are_exact() -> None:
-    grid = Grid((7,), ((2**20, 2**20 + 1),), ((2**16, 2**15),), (2**10,), factorizations=factorizations(list(FAMILIES)))
+    grid = Grid(
+        (7,), ((2**20, 2**20 + 1),), ((2**16, 2**15),), (2**10,), factorizations=factorization_grid(list(FAMILIES))
+    )
     (batch,) = sweep_batches(grid)
     comparison = grid.comparison(batch.rows[0][0])
     for row, variant in zip(batch.rows[0], comparison.variants, strict=True):
@@ -357,7 +359,7 @@ def test_figures_of_a_sweep_are_its_rows(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     from matplotlib.figure import Figure
 
-    grid = Grid((3, 5, 7), ((4, 4), (4, 8)), batches=(2,), factorizations=factorizations(["stack", "stripes"]))
+    grid = Grid((3, 5, 7), ((4, 4), (4, 8)), batches=(2,), factorizations=factorization_grid(["stack", "stripes"]))
     lines = plots.Lines("x.svg", 2, 3)
     rows = [dict(zip(COLUMNS, row, strict=True)) for b in sweep_batches(grid) for rows in b.rows for row in rows]
     for row in rows:
@@ -503,7 +505,7 @@ def test_parted_points_come_in_their_order_and_in_time() -> None:
     """Groups that divide every third number of channels, and maps of both orientations: no hundred parts."""
     channels = tuple((n, n) for n in range(1, 400))
     grid = Grid(
-        (5,), channels, ((28, 56), (56, 28)), groups=(1, 3), factorizations=factorizations(["stack", "stripes"])
+        (5,), channels, ((28, 56), (56, 28)), groups=(1, 3), factorizations=factorization_grid(["stack", "stripes"])
     )
     found = list(sweep_batches(grid, 10_000))
     assert len(found) == 1

@@ -253,7 +253,7 @@ def _has_feature_map(layer: LayerResult) -> bool:
     What follows a global pooling or a flattening has none, and neither has the adaptive pooling before a
     classifier.
     """
-    size = layer.traced.map if layer.traced is not None else layer.output_shape[2:]
+    size = layer.traced.spatial_size if layer.traced is not None else layer.output_shape[2:]
     if layer.sees == "image":
         return prod(size) > 1
     return layer.sees != "nothing" and (layer.type != "AdaptiveAvgPool2d" or layer.sees == "window")

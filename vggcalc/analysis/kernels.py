@@ -9,7 +9,8 @@ from vggcalc.analysis.comparison import analyze, compared
 from vggcalc.analysis.pareto import break_even_width
 from vggcalc.analysis.reach import coverage
 from vggcalc.errors import InputError
-from vggcalc.nets.families import Branches, Factorization, factorized
+from vggcalc.nets.chains import Branches
+from vggcalc.nets.families import Factorization, factorized
 from vggcalc.nets.kernel import Kernel
 from vggcalc.nets.shapes import map_sizes
 from vggcalc.results import Comparison, Infeasible, Variant, WindowCoverage

@@ -2,7 +2,8 @@
 
 from collections import Counter
 
-from vggcalc.nets.families import FAMILIES, Branches
+from vggcalc.nets.chains import Branches
+from vggcalc.nets.families import FAMILIES
 from vggcalc.nets.layers import Conv2d
 from vggcalc.nets.paths import chain_paths
 from vggcalc.results import CoveredWindow, WindowCoverage

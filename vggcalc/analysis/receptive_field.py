@@ -187,7 +187,7 @@ def unit_span(network: Network, layer: str, unit: Axes) -> tuple[tuple[int, int]
 
 def _map(node: Node, known: Mapping[str, Shape]) -> Axes:
     if node.traced is not None:
-        return node.traced.map
+        return node.traced.spatial_size
     return known[node.name][2:] if len(known[node.name]) > 2 else ()
 
 

@@ -18,7 +18,8 @@ from vggcalc.analysis.kernels import try_factorizations
 from vggcalc.analysis.reach import window
 from vggcalc.analysis.receptive_field import receptive_fields
 from vggcalc.errors import InputError
-from vggcalc.nets.families import Branches, Factorization, check_kernel, factorized
+from vggcalc.nets.chains import Branches
+from vggcalc.nets.families import Factorization, check_kernel, factorized
 from vggcalc.nets.kernel import Kernel, following, kernel_network, same_padding
 from vggcalc.nets.layers import Conv2d, Pair
 from vggcalc.nets.names import ITEMSIZE

@@ -7,7 +7,7 @@ import msgspec
 
 from vggcalc.errors import InputError
 from vggcalc.library import arguments
-from vggcalc.nets.families import FAMILIES, Factorization, factorizations
+from vggcalc.nets.families import FAMILIES, Factorization, factorization_grid
 from vggcalc.nets.graph import Network
 from vggcalc.nets.kernel import Kernel
 from vggcalc.nets.layers import Convolution
@@ -45,7 +45,7 @@ class FactorizingOptions(msgspec.Struct, frozen=True, kw_only=True):
         widths = _several(self.widths, arguments.widths, (str, int), int) or (None,)
         if self.widths and self.widen:
             raise InputError("widths name every layer already: leave out widen")
-        found = factorizations(families or ("stack",), places, widths, self.widen or "first")
+        found = factorization_grid(families or ("stack",), places, widths, self.widen or "first")
         if families is None and len(found) == 1:
             return {"factorized": next(iter(found.values()))}
         return found

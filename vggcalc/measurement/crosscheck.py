@@ -86,7 +86,7 @@ def _map(layer: LayerResult, axes: int) -> tuple[int | None, tuple[int, ...]]:
     shape = layer.output_shape
     if layer.traced is None:
         return (2, shape[2:]) if len(shape) == axes + 2 else (None, ())
-    sizes = layer.traced.map
+    sizes = layer.traced.spatial_size
     places = [first for first in (2, 1) if shape[first : first + axes] == sizes]
     if len(sizes) != axes or len(shape) != axes + 2 or not axes or not places:
         return None, ()

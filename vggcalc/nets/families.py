@@ -1,34 +1,33 @@
-"""The ways to factorize one large convolution: a function each, and a line in `FAMILIES`.
+"""The families of factorizations of one large convolution: a function each, and a line in `FAMILIES`.
 
-A way puts out branches: chains of convolutions that read the same map and whose outputs are added.
-Every way keeps, for every input size, the output's shape, the channels at both ends and the bias;
-what else it keeps, the window, the receptive field and the mixing of channels, is computed of what
-it put out (`keeps`), and said in its line of `FAMILIES`.
+A family's function returns branches: chains of convolutions that read the same feature map and whose outputs are
+added. It chooses kernels, dilations, groups and widths; `chains.build_chain` places the stride and the padding so
+that, for every input size, the output has the shape of the convolution's. Channels at both ends and the bias stay
+too. The window coverage, the receptive field and the mixing of channels are computed from the branches
+(`analysis.reach.coverage`).
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import product
 from typing import Literal
 
 import msgspec
 
 from vggcalc.errors import InputError
+from vggcalc.nets.chains import Branches, Link, build_chain, given_widths
 from vggcalc.nets.layers import Axes, Conv2d, Pair, check_number
 from vggcalc.nets.names import STRIDE_AT, WIDEN
 
 LARGEST_KERNEL = 999
 
-#: Chains whose outputs are added; a single one is the common case.
-Branches = tuple[tuple[Conv2d, ...], ...]
-
 
 class Factorization(msgspec.Struct, frozen=True):
-    """How to split a convolution.
+    """A family and its options.
 
-    `stride_at` is the layer that has the stride: "last" or "first" of those that span pixels, or its
-    number from 1. `widen` is the layer that changes the channels, where `widths` do not name the
-    output channels of each layer; a single width is that of every layer but the last.
-    Raises `InputError`.
+    `stride_at` is the layer that takes the convolution's stride: the "last" or the "first" of those with a kernel
+    larger than 1, or its number from 1. `widths` are the output channels of each layer; a single one is that of
+    every layer but the last. Without them `widen` says whether the "first" or the "last" layer changes the
+    channels from in to out. Raises `InputError`.
     """
 
     family: str = "stack"
@@ -58,7 +57,7 @@ def check_kernel(kernel_size: int) -> None:
     if k < 1:
         raise InputError(f"kernel {k} is not positive: a kernel is an odd number of 3 or more, such as 7")
     if k == 1:
-        raise InputError("kernel 1 sees one pixel: there is nothing to factorize. Try 5 or 7")
+        raise InputError("kernel 1 covers one position: there is nothing to factorize. Try 5 or 7")
     if k > LARGEST_KERNEL:
         raise InputError(f"kernel {k} is too large: the largest is {LARGEST_KERNEL}")
 
@@ -80,107 +79,13 @@ def _square(conv: Conv2d, what: str) -> int:
     return h
 
 
-class _Link(msgspec.Struct, frozen=True):
-    """A layer of a chain to be: `dilation` is in dilations of the given convolution."""
-
-    out_channels: int
-    kernel: Axes
-    dilation: Pair = (1, 1)
-    groups: int | None = None
-
-
-def _chain(conv: Conv2d, links: Sequence[_Link], stride_at: str | int) -> tuple[Conv2d, ...]:
-    """The links as convolutions that together keep the shape of `conv`'s output.
-
-    `groups` None are the given ones. Raises `InputError` where no padding does.
-    """
-    dilations = [(link.dilation[0] * conv.dilation[0], link.dilation[1] * conv.dilation[1]) for link in links]
-    strides, paddings = [], []
-    for axis in (0, 1):
-        spans = [d[axis] * (link.kernel[axis] - 1) for link, d in zip(links, dilations, strict=True)]
-        at = _strided(spans, conv.stride[axis], stride_at)
-        strides.append([conv.stride[axis] if i == at else 1 for i in range(len(links))])
-        paddings.append(_paddings(conv, axis, spans, at))
-    channels = [conv.in_channels, *(link.out_channels for link in links)]
-    return tuple(
-        msgspec.structs.replace(
-            conv,
-            in_channels=channels[i],
-            out_channels=link.out_channels,
-            kernel_size=link.kernel,
-            stride=(strides[0][i], strides[1][i]),
-            padding=(paddings[0][i], paddings[1][i]),
-            dilation=dilations[i] if link.kernel != (1, 1) else (1, 1),
-            groups=conv.groups if link.groups is None else link.groups,
-        )
-        for i, link in enumerate(links)
-    )
-
-
-def _strided(spans: Sequence[int], stride: int, stride_at: str | int) -> int:
-    """The index of the layer that has the stride along an axis."""
-    if isinstance(stride_at, int):
-        if stride_at > len(spans):
-            raise InputError(f"stride_at {stride_at} is no layer: there are {len(spans)}")
-        return stride_at - 1
-    spanning = [i for i, span in enumerate(spans) if span] or [0]
-    return spanning[-1 if stride_at == "last" or stride == 1 else 0]
-
-
-def _paddings(conv: Conv2d, axis: int, spans: Sequence[int], at: int) -> list[int]:
-    """The padding of each layer along one axis; `at` is the index of the layer with the stride s.
-
-    A pixel of padding behind the stride counts s times, and so does a pixel of window (Araujo et al.
-    2019). The output keeps its shape for every input size exactly if twice all of the padding less
-    all of the window is what it is for `conv`.
-    """
-    stride, window = conv.stride[axis], conv.dilation[axis] * (conv.kernel_size[axis] - 1)
-    if stride == 1:
-        at = len(spans) - 1
-    grown = sum(spans[: at + 1]) + stride * sum(spans[at + 1 :]) - window
-    needed = conv.padding[axis] + grown // 2
-    if grown % 2 or needed < 0:
-        least = f"a padding of at least {-(grown // 2)} would" if needed < 0 else "another kernel would"
-        raise InputError(f"no padding of these layers keeps the map of kernel {conv.kernel_size[axis]}: {least}")
-    later = max(0, needed - sum(spans[: at + 1]) // 2) // stride if any(spans[at + 1 :]) else 0
-    return _spread(needed - stride * later, spans[: at + 1]) + _spread(later, spans[at + 1 :])
-
-
-def _spread(total: int, spans: Sequence[int]) -> list[int]:
-    """`total` spread in proportion to the spans, what does not divide given to the first ones."""
-    whole = sum(spans)
-    if not whole:
-        return [total if not i else 0 for i in range(len(spans))]
-    shares = [total * span // whole for span in spans]
-    rest = total - sum(shares)
-    for i, span in enumerate(spans):
-        if span and rest:
-            shares[i] += 1
-            rest -= 1
-    return shares
-
-
 def _widths(conv: Conv2d, layers: int, factorization: Factorization, between: int | None = None) -> tuple[int, ...]:
-    """Channels after each layer; `between` those of all but the last where nothing else is asked for."""
-    given = factorization.widths
-    if given is None:
-        if between is None:
-            between = conv.out_channels if factorization.widen == "first" else conv.in_channels
-        return (*[between] * (layers - 1), conv.out_channels)
-    named = ",".join(str(width) for width in given)
-    after = (*given * (layers - 1), conv.out_channels) if len(given) == 1 < layers else given
-    for width in given:
-        check_number(f"widths {named}:", width)
-        if width % conv.groups:
-            raise InputError(f"widths {named}: {width} is not divisible by the {conv.groups} groups")
-    if len(after) != layers:
-        raise InputError(
-            f"widths {named} name {len(after)} layers, but a {conv.kernel_size[0]}×{conv.kernel_size[1]} "
-            f"kernel becomes {layers} here: name {layers} widths"
-        )
-    if after[-1] != conv.out_channels:
-        raise InputError(f"widths {named} must end with out_channels, {conv.out_channels}")
-    return after
+    """Output channels of each layer; `between` is the default for all but the last one."""
+    if factorization.widths is not None:
+        return given_widths(conv, layers, factorization.widths)
+    if between is None:
+        between = conv.out_channels if factorization.widen == "first" else conv.in_channels
+    return (*[between] * (layers - 1), conv.out_channels)
 
 
 def _no_widths(factorization: Factorization) -> None:
@@ -189,7 +94,7 @@ def _no_widths(factorization: Factorization) -> None:
 
 
 def _layers(conv: Conv2d, kernel: int, factorization: Factorization) -> int:
-    """How many 3×3 see the kernel; with the stride first each later one sees `stride` times as much."""
+    """How many 3×3 cover the kernel; behind the stride each covers `stride` times as much."""
     needed = (kernel - 1) // 2
     return 1 - (1 - needed) // min(conv.stride) if factorization.stride_at == "first" else needed
 
@@ -201,14 +106,16 @@ def stack(conv: Conv2d, factorization: Factorization) -> Branches:
     then be larger than k.
     """
     layers = _layers(conv, _odd(conv), factorization)
-    return (_chain(conv, [_Link(w, (3, 3)) for w in _widths(conv, layers, factorization)], factorization.stride_at),)
+    return (
+        build_chain(conv, [Link(w, (3, 3)) for w in _widths(conv, layers, factorization)], factorization.stride_at),
+    )
 
 
 def asymmetric(conv: Conv2d, factorization: Factorization) -> Branches:
     """1×k, then k×1 (Szegedy et al. 2015, arXiv 1512.00567, section 3.2). Each has its axis's stride."""
     k = _square(conv, "1×k and k×1")
     widths = _widths(conv, 2, factorization)
-    return (_chain(conv, [_Link(widths[0], (1, k)), _Link(widths[1], (k, 1))], factorization.stride_at),)
+    return (build_chain(conv, [Link(widths[0], (1, k)), Link(widths[1], (k, 1))], factorization.stride_at),)
 
 
 def separable(conv: Conv2d, factorization: Factorization) -> Branches:
@@ -227,7 +134,7 @@ def large_kernel_attention(conv: Conv2d, factorization: Factorization) -> Branch
     arXiv 2202.09741, section 3.1), with the d of 2 or more that has the fewest weights.
 
     VAN has no activation in between and multiplies its input by what comes out, which is no part of
-    the factorization. What it sees may be larger than k.
+    the factorization. Its receptive field may be larger than k.
     """
     k = _square(conv, "large-kernel attention")
     found = [
@@ -246,14 +153,14 @@ def _separable(conv: Conv2d, depthwise: Iterable[tuple[Axes, Pair]], factorizati
     """Depthwise layers of these kernels and dilations, then a 1×1, if the convolution mixes channels."""
     _no_widths(factorization)
     into = conv.in_channels
-    links = [_Link(into, kernel, dilation, into) for kernel, dilation in depthwise]
+    links = [Link(into, kernel, dilation, into) for kernel, dilation in depthwise]
     if _is_depthwise(conv):
         if factorization.family != "large-kernel-attention":
             instead = "" if factorization.family == "separable" else ", and its stack is what stack makes"
             raise InputError(f"it is depthwise already{instead}")
     else:
-        links.append(_Link(conv.out_channels, (1, 1)))
-    return (_chain(conv, links, factorization.stride_at),)
+        links.append(Link(conv.out_channels, (1, 1)))
+    return (build_chain(conv, links, factorization.stride_at),)
 
 
 def _is_depthwise(conv: Conv2d) -> bool:
@@ -269,22 +176,22 @@ def bottleneck(conv: Conv2d, factorization: Factorization) -> Branches:
         groups = f" in {conv.groups} groups" if conv.groups > 1 else ""
         raise InputError(f"a bottleneck{groups} leaves no fewer channels than {conv.out_channels}")
     reduced, inner, out = _widths(conv, 3, factorization, quarter)
-    links = [_Link(reduced, (1, 1)), _Link(inner, conv.kernel_size), _Link(out, (1, 1))]
-    return (_chain(conv, links, factorization.stride_at),)
+    links = [Link(reduced, (1, 1)), Link(inner, conv.kernel_size), Link(out, (1, 1))]
+    return (build_chain(conv, links, factorization.stride_at),)
 
 
 def dilated(conv: Conv2d, factorization: Factorization) -> Branches:
-    """One 3×3 of dilation (k − 1)/2 (Yu & Koltun 2015, arXiv 1511.07122, section 2): nine of the k² pixels."""
+    """One 3×3 of dilation (k − 1)/2 (Yu & Koltun 2015, arXiv 1511.07122, section 2): nine of the k² positions."""
     _no_widths(factorization)
     k = _odd(conv, "a dilated 3×3")
     step = (k - 1) // 2
-    return (_chain(conv, [_Link(conv.out_channels, (3, 3), (step, step))], factorization.stride_at),)
+    return (build_chain(conv, [Link(conv.out_channels, (3, 3), (step, step))], factorization.stride_at),)
 
 
 def dilated_stack(conv: Conv2d, factorization: Factorization) -> Branches:
     """3×3 of dilation 1, 2, 4, …, the last what is left of (k − 1)/2 (Yu & Koltun 2015, section 3).
 
-    No dilation exceeds the window before it, so that no pixel is left out.
+    No dilation exceeds the window before it, so that the window has no holes.
     """
     left, step, steps = (_odd(conv, "a stack of dilated 3×3 layers") - 1) // 2, 1, []
     while left:
@@ -292,8 +199,8 @@ def dilated_stack(conv: Conv2d, factorization: Factorization) -> Branches:
         left -= steps[-1]
         step *= 2
     widths = _widths(conv, len(steps), factorization)
-    links = [_Link(width, (3, 3), (step, step)) for width, step in zip(widths, steps, strict=True)]
-    return (_chain(conv, links, factorization.stride_at),)
+    links = [Link(width, (3, 3), (step, step)) for width, step in zip(widths, steps, strict=True)]
+    return (build_chain(conv, links, factorization.stride_at),)
 
 
 def stripes(conv: Conv2d, factorization: Factorization) -> Branches:
@@ -306,23 +213,22 @@ def stripes(conv: Conv2d, factorization: Factorization) -> Branches:
         raise InputError("kernel 2 is too small for stripes. Try 3")
     m = next(m for m in range(min(5, k - 1), 0, -1) if (k - m) % 2 == 0)
     return tuple(
-        _chain(conv, [_Link(conv.out_channels, kernel)], factorization.stride_at) for kernel in ((k, m), (m, k))
+        build_chain(conv, [Link(conv.out_channels, kernel)], factorization.stride_at) for kernel in ((k, m), (m, k))
     )
 
 
-#: How a family mixes the channels.
+#: How channels are mixed: with the window as in the convolution, separately from it, or through fewer channels.
 Mixing = Literal["full", "separable", "reduced"]
 
 
 class Family(msgspec.Struct, frozen=True):
-    """A way to factorize a convolution, and in a sentence what it keeps and what it gives up.
+    """A function that factorizes, and in a sentence what it covers and how it mixes channels.
 
-    `mixing` of channels is "full", "separable" from the window, or "reduced" through fewer channels.
     `widens` if the channels between its layers can be chosen, `even` if it takes even kernels too.
     """
 
     split: Callable[[Conv2d, Factorization], Branches]
-    says: str
+    description: str
     mixing: Mixing = "full"
     widens: bool = False
     even: bool = False
@@ -372,44 +278,24 @@ def factorized(conv: Conv2d, factorization: Factorization = Factorization()) -> 
     return FAMILIES[factorization.family].split(conv, factorization)
 
 
-def named(
-    into: Sequence[str] | Mapping[str, Factorization] | None, factorization: Factorization
-) -> dict[str, Factorization]:
-    """Splittings by the names of the variants: the one, `factorized`, a family each ("all"), or as given."""
-    if into is None:
-        return {"factorized": factorization}
-    if isinstance(into, str):
-        into = tuple(FAMILIES) if into == "all" else (into,)
-    if not into:
-        raise InputError(f"into names no family: there are {', '.join(FAMILIES)}")
-    if not isinstance(into, Mapping):
-        return {name: msgspec.structs.replace(factorization, family=name) for name in into}
-    for name, one in into.items():
-        if name in ("naive", "given"):
-            raise InputError(f"{name} is what the others are compared with: give the variant another name")
-        if not isinstance(one, Factorization):
-            raise InputError(f"into: {name} is {one!r}, which is no Factorization")
-    return dict(into)
-
-
-def factorizations(
-    into: Sequence[str],
+def factorization_grid(
+    families: Sequence[str],
     stride_at: Sequence[str | int] = ("last",),
     widths: Sequence[tuple[int, ...] | None] = (None,),
     widen: str = "first",
 ) -> dict[str, Factorization]:
-    """Every family with every place of the stride and all widths, by a name that tells them apart.
+    """Every combination of family, stride placement and widths, by a name made of what differs.
 
-    A family that has no width to choose stands there once, with its own.
+    A family without widths to choose stands there once for each stride placement.
     """
     found = {}
-    for family, at in product(dict.fromkeys(into), dict.fromkeys(stride_at)):
-        chosen = dict.fromkeys(widths) if FAMILIES[family].widens else (None,)
-        for named in chosen:
+    for family, at in product(dict.fromkeys(families), dict.fromkeys(stride_at)):
+        family_widths = dict.fromkeys(widths) if FAMILIES[family].widens else (None,)
+        for chosen in family_widths:
             words = [family]
             if len(stride_at) > 1:
                 words.append(f"stride-{at}")
-            if len(chosen) > 1:
-                words.append("widths-" + ("-".join(map(str, named)) if named else "own"))
-            found[":".join(words)] = Factorization(family, at, widen, named)
+            if len(family_widths) > 1:
+                words.append("widths-" + ("-".join(map(str, chosen)) if chosen else "own"))
+            found[":".join(words)] = Factorization(family, at, widen, chosen)
     return found

@@ -37,23 +37,22 @@ INPUT = "input"
 
 
 class Traced(msgspec.Struct, frozen=True):
-    """What a trace has seen of a node and its layer does not say.
+    """What a trace knows of a node beyond its layer.
 
-    `reach` is what a unit of the output sees of the inputs: "pixel" the unit at its place, "window"
-    what the layer's numbers say, "image" all, "varies" a part that changes from unit to unit, and
-    "unknown". `map` are the sizes of the output's spatial axes, () where they are lost. Of its
-    `parameters` each is counted at the first node that uses it. `module` is the path of the module
-    that a rewriting can replace, None where the node is no such module, and then `why` not.
-    `weights` is "own" where parameters take part, also those that another node counts, "computed"
-    where something is made of them first, and "" where none do; `by_function` says that no module of
-    torch.nn computes it.
+    `reach` is what a unit of the output sees of the inputs: "pixel" the unit at its own position, "window"
+    what kernel, stride and padding say, "image" all of it, "varies" a part that differs from unit to unit, or
+    "unknown". `spatial_size` is the output's, () where its axes can no longer be told apart. Each of the
+    `parameters` is counted at the first node that uses it. `module` is the path of the module that `rewrite` can
+    replace; where it is None, `reason` says why none can be. `weights` is "own" where parameters take part, also
+    those that another node counts, "computed" where the weight is computed from them, and "" where none do.
+    `by_function`: a function computes it, and not a module of torch.nn.
     """
 
     reach: str
-    map: Axes
+    spatial_size: Axes
     parameters: int = 0
     module: str | None = None
-    why: str = ""
+    reason: str = ""
     weights: str = ""
     by_function: bool = False
 
@@ -118,7 +117,7 @@ class Network(msgspec.Struct, frozen=True):
         """The activations that overwrite their input: nothing else reads it, nor does backward need it.
 
         What `Flatten` and `Dropout` hand on is, in inference, the tensor that they read; the image
-        belongs to the caller; and a ReLU keeps its output for the backward pass.
+        belongs to the caller; and a ReLU saves its output for the backward pass.
         """
         readers, nodes = self.readers(), {node.name: node for node in self.nodes}
         found = set()

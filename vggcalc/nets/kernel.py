@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from vggcalc.errors import InputError
-from vggcalc.nets.families import FAMILIES, Branches, Factorization, check_kernel
+from vggcalc.nets.chains import Branches
+from vggcalc.nets.families import FAMILIES, Factorization, check_kernel
 from vggcalc.nets.graph import INPUT, Namer, Network, Node
 from vggcalc.nets.layers import BatchNorm2d, Conv2d, Layer, Pair, Shape, spatial
 from vggcalc.nets.replacing import fragment

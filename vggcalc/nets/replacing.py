@@ -8,7 +8,8 @@ from typing import overload
 import msgspec
 
 from vggcalc.errors import InputError
-from vggcalc.nets.families import Branches, Factorization, factorized
+from vggcalc.nets.chains import Branches
+from vggcalc.nets.families import Factorization, factorized
 from vggcalc.nets.graph import Namer, Network, Node
 from vggcalc.nets.layers import (
     Add,
@@ -155,7 +156,7 @@ def _for_maps(nodes: Sequence[Node], known: dict[str, Shape]) -> Iterator[Node]:
 def _branches(node: Node, factorization: Factorization) -> Branches:
     """What a convolution is split into. Raises `InputError` with the reason why it cannot be."""
     if node.traced is not None and node.traced.module is None:
-        raise InputError(node.traced.why)
+        raise InputError(node.traced.reason)
     if not isinstance(node.layer, Conv2d):
         kind = type(node.layer).__name__
         raise InputError(f"a {kind} is not factorized: only a Conv2d is")

@@ -10,7 +10,7 @@ from vggcalc.nets.vgg import ALIASES, CONFIGS, SYNTAX
 def families(as_json: bool) -> str:
     """The ways to factorize a convolution: what each is, keeps and gives up, and who proposed it."""
     rows = [
-        {"name": name, "says": family.says, "source": " ".join((family.split.__doc__ or "").split())}
+        {"name": name, "says": family.description, "source": " ".join((family.split.__doc__ or "").split())}
         for name, family in FAMILIES.items()
     ]
     if as_json:

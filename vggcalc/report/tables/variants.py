@@ -88,7 +88,7 @@ def _legend(comparison: Comparison) -> Iterator[str]:
     )
     families = dict.fromkeys(variant.family for variant in comparison.variants if variant.family)
     for family in families:
-        yield f"{family}: {FAMILIES[family].says}."
+        yield f"{family}: {FAMILIES[family].description}."
 
 
 def marked(comparison: Comparison, variant: Variant) -> str:
