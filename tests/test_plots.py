@@ -35,6 +35,7 @@ from vggcalc.nets.layers import (
     MaxPool2d,
 )
 from vggcalc.pipeline import run as pipeline
+from vggcalc.pipeline.emit import ExitStatus
 from vggcalc.report import figures as plots
 from vggcalc.report.figures import growth, style, ticks
 from vggcalc.results import (
@@ -580,7 +581,7 @@ def test_what_there_is_is_drawn_when_interrupted(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(pipeline, "_measure", outcome(half, interrupted=True))
     path = tmp_path / "f.svg"
     status = pipeline.run("factorize", paper, Plan(), "json", str(tmp_path / "f.json"), plot=str(path))
-    assert status == pipeline.INTERRUPTED
+    assert status == ExitStatus.INTERRUPTED
     assert "Latency over kernel size, cpu" in path.read_text(encoding="utf-8")
 
 
@@ -590,6 +591,6 @@ def test_nothing_drawn_after_measuring_is_told(
     paper = [vggcalc.summary("64")]
     monkeypatch.setattr(pipeline, "_measure", outcome(paper))
     path = tmp_path / "f.svg"
-    assert pipeline.run("summary", paper, Plan(), "json", None, plot=str(path)) == pipeline.NOT_DELIVERED
+    assert pipeline.run("summary", paper, Plan(), "json", None, plot=str(path)) == ExitStatus.INCOMPLETE
     assert "nothing was measured that could be drawn" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

@@ -218,7 +218,7 @@ def test_an_interrupted_sweep_goes_on_and_repeats_nothing(tmp_path: Path) -> Non
     started.send_signal(signal.SIGINT)
     _, said = started.communicate(timeout=60)
     assert started.returncode == 130
-    assert "--resume goes on there" in said
+    assert "--resume continues there" in said
     assert "Traceback" not in said
     begun = path.read_text(encoding="utf-8")
     assert 0 < len(begun) < len(whole)
@@ -279,7 +279,7 @@ def test_latency_is_measured_under_a_budget_and_never_twice(tmp_path: Path) -> N
     arguments = ("--kernel", "3,5", "--channels", "4", "--size", "8", "--latency", "--output", str(path))
     short = run(*arguments, "--budget", "1e-6")
     assert short.returncode == 1
-    assert "the budget of 1e-06 s was spent after 0 rows; --resume goes on there" in short.stderr
+    assert "the budget of 1e-06 s was spent after 0 rows; --resume continues there" in short.stderr
     assert path.read_text(encoding="utf-8") == ""
     done = run(*arguments, "--budget", "8", "--resume")
     assert done.returncode == 0, done.stderr

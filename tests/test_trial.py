@@ -28,7 +28,7 @@ from vggcalc.measurement.schedule import LEAST_PROCESSES, MOST_PROCESSES
 from vggcalc.measurement.session import MeasurementOutcome, measure_all
 from vggcalc.measurement.trial import Trial
 from vggcalc.nets.names import ITEMSIZE
-from vggcalc.pipeline.run import deliver
+from vggcalc.pipeline.run import run
 from vggcalc.protocol import CONTROL, PROTOCOL, ArmsReady, Message, Rounds, StartRounds, TimingJob, WorkerInfo
 from vggcalc.results import Comparison, Configuration, Environment, LatencyRatio, Variant
 
@@ -235,7 +235,7 @@ def test_the_rounds_asked_for_are_done_in_every_process(scripted: Scripted) -> N
 
 def test_one_process_says_so(scripted: Scripted, capsys: pytest.CaptureFixture[str]) -> None:
     plan = Plan(check=False, devices=("cpu",), processes=1)
-    assert deliver("factorize", [KERNEL], plan, "table", None) == 0
+    assert run("factorize", [KERNEL], plan, "table", None) == 0
     text = " ".join(capsys.readouterr().out.split())
     assert "this process only: " in text
     assert "exact interval of their median, until each process was precise enough" in text
@@ -245,7 +245,7 @@ def test_one_process_says_so(scripted: Scripted, capsys: pytest.CaptureFixture[s
 
 def test_rounds_too_few_for_an_interval_claim_none(scripted: Scripted, capsys: pytest.CaptureFixture[str]) -> None:
     plan = Plan(check=False, devices=("cpu",), processes=1, rounds=5)
-    assert deliver("factorize", [KERNEL], plan, "table", None) == 0
+    assert run("factorize", [KERNEL], plan, "table", None) == 0
     text = " ".join(capsys.readouterr().out.split())
     assert "no interval: 5 rounds of one process" in text
     assert "none: 5 rounds unclear" in text
@@ -396,7 +396,7 @@ def test_workers_that_all_fail(scripted: Scripted, capsys: pytest.CaptureFixture
     """The counts are printed, the reason is named, and no third one is started."""
     scripted({"*": (moment, "kill")}, bundle=4)
     plan = Plan(check=False, devices=("cpu",))
-    assert deliver("factorize", [KERNEL], plan, "table", None) == 1
+    assert run("factorize", [KERNEL], plan, "table", None) == 1
     out, err = capsys.readouterr()
     assert f"{KERNEL['naive'].costs['macs']:,}" in out
     assert "ended by SIGKILL" in err
@@ -423,7 +423,7 @@ def test_the_first_worker_fails_after_its_start(scripted: Scripted, moment: str)
 def test_all_workers_but_the_first_fail(scripted: Scripted, capsys: pytest.CaptureFixture[str]) -> None:
     """Then the claim is that of one process, in its words."""
     scripted({str(n): ("start", "raise") for n in range(1, 6)})
-    assert deliver("factorize", [KERNEL], Plan(check=False, devices=("cpu",)), "table", None) == 1
+    assert run("factorize", [KERNEL], Plan(check=False, devices=("cpu",)), "table", None) == 1
     out, err = capsys.readouterr()
     text = " ".join(out.split())
     assert "this process only: " in text
@@ -477,7 +477,7 @@ def test_a_failure_costs_only_its_own_comparison(scripted: Scripted) -> None:
 
 
 def test_a_crosscheck_that_agrees(scripted: Scripted, capsys: pytest.CaptureFixture[str]) -> None:
-    assert deliver("factorize", [KERNEL], Plan(latency=False), "table", None) == 0
+    assert run("factorize", [KERNEL], Plan(latency=False), "table", None) == 0
     out, err = capsys.readouterr()
     assert "of 5×5 confirmed by torch and fvcore." in " ".join(out.split())
     assert "disagrees" not in out
@@ -488,7 +488,7 @@ def test_one_mac_too_many_is_status_3_with_both_numbers(scripted: Scripted, caps
     naive, factorized = KERNEL.variants
     scripted(counts=[counts(0, naive, macs=1), counts(0, factorized)])
     plan = Plan(devices=("cpu",), rounds=6, processes=3)
-    assert deliver("factorize", [KERNEL], plan, "table", None) == 3
+    assert run("factorize", [KERNEL], plan, "table", None) == 3
     out, _ = capsys.readouterr()
     assert "The crosscheck of 5×5 disagrees" in out
     macs = naive.costs["macs"]
@@ -519,7 +519,7 @@ def test_a_crosscheck_that_fails(
     """What was not counted again is not confirmed, and the rest is measured."""
     scripted({"CheckJob": (moment, deed)})
     plan = Plan(devices=("cpu",), rounds=6, processes=3)
-    assert deliver("factorize", [KERNEL], plan, "table", None) == 1
+    assert run("factorize", [KERNEL], plan, "table", None) == 1
     out, err = capsys.readouterr()
     assert "Latency of 5×5" in out
     assert len([line for line in err.splitlines() if line.startswith("vggcalc: crosscheck: ")]) == 1
@@ -555,7 +555,7 @@ def test_ctrl_c_at_any_moment(
     scripted({key: (moment, "interrupt")}, bundle=2)
     plan = Plan(devices=("cpu",), dtypes=("bfloat16",), rounds=7)
     comparison = vggcalc.factorize(5, in_channels=2, out_channels=2, size=6)
-    assert deliver("factorize", [comparison], plan, "json", None) == 130
+    assert run("factorize", [comparison], plan, "json", None) == 130
     out, err = capsys.readouterr()
     assert "Traceback" not in err
     assert "vggcalc: interrupted: only what was measured before is reported\n" in err

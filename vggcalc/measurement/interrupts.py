@@ -1,27 +1,63 @@
-"""Ctrl-C while a result is made or written: it waits, so that nothing measured is lost."""
+"""Ctrl-C, SIGTERM and SIGHUP: they end a run alike, and wait while a result is made or written."""
 
 import signal
 import threading
 from types import FrameType, TracebackType
 
+#: The signals that end a run; Windows has no SIGHUP.
+ENDING = tuple(
+    number for name in ("SIGINT", "SIGTERM", "SIGHUP") if (number := getattr(signal, name, None)) is not None
+)
+
+_received = signal.SIGINT
+
+
+def exit_status() -> int:
+    """128 + the signal that ended the run; that of Ctrl-C if none came."""
+    return 128 + _received
+
+
+def install() -> None:
+    """Have every ending signal raise `KeyboardInterrupt`, for a program's main thread.
+
+    One that whoever started us ignores, such as SIGHUP under nohup, stays ignored.
+    """
+    for number in ENDING:
+        if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+            signal.signal(number, _interrupt)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    _note(number)
+    raise KeyboardInterrupt
+
+
+def _note(number: int) -> None:
+    global _received
+    _received = signal.Signals(number)
+
 
 class Deferred:
-    """Within it Ctrl-C is only noted in `came`; what to do about it is decided behind it."""
+    """Within it an ending signal is only noted in `came`; what to do about it is decided behind it."""
 
     def __init__(self) -> None:
         self.came = False
+        self._before: dict[int, object] = {}
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def _defer(self, number: int, frame: FrameType | None) -> None:
+        _note(number)
         self.came = True
 
     def __enter__(self) -> "Deferred":
-        self._main = threading.current_thread() is threading.main_thread()
-        if self._main:  # no other thread may say what signals do, and none gets KeyboardInterrupt
-            self._before = signal.signal(signal.SIGINT, self._note)
+        if threading.current_thread() is threading.main_thread():  # only there are signals handled
+            for number in ENDING:
+                handler = signal.getsignal(number)
+                if callable(handler) and not isinstance(handler, signal.Handlers):
+                    self._before[number] = signal.signal(number, self._defer)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._main:
-            signal.signal(signal.SIGINT, self._before)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]

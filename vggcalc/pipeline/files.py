@@ -3,7 +3,6 @@
 import os
 import stat
 import sys
-from typing import Any, TextIO
 
 from vggcalc.errors import OutputError
 
@@ -63,28 +62,3 @@ class Output:
         if self._beside is not None:
             os.unlink(self._beside)
             self._beside = None
-
-
-class TolerantStderr:
-    """Standard error for whom it may not be read: what cannot be written changes no exit status."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def write(self, text: str) -> int:
-        """Write, or from now on to nowhere."""
-        try:
-            written = self._stream.write(text)
-            self._stream.flush()
-        except OSError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
-            return len(text)
-        return written
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-
-def discard_stdout() -> None:
-    """The reader has gone (`| head`): what else is written, the flush at exit included, goes nowhere."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

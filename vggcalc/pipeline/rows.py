@@ -15,8 +15,8 @@ from vggcalc.report.formats import rows as text
 class RowWriter:
     """Takes rows of these columns; `path` None is standard output.
 
-    Raises `OutputError` where nothing can be written, where the file has rows and is not to be gone on
-    with (`resume`), and where they are not those of this sweep.
+    Raises `OutputError` where nothing can be written, where the file has rows and is not to be
+    continued (`resume`), and where they are not those of this sweep.
     """
 
     def __init__(self, format_: str, columns: Sequence[str], path: str | None = None, resume: bool = False) -> None:
@@ -30,7 +30,7 @@ class RowWriter:
         try:
             there = os.path.isfile(path) and os.path.getsize(path) > 0
             if there and not resume:
-                raise OutputError(f"--output {path} is there already: give --resume to go on with it, or another name")
+                raise OutputError(f"--output {path} is there already: give --resume to continue it, or another name")
             self._file = open(path, "r+b" if there else "wb")  # noqa: SIM115 - `close` closes it
         except OSError as error:
             raise self._cannot(error) from None

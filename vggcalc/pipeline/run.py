@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from vggcalc.errors import OutputError
-from vggcalc.pipeline.files import Output, discard_stdout
+from vggcalc.pipeline.emit import ExitStatus, StandardOutput, exit_status, message
+from vggcalc.pipeline.files import Output
 from vggcalc.pipeline.report import make_report
 from vggcalc.report.formats import FORMATS, Screen, counts, measured
 from vggcalc.results import Comparison, Report
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
     from vggcalc.measurement.plan import Plan
     from vggcalc.measurement.session import MeasurementOutcome
     from vggcalc.report.gate.gate import Gate
-
-#: The exit status; where several apply INTERRUPTED before DISAGREES before HOLDS before NOT_DELIVERED.
-DONE, NOT_DELIVERED, DISAGREES, HOLDS, INTERRUPTED = 0, 1, 3, 4, 130
 
 
 def run(
@@ -35,6 +33,7 @@ def run(
     The figures in the file `plot` come last.
     """
     output, picture = Output(path), None
+    stdout, screen = StandardOutput(gate is not None or plot is not None), screen_of(path is None)
     try:
         if plot is not None:
             from vggcalc.report.figures import Picture, figures
@@ -42,26 +41,27 @@ def run(
             picture = Picture(plot)
             if plan is None or not plan.latency:
                 picture.promise(figures(make_report(command, comparisons)))
-        screen, keep_on = screen_of(path is None), gate is not None or picture is not None
         if plan is None:
             report = make_report(command, comparisons, None, gate)
-            _write(output, FORMATS[format_](report, screen), keep_on)
+            text = FORMATS[format_](report, screen)
+            stdout.write(lambda: output.write(text))
             if picture is not None:
                 picture.draw(figures(report))
-            return _judge(gate, report)
-        at_once = format_ == "table" and path is None
-        if at_once:
-            _write(output, counts(make_report(command, comparisons), screen), keep_on)
+            return exit_status(_judge(gate, report))
+        in_parts = format_ == "table" and path is None
+        if in_parts:
+            first = counts(make_report(command, comparisons), screen)
+            stdout.write(lambda: output.write(first))
         from vggcalc.measurement.interrupts import Deferred
 
         outcome = _measure(comparisons, plan)
         with Deferred() as interrupt:
             report = make_report(command, outcome.comparisons, outcome.environment, gate)
-            text = measured(report, screen) if at_once else FORMATS[format_](report, screen)
+            rest = measured(report, screen) if in_parts else FORMATS[format_](report, screen)
             try:
-                _write(output, text, keep_on)
+                stdout.write(lambda: output.write(rest))
             except OutputError:  # such as a disk that has filled up since: what was measured is not lost
-                sys.stdout.write(text)
+                sys.stdout.write(rest)
                 raise
             drawn = picture is None or picture.draw(figures(report))
     finally:
@@ -69,36 +69,29 @@ def run(
         if picture is not None:
             picture.discard()
     for warning in outcome.warnings:
-        print(f"vggcalc: warning: {warning}", file=sys.stderr)
+        message(f"warning: {warning}")
     if not drawn:
-        print(f"vggcalc: --plot {plot}: nothing was measured that could be drawn", file=sys.stderr)
-    judged = _judge(gate, report)
+        message(f"--plot {plot}: nothing was measured that could be drawn")
+    statuses = _judge(gate, report)
     if outcome.interrupted or interrupt.came:
-        print("vggcalc: interrupted: only what was measured before is reported", file=sys.stderr)
-        return INTERRUPTED
+        message("interrupted: only what was measured before is reported")
+        statuses.append(ExitStatus.INTERRUPTED)
     if outcome.disagrees:
-        return DISAGREES
-    return judged if judged == HOLDS or (drawn and not outcome.failures) else NOT_DELIVERED
+        statuses.append(ExitStatus.DISAGREES)
+    if outcome.failures or not drawn:
+        statuses.append(ExitStatus.INCOMPLETE)
+    return exit_status(statuses)
 
 
-def _write(output: Output, text: str, keep_on: bool) -> None:
-    """A reader that has gone (`| head`) ends it, unless a gate or a figure is still to come."""
-    try:
-        output.write(text)
-    except BrokenPipeError:
-        if not keep_on:
-            raise
-        discard_stdout()
-
-
-def _judge(gate: "Gate | None", report: Report) -> int:
-    """Say which conditions hold and which cannot be decided; the exit status that follows."""
+def _judge(gate: "Gate | None", report: Report) -> list[ExitStatus]:
+    """Report which conditions hold and which cannot be decided; the statuses that follow."""
     if gate is None:
-        return DONE
+        return []
     result = gate.judge(report)
     for line in result.held + result.undecided:
-        print(f"vggcalc: {line}", file=sys.stderr)
-    return HOLDS if result.held else NOT_DELIVERED if result.undecided else DONE
+        message(line)
+    statuses = ((result.held, ExitStatus.CONDITION_HOLDS), (result.undecided, ExitStatus.INCOMPLETE))
+    return [status for lines, status in statuses if lines]
 
 
 def _measure(comparisons: Sequence[Comparison], plan: "Plan") -> "MeasurementOutcome":

@@ -1,0 +1,145 @@
+"""Ctrl-C, SIGTERM and SIGHUP in real processes, each sent when the process shows by itself how far it is."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+
+import pytest
+
+from vggcalc.measurement.interrupts import ENDING, Deferred
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="sends signals")
+
+SIGNALS = pytest.mark.parametrize("number", ENDING, ids=lambda number: signal.Signals(number).name)
+
+SWEEP = ("sweep", "--kernel", "3:31:2", "--channels", "1:2000", "--into", "all", "--format", "csv")
+
+
+def start(*command: str, ignored: tuple[int, ...] = (), **environment: str) -> subprocess.Popen[str]:
+    """A process in which signals do what they do in a terminal, whatever this one was started with."""
+
+    def reset() -> None:
+        for number in ENDING:
+            signal.signal(number, signal.SIG_IGN if number in ignored else signal.SIG_DFL)
+
+    return subprocess.Popen(
+        [sys.executable, *command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        env={**os.environ, **environment},
+        preexec_fn=reset,
+    )
+
+
+@SIGNALS
+def test_a_sweep_in_the_middle_of_its_rows(number: int) -> None:
+    """Nobody reads on, so that it waits in the middle of them."""
+    process = start("-m", "vggcalc", *SWEEP)
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("kernel,")
+    process.send_signal(number)
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 128 + number
+    assert "vggcalc: interrupted after " in stderr
+    assert "Traceback" not in stderr
+
+
+@SIGNALS
+def test_a_measuring_run(number: int, tmp_path: Path) -> None:
+    """The counts are written, no part of a file is left, and no worker either."""
+    mark, path = uuid.uuid4().hex, tmp_path / "out.json"
+    process = start(
+        "-m", "vggcalc", "factorize", "3", "--channels", "4", "--size", "4", "--no-check", "--device", "cpu",
+        "--precision", "0.01%", "--budget", "600", "--output", str(path), VGGCALC_TEST_MARK=mark,
+    )  # fmt: skip
+    assert process.stderr is not None
+    assert process.stderr.readline().startswith("vggcalc: latency of 3×3")
+    assert [one.suffix for one in tmp_path.iterdir()] == [".part"]
+    process.send_signal(number)
+    stdout, stderr = process.communicate(timeout=120)
+    assert (process.returncode, stdout) == (128 + number, "")
+    assert stderr.endswith("vggcalc: interrupted: only what was measured before is reported\n")
+    assert "Traceback" not in stderr
+    assert list(tmp_path.iterdir()) == [path]
+    assert json.loads(path.read_text(encoding="utf-8"))["comparisons"][0]["variants"][0]["costs"]["macs"] == 2304
+    deadline = time.monotonic() + 60
+    while marked(mark) and time.monotonic() < deadline:
+        time.sleep(0.05)  # one that has only just been started sees by itself that its parent has gone
+    assert marked(mark) == []
+
+
+def marked(mark: str) -> list[str]:
+    """The processes that have inherited the mark."""
+    found = []
+    for environment in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if mark.encode() in environment.read_bytes():
+                found.append(environment.parent.name)
+        except OSError:  # it has gone, or is another user's
+            continue
+    return found
+
+
+#: `vggcalc`, which sends itself a signal when it comes to import the module.
+WHILE_IMPORTING = """
+import os, sys
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == sys.argv[1]:
+            sys.meta_path.remove(self)
+            os.kill(os.getpid(), int(sys.argv[2]))
+
+sys.meta_path.insert(0, Finder())
+from vggcalc.cli.main import main
+sys.argv[1:] = ["compare", "vgg16", "--no-latency"]
+main()
+"""
+
+
+@SIGNALS
+@pytest.mark.parametrize("module", ["click", "vggcalc.cli.app", "vggcalc.cli.compare", "msgspec", "rich.table"])
+def test_the_first_moments(number: int, module: str) -> None:
+    process = start("-c", WHILE_IMPORTING, module, str(int(number)))
+    stdout, stderr = process.communicate(timeout=120)
+    assert (process.returncode, stdout, stderr) == (128 + number, "", "")
+
+
+def test_what_is_ignored_stays_ignored() -> None:
+    """As under nohup, and as Ctrl-C is in a script's background job."""
+    process = start("-m", "vggcalc", *SWEEP, ignored=(signal.SIGHUP, signal.SIGINT))
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("kernel,")
+    process.send_signal(signal.SIGHUP)
+    process.send_signal(signal.SIGINT)
+    assert process.stdout.readline().startswith("3,")
+    process.stdout.close()  # as head does
+    assert process.stderr is not None
+    stderr = process.stderr.read()
+    assert process.wait(timeout=120) == 0
+    assert "interrupted" not in stderr
+    process.stderr.close()
+
+
+@SIGNALS
+def test_a_deferred_signal_is_noted_and_another_programs_handlers_stay(number: int) -> None:
+    came: list[int] = []
+    before = signal.signal(number, lambda number, frame: came.append(number))
+    try:
+        own = signal.getsignal(number)
+        with Deferred() as interrupt:
+            os.kill(os.getpid(), number)
+            assert interrupt.came
+        assert came == []
+        assert signal.getsignal(number) is own
+        os.kill(os.getpid(), number)
+        assert came == [number]
+    finally:
+        signal.signal(number, before)

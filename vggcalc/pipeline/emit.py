@@ -1,0 +1,94 @@
+"""What a run ends with, and how it writes: exit statuses, standard output whose reader may go, messages."""
+
+import os
+import sys
+from collections.abc import Callable, Iterable
+from enum import IntEnum
+from typing import Any, TextIO
+
+
+class ExitStatus(IntEnum):
+    """What became of a run. Where several apply, the one that stands first here is the exit status."""
+
+    INTERRUPTED = 130
+    USAGE = 2
+    DISAGREES = 3
+    CONDITION_HOLDS = 4
+    INCOMPLETE = 1
+    DONE = 0
+
+
+def exit_status(found: Iterable[ExitStatus]) -> int:
+    """The exit status of a run of which all these are true; an interrupted one's is 128 + the signal."""
+    applies = set(found)
+    first = next((status for status in ExitStatus if status in applies), ExitStatus.DONE)
+    if first is ExitStatus.INTERRUPTED:
+        from vggcalc.measurement import interrupts
+
+        return interrupts.exit_status()
+    return int(first)
+
+
+def message(text: str) -> None:
+    """A line for people, on standard error."""
+    print(f"vggcalc: {text}", file=sys.stderr)
+
+
+class StandardOutput:
+    """Standard output, whose reader may go (`| head`).
+
+    That ends the run quietly, by `BrokenPipeError`, unless more than this output is waited for: then what else is
+    written goes nowhere.
+    """
+
+    def __init__(self, more_to_come: bool) -> None:
+        self._more_to_come = more_to_come
+        self.abandoned = False
+
+    def write(self, write: Callable[[], None]) -> None:
+        """Call `write` while somebody reads."""
+        if self.abandoned:
+            return
+        try:
+            write()
+        except BrokenPipeError:
+            if not self._more_to_come:
+                raise
+            discard_stdout()
+            self.abandoned = True
+
+
+def discard_stdout() -> None:
+    """Send what else is written to standard output, the flush at exit included, nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+class TolerantStderr:
+    """Standard error that nobody may read: what cannot be written changes no exit status."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write, or from the first failure on to nowhere."""
+        try:
+            written = self._stream.write(text)
+            self._stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+            return len(text)
+        return written
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def make_streams_safe() -> None:
+    """Let no closed stream, no unread one and no narrow encoding end the process with a traceback."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started us
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - it is open as long as we run
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    sys.stderr = TolerantStderr(sys.stderr)
