@@ -91,11 +91,13 @@ def marked(mark: str) -> list[str]:
 WHILE_IMPORTING = """
 import os, sys
 
+module, number = sys.argv[1], int(sys.argv[2])
+
 class Finder:
     def find_spec(self, name, path=None, target=None):
-        if name == sys.argv[1]:
+        if name == module:
             sys.meta_path.remove(self)
-            os.kill(os.getpid(), int(sys.argv[2]))
+            os.kill(os.getpid(), number)
 
 sys.meta_path.insert(0, Finder())
 from vggcalc.cli.main import main

@@ -46,9 +46,11 @@ class CommandLine(click.Group):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; a reader that has gone (`| head`) ends it quietly."""
+        """Run a command; a reader that has gone (`| head`) and Ctrl-C end it quietly."""
         try:
             return super().invoke(ctx)
+        except KeyboardInterrupt:  # for which click would write an empty line
+            return ctx.exit(exit_status([ExitStatus.INTERRUPTED]))
         except BrokenPipeError:  # which click would make exit status 1
             discard_stdout()
             return ctx.exit(0)
