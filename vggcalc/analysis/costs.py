@@ -17,6 +17,7 @@ from vggcalc.nets.layers import (
     WEIGHTLESS,
     BatchNorm2d,
     Convolution,
+    CustomOperator,
     Flatten,
     Layer,
     Linear,
@@ -95,6 +96,8 @@ def macs(context: LayerContext, row: Row) -> int | None:
             return prod(context.output) * (conv.in_channels // conv.groups) * prod(conv.kernel_size)
         case Linear() as linear:
             return prod(context.output) * linear.in_features
+        case CustomOperator() as custom:
+            return custom.macs
         case Opaque():
             return None
         case layer if isinstance(layer, WEIGHTLESS):
@@ -110,9 +113,14 @@ def flops(context: LayerContext, row: Row) -> int | None:
 
 
 def activations(context: LayerContext, row: Row) -> int | None:
-    """Elements that convolutions and linear layers put out (Radosavovic et al. 2020; fvcore, timm)."""
+    """Elements that convolutions and linear layers put out (Radosavovic et al. 2020; fvcore, timm).
+
+    And what does MACs by a registered formula.
+    """
     if isinstance(context.layer, Opaque):
         return None
+    if isinstance(context.layer, CustomOperator):
+        return prod(context.output) if context.layer.macs else 0
     return prod(context.output) if isinstance(context.layer, WEIGHTED) else 0
 
 

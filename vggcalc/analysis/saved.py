@@ -13,6 +13,7 @@ from vggcalc.nets.layers import (
     BatchNorm2d,
     Concat,
     Convolution,
+    CustomOperator,
     Dropout,
     Flatten,
     Layer,
@@ -149,7 +150,7 @@ def _keeps(
             return [source], (padded + 2 * elements) * itemsize
         case Flatten() | Add() | Concat():
             return [], 0
-        case Opaque():
+        case Opaque() | CustomOperator():
             return [], None
         case Window() | Operation():
             return _keeps_of_function(layer, node, shapes, itemsize, needs)

@@ -148,8 +148,10 @@ def crosscheck(
         if layer.type == "Linear" and layer.traced is not None and layer.traced.by_function
     ]
 
+    custom = sorted({str(layer.function) for layer in variant.layers if layer.type == "CustomOperator"})
+
     def beside(key: str, torch: int | None = None, fvcore: int | None = None) -> Counted:
-        if key in variant.partial:
+        if key in variant.partial or (custom and key in ("macs", "activations", "training_flops")):
             torch = fvcore = None
         return Counted(cost(variant.costs, key), torch, None if blind or by_function else fvcore)
 
@@ -171,6 +173,8 @@ def crosscheck(
             f"torch counts {counts.torch_macs:,} MACs in all, with those of {', '.join(lacking)}, which have "
             "no weights: they are not compared"
         )
+    if custom:
+        notes.append(f"other counters know no registered formula: {', '.join(custom)} is not compared")
     if counts.refused:
         notes.append(f"fvcore cannot run it, so it counts nothing: {counts.refused}")
     if blind:

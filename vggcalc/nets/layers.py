@@ -276,6 +276,14 @@ class Opaque(_Layer, frozen=True):
     output_shape: Shape
 
 
+class CustomOperator(_Layer, frozen=True):
+    """An operator, or a module taken whole, whose MACs a formula of the user's says: see `register_formula`."""
+
+    function: str
+    output_shape: Shape
+    macs: int
+
+
 #: The functions of `Operation`s that are nonlinearities without parameters, and their `torch.nn` classes.
 NONLINEARITIES: dict[str, str] = {
     "celu": "CELU",
@@ -323,6 +331,7 @@ Layer = (
     | Window
     | Operation
     | Opaque
+    | CustomOperator
 )
 
 #: The kinds that do no MACs, by definition.
@@ -342,7 +351,7 @@ WEIGHTLESS = (
     SiLU,
 )
 
-#: By name, which for all but the last three is that of its `torch.nn` class.
+#: By name, which for all but the last four is that of its `torch.nn` class.
 LAYERS: dict[str, Callable[..., Layer]] = {kind.__name__: kind for kind in Layer.__args__}
 
 

@@ -17,6 +17,7 @@ from vggcalc.nets.layers import (
     Concat,
     Conv2d,
     Convolution,
+    CustomOperator,
     Dropout,
     Flatten,
     Layer,
@@ -85,7 +86,7 @@ def _transposed(layer: Transposed, size: Shape) -> Shape:
 
 
 #: The kinds whose output's shape was seen when they were traced.
-_RECORDED = frozenset((Window, Operation, Opaque))
+_RECORDED = frozenset((Window, Operation, Opaque, CustomOperator))
 
 
 def output_shape(layer: Layer, inputs: list[Shape]) -> Shape:
@@ -130,7 +131,7 @@ def output_shape(layer: Layer, inputs: list[Shape]) -> Shape:
             if any((shape[0], *shape[2:]) != (first[0], *first[2:]) for shape in inputs):
                 raise InputError(f"shapes differ beside their channels: {inputs}")
             return (first[0], sum(shape[1] for shape in inputs), *first[2:])
-        case Window() | Operation() | Opaque():
+        case Window() | Operation() | Opaque() | CustomOperator():
             return layer.output_shape
         case _:
             assert_never(layer)

@@ -18,6 +18,7 @@ from vggcalc.nets.layers import (
     BatchNorm2d,
     Concat,
     Convolution,
+    CustomOperator,
     Dropout,
     Flatten,
     Layer,
@@ -83,7 +84,7 @@ def make(layer: Layer, in_place: bool) -> nn.Module:
             if layer.inplace:
                 made.inplace = True  # type: ignore[assignment]
             return made
-        case Window() | Operation() | Opaque():
+        case Window() | Operation() | Opaque() | CustomOperator():
             raise InputError(f"{layer.function} was seen in a trace and cannot be built from it alone")
         case _:
             assert_never(layer)

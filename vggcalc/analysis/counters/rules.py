@@ -62,7 +62,7 @@ def _doubts(variant: Variant, rule: Counter) -> dict[str, int]:
     for layer in variant.layers:
         kind, by_whom = kind_of(layer), caller(layer)
         doubtful = any(kind in kinds and by in (ANY, by_whom) for by, kinds in rule.doubtful)
-        if doubtful or (layer.type == "Opaque" and kind not in settled):
+        if doubtful or (layer.type in ("Opaque", "CustomOperator") and kind not in settled):
             found[kind] = found.get(kind, 0) + 1
     if rule.one_image and variant.layers[0].input_shape[:1] not in ((), (1,)):
         found["batch"] = variant.layers[0].input_shape[0]

@@ -36,6 +36,7 @@ class Call:
         self.func, self.args, self.kwargs = func, args, kwargs
         self.mutates = bool(schema.is_mutable)
         name = func.overloadpacket.__name__
+        self.aten = func.namespace == "aten"
         self.function: str = name[:-1] if self.mutates and name.endswith("_") else name
         names = [argument.name for argument in schema.arguments]
         defaults = {a.name: a.default_value for a in schema.arguments if a.has_default_value()}
@@ -71,7 +72,7 @@ class Call:
     @property
     def does_macs(self) -> bool:
         """Whether it does MACs if one of its factors is a weight."""
-        return self.function in PRODUCTS
+        return self.aten and self.function in PRODUCTS
 
     @property
     def pointwise(self) -> bool:
@@ -80,11 +81,11 @@ class Call:
 
     def decomposition(self, known: bool) -> Callable[[], Any] | None:
         """The same by other operators, or None where this one is looked at as it is, since it is `known`."""
-        if self.function in CONVOLUTIONS and isinstance(self["padding"], str):
+        if self.aten and self.function in CONVOLUTIONS and isinstance(self["padding"], str):
             return self._padded
-        if self.function in ("convolution", "_convolution"):
+        if self.aten and self.function in ("convolution", "_convolution"):
             return self._named
-        if self.function in ("matmul", "mm", "bmm"):
+        if self.aten and self.function in ("matmul", "mm", "bmm"):
             one, two = factors(self)
             if self.depends(two) and not self.depends(one) and min(self[one].dim(), self[two].dim()) > 1:
                 return lambda: torch.matmul(self[two].mT, self[one].mT).mT  # a linear layer on its left

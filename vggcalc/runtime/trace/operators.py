@@ -45,13 +45,14 @@ class OpOutput(msgspec.Struct, frozen=True):
 
 def look(call: Call, inputs: Sequence[tuple[Shape, Place]], outputs: Sequence[Shape]) -> list[OpOutput]:
     """Each output of a call, from the shapes and places of its active inputs and its outputs' shapes."""
-    rule = OPERATORS.get(call.function, _elementwise if call.pointwise else _opaque)
+    rule = OPERATORS.get(call.function) if call.aten else None  # another library's operator may have the same name
+    rule = rule or (_elementwise if call.pointwise else opaque)
     return rule(call, inputs, outputs)
 
 
 def known(call: Call) -> bool:
     """Whether there is a rule for it, so that it need not be asked for its parts."""
-    return call.function in OPERATORS or call.pointwise
+    return (call.aten and call.function in OPERATORS) or call.pointwise
 
 
 Inputs = Sequence[tuple[Shape, Place]]
@@ -62,8 +63,8 @@ def _operation(call: Call, shape: Shape, **options: int | float | bool | str) ->
     return Operation(call.function, shape, inplace=call.mutates, options=options)
 
 
-def _opaque(call: Call, inputs: Inputs, outputs: Outputs) -> list[OpOutput]:
-    """An operator without a law."""
+def opaque(call: Call, inputs: Inputs, outputs: Outputs) -> list[OpOutput]:
+    """An operator without a formula: it may do MACs, and nobody says how many."""
     return [OpOutput(Opaque(call.function, shape), "unknown", lost(shape)) for shape in outputs]
 
 
@@ -77,7 +78,7 @@ def _moving(call: Call, inputs: Inputs, outputs: Outputs) -> list[OpOutput]:
 
 def _convolution(call: Call, inputs: Inputs, outputs: Outputs) -> list[OpOutput]:
     if not call.depends("input") and call.depends("weight"):
-        return _opaque(call, inputs, outputs)
+        return opaque(call, inputs, outputs)
     weight, transposed = call["weight"], call.function.startswith("conv_transpose")
     axes = weight.dim() - 2
     groups = int(call["groups"])
@@ -110,7 +111,7 @@ def _product(call: Call, inputs: Inputs, outputs: Outputs) -> list[OpOutput]:
     """A matrix product: a linear layer where its second factor does not depend on the image."""
     one, two = factors(call)
     if call[two].dim() < 2:
-        return _opaque(call, inputs, outputs)
+        return opaque(call, inputs, outputs)
     return _weighted(call, one, two, False, int(call[two].shape[-1]), inputs, outputs)
 
 
@@ -118,7 +119,7 @@ def _weighted(
     call: Call, one: str, two: str, bias: bool, out_features: int, inputs: Inputs, outputs: Outputs
 ) -> list[OpOutput]:
     if call.depends(two) or (inputs and not call.depends(one)):
-        return _opaque(call, inputs, outputs)
+        return opaque(call, inputs, outputs)
     layer = Linear(int(call[one].shape[-1]), out_features, bias)
     if not inputs:
         return [OpOutput(layer, "unknown", lost(outputs[0]))]
@@ -380,7 +381,7 @@ PADDINGS = {"reflect": "reflection_pad", "replicate": "replication_pad", "circul
 OPERATORS: dict[str, Rule] = (
     dict.fromkeys(PRODUCTS, cast(Rule, _product))
     | dict.fromkeys(CONVOLUTIONS, _convolution)
-    | {"linear": _linear, "scaled_dot_product_attention": _opaque}
+    | {"linear": _linear, "scaled_dot_product_attention": opaque}
     | {"pad": _pad, "slice": _slice, "pixel_unshuffle": _unshuffle, "unsqueeze": _unsqueeze}
     | dict.fromkeys((f"{kind}_pool{n}d" for kind in ("max", "avg") for n in (1, 2, 3)), _pool)
     | dict.fromkeys(("max_pool1d_with_indices", "max_pool2d_with_indices", "max_pool3d_with_indices"), _pool)

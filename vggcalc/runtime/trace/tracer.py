@@ -27,6 +27,7 @@ from vggcalc.nets.layers import (
     Axes,
     Concat,
     Conv2d,
+    CustomOperator,
     Flatten,
     Layer,
     Opaque,
@@ -35,7 +36,8 @@ from vggcalc.nets.layers import (
 )
 from vggcalc.nets.shapes import output_shape
 from vggcalc.runtime.trace.calls import Call
-from vggcalc.runtime.trace.operators import known, look
+from vggcalc.runtime.trace.formulas import Formula, macs_by, module_formula, operator_formula
+from vggcalc.runtime.trace.operators import OpOutput, known, look
 from vggcalc.runtime.trace.spatial_axes import TOKENS, Place, lost
 
 _NOTHING = frozenset[str]()
@@ -58,6 +60,19 @@ class _Step(msgspec.Struct):
     uses: frozenset[str]
     parameters: int
     weights: str
+    whole: bool = False
+
+
+class _Whole(msgspec.Struct):
+    """A module that is one layer while it runs: its arguments, what of the input it reads and what it overwrites."""
+
+    module: nn.Module
+    formula: Formula
+    depth: int
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    read: list[torch.Tensor]
+    overwritten: list[torch.Tensor] = []
 
 
 def trace(module: nn.Module, input_shape: Sequence[int] = (1, 3, 224, 224), name: str = "") -> Network:
@@ -117,13 +132,16 @@ def _hooks(modules: dict[str, nn.Module], tracer: "_Tracer") -> Iterator[None]:
     handles = []
     for path, part in modules.items():
 
-        def enter(part: nn.Module, arguments: object, path: str = path) -> None:
-            tracer.enter(path)
+        def enter(part: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], path: str = path) -> None:
+            tracer.enter(path, part, args, kwargs)
 
         def leave(part: nn.Module, arguments: object, output: object) -> None:
-            tracer.leave()
+            tracer.leave(output)
 
-        handles += [part.register_forward_pre_hook(enter), part.register_forward_hook(leave, always_call=True)]
+        handles += [
+            part.register_forward_pre_hook(enter, with_kwargs=True),
+            part.register_forward_hook(leave, always_call=True),
+        ]
     try:
         yield
     finally:
@@ -153,6 +171,8 @@ class _Tracer(TorchDispatchMode):
         self._stack: list[tuple[str, int]] = [("", 1)]
         self._calls: Counter[str] = Counter()
         self._users: Counter[str] = Counter()
+        #: The module with a registered formula that is running.
+        self._whole: _Whole | None = None
 
     def begin(self, image: torch.Tensor) -> None:
         """Say which tensor is the image."""
@@ -160,13 +180,22 @@ class _Tracer(TorchDispatchMode):
         labels = (*[None] * (image.dim() - axes), *range(axes))
         self._keep(image, _IMAGE, Place(labels, tuple(image.shape[image.dim() - axes :])))
 
-    def enter(self, path: str) -> None:
+    def enter(self, path: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """A module begins to run."""
         self._calls[path] += 1
         self._stack.append((path, self._calls[path]))
+        formula = module_formula(module) if self._whole is None else None
+        if formula is not None:
+            read = [tensor for tensor in _tensors((args, kwargs)) if id(tensor) in self._made]
+            self._whole = _Whole(module, formula, len(self._stack), args, kwargs, read)
 
-    def leave(self) -> None:
-        """It has run."""
+    def leave(self, output: object) -> None:
+        """It has run; or raised, with None as its output."""
+        whole = self._whole
+        if whole is not None and whole.depth == len(self._stack):
+            self._whole = None
+            if output is not None:
+                self._write_whole(whole, output)
         self._stack.pop()
 
     def __torch_dispatch__(
@@ -174,22 +203,30 @@ class _Tracer(TorchDispatchMode):
     ) -> Any:
         kwargs = kwargs or {}
         tensors = _tensors((args, kwargs))
+        if self._whole is not None:
+            active = [tensor for tensor in tensors if id(tensor) in self._made]
+            self._whole.read += active
+            if active and func._schema.is_mutable:
+                self._whole.overwritten += active
+            return func(*args, **kwargs)
+        formula = operator_formula(func)
         call = Call(func, args, kwargs, lambda value: id(value) in self._made, self._weights)
         active = [tensor for tensor in tensors if id(tensor) in self._made]
         uses = _NOTHING.union(*(self._of.get(id(tensor), _NOTHING) for tensor in tensors))
-        if not active and not (uses and call.does_macs):
+        if not active and not (uses and (call.does_macs or formula)):
             result = func(*args, **kwargs)
             for tensor in _tensors(result):  # of weights and constants alone: no step, but of these weights
                 self._hold(tensor)
                 self._of[id(tensor)] = uses
             return result
         again = call.decomposition(known(call))
-        if again is not None:
+        if again is not None and formula is None:
             with self:
                 return again()
         shapes = [tuple(tensor.shape) for tensor in active]  # before an operator that changes them
         result = func(*args, **kwargs)
-        self._write(call, active, shapes, uses, _tensors(result))
+        macs = None if formula is None else macs_by(formula, func.name(), *args, out=result, **kwargs)
+        self._write(call, active, shapes, uses, _tensors(result), macs)
         return result
 
     def _weights(self, value: object) -> str:
@@ -207,18 +244,22 @@ class _Tracer(TorchDispatchMode):
         shapes: list[Shape],
         uses: frozenset[str],
         outputs: list[torch.Tensor],
+        macs: int | None = None,
     ) -> None:
         """A step for each output of the call; those behind the first of several read the first."""
         given = any(output is tensor for output in outputs[:1] for tensor in active)
         if given and not call.mutates and call.function != "dropout":
             return  # the very tensor that it was given
         places = [self._places[id(tensor)] for tensor in active]
-        seen = look(call, list(zip(shapes, places, strict=True)), [tuple(t.shape) for t in outputs])
+        if macs is None:
+            seen = look(call, list(zip(shapes, places, strict=True)), [tuple(t.shape) for t in outputs])
+        else:
+            seen = [_counted(call.function, tuple(t.shape), macs) for t in outputs]
         read = tuple(self._source(tensor) for tensor in active)
         sources = tuple(dict.fromkeys(read))
         weights = {self._weights(tensor) for tensor in _tensors((call.args, call.kwargs))} - {"", "buffer"}
         weight = min(weights, default="")  # "computed" before "own"
-        if not active:  # a product of weights and constants alone
+        if not active and macs is None:  # a product of weights and constants alone
             self._add_apart("constant", call.first_factor)
             sources = (len(self._steps) - 1,)
         storages = {tensor.untyped_storage()._cdata for tensor in active}
@@ -246,6 +287,30 @@ class _Tracer(TorchDispatchMode):
                     self._made.setdefault(id(other), len(self._steps) - 1)
                     self._places.setdefault(id(other), lost(tuple(other.shape)))
             self._keep(tensor, len(self._steps) - 1, one.place)
+
+    def _write_whole(self, whole: _Whole, output: object) -> None:
+        """One step for a module with a registered formula, and one that reads it for each further output."""
+        kind = type(whole.module).__name__
+        path = self._stack[-1][0]
+        outputs = _tensors(output)
+        if not outputs:
+            raise InputError(f"{path or kind} puts out no tensor: the formula of {kind} cannot be used for it")
+        macs = macs_by(whole.formula, kind, whole.module, *whole.args, out=output, **whole.kwargs)
+        uses = _NOTHING.union(*(self._of.get(id(tensor), _NOTHING) for tensor in whole.module.parameters()))
+        sources = tuple(dict.fromkeys(self._source(tensor) for tensor in whole.read))
+        first = len(self._steps)
+        for tensor in outputs:
+            one = _counted(kind, tuple(tensor.shape), macs)
+            if len(self._steps) == first:
+                self._add(kind, one.layer, tuple(tensor.shape), sources, one.reach, one.place, uses, "own" * bool(uses))
+                self._steps[first].whole = True
+            else:
+                layer = Operation(kind, tuple(tensor.shape), view=True)
+                self._add(kind, layer, tuple(tensor.shape), (first,), one.reach, one.place)
+            self._keep(tensor, len(self._steps) - 1, one.place)
+        for tensor in whole.overwritten:
+            for other in self._sharing.get(tensor.untyped_storage()._cdata, ()):
+                self._overwritten[id(other)] = first
 
     def _keep(self, tensor: torch.Tensor, step: int, place: Place) -> None:
         self._hold(tensor)
@@ -341,6 +406,7 @@ class _Tracer(TorchDispatchMode):
         for i, step in enumerate(self._steps):
             leaf = step.path and not self._modules[step.path]._modules
             alone = leaf and lengths[step.path, step.call] == 1 and step.function != "unused"
+            alone = alone or bool(step.whole and step.path)
             stem = step.path if alone else f"{step.path}.{step.function}".lstrip(".")
             number, candidate = 1, stem
             # A function never takes the name of a module, which another node may be.
@@ -375,6 +441,11 @@ class _Tracer(TorchDispatchMode):
         if any(self._users[name] > 1 for name in step.uses):
             return "its weight belongs to another layer too"
         return ""
+
+
+def _counted(function: str, shape: Shape, macs: int) -> OpOutput:
+    """What has a registered formula."""
+    return OpOutput(CustomOperator(function, shape, macs), "unknown", lost(shape))
 
 
 def _tensors(value: object) -> list[torch.Tensor]:
