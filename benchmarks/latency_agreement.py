@@ -28,11 +28,12 @@ from torch.utils.benchmark import Timer
 
 from vggcalc import factorize
 from vggcalc.measurement.intervals import FIRST_LOOK, estimate, log_ratios
+from vggcalc.protocol import Subject
 from vggcalc.results import Configuration
 from vggcalc.runtime.time import allocator
 from vggcalc.runtime.time.arms import context, prepare
 from vggcalc.runtime.time.devices import Device, device
-from vggcalc.runtime.time.rounds import Arm, rounds, warm
+from vggcalc.runtime.time.rounds import TimedCall, rounds, warm
 
 CONFIGURATION = Configuration("cpu", "float32")
 SEVEN = factorize(7)
@@ -53,19 +54,22 @@ TOGETHER, ALONE, TORCH = "vggcalc", "vggcalc alone", "torch"
 #: By module, in seconds.
 Medians = dict[str, float]
 
+#: By module.
+Calls = dict[str, TimedCall]
 
-def by_rounds(loops: Iterable[Sequence[Arm]], where: Device, rng: random.Random) -> Medians:
+
+def by_rounds(loops: Iterable[Calls], where: Device, rng: random.Random) -> Medians:
     """The package's: for each loop, rounds of its modules in random order."""
     medians: Medians = {}
-    for arms in loops:
-        taken = list(islice(rounds(arms, where.clock, rng), FIRST_LOOK))
-        medians |= {arm.name: median(row[i].wall_s for row in taken) for i, arm in enumerate(arms)}
+    for calls in loops:
+        taken = list(islice(rounds(list(calls.values()), where.clock, rng), FIRST_LOOK))
+        medians |= {name: median(row[i].wall_s for row in taken) for i, name in enumerate(calls)}
     return medians
 
 
-def by_blocks(arms: Iterable[Arm]) -> Medians:
+def by_blocks(calls: Calls) -> Medians:
     """torch's, one module after the other."""
-    timers = {arm.name: Timer("call()", globals={"call": arm.call}, num_threads=1) for arm in arms}
+    timers = {name: Timer("call()", globals={"call": one.call}, num_threads=1) for name, one in calls.items()}
     return {name: timer.blocked_autorange().median for name, timer in timers.items()}
 
 
@@ -76,13 +80,20 @@ def measure(repeats: int, seed: int) -> dict[str, list[Medians]]:
     where.configure(CONFIGURATION)
     found: dict[str, list[Medians]] = {way: [] for way in (TOGETHER, ALONE, TORCH)}
     with context(CONFIGURATION):
-        calls = {name: prepare(variant.network, CONFIGURATION, where, seed).call for name, variant in MODULES.items()}
+        calls = {
+            name: prepare(Subject(variant.name, variant.network), CONFIGURATION, where, seed).call
+            for name, variant in MODULES.items()
+        }
         least = where.least_timing_s()
-        arms = [warm(name, call, where.clock, least, SLICE_S) for name, call in calls.items()]
+        warmed = {name: warm(call, where.clock, least, SLICE_S) for name, call in calls.items()}
+
+        def in_random_order() -> list[str]:
+            return rng.sample(list(warmed), len(warmed))
+
         ways: dict[str, Callable[[], Medians]] = {
-            TOGETHER: lambda: by_rounds([arms], where, rng),
-            ALONE: lambda: by_rounds([[arm] for arm in rng.sample(arms, len(arms))], where, rng),
-            TORCH: lambda: by_blocks(rng.sample(arms, len(arms))),
+            TOGETHER: lambda: by_rounds([warmed], where, rng),
+            ALONE: lambda: by_rounds([{name: warmed[name]} for name in in_random_order()], where, rng),
+            TORCH: lambda: by_blocks({name: warmed[name] for name in in_random_order()}),
         }
         for number in range(repeats):
             print(f"repeat {number + 1} of {repeats}", file=sys.stderr)

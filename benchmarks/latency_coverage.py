@@ -45,16 +45,16 @@ from vggcalc.measurement.intervals import (
     log_ratios,
     verdict,
 )
-from vggcalc.measurement.rounds import Process
+from vggcalc.measurement.limits import INACTIVITY_TIMEOUT_S
+from vggcalc.measurement.rounds import ProcessRounds
 from vggcalc.measurement.schedule import LEAST_PROCESSES
-from vggcalc.measurement.trial import INACTIVITY_TIMEOUT_S
 from vggcalc.measurement.worker import Worker
-from vggcalc.protocol import ArmsReady, Rounds, StartRounds, Subject, TimingJob
+from vggcalc.protocol import Arm, ArmsReady, Rounds, StartRounds, Subject, TimingJob
 from vggcalc.results import Configuration
 from vggcalc.runtime.time import allocator
 from vggcalc.runtime.time.arms import context, prepare
 from vggcalc.runtime.time.devices import Device, device
-from vggcalc.runtime.time.rounds import Arm, rounds, warm
+from vggcalc.runtime.time.rounds import TimedCall, rounds, warm
 
 #: A 3×3 has nothing to split: the comparison's two variants are the same network.
 COMPARISON = vggcalc.factorize(3, size=28, activation="none")
@@ -103,10 +103,10 @@ def in_this_process(where: Device, seed: int) -> dict[str, Found]:
     gaps, calls = [], []
     for variant in (*COMPARISON.variants, COMPARISON.variants[0]):
         gaps.append(torch.empty(rng.randrange(2**18)))  # kept until the comparison is over
-        calls.append(prepare(variant.network, CONFIGURATION, where, seed).call)
-    arms = [warm("", call, where.clock, where.least_timing_s(), SLICE_S) for call in calls]
+        calls.append(prepare(Subject(variant.name, variant.network), CONFIGURATION, where, seed).call)
+    arms = [warm(call, where.clock, where.least_timing_s(), SLICE_S) for call in calls]
 
-    def timed(arms: Sequence[Arm]) -> list[Times]:
+    def timed(arms: Sequence[TimedCall]) -> list[Times]:
         taken = islice(rounds(arms, where.clock, rng), FIRST_LOOK)
         return [[timing.wall_s for timing in timings] for timings in zip(*taken, strict=True)]
 
@@ -124,15 +124,15 @@ def in_this_process(where: Device, seed: int) -> dict[str, Found]:
 
 def over_processes(seed: int) -> Found:
     """One comparison in fresh workers, one after the other. Raises `WorkerError`."""
-    subjects = tuple(Subject(variant.name, variant.network) for variant in COMPARISON.variants)
+    arms = tuple((Arm(one.name), Subject(one.name, one.network)) for one in COMPARISON.variants)
     processes: list[list[Times]] = []
     for number in range(LEAST_PROCESSES):
-        job = TimingJob(subjects, CONFIGURATION, seed + number, WORKER_SLICE_S, need_bytes=0)
+        job = TimingJob(arms, CONFIGURATION, seed + number, WORKER_SLICE_S, need_bytes=0)
         with Worker(job, INACTIVITY_TIMEOUT_S) as worker:
             for message in worker.messages():
                 match message:
                     case ArmsReady():
-                        process = Process(message, message.arms)
+                        process = ProcessRounds(message, message.arms)
                         worker.send(StartRounds(message.arms, FIRST_LOOK))
                     case Rounds():
                         process.add(message)

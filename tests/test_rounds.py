@@ -7,25 +7,27 @@ import numpy
 import pytest
 from scipy import stats
 
-from vggcalc.measurement.rounds import Measurements, Pair, Process, narrow
-from vggcalc.protocol import ArmsReady, Rounds
+from vggcalc.measurement.rounds import Measurements, Pair, ProcessRounds, is_narrow
+from vggcalc.protocol import CONTROL, Arm, ArmsReady, Rounds
 from vggcalc.results import Configuration, LatencyRatio
 
-ARMS = ("naive", "factorized", "naive/block2", "factorized/block2", "control")
-WHOLE = ("naive", "factorized", "control")
+NAIVE, FACTORIZED = Arm("naive"), Arm("factorized")
+NAIVE_BLOCK, FACTORIZED_BLOCK = Arm("naive", "block2"), Arm("factorized", "block2")
+ARMS = (NAIVE, FACTORIZED, NAIVE_BLOCK, FACTORIZED_BLOCK, CONTROL)
+WHOLE = (NAIVE, FACTORIZED, CONTROL)
 CONFIGURATION = Configuration("cpu", "bfloat16", 2, "training", "channels_last", "compiled", True)
 
 #: Of each arm's times, in microseconds.
-LEVEL = {"naive": 100, "factorized": 60, "naive/block2": 40, "factorized/block2": 50, "control": 100}
+LEVEL = {NAIVE: 100, FACTORIZED: 60, NAIVE_BLOCK: 40, FACTORIZED_BLOCK: 50, CONTROL: 100}
 
 
 def made_up(
     seed: int,
     rounds: int,
-    arms: tuple[str, ...] = ARMS,
+    arms: tuple[Arm, ...] = ARMS,
     compile_s: Sequence[float | None] | None = None,
     waiting: int = 0,
-) -> Process:
+) -> ProcessRounds:
     """A process with a level of its own and noise; in `waiting` of the first rounds every arm waited."""
     rng = random.Random(seed)
     start = ArmsReady(
@@ -35,7 +37,7 @@ def made_up(
         tuple(compile_s or (None,) * len(arms)),
         "pinned",
     )
-    process = Process(start, arms)
+    process = ProcessRounds(start, arms)
     own = rng.uniform(0.9, 1.1)
     wall = [tuple(1e-6 * LEVEL[arm] * own * rng.uniform(1, 1.1) for arm in arms) for _ in range(rounds)]
     cpu = [tuple(seconds * (0.5 if i < waiting else 0.95) for seconds in row) for i, row in enumerate(wall)]
@@ -46,18 +48,18 @@ def made_up(
     return process
 
 
-def collection(*processes: Process, configuration: Configuration = CONFIGURATION) -> Measurements:
-    return Measurements(configuration, processes, 7, "the budget was spent", 0.25)
+def collection(*processes: ProcessRounds, configuration: Configuration = CONFIGURATION) -> Measurements:
+    return Measurements(configuration, processes, 7, "budget", 0.25)
 
 
-def ratio(found: Measurements, arm: str = "factorized", compared: int = 1) -> LatencyRatio:
-    baseline = arm.replace("factorized", "naive").replace("control", "naive")
-    measured = found.ratio(Pair(baseline, arm), Pair("naive", "control"), compared)
+def ratio(found: Measurements, arm: Arm = FACTORIZED, compared: int = 1) -> LatencyRatio:
+    baseline = Arm("naive", arm.block)
+    measured = found.ratio(Pair(baseline, arm), Pair(NAIVE, CONTROL), compared)
     assert measured is not None
     return measured
 
 
-def medians(processes: Sequence[Process], baseline: str, arm: str) -> list[float]:
+def medians(processes: Sequence[ProcessRounds], baseline: Arm, arm: Arm) -> list[float]:
     """Of log(baseline / arm) in each process, by numpy."""
     found = []
     for process in processes:
@@ -67,7 +69,7 @@ def medians(processes: Sequence[Process], baseline: str, arm: str) -> list[float
     return found
 
 
-def over_processes(processes: Sequence[Process], baseline: str, arm: str, level: float) -> list[float]:
+def over_processes(processes: Sequence[ProcessRounds], baseline: Arm, arm: Arm, level: float) -> list[float]:
     """Ratio and the ends of its t interval."""
     e = medians(processes, baseline, arm)
     low, high = stats.t.interval(level, len(e) - 1, loc=numpy.mean(e), scale=stats.sem(e))
@@ -79,7 +81,7 @@ def over_processes(processes: Sequence[Process], baseline: str, arm: str, level:
 
 def test_times_stand_process_after_process() -> None:
     processes = [made_up(seed, rounds) for seed, rounds in ((1, 6), (2, 9), (3, 7))]
-    found = collection(*processes).latency("factorized")
+    found = collection(*processes).latency(FACTORIZED)
     assert found is not None
     expected = [row[1] for process in processes for row in process.wall]
     assert list(found.times_s) == expected
@@ -90,7 +92,7 @@ def test_times_stand_process_after_process() -> None:
 
 
 def test_a_latency_carries_how_it_was_measured() -> None:
-    found = collection(made_up(1, 6)).latency("naive/block2")
+    found = collection(made_up(1, 6)).latency(NAIVE_BLOCK)
     assert found is not None
     for name in Configuration.__struct_fields__:
         assert getattr(found, name) == getattr(CONFIGURATION, name)
@@ -102,7 +104,7 @@ def test_a_latency_carries_how_it_was_measured() -> None:
 def test_a_latency_has_the_interval_of_its_processes(rounds: tuple[int, ...], compared: int) -> None:
     """Student's t of the processes' median log-times, or in one process the exact interval of the median."""
     processes = [made_up(seed, n) for seed, n in enumerate(rounds)]
-    found = collection(*processes).latency("factorized", compared)
+    found = collection(*processes).latency(FACTORIZED, compared)
     assert found is not None
     assert found.rounds_per_process == rounds
     times = [numpy.log([row[1] for row in process.wall]) for process in processes]
@@ -125,8 +127,8 @@ def test_compile_time_is_the_median_over_processes() -> None:
 
 def test_an_arm_that_no_process_timed_has_no_latency_and_no_ratio() -> None:
     found = collection(made_up(1, 6, WHOLE), made_up(2, 6, WHOLE))
-    assert found.latency("naive/block2") is None
-    assert found.ratio(Pair("naive/block2", "factorized/block2"), Pair("naive", "control"), 1) is None
+    assert found.latency(NAIVE_BLOCK) is None
+    assert found.ratio(Pair(NAIVE_BLOCK, FACTORIZED_BLOCK), Pair(NAIVE, CONTROL), 1) is None
 
 
 # Ratios
@@ -137,9 +139,9 @@ def test_an_arm_that_no_process_timed_has_no_latency_and_no_ratio() -> None:
 def test_over_processes_it_is_the_t_interval_of_their_medians(rounds: tuple[int, ...], compared: int) -> None:
     processes = [made_up(seed, n) for seed, n in enumerate(rounds)]
     found = ratio(collection(*processes), compared=compared)
-    expected = over_processes(processes, "naive", "factorized", 1 - 0.05 / compared)
+    expected = over_processes(processes, NAIVE, FACTORIZED, 1 - 0.05 / compared)
     assert [found.ratio, *(found.ci95 or ())] == pytest.approx(expected)
-    control = over_processes(processes, "naive", "control", 0.95)
+    control = over_processes(processes, NAIVE, CONTROL, 0.95)
     assert [found.control_ratio, *(found.control_ci95 or ())] == pytest.approx(control)
     assert found.floor == pytest.approx(max(0.01, abs(control[1] - 1), abs(control[2] - 1)))
     assert (found.basis, found.compared) == ("processes", compared)
@@ -186,10 +188,10 @@ def test_a_ratio_carries_everything_that_it_was_made_of() -> None:
     """Its own times, the baseline's, the control's and the rounds of each process make it again."""
     processes = [made_up(seed, n) for seed, n in ((1, 6), (2, 9), (3, 7))]
     whole = collection(*processes)
-    found, naive, factorized = ratio(whole), whole.latency("naive"), whole.latency("factorized")
+    found, naive, factorized = ratio(whole), whole.latency(NAIVE), whole.latency(FACTORIZED)
     assert naive is not None
     assert factorized is not None
-    control = [row[ARMS.index("control")] for process in processes for row in process.wall]
+    control = [row[ARMS.index(CONTROL)] for process in processes for row in process.wall]
     assert list(found.control_times_s) == control
     ends = numpy.cumsum(found.rounds_per_process)[:-1]
     for times, told in ((factorized.times_s, found.ratio), (found.control_times_s, found.control_ratio)):
@@ -199,7 +201,7 @@ def test_a_ratio_carries_everything_that_it_was_made_of() -> None:
         assert getattr(found, name) == getattr(CONFIGURATION, name)
     assert (found.seed, found.stopped, found.load, found.allocator) == (
         7,
-        "the budget was spent",
+        "budget",
         0.25,
         "pinned",
     )
@@ -211,7 +213,7 @@ def test_a_ratio_carries_everything_that_it_was_made_of() -> None:
 def test_blocks_of_the_first_process_claim_no_more_than_that_process() -> None:
     processes = [made_up(1, 30), made_up(2, 30, WHOLE), made_up(3, 30, WHOLE)]
     found = collection(*processes)
-    block, whole = ratio(found, "factorized/block2", compared=3), ratio(found)
+    block, whole = ratio(found, FACTORIZED_BLOCK, compared=3), ratio(found)
     assert (block.basis, block.processes, block.rounds_per_process) == ("process", 1, (30,))
     assert (whole.basis, whole.processes, whole.rounds_per_process) == ("processes", 3, (30, 30, 30))
     table = numpy.array(processes[0].wall)
@@ -219,7 +221,7 @@ def test_blocks_of_the_first_process_claim_no_more_than_that_process() -> None:
     exact = stats.quantile_test(d, q=0, p=0.5).confidence_interval(1 - 0.05 / 3)
     assert block.ratio == pytest.approx(float(numpy.exp(-numpy.median(d))))
     assert block.ci95 == pytest.approx((float(numpy.exp(-exact.high)), float(numpy.exp(-exact.low))))
-    latency = found.latency("naive/block2")
+    latency = found.latency(NAIVE_BLOCK)
     assert latency is not None
     assert latency.times_s == tuple(table[:, 2])
     assert block.verdict == "slower"
@@ -228,7 +230,7 @@ def test_blocks_of_the_first_process_claim_no_more_than_that_process() -> None:
 def test_a_process_without_rounds_is_as_if_it_had_not_been() -> None:
     processes = [made_up(1, 30), made_up(2, 30), made_up(3, 0)]
     assert ratio(collection(*processes)) == ratio(collection(*processes[:2]))
-    assert collection(*processes).latency("naive") == collection(*processes[:2]).latency("naive")
+    assert collection(*processes).latency(NAIVE) == collection(*processes[:2]).latency(NAIVE)
 
 
 # What speaks against believing it
@@ -253,29 +255,29 @@ def test_processor_time_says_nothing_of_accelerators_and_threads(configuration: 
 
 def test_narrow_looks_at_width_and_never_at_significance() -> None:
     process = made_up(1, 60)
-    pairs = [Pair("naive", "control"), Pair("naive", "factorized")]
+    pairs = [Pair(NAIVE, CONTROL), Pair(NAIVE, FACTORIZED)]
     widths = []
     for pair in pairs:
         measured = collection(process).ratio(pair, pairs[0], 1)
         assert measured is not None
         assert measured.ci95 is not None
         widths.append((measured.ci95[1] - measured.ci95[0]) / measured.ratio)
-    assert narrow(process, pairs, max(widths) * 1.001)
-    assert not narrow(process, pairs, max(widths) * 0.999), "though faster beyond doubt"
+    assert is_narrow(process, pairs, max(widths) * 1.001)
+    assert not is_narrow(process, pairs, max(widths) * 0.999), "though faster beyond doubt"
 
 
 def test_narrow_waits_for_every_arm_that_is_timed() -> None:
-    wide = Process(ArmsReady(WHOLE, (1,) * 3, (1e-3,) * 3, (None,) * 3, "pinned"), WHOLE)
+    wide = ProcessRounds(ArmsReady(WHOLE, (1,) * 3, (1e-3,) * 3, (None,) * 3, "pinned"), WHOLE)
     rng = random.Random(3)
     rows = tuple((1.0, 1.0, rng.uniform(0.5, 2)) for _ in range(30))
     wide.add(Rounds(rows, rows, rows))
-    assert narrow(wide, [Pair("naive", "factorized")], 0.03)
-    assert not narrow(wide, [Pair("naive", "factorized"), Pair("naive", "control")], 0.03)
-    assert narrow(wide, [Pair("naive", "factorized"), Pair("naive/block2", "factorized/block2")], 0.03)
+    assert is_narrow(wide, [Pair(NAIVE, FACTORIZED)], 0.03)
+    assert not is_narrow(wide, [Pair(NAIVE, FACTORIZED), Pair(NAIVE, CONTROL)], 0.03)
+    assert is_narrow(wide, [Pair(NAIVE, FACTORIZED), Pair(NAIVE_BLOCK, FACTORIZED_BLOCK)], 0.03)
 
 
-def test_too_few_rounds_are_never_narrow() -> None:
-    same = Process(ArmsReady(WHOLE, (1,) * 3, (1e-3,) * 3, (None,) * 3, "pinned"), WHOLE)
+def test_too_few_rounds_are_never_is_narrow() -> None:
+    same = ProcessRounds(ArmsReady(WHOLE, (1,) * 3, (1e-3,) * 3, (None,) * 3, "pinned"), WHOLE)
     rows = ((1.0, 1.0, 1.0),) * 5
     same.add(Rounds(rows, rows, rows))
-    assert not narrow(same, [Pair("naive", "factorized")], 1.0)
+    assert not is_narrow(same, [Pair(NAIVE, FACTORIZED)], 1.0)

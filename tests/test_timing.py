@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from vggcalc.runtime.time.rounds import Arm, Usage, rounds, warm
+from vggcalc.runtime.time.rounds import TimedCall, Usage, rounds, warm
 
 
 class FakeDevice:
@@ -27,8 +27,8 @@ class FakeDevice:
         return self.now
 
 
-def arm(device: FakeDevice, name: str, seconds: float, calls: int = 1, settling: int = 1) -> Arm:
-    return Arm(name, device.call(name, seconds), calls, settling)
+def arm(device: FakeDevice, name: str, seconds: float, calls: int = 1, settling: int = 1) -> TimedCall:
+    return TimedCall(device.call(name, seconds), calls, settling)
 
 
 def test_times_are_those_of_one_call() -> None:
@@ -75,7 +75,7 @@ def test_the_seed_decides_the_order() -> None:
 )
 def test_calls_make_a_timing_that_the_clock_resolves(seconds: float, least: float, calls: int, settling: int) -> None:
     device = FakeDevice()
-    warmed = warm("a", device.call("a", seconds), device.clock, least, slice_s=30.0)
+    warmed = warm(device.call("a", seconds), device.clock, least, slice_s=30.0)
     assert warmed.calls in (calls, calls + 1)
     assert warmed.settling in (settling, settling + 1)
     assert (warmed.settling == 0) == (settling == 0)
@@ -86,14 +86,14 @@ def test_calls_make_a_timing_that_the_clock_resolves(seconds: float, least: floa
 
 def test_a_call_longer_than_its_share_of_the_budget_is_warmed_once() -> None:
     device = FakeDevice()
-    warm("a", device.call("a", 40.0), device.clock, 1e-3, slice_s=30.0)
+    warm(device.call("a", 40.0), device.clock, 1e-3, slice_s=30.0)
     assert len(device.log) == 1
 
 
 def test_a_cold_arm_is_flushed_before_every_timing_and_never_settled() -> None:
     device = FakeDevice()
     flush = device.call("flush", 0.01)
-    cold = warm("a", device.call("a", 0.001), device.clock, 0.1, 30.0, flush)
+    cold = warm(device.call("a", 0.001), device.clock, 0.1, 30.0, flush)
     assert (cold.calls, cold.settling) == (1, 0)
     device.log.clear()
     (timing,) = next(rounds([cold], device.clock, random.Random(0)))
@@ -108,5 +108,5 @@ def test_a_round_in_which_the_clock_jumps_back_is_left_out() -> None:
     def call() -> None:
         device.now += 0.25 + next(jumps)
 
-    found = rounds([Arm("a", call, calls=1, settling=0)], device.clock, random.Random(0))
+    found = rounds([TimedCall(call, calls=1, settling=0)], device.clock, random.Random(0))
     assert [next(found)[0].wall_s for _ in range(2)] == pytest.approx([0.25, 0.25])

@@ -13,15 +13,18 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import vggcalc
+from vggcalc.measurement import limits, trial
 from vggcalc.measurement import session as measurement
-from vggcalc.measurement import trial
+from vggcalc.measurement.assemble import TrialResult, with_measurements
+from vggcalc.measurement.host import Host
 from vggcalc.measurement.intervals import least_rounds
 from vggcalc.measurement.plan import Plan
 from vggcalc.measurement.schedule import LEAST_PROCESSES, MOST_PROCESSES
@@ -29,7 +32,7 @@ from vggcalc.measurement.session import MeasurementOutcome, measure_all
 from vggcalc.measurement.trial import Trial
 from vggcalc.nets.names import ITEMSIZE
 from vggcalc.pipeline.run import run
-from vggcalc.protocol import CONTROL, PROTOCOL, ArmsReady, Message, Rounds, StartRounds, TimingJob, WorkerInfo
+from vggcalc.protocol import CONTROL, PROTOCOL, ArmsReady, Job, Message, Rounds, StartRounds, TimingJob, WorkerInfo
 from vggcalc.results import Comparison, Configuration, Environment, LatencyRatio, Variant
 
 KERNEL = vggcalc.factorize(5, in_channels=2, out_channels=2, size=6)
@@ -92,7 +95,7 @@ def rounds(go, rng):
         rows = []
         for _ in range(script["bundle"]):
             level = 1e-3 * rng.uniform(1, 1.2)
-            rows.append([level * script["ratios"].get(arm, 1) * rng.gauss(1, 0.002) for arm in go["arms"]])
+            rows.append([level * script["ratios"].get(label(arm), 1) * rng.gauss(1, 0.002) for arm in go["arms"]])
         rows = rows[: None if go["rounds"] is None else go["rounds"] - sent]
         sent += len(rows)
         send("Rounds", wall_s=rows, cpu_s=rows, faults=[[0.0] * len(row) for row in rows])
@@ -100,7 +103,10 @@ def rounds(go, rng):
         if select.select([0], [], [], 0.002)[0]:
             return  # the parent has closed its end
 
-log(asked=[subject["name"] for subject in job.get("subjects", ())])
+def label(arm):
+    return arm["variant"] if arm["block"] is None else arm["variant"] + "/" + arm["block"]
+
+log(asked=[label(arm) for arm, _ in job.get("arms", ())])
 act("job")
 send("WorkerInfo", **script["facts"])
 act("facts")
@@ -113,20 +119,20 @@ if kind == "ProbeJob":
         if configuration["dtype"] in script["refused"]:
             send("Unsupported", index=index, reason="no such kernel")
 if kind == "TimingJob":
-    arms = [subject["name"] for subject in job["subjects"]] + ["control"]
-    seconds = [script["round_s"].get("block" if "/" in arm else "whole", 1e-4) for arm in arms]
+    arms = [arm for arm, _ in job["arms"]] + [{"variant": "control", "block": None}]
+    seconds = [script["round_s"].get("block" if arm["block"] else "whole", 1e-4) for arm in arms]
     compiled = [script["compile_s"]] * len(arms)
     send("ArmsReady", arms=arms, calls=[3] * len(arms), round_s=seconds, compile_s=compiled, allocator="pinned")
     act("start")
     go = json.loads(os.read(0, 1 << 16))
-    log(go=go)
+    log(go={"arms": list(map(label, go["arms"])), "profile": list(map(label, go["profile"]))})
     rounds(go, random.Random(job["seed"]))
     act("over")
-    if go["explain"]:
+    if go["profile"]:
         send("RoofRates", flops_per_s=1.0, bytes_per_s=1.0, peak_by="a product")
         act("peaks")
-        for name in go["explain"]:
-            send("ArmProfile", subject=name, kernels=["jit:x"], peak_allocated_bytes=1000)
+        for arm in go["profile"]:
+            send("ArmProfile", arm=arm, kernels=["jit:x"], peak_allocated_bytes=1000)
 send("JobDone")
 """
 
@@ -141,7 +147,8 @@ def counts(index: int, variant: Variant, macs: int = 0) -> dict[str, Any]:
     """What torch and fvcore count, with as many MACs too many."""
     costs = variant.costs
     return {
-        "subject": f"{index}/{variant.name}",
+        "subject": variant.name,
+        "comparison": index,
         "parameters": costs["parameters"],
         "torch_macs": costs["macs"] + macs,
         "torch_training_flops": costs["training_flops"],
@@ -199,9 +206,11 @@ def silently(_: str) -> None:
     pass
 
 
-def measured(*comparisons: Comparison, progress: Callable[[str], None] = silently, **plan: Any) -> MeasurementOutcome:
+def measured(
+    *comparisons: Comparison, progress: Callable[[str], None] = silently, host: Host = Host(), **plan: Any
+) -> MeasurementOutcome:
     chosen = {"check": False, "devices": ("cpu",), "seed": 0} | plan
-    return measure_all(comparisons or (KERNEL,), Plan(**chosen), progress)
+    return measure_all(comparisons or (KERNEL,), Plan(**chosen), progress, host=host)
 
 
 def ratio(outcome: MeasurementOutcome, index: int = 0) -> LatencyRatio:
@@ -255,8 +264,8 @@ def test_rounds_too_few_for_an_interval_claim_none(scripted: Scripted, capsys: p
 def test_the_first_process_finds_the_roof_and_the_kernels(scripted: Scripted) -> None:
     """A roof of one FLOP a second, which every module beats: none is above 100% all the same."""
     (comparison,) = measured(NETWORK, rounds=6).comparisons
-    explain = [go["explain"] for go in scripted.log("go")]
-    assert explain == [["naive", "factorized"]] + [[]] * 5
+    profiled = [go["profile"] for go in scripted.log("go")]
+    assert profiled == [["naive", "factorized"]] + [[]] * 5
     (roof,) = comparison.roofs
     assert roof.peak_by == "a product"
     assert roof.raised_by in ("naive", "factorized", "naive/block2", "factorized/block2")
@@ -279,7 +288,7 @@ def blocks_of(outcome: MeasurementOutcome) -> list[LatencyRatio]:
 def test_blocks_are_timed_in_every_process_where_the_budget_holds_them(scripted: Scripted) -> None:
     outcome = measured(NETWORK, rounds=7)
     assert [go["arms"] for go in scripted.log("go")] == [
-        ["naive", "factorized", "naive/block2", "factorized/block2", CONTROL]
+        ["naive", "factorized", "naive/block2", "factorized/block2", CONTROL.label]
     ] * MOST_PROCESSES
     (block,) = blocks_of(outcome)
     assert (block.basis, block.processes) == ("processes", MOST_PROCESSES)
@@ -293,7 +302,7 @@ def test_blocks_in_the_first_process_alone_claim_that_process_alone(
     """A round of them is said to take 8 s: three processes with six such rounds do not go into 100 s."""
     scripted(round_s={"block": 4.0})
     outcome = measured(NETWORK, budget_s=100.0)
-    whole = ["naive", "factorized", CONTROL]
+    whole = ["naive", "factorized", CONTROL.label]
     first, *others = (go["arms"] for go in scripted.log("go"))
     assert set(first) - set(whole) == {"naive/block2", "factorized/block2"}
     assert others == [whole] * (MOST_PROCESSES - 1)
@@ -307,7 +316,7 @@ def test_blocks_in_the_first_process_alone_claim_that_process_alone(
 def test_blocks_without_a_claim_are_left_out(scripted: Scripted) -> None:
     scripted(round_s={"block": 40.0})
     outcome = measured(NETWORK, budget_s=100.0)
-    assert [go["arms"] for go in scripted.log("go")] == [["naive", "factorized", CONTROL]] * MOST_PROCESSES
+    assert [go["arms"] for go in scripted.log("go")] == [["naive", "factorized", CONTROL.label]] * MOST_PROCESSES
     assert blocks_of(outcome) == []
     assert ratio(outcome).processes == MOST_PROCESSES
 
@@ -372,7 +381,7 @@ def test_a_worker_that_fails_in_the_middle_of_its_rounds(
 ) -> None:
     """In the second of six, after too few rounds: the claim rests on the five others."""
     if deed == "hang":
-        monkeypatch.setattr(trial, "INACTIVITY_TIMEOUT_S", 2.4)
+        monkeypatch.setattr(limits, "INACTIVITY_TIMEOUT_S", 2.4)
     scripted({"1": ("rounds 4", deed)}, bundle=4)
     outcome = measured()
     assert outcome.failures == (f"latency of 5×5 on cpu, process 2 of 6: {why}",)
@@ -604,7 +613,7 @@ def test_ctrl_c_while_the_intervals_are_computed(scripted: Scripted, monkeypatch
     original = Trial.result
     pressed: list[bool] = []
 
-    def result(self: Trial) -> Comparison:
+    def result(self: Trial) -> TrialResult:
         if not pressed:
             pressed.append(True)
             os.kill(os.getpid(), signal.SIGINT)
@@ -659,9 +668,8 @@ def test_ctrl_c_while_something_is_imported(scripted: Scripted, module: str) -> 
 # Memory
 
 
-def test_too_large_a_comparison_starts_no_worker(scripted: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vggcalc.measurement.limits.free_bytes", lambda: 1_000_000)
-    outcome = measured()
+def test_too_large_a_comparison_starts_no_worker(scripted: Scripted) -> None:
+    outcome = measured(host=Host(free_bytes=lambda: 1_000_000))
     (failure,) = outcome.failures
     assert failure.startswith("latency of 5×5 on cpu: it needs 600,")
     assert failure.endswith(" bytes of memory, and 1,000,000 are free: try a smaller --size or --batch")
@@ -669,9 +677,8 @@ def test_too_large_a_comparison_starts_no_worker(scripted: Scripted, monkeypatch
     assert scripted.log("pid") == []
 
 
-def test_a_system_that_does_not_tell_its_memory_is_trusted(scripted: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vggcalc.measurement.limits.free_bytes", lambda: None)
-    assert ratio(measured(rounds=6)).processes == MOST_PROCESSES
+def test_a_system_that_does_not_report_its_memory_is_trusted(scripted: Scripted) -> None:
+    assert ratio(measured(rounds=6, host=Host(free_bytes=lambda: None))).processes == MOST_PROCESSES
 
 
 # The budget, under a clock that is given
@@ -685,13 +692,15 @@ class FakeWorker:
     compile_s: float | None = None
     started = 0
 
-    def __init__(self, job: TimingJob, inactivity_timeout_s: float) -> None:
+    def __init__(self, job: Job, inactivity_timeout_s: float) -> None:
+        assert isinstance(job, TimingJob)
         self._job = job
+        self.inactivity_timeout_s = inactivity_timeout_s
         self._go: StartRounds | None = None
         self._stopped = False
         type(self).started += 1
 
-    def __enter__(self) -> "FakeWorker":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -699,7 +708,8 @@ class FakeWorker:
     ) -> None:
         pass
 
-    def send(self, message: StartRounds) -> None:
+    def send(self, message: msgspec.Struct) -> None:
+        assert isinstance(message, StartRounds)
         self._go = message
 
     def stop(self) -> None:
@@ -713,9 +723,9 @@ class FakeWorker:
         rng = random.Random(self._job.seed)
         environment = Environment("3", "2", "0", "p", "c", "i", 4, None)
         yield WorkerInfo(environment, ("cpu",))
-        type(self).now += self.start_s + len(self._job.subjects) * (self.compile_s or 0)
-        arms = (*(subject.name for subject in self._job.subjects), CONTROL)
-        each, compiled = self.round_s / len(arms), (*(self.compile_s for _ in self._job.subjects), None)
+        type(self).now += self.start_s + len(self._job.arms) * (self.compile_s or 0)
+        arms = (*(arm for arm, _ in self._job.arms), CONTROL)
+        each, compiled = self.round_s / len(arms), (*(self.compile_s for _ in self._job.arms), None)
         yield ArmsReady(arms, (1,) * len(arms), (each,) * len(arms), compiled, "default")
         assert self._go is not None
         sent = 0
@@ -732,13 +742,11 @@ def under_a_clock(
     """Seconds that pass, workers that are started, and the result."""
     times = {"start_s": start_s, "round_s": round_s, "compile_s": compile_s}
     worker = type("Timed", (FakeWorker,), times)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trial, "Worker", worker)
-        patch.setattr(trial, "monotonic", worker.clock)
-        one = Trial(comparison, CPU, plan, 1)
-        one.run(lambda facts: None, silently)
+    host = Host(worker.clock, lambda: None, lambda: None, worker)
+    one = Trial(comparison, CPU, plan, 1, None, host)
+    one.run(lambda facts: None, silently)
     assert one.failures == []
-    return worker.now, worker.started, one.result()
+    return worker.now, worker.started, with_measurements(comparison, [one.result()])
 
 
 @given(st.floats(1, 100), st.floats(1e-3, 20), st.floats(0.02, 20))

@@ -118,7 +118,7 @@ def test_a_refuted_verification_is_shown_and_ends_with_3(
     from vggcalc.cli import main as cli
     from vggcalc.measurement import session
 
-    monkeypatch.setattr(session, "verifications", lambda *given: iter([(0, "factorized", Verified("", REFUTED))]))
+    monkeypatch.setattr(session, "verifications", lambda *given: iter([Verified("factorized", REFUTED)]))
     monkeypatch.setattr(sys, "argv", ["vggcalc", "factorize", "5", "--no-latency", "--verify"])
     with pytest.raises(SystemExit) as ended:
         cli.main()

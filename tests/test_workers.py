@@ -13,7 +13,7 @@ from vggcalc.nets.graph import chain
 from vggcalc.nets.layers import Conv2d
 from vggcalc.protocol import PROTOCOL, CheckJob, Message, Subject
 
-JOB = CheckJob((Subject("naive", chain("tiny", (1, 2, 5, 5), [("block1", Conv2d(2, 2, (3, 3)))])),), ())
+JOB = CheckJob((Subject("naive", chain("tiny", (1, 2, 5, 5), [("block1", Conv2d(2, 2, (3, 3)))])),))
 
 FACTS = (
     '{"type":"WorkerInfo","environment":{"python":"3","torch":"2","fvcore":"0","platform":"p","cpu":"c",'

@@ -12,14 +12,27 @@ from vggcalc.nets.layers import Axes, Shape
 from vggcalc.nets.origins import Origin
 from vggcalc.results import AllocatorState, Configuration, Environment, Verification
 
-PROTOCOL = 6
+PROTOCOL = 7
 
-#: The name of the second copy of the baseline, the A/A control.
-CONTROL = "control"
+
+class Arm(msgspec.Struct, frozen=True):
+    """One of the modules that are timed in alternation: a whole variant, or one of its blocks."""
+
+    variant: str
+    block: str | None = None
+
+    @property
+    def label(self) -> str:
+        """In a word, for messages: `naive`, `naive/block2`, `control`."""
+        return self.variant if self.block is None else f"{self.variant}/{self.block}"
+
+
+#: The A/A control, a second copy of the whole baseline. No variant is called so.
+CONTROL = Arm("control")
 
 
 class ProbeTarget(msgspec.Struct, frozen=True):
-    """One unit of a layer, whose map are the axes of `shape`, its output's, from `axis` on."""
+    """One unit of a layer's feature map, which is the axes of the output's `shape` from `axis` on."""
 
     layer: str
     unit: Axes
@@ -28,15 +41,18 @@ class ProbeTarget(msgspec.Struct, frozen=True):
 
 
 class Subject(msgspec.Struct, frozen=True):
-    """A network under the name that the parent gives it, and where its module comes from if not from it.
+    """A network to build, or to import where it has an `origin`; `name` is its variant's.
 
-    `targets` are the units that a crosscheck may probe, the best first.
+    `comparison` is the index of its comparison in the command. A crosscheck runs the module only
+    where `run` is true, and may probe the units in `targets`, the best first.
     """
 
     name: str
     network: Network
     origin: Origin | None = None
     targets: tuple[ProbeTarget, ...] = ()
+    comparison: int = 0
+    run: bool = True
 
 
 class TraceJob(msgspec.Struct, frozen=True, tag=True):
@@ -47,32 +63,31 @@ class TraceJob(msgspec.Struct, frozen=True, tag=True):
 
 
 class CheckJob(msgspec.Struct, frozen=True, tag=True):
-    """Count the subjects again with torch; those named in `run` also by running them.
+    """Count the subjects again with torch, and by running them where they may be run.
 
-    What autograd keeps is looked at in `dtype`; everything else does not depend on it. Of each
-    subject's targets the first is probed that can be met in its module.
+    The activations that autograd saves are counted in `dtype`, on which nothing else depends. Of
+    each subject's targets the first is probed that its module has.
     """
 
     subjects: tuple[Subject, ...]
-    run: tuple[str, ...]
     dtype: str = "float32"
 
 
 class ProbeJob(msgspec.Struct, frozen=True, tag=True):
-    """Try each configuration on a small network: what is not supported is said before all else."""
+    """Run a small network in each configuration, to report what this machine does not support."""
 
     configurations: tuple[Configuration, ...]
     network: Network
 
 
 class TimingJob(msgspec.Struct, frozen=True, tag=True):
-    """Time the subjects in alternation, the first of them twice, until the parent says stop.
+    """Time the arms in alternation, with a second copy of the first as the control, until told to stop.
 
-    `slice_s` is about what the process has, of which warming may take its share; `need_bytes` is
-    what all subjects need at once on the device.
+    `slice_s` is about how long the process may take, and bounds how long it warms the arms;
+    `need_bytes` is the memory that all arms need at once on the device.
     """
 
-    subjects: tuple[Subject, ...]
+    arms: tuple[tuple[Arm, Subject], ...]
     configuration: Configuration
     seed: int
     slice_s: float
@@ -81,9 +96,9 @@ class TimingJob(msgspec.Struct, frozen=True, tag=True):
 
 
 class VerifyJob(msgspec.Struct, frozen=True, tag=True):
-    """Hold every subject without its activations to the one convolution that it then is.
+    """Compare every subject, without its activations, with the one convolution that it then is.
 
-    Weights and images are drawn from `seed`; None is taken that needs more than `free_bytes`.
+    Weights and inputs are drawn from `seed`; a subject that needs more than `free_bytes` is refused.
     """
 
     subjects: tuple[Subject, ...]
@@ -95,14 +110,14 @@ Job = TraceJob | CheckJob | ProbeJob | TimingJob | VerifyJob
 
 
 class StartRounds(msgspec.Struct, frozen=True, tag=True):
-    """The parent's answer to `ArmsReady`: time these arms, for so many rounds or until it closes its end.
+    """The parent's answer to `ArmsReady`: time these arms for `rounds`, or until standard input closes.
 
-    Then the worker finds the roof, and the kernels and the peak of memory of the arms in `explain`.
+    With arms in `profile` the worker then calibrates the roof, and profiles each of them.
     """
 
-    arms: tuple[str, ...]
+    arms: tuple[Arm, ...]
     rounds: int | None = None
-    explain: tuple[str, ...] = ()
+    profile: tuple[Arm, ...] = ()
 
 
 class WorkerInfo(msgspec.Struct, frozen=True, tag=True):
@@ -114,13 +129,16 @@ class WorkerInfo(msgspec.Struct, frozen=True, tag=True):
 
 
 class TracedNetwork(msgspec.Struct, frozen=True, tag=True):
-    """What a traced module is."""
+    """The network that tracing the module gave."""
 
     network: Network
 
 
 class GradientExtent(msgspec.Struct, frozen=True):
-    """The first and last pixel along each axis with a gradient of the unit; None where none has one."""
+    """Along each axis the first and last input position whose gradient of the unit is not 0.
+
+    `span` is None where the gradient is 0 everywhere.
+    """
 
     layer: str
     unit: Axes
@@ -128,9 +146,9 @@ class GradientExtent(msgspec.Struct, frozen=True):
 
 
 class TorchCounts(msgspec.Struct, frozen=True, tag=True):
-    """One subject counted again; None where it was not run, or where torch is known to be wrong.
+    """One subject counted again; a count is None where it was not run, or torch is known to be wrong.
 
-    `unprobed` is why a target was given and nothing seen, `refused` why fvcore could not run it.
+    `unprobed` is why none of its targets could be probed, `refused` why fvcore could not run it.
     """
 
     subject: str
@@ -144,18 +162,20 @@ class TorchCounts(msgspec.Struct, frozen=True, tag=True):
     seen: GradientExtent | None = None
     unprobed: str | None = None
     refused: str | None = None
+    comparison: int = 0
 
 
 class Verified(msgspec.Struct, frozen=True, tag=True):
-    """What came of one subject: its verification, or why there is none."""
+    """One subject's verification, or the `reason` why there is none."""
 
     subject: str
     verification: Verification | None
     reason: str = ""
+    comparison: int = 0
 
 
 class Unsupported(msgspec.Struct, frozen=True, tag=True):
-    """The configuration of that index cannot be run here."""
+    """The job's configuration of that index cannot be run here."""
 
     index: int
     reason: str
@@ -164,13 +184,13 @@ class Unsupported(msgspec.Struct, frozen=True, tag=True):
 class ArmReady(msgspec.Struct, frozen=True, tag=True):
     """An arm is built and warm."""
 
-    arm: str
+    arm: Arm
 
 
 class ArmsReady(msgspec.Struct, frozen=True, tag=True):
-    """The arms are warm. For each: calls in a timing, and seconds that it takes of a round."""
+    """All arms are warm. For each: calls in a timing, seconds that it takes of a round, and to compile."""
 
-    arms: tuple[str, ...]
+    arms: tuple[Arm, ...]
     calls: tuple[int, ...]
     round_s: tuple[float, ...]
     compile_s: tuple[float | None, ...]
@@ -178,9 +198,9 @@ class ArmsReady(msgspec.Struct, frozen=True, tag=True):
 
 
 class Rounds(msgspec.Struct, frozen=True, tag=True):
-    """Rounds since the last message; for each the arms' figures, in the order of `StartRounds.arms`.
+    """The rounds since the last message: a row for each, a column for each of `StartRounds.arms`.
 
-    Wall and processor seconds for one call; minor page faults for one call.
+    All figures are for one call: wall seconds, processor seconds and minor page faults.
     """
 
     wall_s: tuple[tuple[float, ...], ...]
@@ -189,7 +209,7 @@ class Rounds(msgspec.Struct, frozen=True, tag=True):
 
 
 class RoofRates(msgspec.Struct, frozen=True, tag=True):
-    """The best rates that the calibration reached."""
+    """The best rates that the calibration reached; `peak_by` names what reached `flops_per_s`."""
 
     flops_per_s: float
     bytes_per_s: float
@@ -197,9 +217,9 @@ class RoofRates(msgspec.Struct, frozen=True, tag=True):
 
 
 class ArmProfile(msgspec.Struct, frozen=True, tag=True):
-    """One subject's kernels, in the order first met, and the allocator's peak in one call."""
+    """One arm's kernels, in the order first met, and the allocator's peak in one call."""
 
-    subject: str
+    arm: Arm
     kernels: tuple[str, ...]
     peak_allocated_bytes: int | None
 
@@ -209,7 +229,7 @@ class JobDone(msgspec.Struct, frozen=True, tag=True):
 
 
 class JobRefused(msgspec.Struct, frozen=True, tag=True):
-    """The job cannot be done here, for a reason that the user can act on."""
+    """The job cannot be done here, for a reason that the user can do something about."""
 
     reason: str
 

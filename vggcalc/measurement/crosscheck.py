@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from math import prod
 from typing import Literal
 
-from vggcalc.measurement.trial import TORCH_BYTES, cost
+from vggcalc.measurement.limits import TORCH_BYTES, cost, lacking_memory
 from vggcalc.nets.layers import Convolution
 from vggcalc.protocol import GradientExtent, ProbeTarget, TorchCounts
 from vggcalc.results import Counted, Crosscheck, GradientProbe, LayerResult, ReceptiveField, Variant
@@ -26,9 +26,8 @@ def too_large_to_run(variant: Variant, free: int | None) -> str | None:
         return f"{macs:,} MACs are more than {LARGEST_RUN_MACS:,}"
     elements = cost(variant.costs, "parameters") + sum(prod(layer.output_shape) for layer in variant.layers)
     need = 8 * elements + TORCH_BYTES
-    if free is not None and need > free:
-        return f"that needs {need:,} bytes of memory, and {free:,} are free"
-    return None
+    lacking = lacking_memory(need, free)
+    return lacking and f"that {lacking}"
 
 
 def why_unprobed(variant: Variant, free: int | None) -> str | None:
@@ -46,9 +45,8 @@ def why_unprobed(variant: Variant, free: int | None) -> str | None:
     outputs = sum(prod(layer.output_shape) for layer in variant.layers)
     windows = max(map(_unfolded, variant.layers))
     need = 12 * cost(variant.costs, "parameters") + 16 * (outputs + windows) // batch + TORCH_BYTES
-    if free is not None and need > free:
-        return f"that needs {need:,} bytes of memory, and {free:,} are free"
-    return None
+    lacking = lacking_memory(need, free)
+    return lacking and f"that {lacking}"
 
 
 def _unfolded(layer: LayerResult) -> int:

@@ -22,7 +22,7 @@ def least_rounds(compared: int) -> int:
     return ceil(log2(2 * compared / 0.05))
 
 
-#: Less than this is never called a difference.
+#: A smaller difference than this is never reported as one.
 LEAST_FLOOR = 0.01
 
 Times = Sequence[float]
@@ -77,7 +77,7 @@ def estimate(processes: Sequence[Sequence[float]], compared: int = 1) -> Estimat
 
 
 def floor(control: Estimate) -> float:
-    """What cannot be told from 1 here: 1%, or the far end of the interval of A against A."""
+    """How far from 1 a ratio is indistinguishable from it: 1%, or the far end of the A/A control's interval."""
     low, high = control.ci95 or (control.ratio, control.ratio)
     return max(LEAST_FLOOR, abs(low - 1), abs(high - 1))
 

@@ -1,4 +1,4 @@
-"""What is to be measured, and in which ways of running."""
+"""What is to be measured, and in which configurations."""
 
 import os
 from collections.abc import Sequence
@@ -62,7 +62,7 @@ def usable_cpus() -> int:
 
 
 def contention(threads: int, load: float | None) -> list[str]:
-    """What speaks against believing a time: more threads than processors, or others that use them."""
+    """Warnings about the processors: more threads than there are, or other programs that use them."""
     cpus = usable_cpus()
     if threads > cpus:
         return [f"{threads} threads share {cpus} processors: they wait for each other, and so do the times"]

@@ -10,7 +10,7 @@ from vggcalc.results import Costs, Latency, Roof
 
 
 def _amounts(latency: Latency, costs: Costs) -> tuple[float, float | None]:
-    """FLOPs of one call, and bytes, which in training no law here tells."""
+    """FLOPs of one call and its compulsory traffic, which is not modelled for training."""
     training = latency.mode == "training"
     flops = costs["training_flops" if training else "flops"] or 0
     return float(flops), None if training else float(costs["traffic_bytes"] or 0)

@@ -7,16 +7,16 @@ import msgspec
 
 from vggcalc.errors import WorkerError
 from vggcalc.measurement import intervals
-from vggcalc.protocol import ArmsReady, Rounds
+from vggcalc.protocol import Arm, ArmProfile, ArmsReady, Rounds
 from vggcalc.results import Configuration, Latency, LatencyRatio, StopReason
 
 Row = tuple[float, ...]
 
 
-class Process:
-    """What one worker sent: which arms it timed, and their figures round by round."""
+class ProcessRounds:
+    """The rounds of one worker process: which arms it timed, and their figures round by round."""
 
-    def __init__(self, start: ArmsReady, arms: tuple[str, ...]) -> None:
+    def __init__(self, start: ArmsReady, arms: tuple[Arm, ...]) -> None:
         self.start = start
         self.arms = arms
         self.wall: list[Row] = []
@@ -24,7 +24,7 @@ class Process:
         self.faults: list[Row] = []
 
     def add(self, message: Rounds) -> None:
-        """Keep the rounds. Raises `WorkerError` for figures that no round can have."""
+        """Append the rounds. Raises `WorkerError` for figures that no round can have."""
         rows = (*message.wall_s, *message.cpu_s, *message.faults)
         if any(len(row) != len(self.arms) for row in rows) or any(t <= 0 for row in message.wall_s for t in row):
             raise WorkerError("the worker sent rounds that do not fit its arms")
@@ -32,46 +32,46 @@ class Process:
         self.cpu += message.cpu_s
         self.faults += message.faults
 
-    def times(self, arm: str) -> list[float]:
+    def times(self, arm: Arm) -> list[float]:
         return [row[self.arms.index(arm)] for row in self.wall]
 
-    def fault_counts(self, arm: str) -> list[float]:
+    def fault_counts(self, arm: Arm) -> list[float]:
         return [row[self.arms.index(arm)] for row in self.faults]
 
 
 class Pair(msgspec.Struct, frozen=True):
-    """An arm and the arm that it is held against."""
+    """An arm and the arm that it is compared with."""
 
-    baseline: str
-    arm: str
+    baseline: Arm
+    arm: Arm
 
 
-def narrow(process: Process, pairs: Sequence[Pair], precision: float) -> bool:
-    """Whether every interval is as narrow, in full width, as was asked for: never whether it excludes 1."""
+def is_narrow(process: ProcessRounds, pairs: Sequence[Pair], precision: float) -> bool:
+    """Whether the full width of every interval is at most `precision`. Whether it excludes 1 is never asked."""
     return all(_within(process, pair).width <= precision for pair in pairs if pair.arm in process.arms)
 
 
-def _within(process: Process, pair: Pair) -> intervals.Estimate:
+def _within(process: ProcessRounds, pair: Pair) -> intervals.Estimate:
     return intervals.within_process(_log_ratios(process, pair))
 
 
-def _log_ratios(process: Process, pair: Pair) -> list[float]:
+def _log_ratios(process: ProcessRounds, pair: Pair) -> list[float]:
     return intervals.log_ratios(process.times(pair.baseline), process.times(pair.arm))
 
 
 class Measurements(msgspec.Struct, frozen=True):
-    """All processes of one comparison in one configuration."""
+    """The rounds of all processes of one comparison in one configuration, and why they ended."""
 
     configuration: Configuration
-    processes: tuple[Process, ...]
+    processes: tuple[ProcessRounds, ...]
     seed: int
     stopped: StopReason
     load: float | None
 
-    def _having(self, arm: str) -> list[Process]:
+    def _having(self, arm: Arm) -> list[ProcessRounds]:
         return [process for process in self.processes if arm in process.arms and process.wall]
 
-    def latency(self, arm: str, compared: int = 1) -> Latency | None:
+    def latency(self, arm: Arm, compared: int = 1, profile: ArmProfile | None = None) -> Latency | None:
         """The arm's own times, all processes together; None where it was not timed.
 
         Its interval is that of its ratio to an arm that takes exactly one second.
@@ -95,6 +95,8 @@ class Measurements(msgspec.Struct, frozen=True):
             compile_s=median(compiled) if compiled else None,
             rounds_per_process=tuple(map(len, each)),
             ci95=intervals.estimate(over_1_s, compared).ci95,
+            kernels=profile.kernels if profile is not None else (),
+            peak_allocated_bytes=profile.peak_allocated_bytes if profile is not None else None,
         )
 
     def ratio(self, pair: Pair, control: Pair, compared: int) -> LatencyRatio | None:
@@ -128,7 +130,7 @@ class Measurements(msgspec.Struct, frozen=True):
         )
 
     def _contended(self) -> float | None:
-        """The share of timings that waited for a processor; accelerators and several threads do not tell."""
+        """The share of timings that waited for a processor; None on accelerators and with several threads."""
         if self.configuration.device != "cpu" or self.configuration.threads != 1:
             return None
         waits = [

@@ -1,19 +1,19 @@
-"""The parent's side of `runtime`: what to measure, the crosscheck, and every comparison's trials."""
+"""One command's measuring: the crosscheck, the verification, and every comparison's trials."""
 
-import os
 from collections.abc import Callable, Sequence
 from itertools import product
 
 import msgspec
 
 from vggcalc.errors import WorkerError
-from vggcalc.measurement import limits as memory
+from vggcalc.measurement.assemble import TrialResult, with_measurements
 from vggcalc.measurement.crosscheck import crosscheck, targets, too_large_to_run, why_unprobed
+from vggcalc.measurement.host import Host
 from vggcalc.measurement.interrupts import Deferred
+from vggcalc.measurement.limits import warm_up_timeout_s
 from vggcalc.measurement.plan import Plan, unusual
-from vggcalc.measurement.trial import Trial, inactivity_timeout_s
+from vggcalc.measurement.trial import Trial
 from vggcalc.measurement.verify import verifications
-from vggcalc.measurement.worker import Worker
 from vggcalc.nets.graph import Network, chain
 from vggcalc.nets.layers import (
     GELU,
@@ -30,11 +30,7 @@ from vggcalc.nets.layers import (
     SiLU,
 )
 from vggcalc.protocol import CheckJob, ProbeJob, Subject, TorchCounts, Unsupported, WorkerInfo
-from vggcalc.results import (
-    Comparison,
-    Configuration,
-    Environment,
-)
+from vggcalc.results import Comparison, Configuration, Crosscheck, Environment, Variant, Verification
 
 Progress = Callable[[str], None]
 
@@ -50,7 +46,7 @@ class MeasurementOutcome(msgspec.Struct, frozen=True):
 
     @property
     def disagrees(self) -> bool:
-        """Whether torch, fvcore or a gradient refuted a closed form, or torch one kernel for a stack."""
+        """Whether torch, fvcore or a gradient refuted a formula, or torch a variant's one convolution."""
         return any(
             found is not None and not found.agrees
             for comparison in self.comparisons
@@ -64,13 +60,14 @@ def measure_all(
     plan: Plan,
     progress: Progress,
     say: Progress = lambda failure: None,
+    host: Host = Host(),
 ) -> MeasurementOutcome:
-    """Crosscheck and time the comparisons. What fails costs only itself, and is told in `failures`.
+    """Crosscheck, verify and time the comparisons. What fails costs only itself, and is named in `failures`.
 
     `say` is called with each failure as soon as it is known. Ctrl-C ends it with what was measured
     so far.
     """
-    session = _Session(comparisons, plan, progress, say)
+    session = _Session(comparisons, plan, progress, say, host)
     interrupted = False
     try:
         if plan.check:
@@ -81,102 +78,94 @@ def measure_all(
             session.time()
     except KeyboardInterrupt:
         interrupted = True
+    with Deferred() as late:
+        complete = session.complete()
     return MeasurementOutcome(
-        tuple(session.comparisons),
+        complete,
         session.environment,
         tuple(session.failures),
         tuple(dict.fromkeys(session.warnings)),
-        interrupted,
+        interrupted or late.came,
     )
 
 
 class _Session:
-    """One command's measuring: what is known so far survives whatever happens next."""
+    """One command's measuring: what was collected so far survives whatever happens next."""
 
-    def __init__(self, comparisons: Sequence[Comparison], plan: Plan, progress: Progress, say: Progress) -> None:
-        self.comparisons = list(comparisons)
+    def __init__(
+        self, comparisons: Sequence[Comparison], plan: Plan, progress: Progress, say: Progress, host: Host
+    ) -> None:
+        self.comparisons = tuple(comparisons)
         self.plan = plan
         self.progress = progress
         self.say = say
+        self.host = host
         self.environment: Environment | None = None
         self.available: tuple[str, ...] = ()
-        self.load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+        self.load = host.load()
         self.failures: list[str] = []
         self.warnings: list[str] = []
+        self._crosschecks: list[dict[str, Crosscheck]] = [{} for _ in comparisons]
+        self._verifications: list[dict[str, Verification]] = [{} for _ in comparisons]
+        self._trials: list[list[TrialResult]] = [[] for _ in comparisons]
+
+    def complete(self) -> tuple[Comparison, ...]:
+        """The comparisons with all that was collected."""
+        collected = zip(self.comparisons, self._trials, self._crosschecks, self._verifications, strict=True)
+        return tuple(with_measurements(*one) for one in collected)
 
     def _fail(self, *failures: str) -> None:
         self.failures += failures
         for failure in failures:
             self.say(failure)
 
-    def note(self, facts: WorkerInfo) -> None:
+    def note(self, worker: WorkerInfo) -> None:
         """Keep the first worker's environment, with every device that was used."""
-        self.available = facts.available
-        before = self.environment or facts.environment
-        used = {device.name: device for device in (*before.devices, *facts.environment.devices)}
+        self.available = worker.available
+        before = self.environment or worker.environment
+        used = {device.name: device for device in (*before.devices, *worker.environment.devices)}
         self.environment = msgspec.structs.replace(before, devices=tuple(used.values()))
 
     def check(self) -> None:
         """Count every variant again, in one worker."""
         self.progress("counting again with torch and fvcore")
-        named = {
-            f"{index}/{variant.name}": variant
-            for index, comparison in enumerate(self.comparisons)
-            for variant in comparison.variants
-        }
-        free = memory.free_bytes()
-        infeasible = {name: too_large_to_run(variant, free) for name, variant in named.items()}
-        unprobed = {name: None if infeasible[name] else why_unprobed(variant, free) for name, variant in named.items()}
-        job = CheckJob(
-            tuple(
-                Subject(
-                    name,
-                    variant.network,
-                    variant.origin,
-                    () if infeasible[name] or unprobed[name] else tuple(targets(variant)),
+        free = self.host.free_bytes()
+        subjects: list[Subject] = []
+        skipped: dict[tuple[int, str], tuple[Variant, str | None, str | None]] = {}
+        for index, comparison in enumerate(self.comparisons):
+            for variant in comparison.variants:
+                too_large = too_large_to_run(variant, free)
+                unprobed = None if too_large else why_unprobed(variant, free)
+                probes = () if too_large or unprobed else tuple(targets(variant))
+                subjects.append(
+                    Subject(variant.name, variant.network, variant.origin, probes, index, run=too_large is None)
                 )
-                for name, variant in named.items()
-            ),
-            tuple(name for name, reason in infeasible.items() if reason is None),
-            self.comparisons[0].dtype,
-        )
-        counts: dict[str, TorchCounts] = {}
+                skipped[index, variant.name] = variant, too_large, unprobed
+        job = CheckJob(tuple(subjects), self.comparisons[0].dtype)
+        timeout_s = warm_up_timeout_s(variant for variant, _, _ in skipped.values())
         try:
-            with Worker(job, inactivity_timeout_s(named.values())) as worker:
+            with self.host.start_worker(job, timeout_s) as worker:
                 for message in worker.messages():
                     match message:
                         case WorkerInfo():
                             self.note(message)
                         case TorchCounts():
-                            counts[message.subject] = message
+                            variant, too_large, unprobed = skipped[message.comparison, message.subject]
+                            found = crosscheck(variant, message, too_large, unprobed)
+                            self._crosschecks[message.comparison][message.subject] = found
         except WorkerError as error:
             self._fail(f"crosscheck: {error}")
-        for index, comparison in enumerate(self.comparisons):
-            variants = tuple(
-                msgspec.structs.replace(
-                    variant, crosscheck=crosscheck(variant, counts[name], infeasible[name], unprobed[name])
-                )
-                if (name := f"{index}/{variant.name}") in counts
-                else variant
-                for variant in comparison.variants
-            )
-            self.comparisons[index] = msgspec.structs.replace(comparison, variants=variants)
 
     def verify(self) -> None:
-        """Hold every variant but the baselines to the one convolution that it is without activations."""
+        """Compare every variant but the baselines with the one convolution that it is without activations."""
         self.progress("composing every stack into one kernel")
         try:
-            for index, name, found in verifications(self.comparisons, self.plan.seed, self.note):
-                comparison = self.comparisons[index]
-                if found.verification is None:
-                    self._fail(f"verification of {name} for {comparison.name}: {found.reason}")
-                variants = tuple(
-                    msgspec.structs.replace(variant, verification=found.verification)
-                    if variant.name == name
-                    else variant
-                    for variant in comparison.variants
-                )
-                self.comparisons[index] = msgspec.structs.replace(comparison, variants=variants)
+            for found in verifications(self.comparisons, self.plan.seed, self.note, self.host):
+                if found.verification is not None:
+                    self._verifications[found.comparison][found.subject] = found.verification
+                else:
+                    name = self.comparisons[found.comparison].name
+                    self._fail(f"verification of {found.subject} for {name}: {found.reason}")
         except WorkerError as error:
             self._fail(f"verification: {error}")
 
@@ -185,19 +174,19 @@ class _Session:
         supported = self._supported()
         compared = len(self.comparisons) * len(supported)
         for index, configuration in product(range(len(self.comparisons)), supported):
-            trial = Trial(self.comparisons[index], configuration, self.plan, compared, self.load)
+            trial = Trial(self.comparisons[index], configuration, self.plan, compared, self.load, self.host)
             try:
                 trial.run(self.note, self.progress)
             finally:
                 with Deferred() as interrupt:
                     self._fail(*trial.failures)
                     self.warnings += trial.warnings
-                    self.comparisons[index] = trial.result()
+                    self._trials[index].append(trial.result())
                 if interrupt.came:
                     raise KeyboardInterrupt
 
     def _supported(self) -> list[Configuration]:
-        """The grid without what fails on a small convolution, which is said before anything is timed."""
+        """The grid without what fails on a small network, which is reported before anything is timed."""
         try:
             if "auto" in self.plan.devices and not self.available:
                 self._probe([])
@@ -210,7 +199,7 @@ class _Session:
         return [configuration for index, configuration in enumerate(grid) if index not in refused]
 
     def _tiny(self) -> Network:
-        """A small network with every kind of layer that is to be timed, on maps first and then on vectors."""
+        """A small network with every kind of layer that is to be timed, feature maps first and then vectors."""
         kinds = {layer.type for c in self.comparisons for v in c.variants for layer in v.layers}
         small: dict[str, Layer] = {
             "BatchNorm2d": BatchNorm2d(4),
@@ -232,7 +221,7 @@ class _Session:
         """Which of the configurations cannot be run here, and why."""
         self.progress("looking at what this machine supports")
         refused = {}
-        with Worker(ProbeJob(tuple(configurations), self._tiny()), inactivity_timeout_s([])) as worker:
+        with self.host.start_worker(ProbeJob(tuple(configurations), self._tiny()), warm_up_timeout_s([])) as worker:
             for message in worker.messages():
                 match message:
                     case WorkerInfo():

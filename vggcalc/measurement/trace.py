@@ -1,4 +1,4 @@
-"""Tracing a model in a worker: its code runs there, and whatever it does harms nothing here."""
+"""Tracing a model in a worker, so that whatever its code does cannot harm this process."""
 
 from vggcalc.errors import InputError, WorkerError
 from vggcalc.measurement.worker import Worker
@@ -6,7 +6,7 @@ from vggcalc.nets.graph import Network
 from vggcalc.nets.origins import Origin
 from vggcalc.protocol import TracedNetwork, TraceJob
 
-#: A model that is not made and traced in this time is taken to loop for ever.
+#: A model that is not built and traced in this time is taken to loop for ever.
 INACTIVITY_TIMEOUT_S = 120.0
 
 
@@ -19,6 +19,6 @@ def trace(origin: Origin, inactivity_timeout_s: float = INACTIVITY_TIMEOUT_S) ->
                 if isinstance(message, TracedNetwork):
                     return message.network
     except WorkerError as error:
-        said = str(error)
-        raise InputError(said if name in said else f"{origin.source} cannot be traced: {said}") from None
-    raise InputError(f"{origin.source} cannot be traced: the worker said nothing")
+        reason = str(error)
+        raise InputError(reason if name in reason else f"{origin.source} cannot be traced: {reason}") from None
+    raise InputError(f"{origin.source} cannot be traced: the worker sent no network")

@@ -1,37 +1,32 @@
-"""Proving in a worker that a factorized kernel without activations is one convolution."""
+"""Verifying in a worker that a factorized kernel without activations is one convolution."""
 
 from collections.abc import Callable, Iterator, Sequence
 
-from vggcalc.measurement import limits as memory
-from vggcalc.measurement.trial import inactivity_timeout_s
-from vggcalc.measurement.worker import Worker
+from vggcalc.measurement.host import Host
+from vggcalc.measurement.limits import warm_up_timeout_s
 from vggcalc.protocol import Subject, Verified, VerifyJob, WorkerInfo
 from vggcalc.results import Comparison
 
 
 def verifications(
-    comparisons: Sequence[Comparison], seed: int, note: Callable[[WorkerInfo], None]
-) -> Iterator[tuple[int, str, Verified]]:
-    """For every variant but the baselines the comparison's number, the variant's name and what came of it.
+    comparisons: Sequence[Comparison], seed: int, note: Callable[[WorkerInfo], None], host: Host
+) -> Iterator[Verified]:
+    """The verification of every variant but the baselines.
 
     Raises `WorkerError`, after those that were verified before.
     """
-    named = {
-        f"{index}/{variant.name}": (index, variant)
+    variants = [
+        (index, variant)
         for index, comparison in enumerate(comparisons)
         for variant in comparison.variants
         if variant.name != comparison.baseline
-    }
-    job = VerifyJob(
-        tuple(Subject(name, variant.network) for name, (_, variant) in named.items()),
-        seed,
-        memory.free_bytes(),
-    )
-    with Worker(job, inactivity_timeout_s(variant for _, variant in named.values())) as worker:
+    ]
+    subjects = tuple(Subject(variant.name, variant.network, comparison=index) for index, variant in variants)
+    job = VerifyJob(subjects, seed, host.free_bytes())
+    with host.start_worker(job, warm_up_timeout_s(variant for _, variant in variants)) as worker:
         for message in worker.messages():
             match message:
                 case WorkerInfo():
                     note(message)
                 case Verified():
-                    index, variant = named[message.subject]
-                    yield index, variant.name, message
+                    yield message

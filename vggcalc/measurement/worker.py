@@ -1,4 +1,4 @@
-"""Running a job in a worker process, and what becomes of it when the worker dies or falls silent."""
+"""Running a job in a worker process, and the error that follows when the worker dies or falls silent."""
 
 import os
 import queue
@@ -6,10 +6,10 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from types import TracebackType
-from typing import IO, cast
+from typing import IO, Protocol, Self, cast
 
 import msgspec
 
@@ -19,13 +19,39 @@ from vggcalc.protocol import PROTOCOL, Job, JobDone, JobRefused, Message, Worker
 COMMAND = (sys.executable, "-P", "-m", "vggcalc.runtime.worker")
 
 
+class RunningWorker(Protocol):
+    """A worker with its job, as the parent uses it."""
+
+    #: How long it may send nothing before it is taken for hung.
+    inactivity_timeout_s: float
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def send(self, message: msgspec.Struct) -> None:
+        """Write it a message."""
+
+    def stop(self) -> None:
+        """Ask it to stop at the next round."""
+
+    def messages(self) -> Iterator[Message]:
+        """Its messages up to `JobDone`, which is not among them. Raises `WorkerError`."""
+
+
+#: Starts a worker on a job, with the seconds that it may send nothing.
+StartWorker = Callable[[Job, float], RunningWorker]
+
+
 class Worker:
     """A worker process with its job. Leaving the context ends the process, whatever it does."""
 
     def __init__(self, job: Job, inactivity_timeout_s: float, command: tuple[str, ...] | None = None) -> None:
         """`inactivity_timeout_s` is how long it may send nothing before it is taken for hung."""
         self.inactivity_timeout_s = inactivity_timeout_s
-        first = msgspec.json.encode(job) + b"\n"  # what cannot be said is an error here, not a silence there
+        first = msgspec.json.encode(job) + b"\n"  # a job that cannot be encoded fails here, before there is a process
         self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._errors: list[bytes] = []
         # A session of its own: Ctrl-C in the terminal reaches the parent alone, which then decides.
@@ -47,13 +73,13 @@ class Worker:
         # A job may be more than a pipe holds, and the worker reads it only once it has imported torch.
         self._writer = threading.Thread(target=self._write, args=(first,), daemon=True)
 
-    def __enter__(self) -> "Worker":
+    def __enter__(self) -> Self:
         for thread in (*self._readers, self._writer):
             thread.start()
         return self
 
     def send(self, message: msgspec.Struct) -> None:
-        """Write it a line. Where it is dead already `messages` says how."""
+        """Write it a message. If it has died, `messages` raises the error that says how."""
         self._write(msgspec.json.encode(message) + b"\n")
 
     def _write(self, line: bytes) -> None:
@@ -135,13 +161,13 @@ class Worker:
             return "the worker closed its output and went on running: it was ended"
         self._readers[1].join(1.0)
         last = next((line for line in reversed(self._errors) if line.strip()), b"")
-        said = last.decode(errors="replace").strip()
+        line = last.decode(errors="replace").strip()
         half = " in the middle of a message" if rest else ""
         if status < 0:
             name = _signal(-status)
             killed = " (the system kills so when memory runs out)" if name == "SIGKILL" else ""
             return f"the worker was ended by {name}{half}{killed}"
-        return f"the worker ended with status {status}{half}" + (f": {said}" if said else "")
+        return f"the worker ended with status {status}{half}" + (f": {line}" if line else "")
 
 
 def _signal(number: int) -> str:
@@ -152,7 +178,7 @@ def _signal(number: int) -> str:
 
 
 def _environment() -> dict[str, str]:
-    """This process's, so that the worker finds vggcalc where we did, and never in the user's folder."""
+    """This process's environment, with which the worker imports the same vggcalc, never the user's folder."""
     import vggcalc
 
     here = os.path.dirname(os.path.dirname(os.path.abspath(vggcalc.__file__)))

@@ -20,6 +20,7 @@ from vggcalc.errors import InputError
 from vggcalc.nets.layers import Shape
 from vggcalc.protocol import (
     CONTROL,
+    Arm,
     ArmProfile,
     ArmReady,
     ArmsReady,
@@ -44,10 +45,10 @@ from vggcalc.runtime.check.counts import count
 from vggcalc.runtime.check.verify import verify
 from vggcalc.runtime.load import LoadError, traced
 from vggcalc.runtime.time import allocator
-from vggcalc.runtime.time.arms import context, prepare
+from vggcalc.runtime.time.arms import Built, context, prepare
 from vggcalc.runtime.time.devices import DeviceUnavailable, available, device, environment
 from vggcalc.runtime.time.roofline import calibrate
-from vggcalc.runtime.time.rounds import Timing, rounds, warm
+from vggcalc.runtime.time.rounds import TimedCall, Timing, rounds, warm
 
 #: Send rounds no more often than this, so that the parent's reading does not disturb them.
 SEND_EVERY_S = 0.5
@@ -98,17 +99,19 @@ def check(job: CheckJob, send: Send) -> None:
     """Count every subject again, on all processors."""
     send(WorkerInfo(environment(), available()))
     for subject in job.subjects:
-        send(count(subject, subject.name in job.run, job.dtype))
+        send(count(subject, subject.run, job.dtype))
 
 
 def verify_each(job: VerifyJob, send: Send) -> None:
-    """Hold every subject to its one convolution, on all processors."""
+    """Compare every subject with the one convolution that it is, on all processors."""
     send(WorkerInfo(environment(), available()))
     for subject in job.subjects:
+        verification, reason = None, ""
         try:
-            send(Verified(subject.name, verify(subject.network, job.seed, job.free_bytes)))
+            verification = verify(subject.network, job.seed, job.free_bytes)
         except InputError as error:
-            send(Verified(subject.name, None, str(error)))
+            reason = str(error)
+        send(Verified(subject.name, verification, reason, subject.comparison))
 
 
 def probe(job: ProbeJob, send: Send) -> None:
@@ -121,12 +124,12 @@ def probe(job: ProbeJob, send: Send) -> None:
             with context(configuration):
                 prepare(Subject("probe", job.network), configuration, where, 0)
         except Exception as error:  # whatever torch raises is the answer to the question
-            said = str(error).strip().splitlines() or [type(error).__name__]
-            send(Unsupported(index, said[0]))
+            lines = str(error).strip().splitlines() or [type(error).__name__]
+            send(Unsupported(index, lines[0]))
 
 
 def time_arms(job: TimingJob, send: Send, inbox: Inbox) -> None:
-    """Time the job's subjects in alternation until the parent says stop; then look for the reason."""
+    """Time the job's arms in alternation until the parent says stop; then profile those that it names."""
     pinned = allocator.pin() if job.pin_allocator else "default"
     configuration = job.configuration
     where = device(configuration.device)
@@ -136,45 +139,50 @@ def time_arms(job: TimingJob, send: Send, inbox: Inbox) -> None:
     if free is not None and free < job.need_bytes:
         raise DeviceUnavailable(f"{where.name} has {free:,} bytes free, and {job.need_bytes:,} are needed")
     torch.manual_seed(job.seed)
-    subjects = [(CONTROL, job.subjects[0]), *((subject.name, subject) for subject in job.subjects)]
     least, flush = where.least_timing_s(), where.flush if configuration.cold else None
     with context(configuration):
-        built, arms = {}, {}
-        shapes: dict[str, Shape] = {}
-        for name, subject in subjects:
-            ready = built[name] = prepare(subject, configuration, where, job.seed)
-            block = name.partition("/")[2]
-            if shapes.setdefault(block, ready.output_shape) != ready.output_shape:
-                raise ValueError(f"{name} puts out {ready.output_shape}, and another variant {shapes[block]}")
-            arms[name] = warm(name, ready.call, where.clock, least, job.slice_s, flush)
-            send(ArmReady(name))
+        built: dict[Arm, Built] = {}
+        timed: dict[Arm, TimedCall] = {}
+        shapes: dict[str | None, Shape] = {}
+        for arm, subject in ((CONTROL, job.arms[0][1]), *job.arms):
+            ready = built[arm] = prepare(subject, configuration, where, job.seed)
+            shape = shapes.setdefault(arm.block, ready.output_shape)
+            if shape != ready.output_shape:
+                raise ValueError(f"{arm.label} puts out {ready.output_shape}, and another variant {shape}")
+            timed[arm] = warm(ready.call, where.clock, least, job.slice_s, flush)
+            send(ArmReady(arm))
         send(
             ArmsReady(
-                tuple(arms),
-                tuple(arm.calls for arm in arms.values()),
-                tuple(arm.round_s for arm in arms.values()),
+                tuple(timed),
+                tuple(one.calls for one in timed.values()),
+                tuple(one.round_s for one in timed.values()),
                 tuple(ready.compile_s for ready in built.values()),
                 pinned,
             )
         )
         line = inbox.line()
         if line:
-            go = msgspec.json.decode(line, type=StartRounds)
-            chosen = rounds([arms[name] for name in go.arms], where.clock, random.Random(job.seed))
-            _send_rounds(islice(chosen, go.rounds), send, inbox.closed.is_set)
-            if go.explain:
+            start = msgspec.json.decode(line, type=StartRounds)
+            chosen = rounds([timed[arm] for arm in start.arms], where.clock, random.Random(job.seed))
+            send_rounds(islice(chosen, start.rounds), send, inbox.closed.is_set)
+            if start.profile:
                 send(calibrate(configuration, where))
-                for name in go.explain:
-                    ready = built[name]
+                for arm in start.profile:
+                    ready = built[arm]
                     peak = where.peak_bytes(ready.eager)
-                    held = None if peak is None else peak + ready.image_bytes
-                    send(ArmProfile(name, where.kernels(ready.call), held))
+                    allocated = None if peak is None else peak + ready.image_bytes
+                    send(ArmProfile(arm, where.kernels(ready.call), allocated))
 
 
-def _send_rounds(timed: Iterable[tuple[Timing, ...]], send: Send, over: Callable[[], bool]) -> None:
-    """Send rounds in bundles until there are no more or it is over; the first is always measured."""
+def send_rounds(
+    timed: Iterable[tuple[Timing, ...]],
+    send: Send,
+    stopped: Callable[[], bool],
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
+    """Send rounds in bundles until there are no more or it is stopped; the first is always measured."""
     waiting: list[tuple[Timing, ...]] = []
-    sent = time.monotonic()
+    sent = clock()
 
     def send_waiting() -> None:
         walls, cpus, faults = (
@@ -185,11 +193,11 @@ def _send_rounds(timed: Iterable[tuple[Timing, ...]], send: Send, over: Callable
 
     for timings in timed:
         waiting.append(timings)
-        if over():
+        if stopped():
             break
-        if time.monotonic() - sent > SEND_EVERY_S:
+        if clock() - sent > SEND_EVERY_S:
             send_waiting()
-            waiting, sent = [], time.monotonic()
+            waiting, sent = [], clock()
     if waiting:
         send_waiting()
 

@@ -73,6 +73,7 @@ def count(subject: Subject, run: bool, dtype: str) -> TorchCounts:
         seen,
         unprobed,
         refused,
+        subject.comparison,
     )
 
 

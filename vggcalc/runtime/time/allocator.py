@@ -1,6 +1,6 @@
-"""Pinning malloc's thresholds, because the allocator moves a ratio more than noise does.
+"""Pinning malloc's thresholds, because the allocator changes a ratio more than noise does.
 
-glibc gives large outputs back to the kernel and faults them in again on every call, which made
+glibc returns large outputs to the kernel and faults them in again on every call, which made
 the same 7×7 against its stack 1.30 instead of 1.60, each with a tight interval. Both thresholds
 must be pinned: one alone makes it worse.
 """

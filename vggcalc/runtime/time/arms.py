@@ -3,7 +3,6 @@
 import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from time import perf_counter
 
 import msgspec
 import torch
@@ -23,10 +22,11 @@ _NOISE = 2**20
 
 
 class Built(msgspec.Struct, frozen=True):
-    """One call of a module in a configuration, and the shape that it puts out.
+    """One call of a module in a configuration, and its output's shape.
 
-    `eager` is the call that a graph was recorded from, and otherwise the call itself: what the
-    allocator does, only it shows. `image_bytes` is what the image holds throughout.
+    `eager` is the call that a graph was recorded from, and otherwise the call itself: a graph's
+    replay allocates nothing, so the allocator's peak is that of `eager`. `image_bytes` is the size
+    of the input, which stays allocated throughout.
     """
 
     call: Callable[[], object]
@@ -37,12 +37,12 @@ class Built(msgspec.Struct, frozen=True):
 
 
 def context(configuration: Configuration) -> AbstractContextManager[object]:
-    """What calls of that mode run under."""
+    """The context in which calls of that mode run."""
     return nullcontext() if configuration.mode == "training" else torch.inference_mode()
 
 
 def fill(module: nn.Module, noise: torch.Tensor) -> None:
-    """Weights of ±1/√fan-in from `noise`, over and over: as good to time as torch's own, and sooner there."""
+    """Fill the weights with `noise` · 1/√fan-in, repeated: as good to time as torch's initialization, and faster."""
     for part in module.modules():
         if isinstance(part, nn.BatchNorm2d):
             part.reset_parameters()
@@ -92,10 +92,9 @@ def prepare(subject: Subject, configuration: Configuration, where: Device, seed:
         return output
 
     call = train if training else infer
-    start = perf_counter()
+    start = where.clock()
     output = call()
-    where.clock()
-    first_s = perf_counter() - start
+    first_s = where.clock() - start
     if not torch.isfinite(output).all():
         raise ValueError(f"the output of {network.name} is not finite in {configuration.dtype}")
     shape = tuple(output.shape)
@@ -106,7 +105,7 @@ def prepare(subject: Subject, configuration: Configuration, where: Device, seed:
 
 
 def first_tensor(output: object) -> torch.Tensor:
-    """What a module puts out, or the first of it."""
+    """The module's output, or the first tensor in it."""
     return next(leaf for leaf in tree_leaves(output) if isinstance(leaf, torch.Tensor))
 
 

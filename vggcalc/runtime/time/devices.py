@@ -18,7 +18,7 @@ Call = Callable[[], object]
 
 
 class DeviceUnavailable(Exception):
-    """A device or a way of running is not to be had here; the message says what is."""
+    """A device or a configuration is not available here; the message says what is."""
 
 
 class Device(Protocol):
@@ -33,16 +33,16 @@ class Device(Protocol):
         """Seconds, once all that was queued has run."""
 
     def least_timing_s(self) -> float:
-        """How long one timing must at least take so that the clock's own cost does not show."""
+        """The least length of one timing, beside which the clock's own cost is negligible."""
 
     def facts(self) -> results.Device:
         """Name, model and the flags that were set."""
 
     def free_bytes(self) -> int | None:
-        """Memory to be had, None where the parent process has looked or the device does not tell."""
+        """Free memory; None where the parent process has checked it, or the device does not report it."""
 
     def flush(self) -> None:
-        """Empty the caches of what an arm left there."""
+        """Evict what an arm left in the caches."""
 
     def graph(self, call: Call) -> Call:
         """The call, recorded once and replayed. Raises `DeviceUnavailable`."""
@@ -75,7 +75,7 @@ class Cpu:
         return None
 
     def _cache_bytes(self) -> int:
-        """Twice the last-level cache, as Linux tells it; 128 MiB where it does not."""
+        """Twice the last-level cache, as Linux reports it; 128 MiB where it does not."""
         path = "/sys/devices/system/cpu/cpu0/cache/index3/size"
         with suppress(OSError, ValueError), open(path, encoding="ascii") as file:
             return 2 * 1024 * int(file.read().strip().removesuffix("K"))
@@ -237,13 +237,13 @@ def cpu_model() -> str:
 
 
 def _accelerator(name: str) -> Device:
-    asked = torch.device(name)
+    wanted = torch.device(name)
     here = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     if here is None:
         raise DeviceUnavailable(f"device {name!r} is not here: torch {torch.__version__} finds only cpu")
-    if asked.type != here.type:
+    if wanted.type != here.type:
         raise DeviceUnavailable(f"device {name!r} is not here: torch finds cpu and {here.type}")
-    if (asked.index or 0) >= torch.accelerator.device_count():
+    if (wanted.index or 0) >= torch.accelerator.device_count():
         raise DeviceUnavailable(
             f"device {name!r} is not here: there are {torch.accelerator.device_count()} of {here.type}"
         )

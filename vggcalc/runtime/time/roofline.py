@@ -1,8 +1,8 @@
-"""The roof: the best rates of arithmetic and of memory that this process sees.
+"""The roof: the best rates of arithmetic and of memory that this process reaches.
 
 A matrix product is not the roof: direct 3×3 convolutions were faster by 11–29% on x86. So the
-calibration is a set, and its best counts. The rates are of direct arithmetic: where a library
-takes Winograd's way, they are what a direct convolution of that speed would need.
+calibration is a set of products and convolutions, and the fastest counts. FLOPs are those of the
+direct algorithm: where a library uses Winograd's, the rate is direct-equivalent.
 """
 
 from collections.abc import Callable
@@ -16,22 +16,22 @@ from vggcalc.results import Configuration
 from vggcalc.runtime.time.arms import MEMORY_FORMATS
 from vggcalc.runtime.time.devices import Device
 
-#: Kernel, channels, map.
+#: Kernel, channels, size of the feature map.
 CONVOLUTIONS = ((1, 256, 56), (3, 128, 56), (7, 64, 56))
 PRODUCTS = (512, 1024, 2048, 4096, 8192)
 
-#: About, for each of them.
+#: How long each of them runs, about.
 SECONDS = 0.1
 
 
 def calibrate(configuration: Configuration, where: Device) -> RoofRates:
-    """Each of the set for about `SECONDS`, and a copy much larger than the caches."""
+    """Run each of the set for about `SECONDS`, and a copy much larger than the caches."""
     dtype = getattr(torch, configuration.dtype)
     rates: dict[str, float] = {}
     with torch.inference_mode():
         for n in PRODUCTS:
             if rates and 2 * n**3 / max(rates.values()) > SECONDS:
-                break  # so much larger ones take too long here, and would be no faster
+                break  # larger ones take too long here, and would be no faster
             left, right = (torch.rand(n, n).to(where.name, dtype) for _ in range(2))
             product = torch.empty(n, n, dtype=dtype, device=where.name)
             best = fastest(partial(torch.mm, left, right, out=product), where, SECONDS)

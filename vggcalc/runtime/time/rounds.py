@@ -1,4 +1,4 @@
-"""The round loop: every arm once in each round, in random order, on a clock that is given.
+"""The round loop: every arm once in each round, in random order, on the clock that it is passed.
 
 Arms measured one after the other drift apart; the same module against itself then misses the
 ratio 1 in a third of all runs. Randomly interleaved pairs do not.
@@ -11,7 +11,7 @@ from timeit import Timer
 
 import msgspec
 
-#: Warm every arm this often and this long, but for no more than its share of the time there is.
+#: Warm every arm this often and this long, but for no more than that share of the process's time.
 WARM_CALLS, WARM_S, WARM_SHARE = 5, 0.2, 0.03
 
 #: Before a timing as many calls settle what the other arms left in the caches; one is not enough
@@ -21,13 +21,12 @@ WARM_CALLS, WARM_S, WARM_SHARE = 5, 0.2, 0.03
 SETTLE_BELOW_S = 0.02
 
 
-class Arm(msgspec.Struct, frozen=True):
-    """Something to time. `calls` of it make one timing, after `settling` that are not timed.
+class TimedCall(msgspec.Struct, frozen=True):
+    """An arm's call. `calls` of it make one timing, after `settling` that are not timed.
 
     `flush` is called before every timing where the caches are to be cold.
     """
 
-    name: str
     call: Callable[[], object]
     calls: int = 1
     settling: int = 1
@@ -68,13 +67,12 @@ def usage() -> Usage:
 
 
 def warm(
-    name: str,
     call: Callable[[], object],
     clock: Callable[[], float],
     least_timing_s: float,
     slice_s: float,
     flush: Callable[[], None] | None = None,
-) -> Arm:
+) -> TimedCall:
     """Call until it is warm, and choose how many calls make a timing of at least `least_timing_s`."""
     times: list[float] = []
     while True:
@@ -86,13 +84,13 @@ def warm(
             break
     fastest = max(min(times), 1e-9)
     if flush is not None:
-        return Arm(name, call, 1, 0, flush, fastest)
+        return TimedCall(call, 1, 0, flush, fastest)
     calls = max(1, -int(-least_timing_s // fastest))
-    return Arm(name, call, calls, calls if fastest < SETTLE_BELOW_S else 0, None, fastest)
+    return TimedCall(call, calls, calls if fastest < SETTLE_BELOW_S else 0, None, fastest)
 
 
 def rounds(
-    arms: Sequence[Arm],
+    arms: Sequence[TimedCall],
     clock: Callable[[], float],
     rng: random.Random,
     used: Callable[[], Usage] = usage,
