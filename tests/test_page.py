@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from functools import cache
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -20,11 +21,11 @@ from hypothesis import strategies as st
 
 import vggcalc
 from vggcalc.nets.families import FAMILIES
-from vggcalc.report import formats, units
+from vggcalc.report import formats
 from vggcalc.report.findings import read
 from vggcalc.report.formats import FORMATS, Screen
-from vggcalc.report.formats.quantities import quantity
-from vggcalc.report.tables.cells import Table
+from vggcalc.report.tables import cells
+from vggcalc.report.tables.cells import Cell, Column, Row, Table
 from vggcalc.results import (
     CONVENTIONS,
     SCHEMA_VERSION,
@@ -232,19 +233,14 @@ def test_it_runs_its_one_script_and_no_other(name: str) -> None:
 
 @every_page
 def test_every_section_of_the_terminal_stands_in_it(name: str) -> None:
-    """Every cell of every table in the same order, where an empty label repeats the one above it."""
+    """Every cell of every table in the same order, a label that stands above it too repeated."""
     report, document = REPORTS[name], parsed(name)
     sections = formats._counts(report) + formats._measured(report)
     wanted = {}
     for table in sections:
         if isinstance(table, Table):
             rows = [[column.title for column in table.columns]]
-            for row in table.rows:
-                cells = list(row.cells)
-                for i in range(next(i for i, cell in enumerate(cells) if cell)):
-                    if rows[0][i]:
-                        cells[i] = rows[-1][i]
-                rows.append(cells)
+            rows += [[cell.text for cell in row.cells] for row in table.rows]
             wanted.setdefault(table.title, []).append(rows)
     found: dict[str, list[list[list[str]]]] = {}
     for title, rows in document.tables():
@@ -288,54 +284,58 @@ def test_names_are_never_markup() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"),
+    ("cell", "expected"),
     [
-        ("1,849,688,064", ("number", 1_849_688_064)),
-        ("≥ 1,234", ("number", 1_234)),
-        ("3.83 MiB", ("bytes", 3.83 * 2**20)),
-        ("≥ 1,234 GiB", ("bytes", 1_234 * 2**30)),
-        ("0 B", ("bytes", 0)),
-        ("4.87 ms", ("seconds", 4.87e-3)),
-        ("17.7 µs", ("seconds", 17.7e-6)),
-        ("31.4 s", ("seconds", 31.4)),
-        ("−44.9%", ("percent", -44.9)),
-        ("+200.0%", ("percent", 200)),
-        ("99%", ("percent", 99)),
-        ("0.5510", ("number", 0.551)),
-        ("9 + 9 + 9 = 27", ("number", 27)),
-        ("15 · 9 = 135", ("number", 135)),
-        ("49/27", ("number", 49)),
-        ("0.635–0.641", ("number", 0.635)),
-        ("7×5", ("number", 35)),
-        ("1×64×56×56", ("number", 64 * 56 * 56)),
-        ("3×3 ×3", ("number", 27)),
-        ("—", None),
-        ("", None),
-        ("image", None),
-        ("none: 5 rounds", None),
-        ("6…217 × 6…217", None),
-        ("3×3 ×2, 1×1", None),
+        (cells.count(1_849_688_064), Cell("1,849,688,064", 1_849_688_064)),
+        (cells.cost({"macs": 1_234}, "macs", partial=True), Cell("≥ 1,234", 1_234)),
+        (cells.cost({"saved_bytes": 553_430_176}, "saved_bytes"), Cell("528 MiB", 553_430_176)),
+        (cells.cost({"intensity": 12.345}, "intensity"), Cell("12.3", 12.345)),
+        (cells.size(0), Cell("0 B", 0)),
+        (cells.size(4_016_046), Cell("3.83 MiB", 4_016_046)),
+        (cells.duration(4.8712e-3), Cell("4.87 ms", 4.8712e-3)),
+        (cells.duration(None), Cell("—")),
+        (cells.change(27 / 49), Cell("−44.9%", 27 / 49)),
+        (cells.change(None), Cell("—")),
+        (cells.share(0.987), Cell("99%", 0.987)),
+        (cells.ratio(27 / 49), Cell("0.5510", 27 / 49)),
+        (cells.ratio_if(None), Cell("")),
+        (cells.interval((0.6349, 0.641), 9), Cell("0.635–0.641", 0.6349)),
+        (cells.interval(None, 5), Cell("none: 5 rounds")),
+        (cells.error(1.23e-7), Cell("1.2e-7", 1.23e-7)),
+        (cells.error(0.0), Cell("0", 0.0)),
+        (cells.axes((7, 7)), Cell("7", 49)),
+        (cells.axes((7, 5)), Cell("7×5", 35)),
+        (cells.shape((1, 64, 56, 56)), Cell("1×64×56×56", 64 * 56 * 56)),
+        (cells.shape(None), Cell("—")),
+        (cells.name("block1", again=True), Cell("block1", None, True)),
     ],
 )
-def test_what_a_cell_is_worth(text: str, expected: tuple[str, float] | None) -> None:
-    found = quantity(text)
-    assert (found and found.kind) == (expected and expected[0])
-    assert (found and found.value) == (expected and pytest.approx(expected[1]))
+def test_a_cell_holds_what_it_is_worth(cell: Cell, expected: Cell) -> None:
+    assert cell == expected
 
 
-@given(st.integers(0, 10**15))
-def test_counts_and_sizes_are_worth_what_was_printed(n: int) -> None:
-    assert quantity(units.count(n)) == ("number", n)
-    size = quantity(units.size(n))
-    assert size is not None
-    assert size == ("bytes", pytest.approx(n, rel=0.006))
+@given(st.integers(0, 10**15), st.floats(1e-9, 1e4), st.floats(1e-3, 1e4))
+def test_values_are_exact_whatever_is_printed(n: int, seconds: float, ratio: float) -> None:
+    assert (cells.count(n).value, cells.size(n).value) == (n, n)
+    assert cells.duration(seconds).value == seconds
+    assert cells.ratio(ratio).value == cells.change(ratio).value == ratio
 
 
-@given(st.floats(1e-9, 1e4), st.floats(1e-3, 1e4))
-def test_times_and_ratios_are_worth_what_was_printed(seconds: float, ratio: float) -> None:
-    assert quantity(units.duration(seconds)) == ("seconds", pytest.approx(seconds, rel=0.006, abs=6e-9))
-    assert quantity(units.ratio(ratio)) == ("number", pytest.approx(ratio, rel=0.006, abs=6e-5))
-    assert quantity(units.change(ratio)) == ("percent", pytest.approx((ratio - 1) * 100, rel=0.006, abs=0.051))
+def test_a_sum_and_a_fraction_are_worth_what_they_begin_or_end_with() -> None:
+    """9 + 9 + 9 = 27 is 27; 49/27 is the kernel's 49."""
+    tables = [one for one in formats._counts(REPORTS["factorize 3 5 7 9 11"]) if isinstance(one, Table)]
+    found = {cell.text: cell.value for one in tables for row in one.rows for cell in row.cells}
+    assert (found["9 + 9 + 9 = 27"], found["5 · 9 = 45"], found["49/27"]) == (27, 45, 49)
+
+
+@every_page
+def test_a_cell_that_repeats_equals_the_one_above(name: str) -> None:
+    for table in formats._counts(REPORTS[name]) + formats._measured(REPORTS[name]):
+        if isinstance(table, Table):
+            assert not any(cell.again for cell in table.rows[0].cells)
+            for above, row in pairwise(table.rows):
+                assert all(cell.text == above.cells[i].text for i, cell in enumerate(row.cells) if cell.again)
+                assert all(i < table.keys for i, cell in enumerate(row.cells) if cell.again)
 
 
 def test_a_column_of_several_units_is_not_sorted() -> None:
@@ -351,7 +351,7 @@ def test_values_are_those_of_the_results() -> None:
     rows = page("summary vgg19").partition("<tbody>\n")[2].partition("</tbody>")[0]
     layers = report.comparisons[0].variants[0].layers
     for row, layer in zip(rows.strip().split("\n"), layers, strict=True):
-        assert f'data-value="{float(layer.costs["macs"] or 0)!r}">{layer.costs["macs"]:,}<' in row
+        assert f'data-value="{layer.costs["macs"]}">{layer.costs["macs"]:,}<' in row
 
 
 # What it looks like
@@ -444,7 +444,6 @@ def test_no_other_format_loads_it(format_: str) -> None:
     assert not loaded & {
         "vggcalc.report.formats.html",
         "vggcalc.report.formats.html_table",
-        "vggcalc.report.formats.quantities",
         "html",
     }
 
@@ -573,6 +572,25 @@ def test_times_are_sorted_as_times_and_what_is_missing_goes_last(browser: Browse
         assert browser.evaluate(f"column('{title}', 'ratio')") == expected
     browser.click(f"heading('{title}', 'variant').querySelector('button')")
     assert browser.evaluate(f"column('{title}', 'variant')") == ["factorized", "naive"]
+
+
+@in_browser
+def test_bytes_are_sorted_exactly_where_they_print_alike(browser: Browser, tmp_path: Path) -> None:
+    """553,430,176 B and 553,648,128 B are both 528 MiB."""
+    from vggcalc.report.formats.html_table import table
+
+    sizes = {"small": 553_430_176, "large": 553_648_128, "middle": 553_430_177}
+    rows = tuple(Row((Cell(name), cells.size(size))) for name, size in sizes.items())
+    assert {row.cells[1].text for row in rows} == {"528 MiB"}
+    text = page("factorize 7")
+    columns = (Column("name", right=False), Column("bytes"))
+    path = tmp_path / "bytes.html"
+    path.write_text(text.replace("</main>", table(Table("Exact", columns, rows), "exact") + "</main>"), "utf-8")
+    browser.open(path)
+    browser.evaluate(HELPERS)
+    for expected in (["large", "middle", "small"], ["small", "middle", "large"], list(sizes)):
+        browser.click("heading('Exact', 'bytes').querySelector('button')")
+        assert browser.evaluate("column('Exact', 'name')") == expected
 
 
 @in_browser

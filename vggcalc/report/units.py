@@ -5,6 +5,9 @@ from itertools import groupby
 
 UNKNOWN = "—"
 
+#: Before a total that lacks some operator's cost.
+LOWER_BOUND = "≥ "
+
 
 def count(value: int | float | None) -> str:
     """An exact count, in groups of three digits."""
@@ -61,6 +64,21 @@ def change(value: float | None) -> str:
 def share(value: float | None) -> str:
     """A share in whole percent."""
     return UNKNOWN if value is None else f"{value:.0%}"
+
+
+def error(value: float | None) -> str:
+    """A relative error in two digits: 1.2e-7."""
+    return UNKNOWN if value is None else "0" if not value else f"{value:.1e}".replace("e-0", "e-")
+
+
+def interval(ends: tuple[float, float] | None, rounds: int) -> str:
+    """The ends of a 95% interval, or from how few rounds there is none."""
+    return f"{ends[0]:.3f}–{ends[1]:.3f}" if ends else f"none: {rounds} rounds"
+
+
+def precise(value: float) -> str:
+    """A figure to five significant digits, for changes that rounding would hide."""
+    return f"{value:,.5g}"
 
 
 def times(value: float) -> str:

@@ -169,12 +169,14 @@ def markdown(report: Report, screen: Screen) -> str:
 
 
 def _markdown_table(table: Table) -> str:
-    def line(cells: tuple[str, ...]) -> str:
+    def line(cells: Iterable[str]) -> str:
         return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
-    lines = [f"### {table.title}", "", line(tuple(column.title for column in table.columns))]
-    lines.append(line(tuple("---:" if column.right else ":---" for column in table.columns)))
-    lines += [line(tuple(f"**{cell}**" if cell and row.strong else cell for cell in row.cells)) for row in table.rows]
+    lines = [f"### {table.title}", "", line(column.title for column in table.columns)]
+    lines.append(line("---:" if column.right else ":---" for column in table.columns))
+    for row in table.rows:
+        shown = ["" if cell.again else cell.text for cell in row.cells]
+        lines.append(line(f"**{cell}**" if cell and row.bold else cell for cell in shown))
     return "\n".join(lines)
 
 
@@ -205,7 +207,8 @@ def _counts(report: Report) -> list[Section]:
 
 
 def _measured(report: Report) -> list[Section]:
-    from vggcalc.report.tables.latency import surroundings, timings
+    from vggcalc.report.tables.conditions import surroundings
+    from vggcalc.report.tables.latency import timings
 
     sections = [section for comparison in report.comparisons for section in timings(comparison)]
     if report.environment is not None:

@@ -8,7 +8,8 @@ from typing import IO, Any
 import msgspec
 
 from vggcalc.report import units
-from vggcalc.report.tables.cells import HEADINGS, Column, Row, Table, heading
+from vggcalc.report.tables import cells
+from vggcalc.report.tables.cells import HEADINGS, Cell, Column, Row, Table, heading
 
 Rows = Iterable[Sequence[Any]]
 
@@ -111,10 +112,14 @@ def _head(name: str) -> str:
     return heading(name.removesuffix("_s"))
 
 
-def _cell(name: str, value: Any) -> str:
+def _cell(name: str, value: Any) -> Cell:
     kind = _kind(name)
     if kind == "cost":
-        return HEADINGS[name][1](value)
+        return cells.cost({name: value}, name)
     if value is None:
-        return "never" if kind == "from" else units.UNKNOWN
-    return units.ratio(value) if kind == "ratio" else units.duration(value) if kind == "time" else str(value)
+        return Cell("never" if kind == "from" else units.UNKNOWN)
+    if kind == "ratio":
+        return cells.ratio(value)
+    if kind == "time":
+        return cells.duration(value)
+    return Cell(str(value), value if isinstance(value, int | float) else None)

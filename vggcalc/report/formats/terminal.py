@@ -7,9 +7,9 @@ from typing import Literal
 from rich import box
 from rich.console import Console
 from rich.table import Table as Grid
-from rich.text import Text as Cell
+from rich.text import Text as Rich
 
-from vggcalc.report.tables.cells import Section, Table, Text
+from vggcalc.report.tables.cells import Cell, Section, Table, Text
 
 
 def render(sections: Sequence[Section], width: int, colour: bool) -> str:
@@ -27,7 +27,7 @@ def render(sections: Sequence[Section], width: int, colour: bool) -> str:
     for section in sections:
         if isinstance(section, Text):
             for line in section.lines:
-                console.print(Cell(line, style="dim" if section.quiet else ""))
+                console.print(Rich(line, style="dim" if section.quiet else ""))
             console.print()
             continue
         shown = _that_fit(section, width)
@@ -35,14 +35,14 @@ def render(sections: Sequence[Section], width: int, colour: bool) -> str:
         for i in shown:
             column = section.columns[i]
             justify: Literal["right", "left"] = "right" if column.right else "left"
-            grid.add_column(Cell(column.title), justify=justify, no_wrap=True)
+            grid.add_column(Rich(column.title), justify=justify, no_wrap=True)
         for row, following in zip(section.rows, (*section.rows[1:], None), strict=True):
             grid.add_row(
-                *(Cell(row.cells[i]) for i in shown),
-                style="bold" if row.strong else "",
+                *(Rich(_shown(row.cells[i])) for i in shown),
+                style="bold" if row.bold else "",
                 end_section=following is not None and following.ruled,
             )
-        console.print(Cell(section.title, style="bold cyan"))
+        console.print(Rich(section.title, style="bold cyan"))
         console.width = max(width, _breadth(section, shown))
         console.print(grid)
         console.width = width
@@ -50,10 +50,15 @@ def render(sections: Sequence[Section], width: int, colour: bool) -> str:
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
 
 
+def _shown(cell: Cell) -> str:
+    return "" if cell.again else cell.text
+
+
 def _breadth(table: Table, shown: Sequence[int]) -> int:
     """What these columns take: each its longest text, and two spaces between."""
     return sum(
-        max(len(text) for text in (table.columns[i].title, *(row.cells[i] for row in table.rows))) + 2 for i in shown
+        max(len(text) for text in (table.columns[i].title, *(_shown(row.cells[i]) for row in table.rows))) + 2
+        for i in shown
     )
 
 

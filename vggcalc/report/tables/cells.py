@@ -1,31 +1,62 @@
-"""What every format for people renders: tables of text cells, and sentences."""
+"""What every format for people renders: tables of cells, and sentences.
 
-from collections.abc import Callable
+A cell holds what is printed and, for a figure, its exact value, by which formats sort and export.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Literal
 
 import msgspec
 
 from vggcalc.report import units
 from vggcalc.results import Costs
 
+#: A total is the sum of the rows; a subtotal, such as that of a block, is the sum of some of them.
+Role = Literal["row", "subtotal", "total"]
+
+
+class Cell(msgspec.Struct, frozen=True):
+    """`value` is in units (counts, bytes, seconds, ratios); a shape is worth its product.
+
+    `again` repeats the cell above, which only a sorted table needs to show.
+    """
+
+    text: str = ""
+    value: int | float | None = None
+    again: bool = False
+
 
 class Column(msgspec.Struct, frozen=True):
-    """`wide` columns are shown only where there is room."""
+    """`wide` columns are shown only where there is room; one with figures of several units is not `sortable`."""
 
     title: str
     right: bool = True
     wide: bool = False
+    sortable: bool = True
 
 
 class Row(msgspec.Struct, frozen=True):
-    cells: tuple[str, ...]
+    """`strong` rows are set in bold, as totals are, and a `ruled` one has a line above it."""
+
+    cells: tuple[Cell, ...]
+    role: Role = "row"
     strong: bool = False
     ruled: bool = False
 
+    @property
+    def bold(self) -> bool:
+        """Whether it stands out, as every total does."""
+        return self.strong or self.role == "total"
+
 
 class Table(msgspec.Struct, frozen=True):
+    """The first `keys` columns name what a row is of."""
+
     title: str
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
+    keys: int = 1
 
 
 class Text(msgspec.Struct, frozen=True):
@@ -37,11 +68,97 @@ class Text(msgspec.Struct, frozen=True):
 
 Section = Table | Text
 
+Figure = int | float | None
+
+EMPTY = Cell()
+
+
+def words(*texts: str) -> tuple[Cell, ...]:
+    """A cell for each text."""
+    return tuple(Cell(text) for text in texts)
+
+
+def name(text: str, again: bool = False) -> Cell:
+    """What a row is of; `again` where the row above is of the same."""
+    return Cell(text, again=again)
+
+
+def count(value: Figure) -> Cell:
+    """An exact count."""
+    return Cell(units.count(value), value)
+
+
+def size(value: Figure) -> Cell:
+    """Bytes."""
+    return Cell(units.size(value), value)
+
+
+def duration(value: float | None) -> Cell:
+    """Seconds."""
+    return Cell(units.duration(value), value)
+
+
+def number(value: float | None) -> Cell:
+    """A plain figure."""
+    return Cell(units.number(value), value)
+
+
+def ratio(value: float | None) -> Cell:
+    """variant / baseline."""
+    return Cell(units.ratio(value), value)
+
+
+def ratio_if(value: float | None) -> Cell:
+    """A ratio, and nothing where there is none to expect."""
+    return EMPTY if value is None else ratio(value)
+
+
+def change(value: float | None) -> Cell:
+    """A ratio as the change in percent; the value is the ratio."""
+    return Cell(units.change(value), value)
+
+
+def share(value: float | None) -> Cell:
+    """A share in whole percent."""
+    return Cell(units.share(value), value)
+
+
+def error(value: float | None) -> Cell:
+    """A relative difference between two computations."""
+    return Cell(units.error(value), value)
+
+
+def interval(ends: tuple[float, float] | None, rounds: int) -> Cell:
+    """A 95% interval of a ratio, worth its lower end."""
+    return Cell(units.interval(ends, rounds), ends[0] if ends else None)
+
+
+def shape(value: Sequence[int] | None) -> Cell:
+    """A shape, worth its elements: 64×56×56."""
+    return Cell(units.pair(value), None if value is None else math.prod(value))
+
+
+def axes(value: Sequence[int]) -> Cell:
+    """One number where all axes agree, worth the product of all."""
+    return Cell(units.axes(value), math.prod(value))
+
+
+def cost(costs: Costs, key: str, partial: bool = False) -> Cell:
+    """A cost; a `partial` one is a lower bound."""
+    scaled = HEADINGS[key][1](costs[key]) if key in HEADINGS else units.count(costs[key])
+    return Cell(units.LOWER_BOUND * partial + scaled, costs[key])
+
+
+def total_costs(costs: Costs, partial: dict[str, tuple[str, ...]]) -> tuple[Cell, ...]:
+    """All costs of a total; those that lack what an operator without a formula costs are lower bounds."""
+    return tuple(cost(costs, key, key in partial) for key in costs)
+
+
 #: The costs that stand in every table; the others where there is room.
 ALWAYS = ("parameters", "macs")
 
 #: How each cost is headed and scaled; a cost that is not listed is an exact count.
-HEADINGS: dict[str, tuple[str, Callable[[int | float | None], str]]] = {
+HEADINGS: dict[str, tuple[str, Callable[[Figure], str]]] = {
     "parameters": ("parameters", units.count),
     "macs": ("MACs", units.count),
     "flops": ("FLOPs", units.count),
@@ -60,6 +177,6 @@ def heading(key: str) -> str:
     return HEADINGS[key][0] if key in HEADINGS else key.replace("_", " ")
 
 
-def cost(costs: Costs, key: str) -> str:
-    """A cost as it is printed."""
-    return HEADINGS[key][1](costs[key]) if key in HEADINGS else units.count(costs[key])
+def cost_columns(costs: Costs) -> tuple[Column, ...]:
+    """A column for each cost."""
+    return tuple(Column(heading(key), wide=key not in ALWAYS) for key in costs)

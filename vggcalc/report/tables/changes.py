@@ -1,33 +1,32 @@
 """What has changed since an earlier report, as a table and sentences."""
 
+import math
 from collections.abc import Iterable, Iterator
 
 from vggcalc.report import units
-from vggcalc.report.tables.cells import Column, Row, Section, Table, Text, heading
+from vggcalc.report.tables import cells
+from vggcalc.report.tables.cells import EMPTY, Cell, Column, Row, Section, Table, Text, heading
 from vggcalc.results import Change, Report
 
 
 def elsewhere(found: Iterable[Change]) -> str:
     """On what else the earlier times were measured, in words; empty where on the same."""
     return "; ".join(
-        f"{heading(one.figure)} {_shown(one.before, one)} then, {_shown(one.after, one)} now"
+        f"{heading(one.figure)} {_shown(one.before, one).text} then, {_shown(one.after, one).text} now"
         for one in found
         if one.comparison is None
     )
 
 
 def sections(report: Report) -> list[Section]:
-    """What has changed, as a table, or that nothing has; and what to think of times of another run."""
+    """What has changed, as a table, or that nothing has; and how far times of another run can be compared."""
     if report.against is None:
         return []
     title = f"Against {report.against}"
-    rows = [one for one in report.changes if one.comparison is not None]
-    found: list[Section] = []
-    if rows:
-        columns = ("comparison", "variant", "figure", "before", "now", "change")
-        found.append(
-            Table(title, tuple(Column(name, right=i > 2) for i, name in enumerate(columns)), tuple(_rows(rows)))
-        )
+    rows = tuple(_rows([one for one in report.changes if one.comparison is not None]))
+    names = tuple(Column(name, right=False) for name in ("comparison", "variant", "figure"))
+    figures = (Column("before", sortable=False), Column("now", sortable=False), Column("change"))
+    found: list[Section] = [Table(title, (*names, *figures), rows, keys=2)] if rows else []
     lines = [] if rows else [f"{title}: nothing changed."]
     if any(variant.latency for comparison in report.comparisons for variant in comparison.variants):
         lines.append(_of_another_run(report.against, report.changes))
@@ -39,7 +38,7 @@ def _of_another_run(file: str, found: Iterable[Change]) -> str:
     apart = f", measured on something else ({where})" if where else ""
     return (
         f"Times in {file} are of another run{apart}; one is called changed only where both, in the "
-        "same way of running, have 95% intervals over processes and these do not overlap."
+        "same configuration, have 95% intervals over processes and these do not overlap."
     )
 
 
@@ -47,43 +46,43 @@ def _rows(found: Iterable[Change]) -> Iterator[Row]:
     last: tuple[str | None, str | None] = (None, None)
     for one in found:
         place = one.comparison, one.variant
-        cells = (
-            (one.comparison or "") if place[0] != last[0] else "",
-            (one.variant or "") if place != last else "",
-            _called(one),
-            ("≥ " if one.partial[0] else "") + _shown(one.before, one),
-            ("≥ " if one.partial[1] else "") + _shown(one.after, one),
-            _difference(one),
+        partial = [units.LOWER_BOUND * partial for partial in one.partial]
+        before, after = _shown(one.before, one), _shown(one.after, one)
+        yield Row(
+            (
+                cells.name(one.comparison or "", again=place[0] == last[0]),
+                cells.name(one.variant or "", again=place == last),
+                Cell(heading(one.figure) + (f" on {one.on}" if one.on else "")),
+                Cell(partial[0] + before.text, before.value),
+                Cell(partial[1] + after.text, after.value),
+                _difference(one),
+            ),
+            ruled=place != last,
         )
-        yield Row(cells, ruled=place != last)
         last = place
 
 
-def _called(one: Change) -> str:
-    return heading(one.figure) + (f" on {one.on}" if one.on else "")
-
-
-def _shown(value: object, change: Change) -> str:
+def _shown(value: object, change: Change) -> Cell:
     """A figure in full: a change that rounding hides is one nevertheless."""
     match value:
         case None:
-            return units.UNKNOWN
+            return Cell(units.UNKNOWN)
         case tuple():
-            return units.shape(value)
+            return Cell(units.shape(value), math.prod(value))
         case float() if change.figure == "latency":
-            return units.duration(value)
+            return cells.duration(value)
         case float():
-            return f"{value:,.5g}"
+            return Cell(units.precise(value), value)
         case int():
-            return f"{value:,}" + " B" * change.figure.endswith("_bytes")
+            return Cell(units.count(value) + " B" * change.figure.endswith("_bytes"), value)
         case _:
-            return str(value)
+            return Cell(str(value))
 
 
-def _difference(one: Change) -> str:
+def _difference(one: Change) -> Cell:
     old, new = one.before, one.after
     if old is None or new is None:
-        return "new" if old is None else "gone"
+        return Cell("new" if old is None else "gone")
     if isinstance(old, int | float) and isinstance(new, int | float) and old:
-        return units.change(new / old)
-    return ""
+        return cells.change(new / old)
+    return EMPTY

@@ -1,7 +1,8 @@
 """What another counter would report, reconciled with the exact MACs line by line."""
 
 from vggcalc.report import units
-from vggcalc.report.tables.cells import Column, Row, Section, Table, Text
+from vggcalc.report.tables import cells
+from vggcalc.report.tables.cells import EMPTY, Cell, Column, Row, Section, Table, Text
 from vggcalc.results import Comparison, Reconciliation
 
 
@@ -15,23 +16,24 @@ def reconciliation(comparison: Comparison) -> list[Section]:
 
 def _table(comparison: Comparison, found: Reconciliation) -> Table:
     lower = "macs" in comparison.variants[0].partial
-    least, what = ("≥ ", "MACs, a lower bound") if lower else ("", "exact MACs")
-    rows = [Row((what, "", least + units.count(found.macs)))]
+    what = "MACs, a lower bound" if lower else "exact MACs"
+
+    def bound(value: int) -> Cell:
+        return Cell(units.LOWER_BOUND * lower + units.count(value), value)
+
+    rows = [Row((Cell(what), EMPTY, bound(found.macs)))]
     if found.factor != 1:
-        rows.append(Row((f"× {found.factor}", "", least + units.count(found.factor * found.macs))))
+        rows.append(Row((Cell(f"× {found.factor}"), EMPTY, bound(found.factor * found.macs))))
     for line in found.lines:
-        layers = units.count(line.layers) if line.layers else ""
-        rows.append(Row((f"{_sign(line.amount)} {line.term}", layers, units.count(abs(line.amount)))))
-    rows.append(Row((f"= {found.figure}", "", least + units.count(found.total)), True, True))
+        layers = cells.count(line.layers) if line.layers else EMPTY
+        sign = "−" if line.amount < 0 else "+"
+        rows.append(Row((Cell(f"{sign} {line.term}"), layers, Cell(units.count(abs(line.amount)), line.amount))))
+    rows.append(Row((Cell(f"= {found.figure}"), EMPTY, bound(found.total)), "total", ruled=True))
     return Table(
         f"{comparison.name} as {found.counter} counts it, input {units.shape(comparison.input_shape)}",
         (Column("", right=False), Column("layers"), Column(found.figure)),
         tuple(rows),
     )
-
-
-def _sign(amount: int) -> str:
-    return "−" if amount < 0 else "+"
 
 
 def _sources(comparison: Comparison, found: Reconciliation) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """Which convolutions were replaced, what each replacing saves or costs, and which had to stay."""
 
 from vggcalc.report import units
-from vggcalc.report.tables.cells import Column, Row, Section, Table, Text
+from vggcalc.report.tables import cells
+from vggcalc.report.tables.cells import Cell, Column, Row, Section, Table, Text
 from vggcalc.results import Comparison, Costs
 
 
@@ -28,16 +29,9 @@ def _table(comparison: Comparison) -> Table:
     rows = []
     for one in comparison.replaced:
         before, after = one.costs
-        rows.append(
-            Row(
-                (
-                    one.name,
-                    units.kernels(one.kernels[0]),
-                    units.kernels(one.kernels[1]),
-                    *(cell for key in ("parameters", "macs") for cell in _cells(before, after, key)),
-                )
-            )
-        )
+        kernels = cells.words(*map(units.kernels, one.kernels))
+        changes = (cell for key in ("parameters", "macs") for cell in _cells(before, after, key))
+        rows.append(Row((Cell(one.name), *kernels, *changes)))
     wide = {"parameters before", "parameters after"}
     columns = ("replaced", "kernel", "by", "parameters before", "parameters after", "change",
                "MACs before", "MACs after", "change")  # fmt: skip
@@ -48,7 +42,6 @@ def _table(comparison: Comparison) -> Table:
     )
 
 
-def _cells(before: Costs, after: Costs, key: str) -> tuple[str, str, str]:
+def _cells(before: Costs, after: Costs, key: str) -> tuple[Cell, Cell, Cell]:
     old, new = before[key], after[key]
-    change = units.change(new / old) if old and new is not None else units.UNKNOWN
-    return units.count(old), units.count(new), change
+    return cells.count(old), cells.count(new), cells.change(new / old if old and new is not None else None)

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 
 from vggcalc.nets.families import FAMILIES
 from vggcalc.report import units
-from vggcalc.report.tables.cells import ALWAYS, Column, Row, Section, Table, Text, cost, heading
+from vggcalc.report.tables import cells
+from vggcalc.report.tables.cells import Cell, Column, Row, Section, Table, Text, cost_columns, total_costs
 from vggcalc.results import PARETO_COSTS, Comparison, Costs, Variant
 
 #: Marks the variants that no other one beats.
@@ -26,12 +27,12 @@ def choices(comparison: Comparison, title: str) -> list[Section]:
         Column("layers", right=False, wide=True),
         *(Column(key, right=False) for key in keeps),
         Column("sees"),
-        *(Column(heading(key), wide=key not in ALWAYS) for key in costs),
+        *cost_columns(costs),
         Column("MACs ×", wide=len(keeps) > 1),
     ]
     rows = [_row(comparison, variant, keeps) for variant in comparison.variants]
     return [
-        Table(title, tuple(columns), tuple(rows)),
+        Table(title, tuple(columns), tuple(rows), keys=2),
         Text(tuple(_legend(comparison)), quiet=True),
         *infeasible(comparison),
     ]
@@ -39,16 +40,16 @@ def choices(comparison: Comparison, title: str) -> list[Section]:
 
 def _row(comparison: Comparison, variant: Variant, keeps: Sequence[str]) -> Row:
     field = variant.receptive_field
-    ratio = next((ratio for ratio in comparison.ratios if ratio.variant == variant.name), None)
+    ratio = next((ratio.macs for ratio in comparison.ratios if ratio.variant == variant.name), None)
     return Row(
         (
-            MARK if variant.name in comparison.pareto else "",
-            variant.name,
-            layers(variant),
-            *(kept(variant, key) for key in keeps),
-            units.axes(field.size) if field else variant.sees,
-            *total_cells(_weighed_first(variant.costs), variant.partial),
-            units.ratio(ratio.costs["macs"]) if ratio else "",
+            Cell(MARK if variant.name in comparison.pareto else ""),
+            Cell(variant.name),
+            Cell(layers(variant)),
+            *(Cell(kept(variant, key)) for key in keeps),
+            cells.axes(field.size) if field else Cell(variant.sees),
+            *total_costs(_weighed_first(variant.costs), variant.partial),
+            cells.ratio_if(ratio),
         ),
         strong=variant.name == comparison.baseline,
     )
@@ -57,11 +58,6 @@ def _row(comparison: Comparison, variant: Variant, keeps: Sequence[str]) -> Row:
 def _weighed_first(costs: Costs) -> Costs:
     """The costs that a choice weighs before the others."""
     return {key: costs[key] for key in (*PARETO_COSTS, *(key for key in costs if key not in PARETO_COSTS))}
-
-
-def total_cells(costs: Costs, partial: dict[str, tuple[str, ...]]) -> list[str]:
-    """Totals; those that lack what an operator without a law costs are lower bounds."""
-    return [f"≥ {cost(costs, key)}" if key in partial else cost(costs, key) for key in costs]
 
 
 def layers(variant: Variant) -> str:

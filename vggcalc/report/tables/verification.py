@@ -1,7 +1,8 @@
 """Factorized kernels without activations beside the one convolution that each of them is."""
 
 from vggcalc.report import units
-from vggcalc.report.tables.cells import Column, Row, Section, Table, Text
+from vggcalc.report.tables import cells
+from vggcalc.report.tables.cells import Cell, Column, Row, Section, Table, Text
 from vggcalc.results import Comparison, Verification
 
 _COLUMNS = (
@@ -27,27 +28,23 @@ def verifications(comparison: Comparison) -> list[Section]:
         f"{comparison.name} without activations: every variant as one convolution, in float64",
         _COLUMNS,
         tuple(
-            Row((name, *_cells(verification)), strong=not verification.agrees)
+            Row((Cell(name), *_cells(verification)), strong=not verification.agrees)
             for name, verification in verified.items()
         ),
     )
     return [table, Text(_conditions(verified), quiet=True)]
 
 
-def _cells(verification: Verification) -> tuple[str, ...]:
+def _cells(verification: Verification) -> tuple[Cell, ...]:
     return (
-        units.pair(verification.convolution.kernel_size),
-        units.axes(verification.border),
-        units.axes(verification.border_seen),
-        _error(verification.interior_error),
-        _error(verification.border_error),
-        _error(verification.pads_once_error),
-        units.axes(verification.convolution.dilation),
+        Cell(units.pair(verification.convolution.kernel_size)),
+        cells.axes(verification.border),
+        cells.axes(verification.border_seen),
+        cells.error(verification.interior_error),
+        cells.error(verification.border_error),
+        cells.error(verification.pads_once_error),
+        cells.axes(verification.convolution.dilation),
     )
-
-
-def _error(value: float | None) -> str:
-    return units.UNKNOWN if value is None else "0" if not value else f"{value:.1e}".replace("e-0", "e-")
 
 
 def _conditions(verified: dict[str, Verification]) -> tuple[str, ...]:

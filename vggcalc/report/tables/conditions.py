@@ -1,0 +1,135 @@
+"""How latencies were measured, in sentences: what a ratio rests on, what bounds it, and on what machine."""
+
+from vggcalc.nets.names import ITEMSIZE
+from vggcalc.report import units
+from vggcalc.report.tables.cells import Text
+from vggcalc.results import (
+    AllocatorState,
+    Comparison,
+    Environment,
+    Latency,
+    LatencyRatio,
+    Roof,
+    StopReason,
+    Variant,
+)
+
+#: Why measuring ended, in words.
+STOPPED: dict[StopReason, str] = {
+    "precise": "until each process was precise enough",
+    "budget": "until the budget was spent",
+    "rounds": "until the rounds asked for were done",
+    "failed": "until a worker failed",
+    "interrupted": "until interrupted",
+}
+
+#: What became of malloc's thresholds, in words.
+ALLOCATOR: dict[AllocatorState, str] = {
+    "pinned": "pinned",
+    "default": "default",
+    "no_glibc": "default, no glibc to pin",
+    "refused": "default, glibc refused to be pinned",
+}
+
+
+def conditions(comparison: Comparison) -> list[str]:
+    """How each configuration's latencies were measured, and what was found beside them."""
+    lines = []
+    for first in comparison.variants[0].latency:
+        configuration = first.configuration
+        both = [(v, found) for v in comparison.variants if (found := v.latency_in(configuration))]
+        ratio = next(iter(comparison.ratios_in(configuration).values()), None)
+        words = [*_setting(first), *(_basis(ratio) if ratio is not None else ())]
+        if ratio is None:
+            words.append(f"{len(first.times_s)} rounds")
+        calls = "/".join(str(found.calls_per_round) for _, found in both)
+        faults = "/".join(units.number(found.faults_per_call) for _, found in both)
+        names = "/".join(variant.name for variant, _ in both)
+        words.append(f"for {names} {calls} calls a round and {faults} page faults a call")
+        compiled = [units.duration(found.compile_s) for _, found in both if found.compile_s is not None]
+        if compiled:
+            words.append(f"compiled in {'/'.join(compiled)}, not counted")
+        lines.append(f"{first.label}: {', '.join(words)}.")
+        roof = Roof.find(comparison.roofs, configuration)
+        if roof is not None:
+            raised = f", raised by {roof.raised_by}" if roof.raised_by else ""
+            lines.append(
+                f"Roof: {units.number(roof.flops_per_s / 1e9)} GFLOP/s ({roof.peak_by}{raised}), "
+                f"{units.number(roof.bytes_per_s / 1e9)} GB/s (copy)."
+            )
+        lines += [line for variant, found in both for line in _within_one_call(variant, found, comparison.dtype)]
+    return list(dict.fromkeys(lines))
+
+
+def _setting(latency: Latency) -> list[str]:
+    """How the modules were run."""
+    threads = f"{latency.threads} thread{'s' * (latency.threads > 1)}"
+    words = [threads, latency.dtype, latency.memory_format, latency.mode, latency.execution]
+    if latency.mode == "training":
+        words.append("forward and backward without an optimizer's step")
+    if latency.cold:
+        words.append("caches flushed before every call")
+    return words
+
+
+def _basis(ratio: LatencyRatio) -> list[str]:
+    """What the ratio rests on."""
+    words = [
+        _claim(ratio),
+        STOPPED[ratio.stopped],
+        f"seed {ratio.seed}",
+        f"A/A {units.ratio(ratio.control_ratio)} [{units.interval(ratio.control_ci95, ratio.rounds)}]",
+        f"allocator {ALLOCATOR[ratio.allocator]}",
+    ]
+    if ratio.contended is not None:
+        words.append(f"{units.share(ratio.contended)} of timings waited for a processor")
+    if ratio.load is not None:
+        words.append(f"load {ratio.load:.2f}")
+    return words
+
+
+def _within_one_call(variant: Variant, latency: Latency, dtype: str) -> list[str]:
+    """The kernels that ran, and the memory that was allocated beside what the formula says.
+
+    `dtype` is that of the comparison, in which the costs' bytes are.
+    """
+    lines = []
+    if latency.kernels:
+        lines.append(f"Kernels of {variant.name}: {', '.join(latency.kernels)}.")
+    if latency.peak_allocated_bytes is not None:
+        training = latency.mode == "training"
+        predicted = (variant.saved_bytes if training else variant.peak_activation_bytes) or 0
+        predicted *= ITEMSIZE[latency.dtype] / ITEMSIZE[dtype]
+        size = units.size(predicted)
+        beside = f"{size} saved for backward" if training else f"lower bound {size}"
+        held = units.size(latency.peak_allocated_bytes)
+        lines.append(f"Allocated within a call of {variant.name}, image included: {held} ({beside}).")
+    return lines
+
+
+def _claim(ratio: LatencyRatio) -> str:
+    """What the interval rests on, in words."""
+    more = " or more" if len(set(ratio.rounds_per_process)) > 1 else ""
+    rounds = f"{ratio.processes} processes × {ratio.rounds} round{'s' * (ratio.rounds > 1)}{more}"
+    if ratio.basis == "processes":
+        return f"{rounds}, interval over processes" + _together(ratio)
+    if ratio.basis == "process":
+        return f"this process only: {ratio.rounds} rounds, exact interval of their median" + _together(ratio)
+    return f"no interval: {ratio.rounds} round{'s' * (ratio.rounds > 1)} of one process"
+
+
+def _together(ratio: LatencyRatio) -> str:
+    return f", 95% for {ratio.compared} comparisons together" if ratio.compared > 1 else ""
+
+
+def surroundings(environment: Environment) -> Text:
+    """What every latency holds for."""
+    lines = [
+        f"{environment.cpu}, {environment.instruction_set}, {environment.cores} cores, "
+        f"torch {environment.torch}, fvcore {environment.fvcore}, Python {environment.python}"
+    ]
+    for device in environment.devices:
+        if device.name != "cpu":
+            details = "".join(f", {key} {value}" for key, value in device.details.items())
+            lines.append(f"{device.name}: {device.model}{details}")
+    return Text(tuple(lines), quiet=True)

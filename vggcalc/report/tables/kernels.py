@@ -1,0 +1,164 @@
+"""One kernel beside what it is factorized into, figure by figure and layer by layer; several kernels together."""
+
+from collections.abc import Sequence
+
+from vggcalc.nets.layers import Axes, Convolution
+from vggcalc.report import units
+from vggcalc.report.tables import cells
+from vggcalc.report.tables.cells import EMPTY, Cell, Column, Row, Section, Table, cost_columns, heading
+from vggcalc.report.tables.layers import field, kind, setting
+from vggcalc.report.tables.variants import choices, infeasible, is_choice, kept, layers
+from vggcalc.results import Comparison, Variant
+
+
+def is_kernel(comparison: Comparison) -> bool:
+    """Whether it compares one kernel with its factorizations, not whole networks."""
+    return comparison.variants[0].weights_per_channel_pair is not None
+
+
+def kernel_tables(comparison: Comparison) -> list[Section]:
+    """A kernel and its factorization, or a line for each of several."""
+    if is_choice(comparison):
+        return choices(comparison, f"{comparison.name} factorized: {_words(comparison)}")
+    return [_figures(comparison), _stack(comparison), *infeasible(comparison)]
+
+
+def at_a_glance(comparisons: Sequence[Comparison]) -> list[Section]:
+    """Several kernels together: weights per channel pair, costs, the output's size without padding."""
+    kernels = [comparison for comparison in comparisons if is_kernel(comparison)]
+    return [_overview(kernels)] if len(kernels) > 1 else []
+
+
+def _overview(comparisons: Sequence[Comparison]) -> Table:
+    rows = []
+    for comparison in comparisons:
+        naive, *others = comparison.variants
+        one = naive.weights_per_channel_pair or 0
+        for i, other in enumerate(others):
+            many = other.weights_per_channel_pair
+            ratio = comparison.ratio(other.name)
+            rows.append(
+                Row(
+                    (
+                        cells.name(comparison.name, again=i > 0),
+                        Cell(other.name),
+                        Cell(layers(other)),
+                        Cell(f"{one}/{many}" if many else units.UNKNOWN, one if many else None),
+                        Cell(units.times(one / many), one / many) if many else Cell(units.UNKNOWN),
+                        cells.shape(other.layers[-1].same_size),
+                        cells.shape(other.layers[-1].valid_size),
+                        cells.ratio(ratio.parameters),
+                        cells.ratio(ratio.macs),
+                    ),
+                    ruled=not i and is_choice(comparison),
+                )
+            )
+    columns = ("kernel", "variant", "layers", "weights", "=", "padded map", "without", "params ×", "MACs ×")
+    title = "Weights per channel pair and output maps, kernel against what it becomes"
+    several = any(map(is_choice, comparisons))
+    wide = "padded map" if several else "variant"
+    heads = tuple(Column(head, right=i > 2, wide=head == wide) for i, head in enumerate(columns))
+    return Table(title, heads, tuple(rows), keys=1 + several)
+
+
+def _figures(comparison: Comparison) -> Table:
+    """A kernel beside its factorization, a line for each figure."""
+    variants = comparison.variants
+    lossy = variants[1].family != "stack"
+
+    def figures(variant: Variant) -> dict[str, Cell]:
+        kernels = [kernel for block in variant.blocks for kernel in block.kernels]
+        size = variant.receptive_field.size if variant.receptive_field else None
+        return {
+            "kernels": Cell(units.kernels(kernels)),
+            "weights per channel pair": Cell(_weights(variant, kernels), variant.weights_per_channel_pair),
+            "receptive field": cells.shape(size),
+            "output": cells.shape(variant.output_shape),
+            "nonlinearities": cells.count(variant.nonlinearities),
+            **({key: Cell(kept(variant, key)) for key in ("window", "mixing")} if lossy else {}),
+        } | {heading(key): cells.cost(variant.costs, key) for key in variant.costs}
+
+    columns = [figures(variant) for variant in variants]
+    ratios = {heading(key): value for ratio in comparison.ratios for key, value in ratio.costs.items()}
+    one, many = (variant.weights_per_channel_pair for variant in variants)
+    ratios["weights per channel pair"] = many / one if one and many else None
+    rows = []
+    for label in columns[0]:
+        ratio = ratios.get(label)
+        change = cells.change(ratio) if ratio is not None else EMPTY
+        rows.append(Row((Cell(label), *(column[label] for column in columns), cells.ratio_if(ratio), change)))
+    family = variants[1].family
+    other = "its stack" if family == "stack" else f"its factorization, {family}"
+    return Table(
+        f"{comparison.name} against {other}: {_words(comparison)}",
+        (
+            Column("", right=False),
+            *(Column(variant.name, sortable=False) for variant in variants),
+            Column("ratio"),
+            Column("change"),
+        ),
+        tuple(rows),
+    )
+
+
+def _weights(variant: Variant, kernels: Sequence[Axes]) -> str:
+    """How the weights per channel pair come about: 9 + 9 + 9 = 27."""
+    areas = [height * width for height, width in kernels]
+    total = units.count(variant.weights_per_channel_pair)
+    if not variant.weights_per_channel_pair or len(areas) < 2:
+        return total
+    if len(areas) <= 3:
+        return f"{' + '.join(map(str, areas))} = {total}"
+    return f"{len(areas)} · {areas[0]} = {total}" if len(set(areas)) == 1 else total
+
+
+def _words(comparison: Comparison) -> str:
+    """The convolution that is factorized, and on what."""
+    conv = comparison.variants[0].layers[0].layer
+    assert isinstance(conv, Convolution)
+    words = [f"{conv.in_channels} → {conv.out_channels} channels"]
+    for key in ("stride", "padding", "dilation"):
+        value: Axes = getattr(conv, key)
+        if key == "padding" or value != (1, 1):
+            words.append(f"{key} {units.axes(value)}")
+    if conv.groups != 1:
+        words.append(f"{conv.groups} groups")
+    return ", ".join([*words, setting(comparison)])
+
+
+def _stack(comparison: Comparison) -> Table:
+    """What the kernel becomes layer by layer, with the feature map's size as padding keeps it and without."""
+    variant = comparison.variants[-1]
+    image = cells.shape(comparison.input_shape[2:])
+    blank = [Cell(units.UNKNOWN)] * len(variant.costs)
+    rows = [Row((Cell("input"), EMPTY, image, image, image, cells.axes((1, 1)), *blank))]
+    rows += [
+        Row(
+            (
+                Cell(layer.name.rpartition(".")[2]),
+                Cell(kind(layer)),
+                cells.shape(layer.output_shape[2:]),
+                cells.shape(layer.same_size),
+                cells.shape(layer.valid_size),
+                field(layer),
+                *cells.total_costs(layer.costs, {}),
+            )
+        )
+        for layer in variant.layers
+    ]
+    costs = cells.total_costs(variant.costs, {})
+    rows.append(Row((Cell("total"), EMPTY, EMPTY, EMPTY, EMPTY, field(variant), *costs), "total", ruled=True))
+    return Table(
+        f"{'The stack' if variant.family == 'stack' else variant.family}, layer by layer, and its map with "
+        "padding and without",
+        (
+            Column("layer", right=False),
+            Column("kind", right=False),
+            Column("map"),
+            Column("with padding"),
+            Column("without"),
+            Column("sees"),
+            *cost_columns(variant.costs),
+        ),
+        tuple(rows),
+    )

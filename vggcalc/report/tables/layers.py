@@ -1,0 +1,110 @@
+"""One network, layer by layer, and the words for a layer that every table shares."""
+
+from collections import Counter
+
+from vggcalc.nets.layers import Axes
+from vggcalc.report import units
+from vggcalc.report.tables import cells
+from vggcalc.report.tables.cells import Cell, Column, Row, Section, Table, Text, cost_columns, total_costs
+from vggcalc.results import BlockResult, Comparison, LayerResult, Variant
+
+#: Where no one receptive field holds for every unit.
+_SEES = {"image": "image", "varies": "varies"}
+
+#: Kinds of layers whose names in torch are long.
+_SHORT = {"AdaptiveAvgPool2d": "avg-pool", "BatchNorm2d": "batch norm", "LocalResponseNorm": "LRN"}
+
+
+def field(of: LayerResult | BlockResult | Variant) -> Cell:
+    """The size of a receptive field, or in a word why there is none."""
+    return cells.axes(of.receptive_field.size) if of.receptive_field else Cell(_SEES.get(of.sees, units.UNKNOWN))
+
+
+def setting(comparison: Comparison) -> str:
+    """What a comparison holds for."""
+    return f"input {units.shape(comparison.input_shape)}, {comparison.dtype}"
+
+
+def kind(layer: LayerResult) -> str:
+    """A layer in a word: 3×3 for a convolution, with what is not plain about it; else its type."""
+    kernel, function = layer.kernel_size, layer.function
+    if layer.type == "Opaque":
+        return f"{function} (no law)"
+    if kernel is None or (set(kernel) == {1} and function):
+        return str(function).replace("_", " ") if function else _SHORT.get(layer.type, layer.type)
+    words = [units.shape(kernel)]
+    if function:
+        words.append(function.rstrip("123d").replace("_", "-"))
+    elif layer.type == "MaxPool2d":
+        words.append("max-pool")
+    elif layer.type.startswith("ConvTranspose"):
+        words.append("transposed")
+    stride: Axes = getattr(layer.layer, "stride", ())
+    groups = getattr(layer.layer, "groups", 1)
+    if stride and set(stride) != {1} and layer.type != "MaxPool2d":
+        words.append(f"/{units.axes(stride)}")
+    if groups != 1:
+        words.append(f"g{groups}")
+    return " ".join(words)
+
+
+def short(kernels: str, most: int = 24) -> str:
+    """The kernels of a block, cut at a comma where they are many."""
+    if len(kernels) <= most:
+        return kernels
+    return kernels[:most].rpartition(",")[0] + ", …"
+
+
+def layer_table(comparison: Comparison, variant: Variant) -> Table:
+    """A line for each layer, with the totals of blocks that have several layers apart."""
+    lengths = Counter(layer.block for layer in variant.layers)
+    rows = [
+        Row(
+            (Cell(layer.name), Cell(kind(layer)), cells.shape(layer.output_shape[1:]), field(layer),
+             *total_costs(layer.costs, {})),
+            ruled=i > 0
+            and layer.block != (before := variant.layers[i - 1].block)
+            and max(lengths[layer.block], lengths[before]) > 1,
+        )
+        for i, layer in enumerate(variant.layers)
+    ]  # fmt: skip
+    several = [block for block in variant.blocks if lengths[block.name] > 1]
+    for i, block in enumerate(several):
+        kernels = Cell(short(units.kernels(block.kernels)))
+        rows.append(Row((Cell(block.name), kernels, *_totals(block)), "subtotal", ruled=i == 0))
+    convolutions = Cell(f"{variant.convolutions} conv")
+    rows.append(Row((Cell("total"), convolutions, *_totals(variant)), "total", ruled=True))
+    return Table(
+        f"{comparison.name}, {setting(comparison)}",
+        (
+            Column("layer", right=False),
+            Column("kind", right=False),
+            Column("output"),
+            Column("sees"),
+            *cost_columns(variant.costs),
+        ),
+        tuple(rows),
+    )
+
+
+def _totals(of: BlockResult | Variant) -> tuple[Cell, ...]:
+    return (cells.shape(of.output_shape[1:]), field(of), *total_costs(of.costs, of.partial))
+
+
+def unit_field(comparison: Comparison) -> list[Section]:
+    """What one unit sees of the input."""
+    found = comparison.unit_field
+    if found is None:
+        return []
+    axis_names = ["row", "column"] if len(found.unit) == 2 else [f"axis {i}" for i in range(len(found.unit))]
+    where = f"Unit {','.join(map(str, found.unit))} of {found.layer} sees"
+    if found.span is None:
+        return [Text((f"{where} the whole image, {units.shape(comparison.input_shape[2:])} pixels.",))]
+    if not found.span:
+        return [Text((f"{where} nothing but padding.",))]
+    spans = [f"{name}s {first} to {last}" for name, (first, last) in zip(axis_names, found.span, strict=True)]
+    size = units.shape([last - first + 1 for first, last in found.span])
+    lines = [f"{where} {' and '.join(spans)} of the image (from 0), {size} pixels."]
+    if found.field is not None and units.shape(found.field.size) != size:
+        lines.append(f"The receptive field there is {units.shape(found.field.size)}: the rest is padding.")
+    return [Text(tuple(lines))]
