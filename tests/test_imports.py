@@ -241,8 +241,8 @@ def test_what_goes_wrong_is_one_line(folder: Path, model: str, said: str) -> Non
         (("vgg16", "--unit", "1,1"), "belong together"),
         (("vgg16", "--receptive-field", "pool9", "--unit", "1,1"), "there is no layer 'pool9'"),
         (("vgg16", "--receptive-field", "block5.pool", "--unit", "7,7"), "its last unit is 6,6"),
-        (("vgg16", "--receptive-field", "block5.pool", "--unit", "7"), "not a place for each axis"),
-        (("vgg16", "--receptive-field", "classifier.linear1", "--unit", "7,7"), "has no map"),
+        (("vgg16", "--receptive-field", "block5.pool", "--unit", "7"), "not a position for each axis"),
+        (("vgg16", "--receptive-field", "classifier.linear1", "--unit", "7,7"), "has no feature map"),
     ],
 )
 def test_wrong_use_is_one_line(folder: Path, given: tuple[str, ...], said: str) -> None:

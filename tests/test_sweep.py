@@ -339,7 +339,7 @@ def test_what_has_no_rows_says_why() -> None:
     done = run("--kernel", "7", "--size", "3", "--padding", "0", "--format", "csv")
     assert done.returncode == 1
     assert "1 of 1 points are left out, the first because" in done.stderr
-    assert "3×3 map is smaller than the 7×7 window" in done.stderr
+    assert "3×3 feature map is smaller than the 7×7 window" in done.stderr
     some = run("--kernel", "7", "--channels", "4,6", "--groups", "3", "--format", "csv")
     assert some.returncode == 0
     assert "1 of 2 points are left out, the first because 3 groups do not divide" in some.stderr

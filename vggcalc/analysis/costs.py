@@ -10,7 +10,7 @@ from typing import Any, assert_never
 
 import msgspec
 
-from vggcalc.analysis import saved as training
+from vggcalc.analysis import saved as saved_activations
 from vggcalc.nets.graph import INPUT, Network, Traced
 from vggcalc.nets.layers import (
     WEIGHTED,
@@ -32,8 +32,8 @@ from vggcalc.results import Costs, LayerResult, Partial
 class LayerContext(msgspec.Struct):
     """A layer in its network, which is all that a formula may read.
 
-    `alive_bytes` is what is alive while the layer runs in inference, its output included;
-    `saved_bytes` what it adds to what training keeps for the backward pass.
+    `alive_bytes` are the activations alive while the layer runs in inference, its output included;
+    `saved_bytes` those that it adds to the activations saved for the backward pass.
     """
 
     layer: Layer
@@ -65,7 +65,7 @@ class Cost(msgspec.Struct, frozen=True):
 def parameters(context: LayerContext, row: Row) -> int:
     """Learnable scalars, biases and affine norm parameters included, each once in a network.
 
-    BatchedConv2d: `Convolution.parameters`; Linear: out·in + out; BatchNorm2d: 2·features. Of a traced
+    Convolution: `Convolution.parameters`; Linear: out·in + out; BatchNorm2d: 2·features. Of a traced
     layer the scalars of the module itself, at the first node that uses them.
     """
     return context.traced.parameters if context.traced is not None else _own_parameters(context.layer)
@@ -150,7 +150,7 @@ def peak_activation_bytes(context: LayerContext, row: Row) -> int:
 
 
 def saved_bytes(context: LayerContext, row: Row) -> int | None:
-    """Bytes of activations kept from the forward to the backward pass: see `training.saved_bytes`."""
+    """Bytes of activations saved for the backward pass: see `saved_activations.saved_bytes`."""
     return context.saved_bytes
 
 
@@ -183,7 +183,7 @@ COSTS: dict[str, Cost] = {
     "weight_bytes": Cost("bytes", "parameters × bytes of an element", weight_bytes),
     "traffic_bytes": Cost("bytes", "inputs and weights read once, outputs written once", traffic_bytes),
     "peak_activation_bytes": Cost("bytes", "activations alive at once in inference", peak_activation_bytes, total=max),
-    "saved_bytes": Cost("bytes", "activations that training keeps for the backward pass", saved_bytes),
+    "saved_bytes": Cost("bytes", "activations that training saves for the backward pass", saved_bytes),
     "training_flops": Cost("count", "forward, weight gradient and input gradient", training_flops),
     "intensity": Cost("FLOPs/byte", "FLOPs / compulsory traffic", intensity, total=None),
 }
@@ -243,9 +243,9 @@ def partial(layers: Sequence[LayerResult]) -> Partial:
 def layer_contexts(network: Network, shapes: Mapping[str, Shape], itemsize: int) -> list[LayerContext]:
     """Each node's layer with its context, in order."""
     in_place = network.in_place()
-    needs = training.needs_gradient(network)
+    needs = saved_activations.needs_gradient(network)
     alive = liveness(network, shapes, in_place)
-    saved = training.saved_bytes(network, shapes, itemsize, in_place, needs)
+    saved = saved_activations.saved_bytes(network, shapes, itemsize, in_place, needs)
     return [
         LayerContext(
             node.layer,

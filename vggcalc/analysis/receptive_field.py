@@ -33,8 +33,8 @@ from vggcalc.nets.shapes import shapes as shapes_of
 from vggcalc.nets.shapes import window
 from vggcalc.results import ReceptiveField, Sees
 
-#: What a unit sees where no one field holds for every unit, the strongest word first: all of the
-#: image; something, but the operator does not say what; a part that changes from unit to unit; no part.
+#: What a unit sees where no single field holds for every unit, the strongest first: all of the input; a part that
+#: is unknown; a part that varies from unit to unit; nothing.
 IMAGE: Sees = "image"
 UNKNOWN: Sees = "unknown"
 VARIES: Sees = "varies"
@@ -45,14 +45,14 @@ FieldOrSees = ReceptiveField | Sees
 
 
 def receptive_fields(network: Network, shapes: Mapping[str, Shape]) -> dict[str, FieldOrSees]:
-    """By node name, `input` included: its field, or in a word why there is none.
+    """By node name, `input` included: its field, or, where no field holds for every unit, what one sees.
 
-    The whole image is seen by what follows a linear layer over the map or a global pooling. Over
-    several paths it is the union, which varies from unit to unit where their strides differ.
+    Behind a linear layer over the feature map or a global pooling it is the whole image. Where paths join it is
+    their union, which varies from unit to unit where their strides differ.
     """
     axes = len(network.input_shape) - 2
-    pixel = ReceptiveField((1,) * axes, (1,) * axes, (0,) * axes)
-    fields: dict[str, FieldOrSees] = {INPUT: pixel if axes > 0 else UNKNOWN}
+    own = ReceptiveField((1,) * axes, (1,) * axes, (0,) * axes)
+    fields: dict[str, FieldOrSees] = {INPUT: own if axes > 0 else UNKNOWN}
     for node in network.nodes:
         if not node.inputs:  # of weights alone
             fields[node.name] = NOTHING
@@ -63,11 +63,11 @@ def receptive_fields(network: Network, shapes: Mapping[str, Shape]) -> dict[str,
         if type(node.layer) in _POINTWISE or seen is NOTHING:
             fields[node.name] = seen
         else:
-            fields[node.name] = _through(node, seen, shapes[node.inputs[0]])
+            fields[node.name] = _behind(node, seen, shapes[node.inputs[0]])
     return fields
 
 
-#: Kinds whose units look at one unit of their input, wherever they stand, and kinds that slide a window.
+#: Types whose units see the unit at their own position, and types that slide a window.
 _POINTWISE = frozenset((ReLU, BatchNorm2d, Dropout, GELU, SiLU, LocalResponseNorm))
 _SLIDING = frozenset((Conv2d, MaxPool2d))
 
@@ -90,7 +90,8 @@ def _reach(node: Node, input_shape: Shape) -> str:
     return "pixel"
 
 
-def _through(node: Node, seen: FieldOrSees, input_shape: Shape) -> FieldOrSees:
+def _behind(node: Node, seen: FieldOrSees, input_shape: Shape) -> FieldOrSees:
+    """The field behind a node whose inputs have the field `seen`: Araujo's recurrence."""
     reach = _reach(node, input_shape)
     if reach == "window" and isinstance(seen, ReceptiveField):
         layer = node.layer
@@ -116,7 +117,7 @@ _WITH_WINDOWS = (Convolution, MaxPool2d, Window)
 
 
 def _padding(layer: Convolution | MaxPool2d | Window) -> Axes:
-    """The padding on the left; of a transposed convolution of stride 1, which is one turned round, its."""
+    """The padding on the left; a transposed convolution of stride 1 is a convolution with window − 1 − padding."""
     if isinstance(layer, Transposed):
         return tuple(w - 1 - p for w, p in zip(window(layer), layer.padding, strict=True))
     return layer.padding
@@ -130,7 +131,7 @@ def _stronger(one: FieldOrSees, two: FieldOrSees) -> FieldOrSees:
 
 
 def _union(one: FieldOrSees, two: FieldOrSees) -> FieldOrSees:
-    """From the earliest first pixel, u·S − max P, to the latest last one, u·S + max(r − P) − 1."""
+    """From the first position of either, u·S − max P, to the last one of either, u·S + max(r − P) − 1."""
     if one == two or two == NOTHING:
         return one
     if one == NOTHING:
@@ -147,7 +148,7 @@ def _union(one: FieldOrSees, two: FieldOrSees) -> FieldOrSees:
 
 
 def _centre(field: ReceptiveField) -> Axes:
-    """Twice the place of unit 0's centre, (r − 1)/2 − P."""
+    """Twice the position of unit 0's centre, (r − 1)/2 − P."""
     return tuple(r - 1 - 2 * p for r, p in zip(field.size, field.padding, strict=True))
 
 
@@ -158,85 +159,84 @@ Units = tuple[frozenset[int], ...] | None
 def unit_span(network: Network, layer: str, unit: Axes) -> tuple[tuple[int, int], ...] | None:
     """The first and last input position, along each axis, that one unit of a layer sees; None: all of the input.
 
-    `unit` is its place on the layer's map. What padding puts beside a map is no pixel, so at a
-    border it is less than the receptive field. `()` for a unit that sees nothing but padding.
-    Raises `InputError` where the layer has no map, no such unit, or an operator on the way does
-    not say what it sees.
+    `unit` is its position on the layer's feature map. Padding is no input, so at a border the span is smaller than
+    the receptive field; `()` for a unit that sees nothing but padding. Raises `InputError` where the layer has no
+    feature map or no such unit, or where it is unknown what an operator before it sees.
     """
     known = shapes_of(network)
-    maps = {INPUT: network.input_shape[2:]} | {node.name: _map(node, known) for node in network.nodes}
-    _check_unit(layer, unit, maps)
+    sizes = {INPUT: network.input_shape[2:]} | {node.name: _size(node, known) for node in network.nodes}
+    _check_unit(layer, unit, sizes)
     wanted: dict[str, list[Units]] = {layer: [tuple(frozenset((u,)) for u in unit)]}
     for node in reversed(network.nodes):
         if node.name not in wanted:
             continue
-        units = _together(wanted.pop(node.name), maps[node.name])
+        units = _union_of_units(wanted.pop(node.name), sizes[node.name])
         for name in node.inputs:
-            source = maps[name]
-            seen = _before(node, units, source, maps[node.name], known[name])
+            source = sizes[name]
+            seen = _units_before(node, units, source, sizes[node.name], known[name])
             if seen is not None:
                 seen = tuple(frozenset(u for u in axis if 0 <= u < n) for axis, n in zip(seen, source, strict=True))
             if seen is None or all(seen):
                 wanted.setdefault(name, []).append(seen)
     if INPUT not in wanted:
         return ()
-    found = _together(wanted[INPUT], maps[INPUT])
+    found = _union_of_units(wanted[INPUT], sizes[INPUT])
     spans = tuple((min(axis), max(axis)) for axis in found or ())
-    return None if spans == tuple((0, n - 1) for n in maps[INPUT]) else spans
+    return None if spans == tuple((0, n - 1) for n in sizes[INPUT]) else spans
 
 
-def _map(node: Node, known: Mapping[str, Shape]) -> Axes:
+def _size(node: Node, known: Mapping[str, Shape]) -> Axes:
     if node.traced is not None:
         return node.traced.spatial_size
     return known[node.name][2:] if len(known[node.name]) > 2 else ()
 
 
-def _check_unit(layer: str, unit: Axes, maps: Mapping[str, Axes]) -> None:
-    if layer not in maps:
+def _check_unit(layer: str, unit: Axes, sizes: Mapping[str, Axes]) -> None:
+    if layer not in sizes:
         import difflib
 
-        near = difflib.get_close_matches(layer, maps, n=1)
+        near = difflib.get_close_matches(layer, sizes, n=1)
         raise InputError(f"there is no layer {layer!r}" + (f": did you mean {near[0]}?" if near else ""))
-    if len(maps[layer]) != len(maps[INPUT]):
-        raise InputError(f"{layer} has no map, so no unit has a place on it: name a layer before it")
-    size = "×".join(map(str, maps[layer]))
-    if len(unit) != len(maps[layer]):
-        raise InputError(f"unit {','.join(map(str, unit))} has not a place for each axis of {layer}'s {size} map")
-    if not all(0 <= u < n for u, n in zip(unit, maps[layer], strict=True)):
-        last = ",".join(str(n - 1) for n in maps[layer])
-        raise InputError(f"unit {','.join(map(str, unit))} is not on {layer}'s {size} map: its last unit is {last}")
+    if len(sizes[layer]) != len(sizes[INPUT]):
+        raise InputError(f"{layer} has no feature map, so a unit has no position on it: name a layer before it")
+    feature_map = "×".join(map(str, sizes[layer])) + " feature map"
+    if len(unit) != len(sizes[layer]):
+        raise InputError(f"unit {','.join(map(str, unit))} has not a position for each axis of {layer}'s {feature_map}")
+    if not all(0 <= u < n for u, n in zip(unit, sizes[layer], strict=True)):
+        last = ",".join(str(n - 1) for n in sizes[layer])
+        raise InputError(f"unit {','.join(map(str, unit))} is not on {layer}'s {feature_map}: its last unit is {last}")
 
 
-def _together(wanted: list[Units], size: Axes) -> Units:
-    """What several readers see of a map of that size."""
+def _union_of_units(wanted: list[Units], size: Axes) -> Units:
+    """What several readers see of a feature map of that size."""
     if None in wanted:
         return tuple(frozenset(range(n)) for n in size) or None
     along = zip(*(units for units in wanted if units is not None), strict=True)
     return tuple(frozenset[int]().union(*axis) for axis in along)
 
 
-def _before(node: Node, units: Units, source: Axes, size: Axes, input_shape: Shape) -> Units:
-    """What the units on a node's map see on its input's map, padding not yet taken off."""
+def _units_before(node: Node, units: Units, source: Axes, size: Axes, input_shape: Shape) -> Units:
+    """The units of its input, of size `source`, that some units of a node's output see; some may be padding."""
     reach = _reach(node, input_shape)
     if reach == IMAGE or (reach == "pixel" and (units is None or not source)):
         return None
     if reach == UNKNOWN or units is None or len(source) != len(units):
-        raise InputError(f"{node.name} does not say which units of its input one of its own sees")
+        raise InputError(f"{node.name} is an operator of which it is unknown what a unit sees")
     if reach == "pixel":
         if not all(n in (1, m) for n, m in zip(source, size, strict=True)):
-            raise InputError(f"{node.name} does not say which units of its input one of its own sees")
+            raise InputError(f"{node.name} is an operator of which it is unknown what a unit sees")
         return tuple(frozenset((0,)) if n == 1 else axis for axis, n in zip(units, source, strict=True))
     along = enumerate(zip(units, source, size, strict=True))
     return tuple(frozenset(i for u in axis for i in _seen_by(node, u, number, n, m)) for number, (axis, n, m) in along)
 
 
 def _seen_by(node: Node, u: int, axis: int, n: int, m: int) -> Iterable[int]:
-    """The units of a map of `n` that unit `u` of `m` sees along one axis."""
+    """The units of an input of size `n` that unit `u` of an output of size `m` sees along one axis."""
     match node.layer:
         case Transposed() as layer:  # input unit i writes to i·stride − padding + tap·dilation
             taps = range(0, window(layer)[axis], layer.dilation[axis])
-            places = [u + layer.padding[axis] - tap for tap in taps]
-            return [place // layer.stride[axis] for place in places if place % layer.stride[axis] == 0]
+            positions = [u + layer.padding[axis] - tap for tap in taps]
+            return [at // layer.stride[axis] for at in positions if at % layer.stride[axis] == 0]
         case Window(function="reflection_pad" | "replication_pad" | "circular_pad") as layer:
             i = u - layer.padding[axis]
             if layer.function == "circular_pad":
@@ -259,17 +259,17 @@ def _seen_by(node: Node, u: int, axis: int, n: int, m: int) -> Iterable[int]:
                 return [(2 * u + 1) * n // (2 * m)]
             if kind in ("upsample_linear", "upsample_bilinear", "upsample_trilinear", "upsample_bicubic"):
                 return _interpolated(u, n, m, kind == "upsample_bicubic", bool(options.get("align_corners")))
-    raise InputError(f"{node.name} does not say which units of its input one of its own sees")
+    raise InputError(f"{node.name} is an operator of which it is unknown what a unit sees")
 
 
 def _interpolated(u: int, n: int, m: int, cubic: bool, aligned: bool) -> Iterable[int]:
-    """The units around the place where unit `u` stands, of which those with a weight of 0 are not seen.
+    """The units around the centre of unit `u`; those with a weight of 0 are not seen.
 
     With the corners aligned that is u·(n − 1)/(m − 1), else (u + ½)·n/m − ½.
     """
-    place, scale = (u * (n - 1), max(m - 1, 1)) if aligned else ((2 * u + 1) * n - m, 2 * m)
+    centre, scale = (u * (n - 1), max(m - 1, 1)) if aligned else ((2 * u + 1) * n - m, 2 * m)
     if not cubic:
-        place = max(place, 0)
-    low, between = divmod(place, scale)
+        centre = max(centre, 0)
+    low, between = divmod(centre, scale)
     around = range(low - cubic, low + 2 + cubic) if between else [low]
     return [min(max(i, 0), n - 1) for i in around]

@@ -1,4 +1,7 @@
-"""What training keeps and computes: which gradients flow, and which tensors wait for them."""
+"""Saved activations: what autograd saves for the backward pass, and through which nodes a gradient flows.
+
+The rules are those of torch's tools/autograd/derivatives.yaml.
+"""
 
 from collections.abc import Container, Mapping
 from math import prod
@@ -29,7 +32,7 @@ from vggcalc.nets.layers import (
     is_view,
 )
 
-#: torch keeps the place of each maximum as an int64.
+#: torch saves the index of each maximum as an int64.
 INDEX_BYTES = 8
 
 
@@ -46,9 +49,8 @@ def needs_gradient(network: Network) -> dict[str, bool]:
     return needs
 
 
-#: What autograd keeps for the functions of `Operation`s and `Window`s: nothing, their output, the
-#: first of their inputs or all of them (tools/autograd/derivatives.yaml). `in_place` what it keeps where
-#: they overwrite the first one, else a copy of it is made.
+#: What autograd saves for the functions of `Operation`s and `Window`s: "nothing", their "output", the "first" of
+#: their inputs, or "both" (tools/autograd/derivatives.yaml). In place the first input is copied before it is saved.
 SAVES: dict[str, str] = {
     function: what
     for what, functions in {
@@ -69,7 +71,7 @@ SAVES: dict[str, str] = {
     for function in functions.split()
 }
 
-#: Those "first" ones whose backward in place is by their output.
+#: Those of "first" that save their output instead where they run in place.
 BY_OUTPUT = frozenset(("leaky_relu", "elu", "celu", "selu"))
 
 
@@ -80,50 +82,50 @@ def saved_bytes(
     in_place: Container[str],
     needs: Mapping[str, bool],
 ) -> list[int | None]:
-    """Bytes that each node adds to what autograd keeps from the forward to the backward pass.
+    """Bytes that each node adds to what autograd saves from the forward to the backward pass.
 
     `in_place` are the names of the activations that overwrite their input, `needs` what
-    `needs_gradient` says. Parameters are not counted, and a tensor that two nodes keep counts at
+    `needs_gradient` says. Parameters are not counted, and a tensor that two nodes save counts at
     the first of them. By torch's derivatives (tools/autograd/derivatives.yaml) convolutions, linear
-    and norm layers, GELU, SiLU and poolings keep their input, ReLU its output, batch norm the
-    batch's mean and deviation, max-pooling the places of its maxima, dropout (on the CPU) its mask,
-    local response norm its padded squares and two maps more. An average over a whole map keeps
+    and norm layers, GELU, SiLU and poolings save their input, ReLU its output, batch norm the
+    batch's mean and deviation, max-pooling the indices of its maxima, dropout (on the CPU) its mask,
+    local response norm its padded squares and two feature maps more. An average over a whole feature map saves
     nothing, and neither does what no gradient flows through. None where that is not known of an
     operator.
     """
     storage = {INPUT: INPUT}
-    kept: set[str] = set()
+    saved: set[str] = set()
     added: list[int | None] = []
     for node in network.nodes:
         shares = bool(node.inputs) and (is_view(node.layer) or node.name in in_place)
-        apart = not shares or _drops(node.layer)  # dropout makes a tensor in training
-        storage[node.name] = node.name if apart else storage[node.inputs[0]]
-        keeps, own = _keeps(node, shapes, itemsize, shares, needs) if needs[node.name] else ([], 0)
+        own_storage = not shares or _is_dropout(node.layer)  # dropout makes a tensor in training
+        storage[node.name] = node.name if own_storage else storage[node.inputs[0]]
+        tensors, own = _saved_by(node, shapes, itemsize, shares, needs) if needs[node.name] else ([], 0)
         if own is None:
             added.append(None)
             continue
-        for name in keeps:
-            if storage[name] not in kept:
-                kept.add(storage[name])
-                own = own + prod(shapes[storage[name]]) * itemsize  # a view keeps all of what it is a view of
+        for name in tensors:
+            if storage[name] not in saved:
+                saved.add(storage[name])
+                own = own + prod(shapes[storage[name]]) * itemsize  # a view keeps all of its base alive
         added.append(own)
     return added
 
 
-def _drops(layer: Layer) -> bool:
+def _is_dropout(layer: Layer) -> bool:
     if isinstance(layer, Dropout):
         return layer.p > 0
     return isinstance(layer, Operation) and layer.function.endswith("dropout")
 
 
-def _keeps(
+def _saved_by(
     node: Node, shapes: Mapping[str, Shape], itemsize: int, shares: bool, needs: Mapping[str, bool]
 ) -> tuple[list[str], int | None]:
-    """The tensors that a node's backward keeps, by name, and the bytes that it keeps beside them."""
+    """The names of the tensors that a node saves, and the bytes that it saves beside them (None: unknown)."""
     layer, shape = node.layer, shapes[node.name]
     elements = prod(shape)
     if node.traced is not None and node.traced.weights == "computed":
-        return [], None  # what makes the weight keeps something too
+        return [], None  # what computes the weight saves something too
     if not node.inputs:
         return [], 0 if getattr(layer, "function", "") in ("unused", "constant") else None
     source = node.inputs[0]
@@ -153,15 +155,15 @@ def _keeps(
         case Opaque() | CustomOperator():
             return [], None
         case Window() | Operation():
-            return _keeps_of_function(layer, node, shapes, itemsize, needs)
+            return _saved_by_function(layer, node, shapes, itemsize, needs)
         case _:
             assert_never(layer)
 
 
-def _keeps_of_function(
+def _saved_by_function(
     layer: Window | Operation, node: Node, shapes: Mapping[str, Shape], itemsize: int, needs: Mapping[str, bool]
 ) -> tuple[list[str], int | None]:
-    """The same for what has but a function's name."""
+    """The same for an operator that is known by torch's name of its function."""
     elements, source = prod(shapes[node.name]), node.inputs[0]
     options = layer.options if isinstance(layer, Operation) else {}
     in_place = isinstance(layer, Operation) and layer.inplace
@@ -174,7 +176,7 @@ def _keeps_of_function(
         case "batch_norm" | "layer_norm" | "group_norm" | "instance_norm" | "rms_norm":
             rows = int(options["rows"]) * itemsize
             affine = bool(options.get("affine"))
-            if layer.function == "rms_norm":  # as its parts: what was scaled is kept for the weight
+            if layer.function == "rms_norm":  # as its parts: what was scaled is saved for the weight
                 return [source], rows + elements * itemsize * affine
             return [source], (2 + (affine and layer.function == "instance_norm")) * rows
         case "max_pool1d" | "max_pool2d" | "max_pool3d" | "adaptive_max_pool1d" | "adaptive_max_pool2d":

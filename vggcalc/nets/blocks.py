@@ -6,9 +6,9 @@ from vggcalc.nets.shapes import shapes
 
 
 def blocks(network: Network) -> dict[str, Network]:
-    """Each block that has convolutions, without its poolings, on the map that it meets.
+    """Each block that has convolutions, without its poolings, on its own input size.
 
-    A block that reads from several nodes outside of it, or from within another, is left out.
+    A block that reads several nodes outside of it, or one within another block, is skipped.
     """
     known = shapes(network)
     members: dict[str, list[Node]] = {}
@@ -16,14 +16,14 @@ def blocks(network: Network) -> dict[str, Network]:
         members.setdefault(node.block, []).append(node)
     found = {}
     for name, nodes in members.items():
-        kept = [node for node in nodes if not isinstance(node.layer, MaxPool2d)]
-        inside = {node.name for node in kept}
-        sources = {source for node in kept for source in node.inputs if source not in inside}
-        if len(sources) != 1 or not any(isinstance(node.layer, Conv2d) for node in kept):
+        inner = [node for node in nodes if not isinstance(node.layer, MaxPool2d)]
+        inside = {node.name for node in inner}
+        sources = {source for node in inner for source in node.inputs if source not in inside}
+        if len(sources) != 1 or not any(isinstance(node.layer, Conv2d) for node in inner):
             continue
         (source,) = sources
         renamed = tuple(
-            Node(node.name, node.layer, tuple(INPUT if s == source else s for s in node.inputs)) for node in kept
+            Node(node.name, node.layer, tuple(INPUT if s == source else s for s in node.inputs)) for node in inner
         )
         found[name] = Network(name, known[source], renamed)
     return found

@@ -1,8 +1,8 @@
 """Networks with larger kernels than VGG's, as published: AlexNet, twice, and GoogLeNet.
 
 Each is a function of the input shape and the number of classes; none has its auxiliary classifiers
-or its softmax. Before a classifier an adaptive average pooling brings other image sizes to the map
-that 224×224 gives, and at 224×224 is the paper's own pooling or changes nothing.
+or its softmax. Before a classifier an adaptive average pooling brings other image sizes to the feature
+map size that 224×224 gives, and at 224×224 is the paper's own pooling or changes nothing.
 """
 
 from collections.abc import Callable
@@ -116,7 +116,7 @@ def googlenet(input_shape: Shape, classes: int) -> Network:
         return name
 
     def convolve(block: str, what: str, channels: tuple[int, int], kernel: int, *inputs: str) -> str:
-        """A convolution that keeps the map, the stem's but one that halves it, and its ReLU."""
+        """A convolution of stride 1, in the stem 2 for the 7×7, with its ReLU; the padding is "same"."""
         stride = 2 if kernel == 7 else 1
         conv = Conv2d(*channels, _both(kernel), _both(stride), _both(kernel // 2))
         add(f"{block}.conv{what}", conv, *inputs)

@@ -144,7 +144,7 @@ def large_kernel_attention(conv: Conv2d, factorization: Factorization) -> Branch
         if (near + d * (far - 1) - k) % 2 == 0  # as much more on either side
     ]
     if not found:
-        raise InputError(f"kernel {k}: no dilation lets large-kernel attention keep its map. Try {k + 1}")
+        raise InputError(f"kernel {k}: no dilation lets large-kernel attention keep its output size. Try {k + 1}")
     _, d, near, far = min(found)
     return _separable(conv, [((near, near), (1, 1)), ((far, far), (d, d))], factorization)
 
@@ -257,7 +257,7 @@ FAMILIES: dict[str, Family] = {
         widens=True,
         even=True,
     ),
-    "dilated": Family(dilated, "one 3×3 spread over k: nine pixels and holes, all mixing of channels"),
+    "dilated": Family(dilated, "one 3×3 spread over k: nine positions and holes, all mixing of channels"),
     "dilated-stack": Family(
         dilated_stack,
         "3×3 layers of dilation 1, 2, 4, …: the full window and all mixing, in fewer layers",

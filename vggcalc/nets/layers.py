@@ -1,9 +1,10 @@
-"""Layers, nodes and networks: the words in which everything else is said.
+"""Every type of layer, in one module because together they are one tagged union, `Layer`.
 
 A layer is a frozen Struct with the name and the arguments of its `torch.nn` class, so that
 building it is a call with the same arguments. Shapes are `(batch, channels, height, width)`,
 what there is for each spatial axis `(height, width)`; one axis or three where the layer has so many.
-What a traced model does beside is an `Operation`, a `Window` or, without a law, `Opaque`.
+Operators of a traced model that have no such class are an `Operation`, a `Window` or, without a formula, `Opaque`.
+It is over 300 lines long because a union's members must stand in one place; each is but its fields.
 """
 
 from collections.abc import Callable
@@ -240,10 +241,10 @@ class Concat(_Layer, frozen=True):
 
 
 class Window(_Layer, frozen=True):
-    """An operator that slides over the map, or shifts it, and has no weights: `function` is torch's name.
+    """An operator without weights that slides over the feature map or shifts it; `function` is torch's name.
 
-    An average pooling, a padding (kernel 1, `padding` that of the left), a slice (kernel 1, its step
-    as stride and minus its start as padding). It puts out `output_shape`; a `view` moves nothing.
+    An average pooling, a padding (kernel 1, `padding` on the left) or a slice (kernel 1, its step as the stride
+    and minus its start as the padding). Its output has `output_shape`; a `view` moves no data.
     """
 
     function: str
@@ -258,8 +259,8 @@ class Window(_Layer, frozen=True):
 class Operation(_Layer, frozen=True):
     """An operator that does no MACs: `function` is torch's name for it.
 
-    It puts out `output_shape`; a `view` moves nothing, and `inplace` overwrites its first input.
-    `options` are what a numeric law, or building it again, needs of its arguments.
+    Its output has `output_shape`; a `view` moves no data, and `inplace` overwrites its first input.
+    `options` are those of its arguments that formulas and rebuilding need.
     """
 
     function: str
@@ -270,7 +271,7 @@ class Operation(_Layer, frozen=True):
 
 
 class Opaque(_Layer, frozen=True):
-    """An operator that has no law: what it costs beside its parameters and its shapes is unknown."""
+    """An operator without a formula: only its parameters and its shapes are known."""
 
     function: str
     output_shape: Shape

@@ -1,4 +1,4 @@
-"""The words that the command line offers, apart from what they mean: importing this costs nothing."""
+"""The accepted values of options with a fixed set, apart from their meaning, so that importing them is cheap."""
 
 #: Where a split convolution's stride stands, and which layer changes the channels; defaults first.
 STRIDE_AT = ("last", "first")

@@ -29,9 +29,9 @@ from vggcalc.nets.shapes import output_shape, shapes
 class Replacing(msgspec.Struct, frozen=True):
     """Which convolutions of a network to replace, and by what.
 
-    Those with a kernel of `min_kernel` or more, if `only`, a regular expression, is found in their
-    names, are split; with `merge` runs of convolutions become one instead, whatever their kernels.
-    A 3×3 is its own stack already, and stays as it is. Raises `InputError` for a `min_kernel` below 2
+    Convolutions with a kernel of `min_kernel` or more are factorized; with `merge` runs of convolutions become one
+    instead, whatever their kernels. `only` is a regular expression that must be found in the names of the layers.
+    A 3×3 is its own stack and stays. Raises `InputError` for a `min_kernel` below 2
     and for a malformed expression.
     """
 
@@ -55,8 +55,8 @@ class Replacing(msgspec.Struct, frozen=True):
 class Replaced(msgspec.Struct, frozen=True):
     """A network after replacing.
 
-    `pairs` are the names of the nodes that went beside those that came, `skipped` the convolutions
-    that were chosen and had to stay, each with the reason.
+    `pairs` are the names of the replaced nodes with those of their replacements, `skipped` the convolutions that
+    were chosen and cannot be replaced, each with the reason.
     """
 
     network: Network
@@ -71,7 +71,7 @@ def split(given: Network, factorization: Factorization = ...) -> Network: ...
 def split(given: Conv2d | Network, factorization: Factorization = Factorization()) -> tuple[Conv2d, ...] | Network:
     """Split one k×k convolution, or every one of 5×5 or more in a network.
 
-    WindowCoverage for every input size the output shape, the channels at both ends and bias; a stack also
+    For every input size the output shape stays, and so do the channels at both ends and the bias; in a stack also
     groups and dilation, and with the stride in the last layer the receptive field and its padding.
     In a network the batch norm and activation that alone read the convolution follow every layer.
     Raises `InputError` for a kernel that the family cannot take, such as an even one for a stack, and
@@ -137,14 +137,14 @@ def replace(given: Network, replacing: Replacing) -> Replaced:
         following = [after.layer for after in _following(node, readers)]
         source = new_names.get(node.inputs[0], node.inputs[0])
         came = fragment(Namer(), node.name, branches, following, source)
-        nodes += _for_maps(came, {source: known[node.inputs[0]]})
+        nodes += _with_new_shapes(came, {source: known[node.inputs[0]]})
         new_names[node.name] = came[-1].name
         pairs.append(((node.name,), tuple(new.name for new in came)))
     return Replaced(msgspec.structs.replace(given, nodes=tuple(nodes)), tuple(pairs), tuple(skipped))
 
 
-def _for_maps(nodes: Sequence[Node], known: dict[str, Shape]) -> Iterator[Node]:
-    """The nodes with every activation of a trace, which names its shape, fitted to its map."""
+def _with_new_shapes(nodes: Sequence[Node], known: dict[str, Shape]) -> Iterator[Node]:
+    """The nodes with the recorded shape of every traced activation brought up to date."""
     for node in nodes:
         inputs = [known[name] for name in node.inputs]
         if isinstance(node.layer, Operation):

@@ -37,17 +37,17 @@ from vggcalc.nets.layers import (
 
 
 def window(layer: Convolution | MaxPool2d | Window) -> Axes:
-    """What one output pixel sees of the layer's input, for each axis: dilation × (kernel − 1) + 1."""
+    """The dilated kernel along each axis: dilation × (kernel − 1) + 1 positions."""
     return tuple([d * (k - 1) + 1 for k, d in zip(layer.kernel_size, layer.dilation, strict=True)])
 
 
 def _slide(layer: Convolution | MaxPool2d, size: Shape) -> Shape:
-    """The map after a sliding window: floor((size + 2·padding − window) / stride) + 1 (torch's rule).
+    """The size after a sliding window: floor((size + 2·padding − window) / stride) + 1 (torch's rule).
 
-    With `ceil_mode` it is rounded up, but a window must begin within the map or its left padding.
+    With `ceil_mode` it is rounded up, but a window must begin within the input or its left padding.
     """
     if len(size) != len(layer.stride):
-        raise InputError(f"it needs (batch, channels, height, width), but the map is {size}")
+        raise InputError(f"it needs (batch, channels, height, width), but the feature map is {size}")
     numbers = zip(size, layer.padding, layer.stride, layer.kernel_size, layer.dilation, strict=True)
     if type(layer) is MaxPool2d and layer.ceil_mode:
         found = [_ceiled(n, p, s, n + 2 * p - d * (k - 1) - 1) for n, p, s, k, d in numbers]
@@ -67,7 +67,7 @@ def _ceiled(size: int, padding: int, stride: int, span: int) -> int:
 def _too_small(layer: Convolution | MaxPool2d, size: Shape) -> FeatureMapTooSmall:
     padded = f", padded to {_by(n + 2 * p for n, p in zip(size, layer.padding, strict=True))},"
     return FeatureMapTooSmall(
-        f"a {_by(size)} map{padded * any(layer.padding)} is smaller than the {_by(window(layer))} window"
+        f"a {_by(size)} feature map{padded * any(layer.padding)} is smaller than the {_by(window(layer))} window"
     )
 
 
@@ -85,7 +85,7 @@ def _transposed(layer: Transposed, size: Shape) -> Shape:
     )
 
 
-#: The kinds whose output's shape was seen when they were traced.
+#: The types that record their output's shape.
 _RECORDED = frozenset((Window, Operation, Opaque, CustomOperator))
 
 
@@ -140,7 +140,7 @@ def output_shape(layer: Layer, inputs: list[Shape]) -> Shape:
 def shapes(network: Network) -> dict[str, Shape]:
     """The shape of every node's output, and of `input`.
 
-    Raises `InputError` naming the node, and, where a map shrank to nothing, the size needed.
+    Raises `InputError` naming the node, and, where a feature map shrank to nothing, the input size needed.
     """
     if len(network.input_shape) != 4 and network.layout != "traced":
         raise InputError(f"input_shape {network.input_shape} is not (batch, channels, height, width)")
@@ -153,10 +153,10 @@ def shapes(network: Network) -> dict[str, Shape]:
 
 
 def map_sizes(network: Network, padding: str) -> dict[str, Pair | None]:
-    """Every node's map if its convolutions were padded as torch's `"same"` or `"valid"` says.
+    """Every node's (height, width) if all convolutions had torch's padding="same", or padding="valid".
 
-    "same" is dilation·(k − 1)/2, which keeps the map at stride 1; "valid" is none. None where
-    there is no map: behind a `Flatten`, or where it has shrunk to nothing.
+    "same" is dilation·(k − 1)/2, which keeps the size at stride 1; "valid" is no padding. None where there is no
+    feature map: behind a `Flatten`, or where it has shrunk to nothing.
     """
     known: dict[str, Shape] = {INPUT: network.input_shape}
     sizes: dict[str, Pair | None] = {}
@@ -167,7 +167,7 @@ def map_sizes(network: Network, padding: str) -> dict[str, Pair | None]:
             layer = msgspec.structs.replace(layer, padding=same)
         try:
             shape = output_shape(layer, [known[name] for name in node.inputs])
-        except (KeyError, InputError):  # what it reads has no map, or too small a one
+        except (KeyError, InputError):  # its input has no feature map, or too small a one
             sizes[node.name] = None
         else:
             known[node.name] = shape
@@ -176,7 +176,7 @@ def map_sizes(network: Network, padding: str) -> dict[str, Pair | None]:
 
 
 def propagate(network: Network, input_shape: Shape) -> dict[str, Shape]:
-    """What `shapes` says, for another input, and without a look at what it is. Raises `InputError`."""
+    """The same as `shapes` for any input shape, which is not validated. Raises `InputError`."""
     known: dict[str, Shape] = {INPUT: input_shape}
     for node in network.nodes:
         try:
@@ -187,14 +187,14 @@ def propagate(network: Network, input_shape: Shape) -> dict[str, Shape]:
 
 
 def _size_needed(network: Network) -> str:
-    """The smallest square input that passes; maps grow with the input, so bisection finds it."""
+    """The smallest square input that passes; sizes grow with the input, so bisection finds it."""
 
     def passes(size: int) -> bool:
         try:
             propagate(network, (*network.input_shape[:2], size, size))
         except FeatureMapTooSmall:
             return False
-        except InputError:  # beyond the maps: a linear layer met another size than its own
+        except InputError:  # past all windows: a linear layer met another size than its own
             return True
         return True
 

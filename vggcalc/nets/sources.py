@@ -21,7 +21,7 @@ _TOKENS = re.compile(r"\s*(\d+\w*(@\w*)?|M|LRN)\s*", re.IGNORECASE)
 def load(model: str, standard_input: Callable[[int], bytes] | None = None) -> Config:
     """The configuration that MODEL names; `standard_input` reads that many bytes for `-`.
 
-    Raises `InputError` with one line that names the culprit, its place and what would be right.
+    Raises `InputError` with one line that names the faulty part, its position and what would be right.
     """
     if model == "-" and standard_input is not None:
         return parse(_text("standard input", standard_input(LARGEST_FILE + 1)), "standard input")
@@ -158,7 +158,7 @@ def network(
 
     A string is what `load` takes or a name of `CLASSICS`, whose activations, norms and biases stay as
     published; a `Network` is taken as it is and allows no override.
-    Raises `InputError` with one line that names the culprit, its place and what would be right.
+    Raises `InputError` with one line that names the faulty part, its position and what would be right.
     """
     chosen = {key: value for key, value in overrides.items() if value is not None}
     if isinstance(model, Network):

@@ -1,4 +1,4 @@
-"""VGG networks: the published configurations, and the words in which users write their own.
+"""VGG networks: the published configurations, and the tokens in which users write their own.
 
 Simonyan & Zisserman 2014 (arXiv 1409.1556v6), table 1. Head and layer order as in torchvision.
 """
@@ -55,7 +55,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A VGG-like network: `features` are tokens, `classifier` the widths of its linear layers.
 
     `input` is (channels, height, width). With a classifier an adaptive average pooling brings
-    other input sizes to the map that `input` gives, as torchvision's VGG does.
+    other input sizes to the feature map size that `input` gives, as torchvision's VGG does.
     """
 
     name: str
@@ -76,7 +76,7 @@ SYNTAX = (
 
 
 def _convolution(token: str, in_channels: int, bias: bool) -> Conv2d:
-    """`256@7s2` is 256 filters of 7×7 with stride 2; without `p` the padding keeps the map."""
+    """`256@7s2` is 256 filters of 7×7 with stride 2; without `p` the padding is "same"."""
     match = TOKEN.fullmatch(token)
     if match is None:
         raise InputError(SYNTAX)
@@ -87,7 +87,7 @@ def _convolution(token: str, in_channels: int, bias: bool) -> Conv2d:
     kernel = arguments.setdefault("kernel_size", 3)
     if kernel % 2 == 0:
         tries = f"{kernel - 1} or {kernel + 1}" if kernel else "1 or 3"
-        raise InputError(f"kernel {kernel} is even: no padding keeps the map. Try {tries}")
+        raise InputError(f"kernel {kernel} is even: no padding keeps the size. Try {tries}")
     arguments.setdefault("padding", arguments.get("dilation", 1) * (kernel - 1) // 2)
     return Conv2d(in_channels, int(match["filters"]), bias=bias, **arguments)  # type: ignore[arg-type]
 
@@ -121,7 +121,7 @@ def _features(config: Config) -> list[tuple[str, Layer]]:
 
 
 def _classifier(config: Config, features: Shape) -> list[tuple[str, Layer]]:
-    """torchvision's head: pooled to `features`' map, hidden layers with activation and dropout."""
+    """torchvision's head: pooled to the size of `features`, hidden layers with activation and dropout."""
     channels, height, width = features[1:]
     layers: list[Layer] = [AdaptiveAvgPool2d((height, width)), Flatten()]
     chosen = activation(config.activation)

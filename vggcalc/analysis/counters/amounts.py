@@ -1,6 +1,6 @@
 """The amounts that other counters add for a layer: each an integer, of the elements or MACs named.
 
-None is where the layer does not say enough. `analysis/counters.py` says which counter adds which.
+None where that does not follow from the layer. Which counter adds which is in `rules.COUNTERS`.
 """
 
 from collections.abc import Callable
@@ -125,7 +125,7 @@ def mean_window(layer: LayerResult) -> int | None:
 
 
 def adaptive_window(mean: bool) -> Amount:
-    """Output elements × (∏ k − 1, of a mean + axes); k is n/m for maps of n and m, else n % m + 1."""
+    """Output elements × (∏ k − 1, of a mean + axes); k is n/m for sizes of n and m, else n % m + 1."""
 
     def amount(layer: LayerResult) -> int:
         sizes = zip(layer.input_shape[2:], layer.output_shape[2:], strict=True)
@@ -136,7 +136,7 @@ def adaptive_window(mean: bool) -> Amount:
 
 
 def mean_of_map(layer: LayerResult) -> int:
-    """⌊Output elements × (1 + ∏ n/m)⌋ in floating point, n and m the sizes of the maps."""
+    """⌊Output elements × (1 + ∏ n/m)⌋ in floating point, n and m the sizes of input and output."""
     sizes = zip(layer.input_shape[2:], layer.output_shape[2:], strict=True)
     return int((prod(n / m for n, m in sizes) + 1) * outputs(layer))
 

@@ -1,9 +1,10 @@
 """What other counters report for a network, and how that follows from its exact MACs.
 
-A rule for each counter, as data: its figure is `factor` × MACs and its terms, each an amount for every
-layer of some kinds, in the counter's own unit, whatever it calls that. All were read in the counter's
-source; the tests compare them with what the counter itself reports, those of torchvision and timm with
-the published metadata and with fvcore. The registry is at the foot.
+A counter is a rule in `COUNTERS`, as data: its figure is `factor` × MACs plus its terms, each an amount for every
+layer of some kinds, in the counter's own unit. To add one, read its source, give every operator that it treats in
+its own way a `Term` (with a new function in `amounts` if none fits), name version and source, and record what it
+reports with tests/record_counters.py: the tests compare the rules with those records, and with the counter itself
+where it is installed. It is over 300 lines long because the rules stand side by side.
 """
 
 from vggcalc.analysis.counters import amounts
@@ -56,7 +57,7 @@ def reconcile(variant: Variant, counter: str) -> Reconciliation:
 
 
 def _doubts(variant: Variant, rule: Counter) -> dict[str, int]:
-    """How many layers of which kinds the rule says nothing certain about."""
+    """How many layers of which kinds the counter may treat in a way that the rule does not establish."""
     found: dict[str, int] = {}
     settled = {*rule.zero, *(kind for term in rule.terms for kind in term.kinds)}
     for layer in variant.layers:

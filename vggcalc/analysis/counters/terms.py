@@ -1,4 +1,4 @@
-"""The words in which the rules of other counters are said: terms, and what each of them applies to."""
+"""What the rules of other counters are made of: terms, and the layers that each of them applies to."""
 
 import msgspec
 
@@ -31,8 +31,8 @@ class Term(msgspec.Struct, frozen=True):
 class Counter(msgspec.Struct, frozen=True):
     """A counter's rule: `figure` is what it calls its number, `source` where in its code the rule stands.
 
-    Layers of no term count nothing beyond their MACs. `zero` are operators without a law that it leaves out,
-    `doubtful` what it may count, by who calls it, in a way that has not been established. `decimals`
+    Layers of no term count nothing beyond their MACs. `zero` are operators without a formula that it counts as 0,
+    `doubtful` operators, by who calls them, whose count by it has not been established. `decimals`
     are those of 10⁹ that it rounds to; `one_image` that it counts one image of a batch.
     """
 
