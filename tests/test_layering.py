@@ -19,7 +19,7 @@ MAY_IMPORT = {
     "analysis": {"errors", "nets", "results"},
     "runtime": {"errors", "nets", "results", "protocol"},
     "measurement": {"errors", "nets", "results", "protocol"},
-    "report": {"errors", "nets", "results", "pipeline"},
+    "report": {"errors", "nets", "results"},
     "pipeline": {"errors", "nets", "results", "analysis", "report", "measurement"},
     "library": {"errors", "nets", "results", "analysis", "report", "measurement", "pipeline", "runtime"},
     "cli": {"errors", "nets", "results", "analysis", "report", "measurement", "pipeline", "library"},

@@ -36,11 +36,12 @@ def run(
     stdout, screen = StandardOutput(gate is not None or plot is not None), screen_of(path is None)
     try:
         if plot is not None:
-            from vggcalc.report.figures import Picture, figures
+            from vggcalc.pipeline.picture import Picture
+            from vggcalc.report.figures import figures
 
             picture = Picture(plot)
             if plan is None or not plan.latency:
-                picture.promise(figures(make_report(command, comparisons)))
+                picture.check(figures(make_report(command, comparisons)))
         if plan is None:
             report = make_report(command, comparisons, None, gate)
             text = FORMATS[format_](report, screen)

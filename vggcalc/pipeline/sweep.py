@@ -20,7 +20,8 @@ from vggcalc.report.tables.cells import Section, Text
 
 if TYPE_CHECKING:
     from vggcalc.measurement.plan import Plan
-    from vggcalc.report.figures import Lines, Picture
+    from vggcalc.pipeline.picture import Picture
+    from vggcalc.report.figures import Lines
 
 #: A table with more rows would not be read.
 MOST_TABLE_ROWS = 2000
@@ -106,7 +107,8 @@ class Sweep:
 
     def draw_to(self, path: str) -> None:
         """Draw figures too. Raises `InputError` and `OutputError` where that cannot be."""
-        from vggcalc.report.figures import Lines, Picture
+        from vggcalc.pipeline.picture import Picture
+        from vggcalc.report.figures import Lines
 
         kernels = len(self._grid.kernels)
         self._lines = Lines(path, len(self._grid) // kernels, kernels)

@@ -113,8 +113,9 @@ class Display(msgspec.Struct, frozen=True):
         be written.
         """
         from vggcalc.errors import InputError
+        from vggcalc.pipeline.picture import Picture
         from vggcalc.pipeline.report import make_report
-        from vggcalc.report.figures import Picture, figures
+        from vggcalc.report.figures import figures
 
         picture = Picture(os.fspath(path))
         try:

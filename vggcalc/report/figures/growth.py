@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -11,7 +11,8 @@ from vggcalc.nets.graph import INPUT
 from vggcalc.report.figures import style
 from vggcalc.report.figures.picture import Figure
 from vggcalc.report.figures.ticks import thinned
-from vggcalc.results import Comparison, LayerResult, Variant
+from vggcalc.report.tables.kernels import is_kernel
+from vggcalc.results import Comparison, LayerResult, Report, Variant
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,7 +23,7 @@ _PANEL, _AROUND, _BESIDE = 2.2, 0.7, 0.12
 
 
 class Growth(msgspec.Struct, frozen=True):
-    """The layers of a variant that look at more than one place, in order.
+    """The convolutions and poolings of a variant, in order.
 
     `layers` are (depth, size), `largest` the same for the largest at each depth. `depth` counts the
     layers on the longest path from the image, and `size` is the height of the receptive field.
@@ -62,9 +63,11 @@ def _slides(layer: LayerResult) -> bool:
     return kernel is not None and (layer.type != "Window" or max(kernel) > 1)
 
 
-def grows(comparison: Comparison) -> bool:
-    """Whether there is anything to see: two layers of one network."""
-    return any(len(growth(variant).largest) > 1 for variant in comparison.variants)
+def growth_figures(report: Report, styles: Mapping[str, style.Style]) -> Iterator[Figure]:
+    """One for each network in which two layers have a receptive field."""
+    for comparison in report.comparisons:
+        if not is_kernel(comparison) and any(len(growth(variant).largest) > 1 for variant in comparison.variants):
+            yield field_growth(comparison, styles)
 
 
 def field_growth(comparison: Comparison, styles: Mapping[str, style.Style]) -> Figure:

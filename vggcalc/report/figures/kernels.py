@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from vggcalc.report.figures import style
 from vggcalc.report.figures.picture import Figure
-from vggcalc.report.figures.ticks import BYTES, COUNT, RATIO, SECONDS, Quantity, log_axis, thinned
+from vggcalc.report.figures.ticks import Quantity, log_axis
 from vggcalc.report.tables.cells import heading
-from vggcalc.results import Comparison, Configuration
+from vggcalc.report.tables.kernels import is_kernel
+from vggcalc.results import Comparison, Configuration, Report
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import FigureBase
 
 #: The costs that are drawn under each other, and how each is written.
-DRAWN = {"parameters": COUNT, "macs": COUNT, "saved_bytes": BYTES}
+DRAWN: dict[str, Quantity] = {"parameters": "count", "macs": "count", "saved_bytes": "bytes"}
 
-#: Inches of one panel, of the axis below the last, and between two kernel sizes that are both named.
-_PANEL, _AXIS, _APART = 1.45, 0.4, 0.16
+#: Inches of one panel and of the axis below the last.
+_PANEL, _AXIS = 1.45, 0.4
 
 Series = Mapping[str, Sequence[tuple[int, float]]]
 
@@ -35,7 +37,7 @@ class Panel(msgspec.Struct, frozen=True):
 
     ylabel: str
     series: Series
-    quantity: Quantity = COUNT
+    quantity: Quantity = "count"
     ranges: Mapping[str, Sequence[tuple[int, float, float]]] = {}
     reference: float | None = None
 
@@ -79,12 +81,22 @@ def _draw(axes: Axes, panel: Panel, styles: Mapping[str, style.Style]) -> None:
 
 
 def _kernel_axis(axes: Axes, panels: Sequence[Panel]) -> None:
+    from matplotlib.ticker import FixedLocator, MaxNLocator
+
     sizes = sorted({size for panel in panels for points in panel.series.values() for size, _ in points})
-    room = (max(sizes) - min(sizes)) * _APART / (style.WIDTH - 0.8)
-    axes.set_xticks(thinned(sizes, room))
-    axes.set_xticks(sizes, minor=True)
+    even = len({after - before for before, after in pairwise(sizes)}) <= 1
+    axes.xaxis.set_major_locator(FixedLocator(sizes, nbins=15) if even else MaxNLocator(8, integer=True))
+    axes.xaxis.set_minor_locator(FixedLocator(sizes))
     axes.tick_params(axis="x", which="minor", size=1.5)
     axes.set_xlabel("kernel size (pixels)")
+
+
+def kernel_figures(report: Report, styles: Mapping[str, style.Style]) -> Iterator[Figure]:
+    """Costs, and latencies where they were measured, of kernels of several sizes."""
+    kernels = [one for one in report.comparisons if is_kernel(one)]
+    if len({kernel_size(one) for one in kernels}) > 1:
+        yield costs(kernels, styles)
+        yield from latencies(kernels, styles)
 
 
 def kernel_size(comparison: Comparison) -> int:
@@ -94,7 +106,7 @@ def kernel_size(comparison: Comparison) -> int:
 
 
 def costs(comparisons: Sequence[Comparison], styles: Mapping[str, style.Style]) -> Figure:
-    """Parameters, MACs and what is kept for backward."""
+    """Parameters, MACs and saved activations."""
     panels = [Panel(heading(key), _series(comparisons, key), quantity) for key, quantity in DRAWN.items()]
     first = comparisons[0]
     what = f"at input {'×'.join(map(str, first.input_shape))}, {first.dtype}"
@@ -114,15 +126,17 @@ def _series(comparisons: Sequence[Comparison], key: str) -> dict[str, list[tuple
 
 
 def latencies(comparisons: Sequence[Comparison], styles: Mapping[str, style.Style]) -> Iterator[Figure]:
-    """For each way of running, the medians, and the ratios with their intervals."""
-    ways = dict.fromkeys(
+    """For each configuration, the medians, and the ratios with their intervals."""
+    configurations = dict.fromkeys(
         latency.configuration for comparison in comparisons for v in comparison.variants for latency in v.latency
     )
-    for way in ways:
-        yield _latency(comparisons, way, styles)
+    for configuration in configurations:
+        yield _latency(comparisons, configuration, styles)
 
 
-def _latency(comparisons: Sequence[Comparison], way: Configuration, styles: Mapping[str, style.Style]) -> Figure:
+def _latency(
+    comparisons: Sequence[Comparison], configuration: Configuration, styles: Mapping[str, style.Style]
+) -> Figure:
     medians: dict[str, list[tuple[int, float]]] = {}
     spread: dict[str, list[tuple[int, float, float]]] = {}
     ratios: dict[str, list[tuple[int, float]]] = {}
@@ -130,17 +144,19 @@ def _latency(comparisons: Sequence[Comparison], way: Configuration, styles: Mapp
     for comparison in comparisons:
         kernel = kernel_size(comparison)
         for variant in comparison.variants:
-            for latency in (one for one in variant.latency if one.configuration == way):
+            latency = variant.latency_in(configuration)
+            if latency is not None:
                 medians.setdefault(variant.name, []).append((kernel, latency.median_s))
                 if latency.ci95 is not None:
                     spread.setdefault(variant.name, []).append((kernel, *latency.ci95))
         for ratio in comparison.ratios:
-            for found in (one for one in ratio.latency if one.configuration == way):
+            found = ratio.latency_in(configuration)
+            if found is not None:
                 ratios.setdefault(ratio.variant, []).append((kernel, found.ratio))
                 if found.ci95 is not None:
                     intervals.setdefault(ratio.variant, []).append((kernel, *found.ci95))
-    median = Panel("latency of one call, median and 95% interval", medians, SECONDS, spread)
-    return timed(way.label, comparisons[0].baseline, median, ratios, intervals, styles)
+    median = Panel("latency of one call, median and 95% interval", medians, "seconds", spread)
+    return timed(configuration.label, comparisons[0].baseline, median, ratios, intervals, styles)
 
 
 def timed(
@@ -155,7 +171,7 @@ def timed(
     panels = [median]
     if ratios:
         label = f"latency / {baseline}'s, 95% interval; below 1 is faster"
-        panels.append(Panel(label, ratios, RATIO, intervals, reference=1.0))
+        panels.append(Panel(label, ratios, "ratio", intervals, reference=1.0))
     caption = (
         f"Latency of one call, {where}, over kernel size, on logarithmic axes: medians, and ratios to "
         f"{baseline}, where below 1 is faster; bars are 95% intervals."

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import ceil
 from typing import TYPE_CHECKING
 
 from vggcalc.nets.names import ITEMSIZE
 from vggcalc.report import units
 from vggcalc.report.figures import style
-from vggcalc.report.figures.labels import Label, place
 from vggcalc.report.figures.picture import Figure
-from vggcalc.report.figures.ticks import COUNT, RATIO, log_axis, si
-from vggcalc.results import BlockResult, Comparison, Costs, Latency, Roof, Variant
+from vggcalc.report.figures.ticks import log_axis
+from vggcalc.results import BlockResult, Comparison, Costs, Report, Roof, Variant
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,13 +27,15 @@ _LAYER: style.Look = {
     "marker": "o", "linestyle": "", "markerfacecolor": "#0072B240", "markeredgecolor": "#0072B2",
     "markeredgewidth": 0.6,
 }  # fmt: skip
-_BLOCK: style.Look = {"marker": "s", "color": "#D55E00", "linestyle": "", "markersize": 3.4}
 _RIDGE: style.Look = {"color": style.QUIET, "linewidth": 0.6, "linestyle": ":"}
 _WHOLE: style.Look = {"marker": "*", "color": "black", "linestyle": "", "markersize": 7.0}
 
 
-def rooflines(comparison: Comparison) -> Iterator[Figure]:
-    """One for each roof; none for training, of whose traffic nothing is known, nor where no layer computes."""
+def roofline_figures(report: Report, styles: Mapping[str, style.Style]) -> Iterator[Figure]:
+    """One for each roof of a single comparison; none for training, whose traffic is unknown, nor without FLOPs."""
+    comparison, *others = report.comparisons
+    if others:
+        return
     for roof in comparison.roofs:
         if roof.mode != "training" and any(layers(comparison, roof, one) for one in comparison.variants):
             yield roofline(comparison, roof)
@@ -65,6 +66,8 @@ def roofline(comparison: Comparison, roof: Roof) -> Figure:
     variants = comparison.variants
     columns = 1 if len(variants) <= 2 else 2
     rows = ceil(len(variants) / columns)
+    timed = dict.fromkeys(b.name for one in variants for b in one.blocks if measured(comparison, roof, b))
+    blocks = dict(list(style.styles(["", *timed]).items())[1:])  # black is the whole
 
     def draw(figure: FigureBase) -> None:
         grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
@@ -78,31 +81,30 @@ def roofline(comparison: Comparison, roof: Roof) -> Figure:
                 axes.plot(at, attainable(roof, at), zorder=3, **_LAYER | {"markersize": size})
             _measured(axes, comparison, roof, variant, _WHOLE)
             for block in variant.blocks:
-                _measured(axes, comparison, roof, block, _BLOCK)
+                if block.name in blocks:
+                    _measured(axes, comparison, roof, block, blocks[block.name].hollow(False).look)
         _roof(panels, roof)
         for axes in panels[-columns:]:
             axes.tick_params(labelbottom=True)
             axes.set_xlabel("intensity (FLOPs/byte)")
         for axes, variant in zip(panels, variants, strict=True):
-            axes.set_title(style.wrapped(variant.name, 28))
-            on_roof = [(at, attainable(roof, at)) for at, _ in layers(comparison, roof, variant)]
-            place(axes, list(_labels(comparison, roof, variant)), [_line(axes, roof)], on_roof)
+            axes.set_title(style.wrapped(_title(variant, roof), 28))
         for axes in grid[:, 0]:
             axes.set_ylabel("FLOP/s")
-        _key(figure, roof, any(block.latency for variant in variants for block in variant.blocks))
+        _key(figure, roof, blocks)
 
     caption = (
         f"Roofline of {comparison.name} on {roof.label}: the line is what the best rates seen allow at each "
         "intensity (FLOPs per byte of compulsory traffic), every layer stands on it, its area its share of the "
-        "FLOPs, and what was measured stands below, blocks as squares and the whole as a star."
+        "FLOPs, and what was measured stands below, blocks by their markers and the whole as a star."
     )
-    height = (_WIDE if columns == 1 else _NARROW) * rows + _AXIS + _KEY
+    height = (_WIDE if columns == 1 else _NARROW) * rows + _AXIS + _KEY + style.LINE * ceil(len(blocks) / 2)
     return Figure(f"Roofline of {comparison.name}, {roof.label}", caption, height, draw)
 
 
 def measured(comparison: Comparison, roof: Roof, one: Variant | BlockResult) -> tuple[float, float] | None:
     """The intensity and the FLOP/s of a variant or block, where it was timed in the roof's configuration."""
-    latency = _timed(roof, one)
+    latency = one.latency_in(roof.configuration)
     at = intensity(one.costs, comparison, roof)
     return (at, latency.flops_per_s) if at is not None and latency and latency.flops_per_s else None
 
@@ -111,10 +113,6 @@ def _measured(axes: Axes, comparison: Comparison, roof: Roof, one: Variant | Blo
     where = measured(comparison, roof, one)
     if where is not None:
         axes.plot(*where, zorder=4, **look)
-
-
-def _timed(roof: Roof, one: Variant | BlockResult) -> Latency | None:
-    return next((latency for latency in one.latency if latency.configuration == roof.configuration), None)
 
 
 def _roof(panels: Sequence[Axes], roof: Roof) -> None:
@@ -129,8 +127,8 @@ def _roof(panels: Sequence[Axes], roof: Roof) -> None:
     for axes in panels:
         axes.plot(*zip(*_line(axes, roof), strict=True), color="black", linewidth=1.0, zorder=2)
         axes.axvline(ridge, zorder=1.5, **_RIDGE)
-    log_axis(panels[0].xaxis, RATIO)
-    log_axis(panels[0].yaxis, COUNT, most=4)
+    log_axis(panels[0].xaxis, "ratio")
+    log_axis(panels[0].yaxis, "count", most=4)
 
 
 def _line(axes: Axes, roof: Roof) -> list[tuple[float, float]]:
@@ -138,27 +136,24 @@ def _line(axes: Axes, roof: Roof) -> list[tuple[float, float]]:
     return [(at, attainable(roof, at)) for at in (left, roof.flops_per_s / roof.bytes_per_s, right)]
 
 
-def _labels(comparison: Comparison, roof: Roof, variant: Variant) -> Iterator[Label]:
-    """The blocks' names, and how much of the roof the whole reaches."""
-    for block in variant.blocks:
-        where = measured(comparison, roof, block)
-        if where is not None:
-            yield Label(block.name, *where)
-    where, latency = measured(comparison, roof, variant), _timed(roof, variant)
-    if where is not None and latency is not None and latency.roof_share is not None:
-        yield Label(units.share(latency.roof_share), *where, strong=True)
+def _title(variant: Variant, roof: Roof) -> str:
+    """The name, and how much of the roof the whole reaches."""
+    latency = variant.latency_in(roof.configuration)
+    reached = latency.roof_share if latency is not None else None
+    return variant.name if reached is None else f"{variant.name}: {units.share(reached)} of the roof"
 
 
-def _key(figure: FigureBase, roof: Roof, with_blocks: bool) -> None:
+def _key(figure: FigureBase, roof: Roof, blocks: Mapping[str, style.Style]) -> None:
     from matplotlib.lines import Line2D
+    from matplotlib.ticker import EngFormatter
 
     ridge = roof.flops_per_s / roof.bytes_per_s
-    rates = f"roof: {si(roof.flops_per_s)}FLOP/s, {si(roof.bytes_per_s)}B/s"
+    flops, traffic = (EngFormatter(unit, places=1) for unit in ("FLOP/s", "B/s"))
     handles = [
-        Line2D([], [], label=rates, color="black"),
+        Line2D([], [], label=f"roof: {flops(roof.flops_per_s)}, {traffic(roof.bytes_per_s)}", color="black"),
         Line2D([], [], label="layer, area: share of FLOPs", **_LAYER | {"markersize": 5.0}),
         Line2D([], [], label=f"memory-bound below {units.number(ridge)}", **_RIDGE),
-        Line2D([], [], label="whole, measured, % of roof", **_WHOLE),
-        *([Line2D([], [], label="block, measured", **_BLOCK)] if with_blocks else []),
+        Line2D([], [], label="whole, measured", **_WHOLE),
+        *(Line2D([], [], label=style.cut(name), **one.hollow(False).look) for name, one in blocks.items()),
     ]
     figure.legend(handles=handles, loc="outside upper left", ncols=2)

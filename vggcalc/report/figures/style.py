@@ -7,7 +7,7 @@ imported where something is drawn and nowhere else.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import ceil
 from textwrap import fill
@@ -88,14 +88,20 @@ class Style(msgspec.Struct, frozen=True):
     marker: str
     line: str | tuple[float, tuple[float, ...]]
     marker_size: float
+    filled: bool = True
+
+    def hollow(self, hollow: bool = True) -> Style:
+        """The marker alone, and where it is `hollow` only its outline."""
+        return msgspec.structs.replace(self, line="", filled=not hollow)
 
     @property
     def look(self) -> Look:
         """For a line with markers."""
+        inside = {"markeredgecolor": "white", "markeredgewidth": 0.3}
+        outline = {"markerfacecolor": "white", "markeredgecolor": self.colour, "markeredgewidth": 0.8}
         return {
-            "color": self.colour, "marker": self.marker, "linestyle": self.line,
-            "markersize": self.marker_size, "markeredgecolor": "white", "markeredgewidth": 0.3,
-        }  # fmt: skip
+            "color": self.colour, "marker": self.marker, "linestyle": self.line, "markersize": self.marker_size,
+        } | (inside if self.filled else outline)  # fmt: skip
 
 
 _COLOURS = (
@@ -141,12 +147,14 @@ def key_height(names: Sequence[str]) -> float:
     return LINE * ceil(len(names) / key_columns(names)) + 0.08
 
 
-def key(figure: FigureBase, names: Mapping[str, Style]) -> None:
-    """The key of all series above all panels, where it covers no data."""
+def key(figure: FigureBase, names: Mapping[str, Style], bold: Collection[str] = ()) -> None:
+    """The legend of all series above all panels, where it covers no data; the names in `bold` are bold."""
     from matplotlib.lines import Line2D
 
     handles = [Line2D([], [], label=name, **style.look) for name, style in names.items()]
-    figure.legend(handles=handles, loc="outside upper left", ncols=key_columns(list(names)))
+    legend = figure.legend(handles=handles, loc="outside upper left", ncols=key_columns(list(names)))
+    for text in legend.get_texts():
+        text.set_fontweight("bold" if text.get_text() in bold else "normal")
 
 
 def cut(name: str, most: int = 18) -> str:
@@ -161,4 +169,4 @@ def wrapped(name: str, most: int) -> str:
         if lines[-1] and len(lines[-1]) + len(part) > most:
             lines.append("")
         lines[-1] += part
-    return "\n".join(lines)
+    return "\n".join(line.strip() for line in lines)

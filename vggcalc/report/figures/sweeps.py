@@ -6,7 +6,6 @@ from typing import Any
 from vggcalc.errors import InputError
 from vggcalc.report.figures.kernels import DRAWN, Panel, over_kernels, timed
 from vggcalc.report.figures.picture import Figure
-from vggcalc.report.figures.ticks import SECONDS
 from vggcalc.report.tables.cells import heading
 
 #: More lines make no picture that anyone looks through.
@@ -66,6 +65,6 @@ def _figures(name: str, of: Mapping[str, _Series]) -> list[Figure]:
     caption = f"Costs over kernel size, {name}, on logarithmic axes: counted on paper, exact."
     found = [over_kernels(f"Costs over kernel size, {name}", caption, panels)]
     if of.get("latency"):
-        median = Panel("median latency of one call", of["latency"], SECONDS)
+        median = Panel("median latency of one call", of["latency"], "seconds")
         found.append(timed(name, "naive", median, of.get("ratio", {}), of.get("interval", {})))
     return found

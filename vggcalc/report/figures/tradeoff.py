@@ -1,115 +1,92 @@
-"""Which variant to choose: what each costs in one respect against another."""
+"""The costs of each variant against its MACs, with the Pareto-optimal ones marked."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from vggcalc.report.figures import style
-from vggcalc.report.figures.labels import Label, place
 from vggcalc.report.figures.picture import Figure
-from vggcalc.report.figures.ticks import BYTES, COUNT, SECONDS, Quantity, log_axis
+from vggcalc.report.figures.ticks import Quantity, log_axis
 from vggcalc.report.tables.cells import heading
-from vggcalc.results import Comparison, Configuration, Latency, Variant
+from vggcalc.results import Comparison, Configuration, Report, Variant
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import FigureBase
 
-#: Inches of a panel, and of the axis and the key.
-_PANEL, _AXIS, _KEY = 1.85, 0.4, 0.2
-
-#: The points of the Pareto-optimal variants, and those of the others.
-_BEST: style.Look = {"marker": "D", "color": "#0072B2", "markersize": 4.0, "linewidth": 0.8}
-_OTHER: style.Look = {
-    "marker": "o",
-    "color": style.QUIET,
-    "markersize": 3.5,
-    "markerfacecolor": "white",
-    "linestyle": "",
-}
+#: Inches of a panel, and of the axis below the last.
+_PANEL, _AXIS = 1.6, 0.4
 
 
 class _Panel(NamedTuple):
-    """What stands upwards: its label, how it is written, a variant's value, and its interval."""
+    """The vertical axis: its label and quantity, a variant's value, and its 95% interval."""
 
     label: str
     quantity: Quantity
     value: Callable[[Variant], float | int | None]
     interval: Callable[[Variant], tuple[float, float] | None] = lambda variant: None
 
+    def points(self, comparison: Comparison) -> dict[str, tuple[float, float]]:
+        """(MACs, value) of each variant that has both."""
+        both = {one.name: (one.costs["macs"], self.value(one)) for one in comparison.variants}
+        return {name: (x, y) for name, (x, y) in both.items() if x and y}
 
-def tradeoff(comparison: Comparison) -> Figure:
-    """Parameters, what is kept for backward and each measured latency, against MACs."""
-    best = set(comparison.pareto)
-    panels = [panel for panel in _panels(comparison) if _labels(panel, comparison.variants, best)]
+
+def tradeoff_figures(report: Report, styles: Mapping[str, style.Style]) -> Iterator[Figure]:
+    """One for a single comparison of more than two variants."""
+    if len(report.comparisons) == 1 and len(report.comparisons[0].variants) > 2:
+        yield tradeoff(report.comparisons[0], styles)
+
+
+def tradeoff(comparison: Comparison, styles: Mapping[str, style.Style]) -> Figure:
+    """Parameters, saved activations and each measured latency, against MACs."""
+    best = comparison.pareto
+    panels = [panel for panel in _panels(comparison) if panel.points(comparison)]
+    shown = {variant.name: styles[variant.name] for variant in comparison.variants}
 
     def draw(figure: FigureBase) -> None:
         column = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
         for axes, panel in zip(column, panels, strict=True):
-            _points(axes, panel, comparison.variants, best)
+            _points(axes, panel, comparison, shown)
             axes.set(xscale="log", yscale="log")
-            axes.margins(0.15, 0.15)
+            axes.margins(0.08, 0.12)
             style.label_y(axes, panel.label)
-        column[-1].set_xlabel(heading("macs"))
-        log_axis(column[-1].xaxis, COUNT)
-        for axes, panel in zip(column, panels, strict=True):
             log_axis(axes.yaxis, panel.quantity, most=5)
-        if best:
-            _key(figure)
-        for axes, panel in zip(column, panels, strict=True):
-            labels = _labels(panel, comparison.variants, best)
-            place(axes, labels, [sorted((label.x, label.y) for label in labels if label.strong)])
+        column[-1].set_xlabel(heading("macs"))
+        log_axis(column[-1].xaxis, "count")
+        style.key(figure, {name: shown[name].hollow(name not in best) for name in shown}, bold=best)
 
     weighed = "parameters, MACs, saved activations" + (" and latency" if comparison.variants[0].latency else "")
-    marked = f"; diamonds on the line, in bold, are those that no other beats in {weighed}" if best else ""
+    marked = f"; filled markers on the line, in bold, are those that no other beats in {weighed}" if best else ""
     caption = f"What each variant of {comparison.name} costs against its MACs, on logarithmic axes{marked}."
-    height = _PANEL * len(panels) + _AXIS + (_KEY if best else 0)
+    height = _PANEL * len(panels) + _AXIS + style.key_height(list(shown))
     return Figure(f"Variants of {comparison.name}: costs against MACs", caption, height, draw)
 
 
 def _panels(comparison: Comparison) -> Iterator[_Panel]:
-    yield _Panel(heading("parameters"), COUNT, lambda variant: variant.costs["parameters"])
-    yield _Panel(heading("saved_bytes"), BYTES, lambda variant: variant.costs.get("saved_bytes"))
-    for way in dict.fromkeys(latency.configuration for variant in comparison.variants for latency in variant.latency):
-        yield _latency(way)
+    yield _Panel(heading("parameters"), "count", lambda variant: variant.costs["parameters"])
+    yield _Panel(heading("saved_bytes"), "bytes", lambda variant: variant.costs.get("saved_bytes"))
+    for configuration in dict.fromkeys(one.configuration for variant in comparison.variants for one in variant.latency):
+        yield _latency_panel(configuration)
 
 
-def _latency(way: Configuration) -> _Panel:
-    def timed(variant: Variant) -> Latency | None:
-        return next((one for one in variant.latency if one.configuration == way), None)
-
+def _latency_panel(configuration: Configuration) -> _Panel:
     return _Panel(
-        f"latency of one call on {way.label}, median and 95% interval",
-        SECONDS,
-        lambda variant: one.median_s if (one := timed(variant)) else None,
-        lambda variant: one.ci95 if (one := timed(variant)) else None,
+        f"latency of one call on {configuration.label}, median and 95% interval",
+        "seconds",
+        lambda variant: one.median_s if (one := variant.latency_in(configuration)) else None,
+        lambda variant: one.ci95 if (one := variant.latency_in(configuration)) else None,
     )
 
 
-def _labels(panel: _Panel, variants: Sequence[Variant], best: set[str]) -> list[Label]:
-    """A point for each variant that has both figures."""
-    both = ((variant, variant.costs["macs"], panel.value(variant)) for variant in variants)
-    return [Label(variant.name, x, y, variant.name in best) for variant, x, y in both if x and y]
-
-
-def _points(axes: Axes, panel: _Panel, variants: Sequence[Variant], best: set[str]) -> None:
-    for variant in variants:
-        interval, x = panel.interval(variant), variant.costs["macs"]
-        if interval and x:
+def _points(axes: Axes, panel: _Panel, comparison: Comparison, styles: Mapping[str, style.Style]) -> None:
+    points, best = panel.points(comparison), comparison.pareto
+    line = sorted(points[name] for name in best if name in points)
+    if line:
+        axes.plot(*zip(*line, strict=True), color=style.QUIET, linewidth=0.8, label="Pareto-optimal")
+    for name, (x, y) in points.items():
+        interval = panel.interval(comparison[name])
+        if interval:
             axes.plot([x, x], interval, color=style.QUIET, linewidth=0.8, marker="_", markersize=3)
-    labels = sorted(_labels(panel, variants, best), key=lambda label: (label.x, label.y))
-    for strong, look in ((True, _BEST), (False, _OTHER)):
-        places = [(label.x, label.y) for label in labels if label.strong is strong]
-        if places:
-            axes.plot(*zip(*places, strict=True), **look)
-
-
-def _key(figure: FigureBase) -> None:
-    from matplotlib.lines import Line2D
-
-    handles = [
-        Line2D([], [], label="Pareto-optimal", **_BEST),
-        Line2D([], [], label="beaten by another", **_OTHER),
-    ]
-    figure.legend(handles=handles, loc="outside upper left", ncols=2)
+        axes.plot(x, y, label=name, **styles[name].hollow(name not in best).look)

@@ -12,7 +12,8 @@ from vggcalc.report import units
 from vggcalc.report.figures import style
 from vggcalc.report.figures.picture import Figure
 from vggcalc.report.figures.ticks import thinned
-from vggcalc.results import Comparison, Variant
+from vggcalc.report.tables.kernels import is_kernel
+from vggcalc.results import Comparison, Report, Variant
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,6 +45,12 @@ class Box(NamedTuple):
     top: int
     width: int
     height: int
+
+
+def window_figures(report: Report, styles: Mapping[str, style.Style]) -> Iterator[Figure]:
+    """One for a single kernel."""
+    if len(report.comparisons) == 1 and is_kernel(report.comparisons[0]):
+        yield windows(report.comparisons[0])
 
 
 def windows(comparison: Comparison) -> Figure:

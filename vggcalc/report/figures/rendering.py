@@ -1,16 +1,14 @@
-"""Figures as files: SVG, PNG and PDF, the same bytes for the same report."""
+"""Figures rendered as SVG, PNG and PDF: the same bytes for the same report."""
 
 from __future__ import annotations
 
 import io
-import os
 import re
 from collections.abc import Callable, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
 from vggcalc.errors import InputError
-from vggcalc.pipeline.files import Output
 from vggcalc.report.figures import style
 from vggcalc.report.figures.picture import Figure
 from vggcalc.report.figures.selection import figures
@@ -26,40 +24,6 @@ _TITLE = 0.22
 _CHARACTERS = 50
 
 
-class Picture:
-    """A file of figures that is written once, whole or not at all.
-
-    Raises `InputError` for a name that says no format and where matplotlib is missing, `OutputError`
-    for a file that cannot be written: all before anything is measured.
-    """
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self._suffix = os.path.splitext(path)[1].lower().lstrip(".")
-        if self._suffix not in _FORMATS:
-            raise InputError(f"--plot {path} names no kind of picture: it must end with .svg, .png or .pdf")
-        require()
-        self._output = Output(path, "--plot")
-
-    def promise(self, drawn: Sequence[Figure]) -> None:
-        """Raise `InputError` where there are none."""
-        if not drawn:
-            raise InputError(
-                f"--plot {self._path}: there is nothing to draw: figures need one kernel or several sizes, a "
-                "network with two layers that have a receptive field, more than two variants, or latencies"
-            )
-
-    def draw(self, drawn: Sequence[Figure]) -> bool:
-        """Write the figures; whether there are any."""
-        if drawn:
-            self._output.write(render(drawn, self._suffix))
-        return bool(drawn)
-
-    def discard(self) -> None:
-        """Leave nothing behind that was not written whole."""
-        self._output.discard()
-
-
 def require() -> None:
     """Raise `InputError` where matplotlib is missing."""
     try:
@@ -70,23 +34,9 @@ def require() -> None:
         raise InputError(f"figures need matplotlib, which does not start: {error}") from None
 
 
-def save(report: Report, path: str) -> None:
-    """All figures of the report in one file: a PDF has a page for each, others have all in a column.
-
-    Raises `InputError` for another suffix, for a report without figures and where matplotlib is
-    missing, `OutputError` for a file that cannot be written.
-    """
-    picture = Picture(path)
-    try:
-        picture.promise(figures(report))
-        picture.draw(figures(report))
-    finally:
-        picture.discard()
-
-
 def render(drawn: Sequence[Figure], suffix: str) -> bytes:
     """The figures as one SVG, PNG or PDF."""
-    return _FORMATS[suffix](drawn)
+    return RENDERERS[suffix](drawn)
 
 
 def svg(report: Report) -> list[tuple[str, str, str]]:
@@ -172,7 +122,8 @@ def _pdf(drawn: Sequence[Figure]) -> bytes:
     return file.getvalue()
 
 
-_FORMATS: dict[str, Callable[[Sequence[Figure]], bytes]] = {
+#: By the suffix of a file's name.
+RENDERERS: dict[str, Callable[[Sequence[Figure]], bytes]] = {
     "svg": lambda drawn: _svg(drawn).encode(),
     "png": _png,
     "pdf": _pdf,
