@@ -15,7 +15,7 @@ Quantity = Literal["count", "bytes", "seconds", "ratio"]
 
 #: Where a span of so many decades ends, the mantissas of its ticks; the last are those of any longer span.
 _MANTISSAS: dict[float, tuple[float, ...]] = {
-    0.7: (1, 1.5, 2, 3, 4, 5, 7), 1.4: (1, 2, 5), 2.5: (1, 3), 99: (1,)
+    0.34: (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8), 0.7: (1, 1.5, 2, 3, 4, 5, 7), 1.4: (1, 2, 5), 2.5: (1, 3), 99: (1,)
 }  # fmt: skip
 _BINARY_MANTISSAS: dict[float, tuple[float, ...]] = {0.4: (1, 1.25, 1.5, 1.75), 0.8: (1, 1.5), 99: (1,)}
 
