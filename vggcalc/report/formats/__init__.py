@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import msgspec
 
 from vggcalc.report import units
+from vggcalc.report.escape import csv_value, markdown_text
 from vggcalc.report.tables.cells import Section, Table, Text
 from vggcalc.results import (
     Comparison,
@@ -44,7 +45,7 @@ def csv(report: Report, screen: Screen) -> str:
     text = io.StringIO()
     writer = DictWriter(text, list(columns), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({key: csv_value(value) for key, value in row.items()} for row in rows)
     return text.getvalue()
 
 
@@ -164,18 +165,18 @@ def markdown(report: Report, screen: Screen) -> str:
             case Table():
                 parts.append(_markdown_table(section))
             case Text():
-                parts.append("\n".join(f"- {line}" for line in section.lines))
+                parts.append("\n".join(f"- {markdown_text(line)}" for line in section.lines))
     return "\n\n".join(parts) + "\n"
 
 
 def _markdown_table(table: Table) -> str:
     def line(cells: Iterable[str]) -> str:
-        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+        return "| " + " | ".join(cells) + " |"
 
-    lines = [f"### {table.title}", "", line(column.title for column in table.columns)]
+    lines = [f"### {markdown_text(table.title)}", "", line(markdown_text(column.title) for column in table.columns)]
     lines.append(line("---:" if column.right else ":---" for column in table.columns))
     for row in table.rows:
-        shown = ["" if cell.again else cell.text for cell in row.cells]
+        shown = ["" if cell.again else markdown_text(cell.text) for cell in row.cells]
         lines.append(line(f"**{cell}**" if cell and row.bold else cell for cell in shown))
     return "\n".join(lines)
 

@@ -4,13 +4,13 @@ import base64
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from html import escape
 from importlib import resources
 from itertools import count
 from string import Template
 
 from vggcalc.errors import InputError
 from vggcalc.report import units
+from vggcalc.report.escape import html_text, visible
 from vggcalc.report.formats.html_table import table
 from vggcalc.report.tables.cells import Section, Table, heading
 from vggcalc.report.tables.latency import timings
@@ -31,18 +31,18 @@ def html(report: Report, document: str) -> str:
     return Template(_file("page.html")).substitute(
         policy=f"default-src 'none'; style-src 'unsafe-inline'; script-src '{_hash(script)}'; img-src data:; "
         "base-uri 'none'; form-action 'none'",
-        title=escape(f"{names}: vggcalc {report.command}"),
+        title=html_text(f"{names}: vggcalc {report.command}"),
         style=_file("style.css"),
         script=script,
-        command=escape(report.command),
-        heading=escape(names),
-        subject=escape(_subject(report)),
+        command=html_text(report.command),
+        heading=html_text(names),
+        subject=html_text(_subject(report)),
         facts="\n".join(_pair(term, value) for term, value in _facts(report)),
-        file=escape(_file_name(report)),
-        size=escape(units.size(len(document.encode()))),
-        contents="\n".join(f'<li><a href="#{name}">{escape(title)}</a></li>' for name, title, _ in chapters),
+        file=html_text(_file_name(report)),
+        size=html_text(units.size(len(document.encode()))),
+        contents="\n".join(f'<li><a href="#{name}">{html_text(title)}</a></li>' for name, title, _ in chapters),
         main="\n".join(_section(*chapter) for chapter in chapters),
-        version=escape(report.vggcalc_version),
+        version=html_text(report.vggcalc_version),
         json=document.replace("<", "\\u003c"),  # only strings have one: no end tag, no comment
     )
 
@@ -61,7 +61,7 @@ def fragment(comparison: Comparison) -> str:
 
 
 def _section(name: str, title: str, content: str) -> str:
-    head = f'<h2 id="{name}-title">{escape(title)}</h2>'
+    head = f'<h2 id="{name}-title">{html_text(title)}</h2>'
     return f'<section id="{name}" aria-labelledby="{name}-title">\n{head}\n{content}\n</section>'
 
 
@@ -122,7 +122,7 @@ def _chapters(report: Report, numbers: Iterator[int]) -> Iterator[tuple[str, str
 
 
 def _reading(comparison: Comparison) -> str:
-    notes = "\n".join(f"<li>{escape(note.text)}</li>" for note in comparison.findings)
+    notes = "\n".join(f"<li>{html_text(note.text)}</li>" for note in comparison.findings)
     return f'<ul class="reading">\n{notes}\n</ul>\n' if notes else ""
 
 
@@ -133,12 +133,17 @@ def _figures(report: Report) -> str:
     try:
         drawn = svg(report)
     except InputError as error:  # matplotlib is missing
-        return f"<p>There are none here: {escape(str(error))}</p>"
+        return f"<p>There are none here: {html_text(str(error))}</p>"
     return "\n".join(
-        f'<figure id="figure-{i}">\n{element}\n'
-        f"<figcaption><b>{escape(title)}</b> {escape(caption)}</figcaption>\n</figure>"
+        f'<figure id="figure-{i}">\n{_seen(element)}\n'
+        f"<figcaption><b>{html_text(title)}</b> {html_text(caption)}</figcaption>\n</figure>"
         for i, (title, caption, element) in enumerate(drawn, start=1)
     )
+
+
+def _seen(element: str) -> str:
+    """A drawing, whose labels may hold what a name from outside holds."""
+    return "\n".join(visible(line) for line in element.split("\n"))
 
 
 def _surroundings(environment: Environment) -> Iterator[tuple[str, str]]:
@@ -157,8 +162,8 @@ def _list(pairs: Iterable[tuple[str, str]]) -> str:
 
 
 def _pair(term: str, value: str) -> str:
-    said = re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(value))
-    return f"<div><dt>{escape(term)}</dt><dd>{said}</dd></div>"
+    said = re.sub(r"`([^`]+)`", r"<code>\1</code>", html_text(value))
+    return f"<div><dt>{html_text(term)}</dt><dd>{said}</dd></div>"
 
 
 def _sections(sections: Sequence[Section], numbers: Iterator[int]) -> str:
@@ -168,5 +173,5 @@ def _sections(sections: Sequence[Section], numbers: Iterator[int]) -> str:
             parts.append(table(section, f"table-{next(numbers)}"))
         else:
             quiet = ' class="quiet"' if section.quiet else ""
-            parts += [f"<p{quiet}>{escape(line)}</p>" for line in section.lines]
+            parts += [f"<p{quiet}>{html_text(line)}</p>" for line in section.lines]
     return "\n".join(parts)

@@ -1,8 +1,8 @@
 """A table as HTML: cells carry what they are sorted by, and every row says what it is of."""
 
 from collections.abc import Sequence
-from html import escape
 
+from vggcalc.report.escape import html_text
 from vggcalc.report.tables.cells import Column, Row, Table
 
 #: Rows from which on a table scrolls in its frame, so that its head stays in sight, and columns
@@ -24,7 +24,7 @@ def table(content: Table, name: str) -> str:
     return (
         f'<div{frame} tabindex="0" role="region" aria-labelledby="{name}">\n'
         f"<table{attribute('paired' * (content.keys > 1))}>\n"
-        f'<caption><span id="{name}">{escape(content.title)}</span></caption>\n'
+        f'<caption><span id="{name}">{html_text(content.title)}</span></caption>\n'
         f"<thead>\n<tr>{head}</tr>\n</thead>\n{bodies}\n</table>\n</div>"
     )
 
@@ -48,7 +48,7 @@ def _head(column: Column, sort: str | None) -> str:
     if not column.title:
         return "<td></td>"
     how = f' data-sort="{sort}"' if sort else ""
-    return f'<th scope="col"{attribute("right" * column.right)}{how}>{escape(column.title)}</th>'
+    return f'<th scope="col"{attribute("right" * column.right)}{how}>{html_text(column.title)}</th>'
 
 
 def _row(content: Table, row: Row, sorts: Sequence[str | None]) -> str:
@@ -56,7 +56,7 @@ def _row(content: Table, row: Row, sorts: Sequence[str | None]) -> str:
     cells = []
     for i, (column, cell, sort) in enumerate(zip(content.columns, row.cells, sorts, strict=True)):
         value = f' data-value="{cell.value!r}"' if sort == "number" and cell.value is not None else ""
-        shown = f'<span class="again">{escape(cell.text)}</span>' if cell.again else escape(cell.text)
+        shown = f'<span class="again">{html_text(cell.text)}</span>' if cell.again else html_text(cell.text)
         tag, scope = ("th", ' scope="row"') if i < content.keys and shown else ("td", "")
         cells.append(f"<{tag}{scope}{attribute('right' * column.right)}{value}>{shown}</{tag}>")
     return f"<tr{attribute('strong' * row.bold, 'ruled' * row.ruled)}>{''.join(cells)}</tr>"

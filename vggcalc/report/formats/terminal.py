@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text as Rich
 
+from vggcalc.report.escape import visible
 from vggcalc.report.tables.cells import Cell, Section, Table, Text
 
 
@@ -27,7 +28,7 @@ def render(sections: Sequence[Section], width: int, colour: bool) -> str:
     for section in sections:
         if isinstance(section, Text):
             for line in section.lines:
-                console.print(Rich(line, style="dim" if section.quiet else ""))
+                console.print(Rich(visible(line), style="dim" if section.quiet else ""))
             console.print()
             continue
         shown = _that_fit(section, width)
@@ -35,14 +36,14 @@ def render(sections: Sequence[Section], width: int, colour: bool) -> str:
         for i in shown:
             column = section.columns[i]
             justify: Literal["right", "left"] = "right" if column.right else "left"
-            grid.add_column(Rich(column.title), justify=justify, no_wrap=True)
+            grid.add_column(Rich(visible(column.title)), justify=justify, no_wrap=True)
         for row, following in zip(section.rows, (*section.rows[1:], None), strict=True):
             grid.add_row(
                 *(Rich(_shown(row.cells[i])) for i in shown),
                 style="bold" if row.bold else "",
                 end_section=following is not None and following.ruled,
             )
-        console.print(Rich(section.title, style="bold cyan"))
+        console.print(Rich(visible(section.title), style="bold cyan"))
         console.width = max(width, _breadth(section, shown))
         console.print(grid)
         console.width = width
@@ -51,13 +52,13 @@ def render(sections: Sequence[Section], width: int, colour: bool) -> str:
 
 
 def _shown(cell: Cell) -> str:
-    return "" if cell.again else cell.text
+    return "" if cell.again else visible(cell.text)
 
 
 def _breadth(table: Table, shown: Sequence[int]) -> int:
     """What these columns take: each its longest text, and two spaces between."""
     return sum(
-        max(len(text) for text in (table.columns[i].title, *(_shown(row.cells[i]) for row in table.rows))) + 2
+        max(len(text) for text in (visible(table.columns[i].title), *(_shown(row.cells[i]) for row in table.rows))) + 2
         for i in shown
     )
 

@@ -1,0 +1,78 @@
+"""Names from outside, as every format prints them."""
+
+import csv
+import io
+
+import msgspec
+import pytest
+
+import vggcalc
+from vggcalc.report.escape import csv_value, html_text, markdown_text, visible
+from vggcalc.report.formats import FORMATS, Screen
+from vggcalc.results import CONVENTIONS, SCHEMA_VERSION, Report
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("vgg16 7×7 …", "vgg16 7×7 …"),
+        ("\x1b[31m", r"\x1b[31m"),
+        ("a\nb\r\tc", r"a\nb\r\tc"),
+        ("\x00\x7f\x9b", r"\x00\x7f\x9b"),
+        ("\u202e\u2066\u200f\u061c\u2028", r"\u202e\u2066\u200f\u061c\u2028"),
+        ("\udc80", r"\udc80"),
+    ],
+)
+def test_what_cannot_be_seen_becomes_visible(text: str, expected: str) -> None:
+    assert visible(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("<b>", "&lt;b>"),
+        ("a|b", r"a\|b"),
+        ("`x`", r"\`x\`"),
+        ("[x](y)", r"[x\](y)"),
+        ("[x]: y", r"[x\]: y"),
+        ("*x*", r"\*x\*"),
+        ("&lt; & a", "&amp;lt; & a"),
+        ("\n", r"\\n"),
+        ("[0.99–1.01]", "[0.99–1.01]"),
+    ],
+)
+def test_markdown_shows_text_as_it_is(text: str, expected: str) -> None:
+    assert markdown_text(text) == expected
+
+
+@pytest.mark.parametrize("sign", "=+-@")
+def test_csv_guards_text_and_never_numbers(sign: str) -> None:
+    assert csv_value(f"{sign}cmd") == f"'{sign}cmd"
+    assert csv_value("a=b") == "a=b"
+    assert csv_value("\t=1") == r"\t=1"
+    assert (csv_value(-1), csv_value(-0.5), csv_value(None), csv_value(True)) == (-1, -0.5, None, True)
+
+
+def test_html_escapes_markup_and_controls() -> None:
+    assert html_text("<b \"'&\u202e>") == r"&lt;b &quot;&#x27;&amp;\u202e&gt;"
+
+
+EVIL = "=a|b\x1b[2J\n\u202e`<i>`[x](y)"
+
+
+@pytest.mark.parametrize("format_", ["table", "markdown", "csv", "html"])
+def test_every_format_escapes_a_models_name(format_: str) -> None:
+    comparison = msgspec.structs.replace(vggcalc.compare("64,64,M"), name=EVIL)
+    report = Report(SCHEMA_VERSION, vggcalc.__version__, "compare", CONVENTIONS, None, (comparison,))
+    text = FORMATS[format_](report, Screen(200))
+    assert "\x1b" not in text
+    assert "\u202e" not in text
+    shown = {
+        "table": visible(EVIL),
+        "markdown": markdown_text(EVIL),
+        "csv": "'" + visible(EVIL),
+        "html": html_text(EVIL),
+    }
+    assert shown[format_] in text
+    if format_ == "csv":
+        assert {row["comparison"] for row in csv.DictReader(io.StringIO(text))} == {shown["csv"]}

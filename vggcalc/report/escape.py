@@ -1,0 +1,35 @@
+"""Text from outside (names of models, layers, files) made safe to print, in one place for every format."""
+
+import re
+
+#: Control characters, line separators, marks that reverse the direction of writing, and lone surrogates.
+_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+#: What GitHub's Markdown would read as markup: HTML, entities, cells, code, emphasis, links and their definitions.
+_MARKUP = re.compile(r"[\\|`*]|\](?=[(\[:])")
+
+
+def visible(text: str) -> str:
+    r"""What a terminal would obey or hide, as an escape: ESC is `\x1b`, a new line `\n`, U+202E `\u202e`."""
+    return _UNSEEN.sub(lambda match: ascii(match[0])[1:-1], text)
+
+
+def markdown_text(text: str) -> str:
+    """Text that Markdown shows as it is, in a table's cell too."""
+    text = re.sub(r"&(?=#?\w+;)", "&amp;", visible(text)).replace("<", "&lt;")
+    return _MARKUP.sub(lambda match: "\\" + match[0], text)
+
+
+def csv_value(value: object) -> object:
+    """Text that a spreadsheet does not take for a formula; numbers stay as they are."""
+    if not isinstance(value, str):
+        return value
+    text = visible(value)
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+
+
+def html_text(text: str) -> str:
+    """Text for an element or a quoted attribute."""
+    from html import escape
+
+    return escape(visible(text))
