@@ -9,6 +9,7 @@ import gzip
 import io
 import json
 import warnings
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -19,11 +20,12 @@ from torch import nn
 
 from vggcalc.analysis.comparison import analyze
 from vggcalc.analysis.counters.rules import COUNTERS, reconcile
+from vggcalc.nets.graph import Network
 from vggcalc.runtime.trace.tracer import trace
 
 DATA = Path(__file__).parent / "data"
 PACKAGES = ("torch", "torchvision", "fvcore", "torchinfo", "ptflops", "thop", "calflops", "torchscan")
-TORCHVISION = ("alexnet", "convnext_tiny", "googlenet", "mobilenet_v2", "resnet18", "vgg11_bn")
+TORCHVISION = ("resnet18", "mobilenet_v2", "googlenet", "alexnet", "convnext_tiny")
 SHAPE = (1, 3, 64, 64)
 
 
@@ -36,9 +38,10 @@ def torchvision_model(name: str) -> nn.Module:
 
 
 def main() -> None:
-    modules = dict(live.MODULES) | {f"torchvision {n}": (lambda n=n: torchvision_model(n)) for n in TORCHVISION}
+    modules = {name: make for name, make in live.MODULES.items() if not name.startswith("vgg")}
+    modules |= {f"torchvision {name}": partial(torchvision_model, name) for name in TORCHVISION}
     figures: dict[str, dict[str, dict[str, object]]] = {}
-    networks = {}
+    networks: dict[str, Network] = {}
     for name, make in modules.items():
         with torch.device("meta"):
             networks[name] = trace(make(), SHAPE)
@@ -58,6 +61,10 @@ def main() -> None:
                 if not found.unsure and found.total != figure:
                     print(name, key, figure, found.total)
         print(name, len(figures[name]), "of", len(COUNTERS))
+        write(figures, networks)
+
+
+def write(figures: dict[str, dict[str, dict[str, object]]], networks: dict[str, Network]) -> None:
     DATA.mkdir(exist_ok=True)
     versions = {name: version(name) for name in PACKAGES}
     text = json.dumps({"input": SHAPE, "versions": versions, "figures": figures}, indent=1)

@@ -169,6 +169,7 @@ def network(
         return _as_published(model.lower(), **overrides)
     config = load(model, standard_input) if isinstance(model, str) else model
     where = "standard input" if model == "-" else model if isinstance(model, str) else config.name
+    where = where if where.isprintable() else ascii(where)
     try:
         return _overridden(config, **overrides)
     except InputError as error:
