@@ -32,6 +32,50 @@ def wrong_type(name: str, value: object, accepted: str) -> TypeError:
     return TypeError(f"{name} {text} is of type {type(value).__name__}: it takes {accepted}")
 
 
+def check_whole(**values: object) -> None:
+    """Raise `TypeError` for the first value that is neither None nor a whole number."""
+    for name, value in values.items():
+        if value is not None and type(value) is not int:
+            raise wrong_type(name, value, "a whole number")
+
+
+def check_flags(**values: object) -> None:
+    """Raise `TypeError` for the first value that is neither None nor True or False."""
+    for name, value in values.items():
+        if value is not None and not isinstance(value, bool):
+            raise wrong_type(name, value, "True or False")
+
+
+def check_text(**values: object) -> None:
+    """Raise `TypeError` for the first value that is neither None nor a string."""
+    for name, value in values.items():
+        if value is not None and not isinstance(value, str):
+            raise wrong_type(name, value, "a string")
+
+
+def word(name: str, value: object, accepted: Iterable[str]) -> str:
+    """One of the accepted words. Raises `TypeError` for what is no string, `InputError` with the nearest for another.
+
+    >>> word("widen", "first", ("first", "last"))
+    'first'
+    """
+    accepted = tuple(accepted)
+    if not isinstance(value, str):
+        raise wrong_type(name, value, f"one of {', '.join(accepted)}")
+    if value not in accepted:
+        raise unknown(name, value, accepted)
+    return value
+
+
+def path(value: object, name: str = "path") -> str:
+    """A path as a string. Raises `TypeError` for what is none."""
+    import os
+
+    if not isinstance(value, str | os.PathLike):
+        raise wrong_type(name, value, "a path")
+    return os.fspath(value)
+
+
 def _number(name: str, text: str, example: str) -> int:
     if _DIGITS.fullmatch(text.strip()) is None:
         raise InputError(f"{name} {text!r} is no number: write {example}")

@@ -13,6 +13,7 @@ from vggcalc.library.factorizing import (
     Into,
     KernelOptions,
     ReplacingOptions,
+    check_rules,
     replacings,
 )
 from vggcalc.library.factorizing import (
@@ -81,7 +82,8 @@ def factorize(
     38400
     """
     side = arguments.kernel_size(kernel)
-    asked = KernelOptions(
+    arguments.check_flags(stem=stem)
+    options = KernelOptions(
         channels=channels,
         in_channels=in_channels,
         out_channels=out_channels,
@@ -98,7 +100,7 @@ def factorize(
     )
     return factorize_options(
         side,
-        asked,
+        options,
         FactorizingOptions(into=into, stride_at=stride_at, widths=widths, widen=widen),
         stem,
         arguments.dtype(dtype),
@@ -176,10 +178,12 @@ def compare(
         arguments=args,
     )
     factorizing = FactorizingOptions(into=into, stride_at=stride_at, widths=widths, widen=widen)
+    wanted = ReplacingOptions(min_kernel=min_kernel, only=only, merge=merge)
+    wanted.check()
+    check_rules(replacing)
     resolved = resolve(model, inputs, overrides)
     bytes_of = arguments.dtype(dtype)
     if replacing is None:
-        wanted = ReplacingOptions(min_kernel=min_kernel, only=only, merge=merge)
         return compare_options(model if isinstance(model, str) else "", resolved, factorizing, wanted, bytes_of)
     if isinstance(replacing, Replacing):
         replacing = {"merged" if replacing.merge else "factorized": replacing}
@@ -233,6 +237,7 @@ def summary(
         raise InputError("receptive_field names a layer and unit a position on its feature map: give both")
     if unit is not None and not (isinstance(unit, tuple | list) and all(type(place) is int for place in unit)):
         raise arguments.wrong_type("unit", unit, "a position on the feature map, such as (7, 7)")
+    arguments.check_text(receptive_field=receptive_field, counter=counter)
     overrides = Overrides(
         size=size,
         batch=batch,

@@ -28,14 +28,19 @@ def load(path: str | os.PathLike[str]) -> Comparison:
 
 
 def load_all(path: str | os.PathLike[str]) -> tuple[Comparison, ...]:
-    """Every comparison in a JSON document. Raises `InputError` for anything else."""
+    """Every comparison in a JSON document, such as `vggcalc factorize 5 7 9 --json` writes.
+
+    Raises `TypeError` for what is no path, `InputError` for a file that is no such document.
+
+    >>> vggcalc.factorize(7).save("seven.json")
+    >>> [comparison.name for comparison in vggcalc.load_all("seven.json")]
+    ['7×7']
+    """
     import msgspec
 
     from vggcalc.report.gate.changes import read_report
 
-    if not isinstance(path, str | os.PathLike):
-        raise arguments.wrong_type("path", path, "the path of a JSON document")
-    report = read_report(os.fspath(path))
+    report = read_report(arguments.path(path))
     return tuple(msgspec.structs.replace(one, environment=report.environment) for one in report.comparisons)
 
 
@@ -56,7 +61,7 @@ def gate(
     >>> vggcalc.gate(vggcalc.compare("vgg16"), "factorized.macs > 15G").held[0][:48]
     '--fail-if "factorized.macs > 15G" holds: vgg16 f'
     """
-    comparisons = (comparison,) if isinstance(comparison, Comparison) else tuple(comparison)
+    comparisons = tuple(comparison) if isinstance(comparison, tuple | list) else (comparison,)
     for one in comparisons:
         if not isinstance(one, Comparison):
             raise arguments.wrong_type("comparison", one, "what vggcalc.compare, factorize or summary return")
@@ -64,5 +69,7 @@ def gate(
         if not isinstance(condition, str):
             raise arguments.wrong_type("condition", condition, 'text such as "factorized.macs > 16G"')
     timed = any(variant.latency for one in comparisons for variant in one.variants)
-    rule: Gate = read_gate(conditions, None if against is None else os.fspath(against), comparisons, timed)
+    rule: Gate = read_gate(
+        conditions, None if against is None else arguments.path(against, "against"), comparisons, timed
+    )
     return rule.judge(rule.against(make_report("gate", comparisons)))

@@ -11,6 +11,7 @@ from vggcalc.nets.families import FAMILIES, Factorization, factorization_grid
 from vggcalc.nets.graph import Network
 from vggcalc.nets.kernel import Kernel
 from vggcalc.nets.layers import Convolution
+from vggcalc.nets.names import ACTIVATIONS, WIDEN
 from vggcalc.nets.origins import Origin
 from vggcalc.nets.replacing import Replacing
 from vggcalc.nets.sources import is_classic
@@ -36,6 +37,8 @@ class FactorizingOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     def factorizations(self) -> dict[str, Factorization]:
         """By the names of the variants: `factorized` alone where no family is named."""
+        if self.widen is not None:
+            arguments.word("widen", self.widen, WIDEN)
         if isinstance(self.into, Factorization):
             return {"factorized": self.into}
         if isinstance(self.into, Mapping):
@@ -58,7 +61,7 @@ def _several(value: Any, parse: Any, single: tuple[type, ...], items: type | Non
     """
     if value is None or (isinstance(value, list | tuple) and not value):
         return ()
-    if isinstance(value, single) or (items is not None and all(isinstance(one, items) for one in value)):
+    if isinstance(value, single) or not isinstance(value, list | tuple) or (items is not None and all(isinstance(one, items) for one in value)):
         return (parse(value),)
     return tuple(dict.fromkeys(parse(one) for one in value))
 
@@ -85,10 +88,23 @@ class ReplacingOptions(msgspec.Struct, frozen=True, kw_only=True):
     only: str | None = None
     merge: bool = False
 
+    def check(self) -> None:
+        """Raise `TypeError` for an option of a type that is not accepted."""
+        arguments.check_whole(min_kernel=self.min_kernel)
+        arguments.check_text(only=self.only)
+        arguments.check_flags(merge=self.merge)
+
     @property
     def given(self) -> bool:
         """Whether anything is asked for, so that a built-in network is compared as it is given."""
         return self.min_kernel is not None or self.only is not None or self.merge
+
+
+def check_rules(replacing: object) -> None:
+    """Raise `TypeError` unless it is None, a rule, or rules by the names of their variants."""
+    rules = list(replacing.items()) if isinstance(replacing, Mapping) else [("factorized", replacing)]
+    if replacing is not None and not all(isinstance(name, str) and isinstance(one, Replacing) for name, one in rules):
+        raise arguments.wrong_type("replacing", replacing, "a vggcalc.Replacing, or one for each name of a variant")
 
 
 def replacings(
@@ -158,7 +174,18 @@ class KernelOptions(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def check(self) -> None:
-        """Raise `InputError` for arguments that contradict each other."""
+        """Raise `InputError` for arguments that contradict each other, `TypeError` for a type that is not accepted."""
+        arguments.check_whole(
+            channels=self.channels,
+            in_channels=self.in_channels,
+            out_channels=self.out_channels,
+            batch=self.batch,
+            stride=self.stride,
+            dilation=self.dilation,
+            groups=self.groups,
+        )
+        arguments.check_flags(depthwise=self.depthwise, bias=self.bias, batch_norm=self.batch_norm)
+        arguments.word("activation", self.activation, ACTIVATIONS)
         check_ends(self.channels, self.in_channels, self.out_channels, self.depthwise, self.groups)
 
 

@@ -71,20 +71,28 @@ def measure(
         InputError: an argument has a value that is not accepted, or a module cannot be sent to a worker.
         WorkerError: nothing could be measured. What could be measured only in part is a `MeasurementWarning`.
 
-    >>> comparison = vggcalc.measure(vggcalc.factorize(7, size=8), rounds=6, processes=1)  # doctest: +SKIP
-    >>> comparison.ratio("factorized").latency[0].ci95  # doctest: +SKIP
-    (0.612, 0.655)
+    >>> comparison = vggcalc.measure(vggcalc.factorize(7, size=8), budget=1, device="cpu", processes=1)
+    >>> comparison.ratio("factorized").latency[0].ratio > 0
+    True
     """
     _check_comparison(comparison)
-    if isinstance(budget, bool) or not isinstance(budget, int | float):
-        raise arguments.wrong_type("budget", budget, "seconds, such as 30")
+    for name, share, accepted in (("budget", budget, "seconds, such as 30"), ("precision", precision, "0.03 for 3%")):
+        if isinstance(share, bool) or not isinstance(share, int | float):
+            raise arguments.wrong_type(name, share, accepted)
+    arguments.check_flags(compile=compile, cold=cold, quick=quick, check=check)
+    _check_seed(seed)
+    for name, number, most in (("processes", processes, 100), ("rounds", rounds, 100_000)):
+        arguments.check_whole(**{name: number})
+        if number is not None and not 1 <= number <= most:
+            raise InputError(f"{name} {number} is out of range: give 1 to {most:,}")
+    arguments.word("allocator", allocator, ("pinned", "default"))
     if not 0 < budget <= 1e6:
         raise InputError(f"budget {budget!r} is no time: give seconds, more than 0 and at most a million, such as 30")
     if not 0 < precision <= 1:
         raise InputError(f"precision {precision!r} is no share: give the interval's full width, such as 0.03 for 3%")
     plan = Plan(
         check=check,
-        devices=_words(device),
+        devices=_words("device", device),
         dtypes=(comparison.dtype,) if dtype is None else (arguments.dtype(dtype),),
         threads=_threads(threads),
         modes=_choices("mode", mode, MODES),
@@ -110,7 +118,7 @@ def check(comparison: Comparison) -> Comparison:
     Returns the comparison with a `crosscheck` in every variant; `crosscheck.agrees` says whether all figures are equal.
     Raises `WorkerError` where nothing could be counted.
 
-    >>> vggcalc.check(vggcalc.factorize(5, size=8))["naive"].crosscheck.agrees  # doctest: +SKIP
+    >>> vggcalc.check(vggcalc.factorize(5, size=8))["naive"].crosscheck.agrees
     True
     """
     _check_comparison(comparison)
@@ -126,10 +134,11 @@ def verify(comparison: Comparison, seed: int = 0) -> Comparison:
     Returns the comparison with a `verification` in every variant but the baseline: the border in which zero padding
     between the layers makes a difference, and the errors beside it. Raises `InputError` for networks.
 
-    >>> vggcalc.verify(vggcalc.factorize(7, size=16))["factorized"].verification.border  # doctest: +SKIP
+    >>> vggcalc.verify(vggcalc.factorize(7, size=16))["factorized"].verification.border
     (2, 2)
     """
     _check_comparison(comparison)
+    _check_seed(seed)
     if comparison.variants[0].weights_per_channel_pair is None:
         raise InputError(f"verify is for factorized kernels, and {comparison.name} is a network")
     return _carried_out(comparison, Plan(latency=False, check=False, verify=True, seed=seed))
@@ -140,24 +149,29 @@ def _check_comparison(comparison: object) -> None:
         raise arguments.wrong_type("comparison", comparison, "what vggcalc.compare, factorize or summary return")
 
 
-def _words(value: str | Sequence[str]) -> tuple[str, ...]:
-    return (value,) if isinstance(value, str) else tuple(dict.fromkeys(value))
+def _check_seed(seed: object) -> None:
+    if type(seed) is not int:
+        raise arguments.wrong_type("seed", seed, "a whole number")
+    if not 0 <= seed <= 2**50:
+        raise InputError(f"seed {seed} is out of range: give 0 to 2**50")
+
+
+def _words(name: str, value: str | Sequence[str]) -> tuple[str, ...]:
+    words = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, tuple | list) else ()
+    if not words or not all(isinstance(word, str) for word in words):
+        raise arguments.wrong_type(name, value, "a string or a list of them")
+    return tuple(dict.fromkeys(words))
 
 
 def _choices(name: str, value: str | Sequence[str], accepted: Sequence[str]) -> tuple[Any, ...]:
-    from vggcalc.errors import unknown
-
-    for word in (words := _words(value)):
-        if word not in accepted:
-            raise unknown(name, word, accepted)
-    return words
+    return tuple(arguments.word(name, one, accepted) for one in _words(name, value))
 
 
 def _threads(value: int | str | Sequence[int]) -> tuple[int, ...]:
     if value == "all":
         return (usable_cpus(),)
     counts: list[int] = []
-    for one in [value] if isinstance(value, int | str) else value:
+    for one in value if isinstance(value, tuple | list) else [value]:
         if type(one) is not int:
             raise arguments.wrong_type("threads", one, 'a whole number or "all"')
         if not 1 <= one <= 9999:
@@ -227,9 +241,14 @@ def _pickled(origin: Origin, folder: str) -> str:
     module = module_of(origin)
     name = origin.attribute
     if module is None:
-        raise InputError(f"{name} was a module of another process, or is gone: compare the module again")
+        raise InputError(
+            f"{name} was a module of another process, or nothing holds it any more: keep it in a variable, and "
+            "compare it again"
+        )
     path = os.path.join(folder, f"{name}.pt")
     if not os.path.exists(path):
+        with open(f"{path}.json", "wb") as file:
+            file.write(msgspec.json.encode([os.path.abspath(folder) for folder in sys.path]))
         try:
             torch.save(module, path, pickle_module=cloudpickle)  # also of a class that stands in a notebook
         except Exception as error:  # pickle raises whatever the module's own code does

@@ -9,8 +9,8 @@ from weakref import WeakValueDictionary
 
 import msgspec
 
-from vggcalc.errors import InputError, unknown
-from vggcalc.library.arguments import shape, size, wrong_type
+from vggcalc.errors import InputError
+from vggcalc.library.arguments import check_flags, check_whole, shape, size, word, wrong_type
 from vggcalc.nets.graph import Network
 from vggcalc.nets.layers import Shape, check_number
 from vggcalc.nets.names import ACTIVATIONS
@@ -46,6 +46,15 @@ class Overrides(msgspec.Struct, frozen=True, kw_only=True):
     bias: bool | None = None
     arguments: Mapping[str, Argument] | None = None
 
+    def check(self) -> None:
+        """Raise `TypeError` for a type that is not accepted, `InputError` for an activation that there is not."""
+        check_whole(batch=self.batch, in_channels=self.in_channels, classes=self.classes)
+        check_flags(batch_norm=self.batch_norm, bias=self.bias)
+        if self.activation is not None:
+            word("activation", self.activation, ACTIVATIONS)
+        if self.arguments is not None and not isinstance(self.arguments, Mapping):
+            raise wrong_type("args", self.arguments, 'arguments by their names, such as {"pretrained": False}')
+
 
 class Resolved(NamedTuple):
     """A network, and where its module comes from unless it is built from the network itself."""
@@ -70,8 +79,7 @@ def resolve(
     An imported model is traced in a worker process, a module in this one.
     Raises `TypeError` for what no model is, `InputError` with one line for a model that cannot be used.
     """
-    if overrides.activation is not None and overrides.activation not in ACTIVATIONS:
-        raise unknown("activation", overrides.activation, ACTIVATIONS)
+    overrides.check()
     if isinstance(model, os.PathLike):
         model = os.fspath(model)
     module = _module(model)
@@ -84,7 +92,7 @@ def resolve(
     if not isinstance(model, str | Config | Network):
         raise wrong_type("model", model, ACCEPTED)
     if overrides.arguments:
-        raise InputError(f"arguments are for imported models, and {_named(model)} is none: leave them out")
+        raise InputError(f"args are for imported models, and {_named(model)} is none: leave them out")
     if inputs is not None:
         overrides = _with_shape(_shape(inputs), _named(model), overrides)
     chosen = {key: getattr(overrides, key) for key in overrides.__struct_fields__ if key != "arguments"}
@@ -158,7 +166,7 @@ def _of_module(module: "nn.Module", inputs: Any, overrides: Overrides) -> Resolv
 
     name = type(module).__name__
     if overrides.arguments:
-        raise InputError(f"{name} is made already: arguments cannot change it")
+        raise InputError(f"{name} is made already: args cannot change it")
     wanted = own_shape(module, _imported_shape(name, inputs, overrides))
     try:
         network = trace(module, wanted, name)

@@ -51,7 +51,7 @@ def build(network: Network | Variant) -> "nn.Module":
     Its weights have torch's own initialization; VGGs keep torchvision's names (`features.0.weight`).
     Raises `TypeError` for anything else, `InputError` for a trace, whose module is at hand: see `rewrite`.
 
-    >>> vggcalc.build(vggcalc.factorize(7)["factorized"])[0]
+    >>> vggcalc.build(vggcalc.factorize(7)["factorized"])[0].conv1
     Conv2d(64, 64, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1))
     """
     from vggcalc.errors import InputError

@@ -9,6 +9,7 @@ import msgspec
 from vggcalc.errors import InputError
 from vggcalc.library import arguments
 from vggcalc.library.factorizing import FactorizingOptions, Into, check_ends
+from vggcalc.nets.names import ACTIVATIONS
 
 if TYPE_CHECKING:
     from vggcalc.analysis.sweep import Grid
@@ -62,13 +63,14 @@ def sweep(
     `in_channels` goes with every `out_channels`. Combinations that are no convolution, or that a family cannot take,
     have no rows. The rows are computed as they are taken, 200,000 and more in a second.
 
-    Raises `TypeError` and `InputError`, when the first row is taken, for what no axis is.
+    Raises `TypeError` for an argument of a type that is not accepted, `InputError` for what no axis is.
 
     >>> rows = list(vggcalc.sweep(range(3, 8, 2), channels=(16, 64), into="stack,asymmetric"))
     >>> len(rows), rows[1]["variant"], rows[1]["macs_ratio"]
     (18, 'stack', 1.0)
     """
-    from vggcalc.analysis.sweep import COLUMNS, sweep_batches
+    arguments.check_flags(depthwise=depthwise, bias=bias, batch_norm=batch_norm)
+    arguments.word("activation", activation, ACTIVATIONS)
 
     def axis(name: str, values: Any) -> tuple[int, ...] | None:
         return None if values is None else arguments.numbers(values, name)
@@ -91,8 +93,14 @@ def sweep(
         dtype=arguments.dtype(dtype),
     )
     factorizing = FactorizingOptions(into=into, stride_at=stride_at, widths=widths, widen=widen)
-    for points in sweep_batches(grid(axes, factorizing)):
-        for rows in points.rows:
+    return _rows(grid(axes, factorizing))
+
+
+def _rows(points: "Grid") -> Iterator[dict[str, Any]]:
+    from vggcalc.analysis.sweep import COLUMNS, sweep_batches
+
+    for batch in sweep_batches(points):
+        for rows in batch.rows:
             for row in rows:
                 yield dict(zip(COLUMNS, row, strict=True))
 

@@ -13,7 +13,7 @@ from typing import Literal
 
 import msgspec
 
-from vggcalc.errors import InputError
+from vggcalc.errors import InputError, unknown
 from vggcalc.nets.chains import Branches, Link, build_chain, given_widths
 from vggcalc.nets.layers import Axes, Conv2d, Pair, check_number
 from vggcalc.nets.names import STRIDE_AT, WIDEN
@@ -39,7 +39,7 @@ class Factorization(msgspec.Struct, frozen=True):
         if isinstance(self.widths, int):
             msgspec.structs.force_setattr(self, "widths", (self.widths,))
         if self.family not in FAMILIES:
-            raise InputError(f"family {self.family!r} is none of {', '.join(FAMILIES)}")
+            raise unknown("family", self.family, FAMILIES)
         if isinstance(self.stride_at, int):
             check_number("stride_at", self.stride_at)
         elif self.stride_at not in STRIDE_AT:

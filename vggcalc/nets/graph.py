@@ -106,6 +106,10 @@ class Network(msgspec.Struct, frozen=True):
         if unread and self.layout != "traced":
             raise InputError(f"nothing reads {', '.join(sorted(unread))}: only the last node is an output")
 
+    def __repr__(self) -> str:
+        shape = "×".join(map(str, self.input_shape))
+        return f"<Network {self.name}: {len(self.nodes)} layers, input {shape}>"
+
     def readers(self) -> dict[str, list[Node]]:
         """For each name, `input` included, the nodes that read it."""
         readers: dict[str, list[Node]] = {name: [] for name in (INPUT, *(node.name for node in self.nodes))}

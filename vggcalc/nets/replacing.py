@@ -41,6 +41,8 @@ class Replacing(msgspec.Struct, frozen=True):
     merge: bool = False
 
     def __post_init__(self) -> None:
+        if not isinstance(self.factorization, Factorization):
+            raise TypeError(f"factorization {self.factorization!r} is no vggcalc.Factorization")
         check_number("min_kernel", self.min_kernel, 2)
         try:
             re.compile(self.only or "")
@@ -76,12 +78,19 @@ def split(given: Conv2d | Network, factorization: Factorization = Factorization(
     In a network the batch norm and activation that alone read the convolution follow every layer.
     Raises `InputError` for a kernel that the family cannot take, such as an even one for a stack, and
     for one convolution of a family with branches, which are no chain: see `families.factorized`.
+
+    >>> [conv.kernel_size for conv in split(Conv2d(64, 64, (7, 7), padding=(3, 3)))]
+    [(3, 3), (3, 3), (3, 3)]
     """
     if isinstance(given, Conv2d):
         branches = factorized(given, factorization)
         if len(branches) > 1:
             raise InputError(f"{factorization.family} has {len(branches)} branches, which are no chain of layers")
         return branches[0]
+    if not isinstance(given, Network):
+        raise TypeError(
+            f"{given!r} is of type {type(given).__name__}: split takes a vggcalc.Conv2d or a vggcalc.Network"
+        )
     replaced = replace(given, Replacing(factorization))
     for _, reason in replaced.skipped:
         raise InputError(reason)
@@ -196,9 +205,14 @@ def merge(given: Sequence[Conv2d] | Network) -> Conv2d | Network:
     is neither batch norm nor activation, at a stride, at a branch, and where groups or dilation
     change; what follows its last convolution stays, what stood in between goes.
     Raises `InputError` for a sequence that is no such run.
+
+    >>> merge(split(Conv2d(64, 64, (7, 7), padding=(3, 3)))).kernel_size
+    (7, 7)
     """
     if isinstance(given, Network):
         return _merged(given, Replacing(merge=True)).network
+    if not isinstance(given, Sequence) or not all(isinstance(one, Conv2d) for one in given):
+        raise TypeError(f"merge takes a vggcalc.Network or a sequence of vggcalc.Conv2d, and no {type(given).__name__}")
     if not given:
         raise InputError("nothing to merge: a run has at least one convolution")
     for before, after in pairwise(given):

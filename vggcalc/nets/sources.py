@@ -158,7 +158,11 @@ def network(
 
     A string is what `load` takes or a name of `CLASSICS`, whose activations, norms and biases stay as
     published; a `Network` is taken as it is and allows no override.
-    Raises `InputError` with one line that names the faulty part, its position and what would be right.
+    Raises `InputError` with one line that names the faulty part, its position and what would be right, `TypeError` for
+    anything but a string, a `Config` or a `Network`.
+
+    >>> network("64,M,128", size=32)
+    <Network 64,M,128: 5 layers, input 1×3×32×32>
     """
     chosen = {key: value for key, value in overrides.items() if value is not None}
     if isinstance(model, Network):
@@ -167,6 +171,11 @@ def network(
         return model
     if isinstance(model, str) and is_classic(model):
         return _as_published(model.lower(), **overrides)
+    if not isinstance(model, str | Config):
+        raise TypeError(
+            f"model {model!r} is of type {type(model).__name__}: it takes a name, tokens or a path as text, a "
+            "vggcalc.Config or a vggcalc.Network"
+        )
     config = load(model, standard_input) if isinstance(model, str) else model
     where = "standard input" if model == "-" else model if isinstance(model, str) else config.name
     where = where if where.isprintable() else ascii(where)

@@ -7,7 +7,7 @@ import re
 
 import msgspec
 
-from vggcalc.errors import InputError
+from vggcalc.errors import InputError, unknown
 from vggcalc.nets.graph import Network, chain
 from vggcalc.nets.layers import (
     GELU,
@@ -47,7 +47,7 @@ _ACTIVATIONS: dict[str, Layer | None] = dict(zip(ACTIVATIONS, (ReLU(), GELU(), S
 def activation(name: str) -> Layer | None:
     """The layer of that name, None for "none". Raises `InputError` for another."""
     if name not in _ACTIVATIONS:
-        raise InputError(f"activation {name!r} is none of {', '.join(ACTIVATIONS)}")
+        raise unknown("activation", name, ACTIVATIONS)
     return _ACTIVATIONS[name]
 
 

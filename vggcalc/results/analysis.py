@@ -1,11 +1,11 @@
 """What a network costs and sees, by layer, by block and in total, and a comparison of several."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 import msgspec
 
-from vggcalc.errors import InputError
+from vggcalc.errors import InputError, unknown
 from vggcalc.nets.families import Mixing
 from vggcalc.nets.graph import INPUT, Network, Node, Traced
 from vggcalc.nets.layers import Axes, Layer, Shape
@@ -117,6 +117,16 @@ class _HasCosts(msgspec.Struct, frozen=True):
 COST_NAMES = frozenset(name for name, value in vars(_HasCosts).items() if isinstance(value, property)) - {"_costs"}
 
 
+def _times(shape: Shape) -> str:
+    return "×".join(map(str, shape))
+
+
+def _macs(costs: Costs) -> str:
+    """The two costs that a `repr` shows, where they are known."""
+    figures = ((costs["parameters"], "parameters"), (costs["macs"], "MACs"))
+    return "".join(f", {value:,} {unit}" for value, unit in figures if value is not None)
+
+
 class LayerResult(_HasCosts, frozen=True):
     """One layer: `layer` with its torch arguments, `inputs` the nodes that it reads.
 
@@ -136,6 +146,9 @@ class LayerResult(_HasCosts, frozen=True):
     traced: Traced | None = None
     same_size: Axes | None = None
     valid_size: Axes | None = None
+
+    def __repr__(self) -> str:
+        return f"<LayerResult {self.name}: {self.type}, output {_times(self.output_shape)}{_macs(self.costs)}>"
 
     @property
     def type(self) -> str:
@@ -175,6 +188,9 @@ class BlockResult(_HasCosts, frozen=True):
     latency: tuple[Latency, ...] = ()
     sees: Sees = "window"
     partial: Partial = {}
+
+    def __repr__(self) -> str:
+        return f"<BlockResult {self.name}: output {_times(self.output_shape)}{_macs(self.costs)}>"
 
     def latency_in(self, configuration: Configuration) -> Latency | None:
         """The latency in that configuration, None where it was not measured."""
@@ -224,6 +240,9 @@ class Variant(_HasCosts, frozen=True):
     family: str | None = None
     coverage: WindowCoverage | None = None
     verification: Verification | None = None
+
+    def __repr__(self) -> str:
+        return f"<Variant {self.name}: {len(self.layers)} layers{_macs(self.costs)}>"
 
     @property
     def network(self) -> Network:
@@ -373,7 +392,13 @@ class Comparison(Display, frozen=True):
         for variant in self.variants:
             if variant.name == name:
                 return variant
-        raise KeyError(f"{name!r} is none of {', '.join(variant.name for variant in self.variants)}")
+        raise KeyError(str(unknown("variant", name, [variant.name for variant in self.variants])))
+
+    def __contains__(self, name: object) -> bool:
+        return any(variant.name == name for variant in self.variants)
+
+    def __iter__(self) -> Iterator[Variant]:
+        return iter(self.variants)
 
     def __getattr__(self, name: str) -> int | float | None:
         """Of a single variant its costs: `vggcalc.summary("vgg16").macs`."""
@@ -393,8 +418,9 @@ class Comparison(Display, frozen=True):
         for ratio in self.ratios:
             if ratio.variant == variant:
                 return ratio
-        there = ", ".join(ratio.variant for ratio in self.ratios) or "none, with a single variant"
-        raise InputError(f"{variant!r} has no ratio to the baseline: there are those of {there}")
+        if not self.ratios:
+            raise InputError(f"there is no ratio to {variant!r}: {self.name} has a single variant")
+        raise unknown("ratio to the baseline of", variant, [ratio.variant for ratio in self.ratios])
 
     def ratios_in(self, configuration: Configuration) -> dict[str, LatencyRatio]:
         """The ratios of latencies in that configuration, by variant."""

@@ -21,6 +21,12 @@ MOST_LINES = 60
 ENDINGS = {".json": "json", ".csv": "csv", ".md": "markdown", ".html": "html", ".txt": "table"}
 
 
+def _file(path: object) -> str:
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"path {path!r} is of type {type(path).__name__}: it takes a path")
+    return os.fspath(path)
+
+
 class Display(msgspec.Struct, frozen=True):
     """What shows a comparison; `str` is the command's table, `repr` one line."""
 
@@ -96,7 +102,7 @@ class Display(msgspec.Struct, frozen=True):
         from vggcalc.errors import InputError
         from vggcalc.pipeline.files import Output
 
-        name = os.fspath(path)
+        name = _file(path)
         ending = os.path.splitext(name)[1].lower()
         if ending not in ENDINGS:
             raise InputError(f"{name} does not say the format: end it with one of {', '.join(ENDINGS)}")
@@ -117,9 +123,10 @@ class Display(msgspec.Struct, frozen=True):
         from vggcalc.pipeline.report import make_report
         from vggcalc.report.figures import figures
 
-        picture = Picture(os.fspath(path))
+        name = _file(path)
+        picture = Picture(name)
         try:
             if not picture.draw(figures(make_report("library", (cast("Comparison", self),)))):
-                raise InputError(f"{os.fspath(path)}: there is nothing to draw in {self!r}")
+                raise InputError(f"{name}: there is nothing to draw in {self!r}")
         finally:
             picture.discard()

@@ -3,6 +3,7 @@
 import copy
 import importlib
 import importlib.util
+import json
 import os
 import sys
 import traceback
@@ -122,7 +123,7 @@ def _place(error: BaseException) -> str:
     """The innermost line that is neither ours nor torch's, if there is one."""
     if isinstance(error, SyntaxError) and error.filename:
         return f" ({error.filename}, line {error.lineno})"
-    ours, torchs = os.path.dirname(os.path.abspath(__file__)), os.path.dirname(torch.__file__)
+    ours, torchs = os.path.dirname(os.path.dirname(os.path.abspath(__file__))), os.path.dirname(torch.__file__)
     frames = traceback.extract_tb(error.__traceback__)
     outside = [frame for frame in frames if not os.path.abspath(frame.filename).startswith(ours)]
     outside = [frame for frame in outside if not frame.filename.startswith("<")]
@@ -141,7 +142,7 @@ def _factory(origin: Origin) -> Any:
                 package = _import("timm")
                 return _named(origin, package.list_models(), package.create_model)
         if origin.where.endswith(".pt"):  # a module of the parent's, which it has saved there
-            return torch.load(origin.where, weights_only=False)
+            return _saved(origin.where)
         found: Any = _file(origin.where) if origin.is_file else _import(origin.where)
     for name in origin.attribute.split("."):
         if not hasattr(found, name):
@@ -153,6 +154,13 @@ def _factory(origin: Origin) -> Any:
         kind = type(found).__name__
         raise LoadError(f"{origin.source} is of type {kind}: neither a module nor what makes one")
     return found
+
+
+def _saved(path: str) -> Any:
+    """A module that the parent has saved, beside it the parent's search path: its classes are imported from there."""
+    with open(f"{path}.json", "rb") as file:
+        sys.path += [folder for folder in json.load(file) if folder not in sys.path]
+    return torch.load(path, weights_only=False)
 
 
 def _named(origin: Origin, known: list[str], create: Callable[..., Any]) -> Callable[..., Any]:

@@ -10,7 +10,7 @@ where it is installed. It is over 300 lines long because the rules stand side by
 from vggcalc.analysis.counters import amounts
 from vggcalc.analysis.counters.amounts import affine, biases, inputs, outputs, unseen
 from vggcalc.analysis.counters.terms import ANY, AVERAGE_POOLS, FUNCTION, MODULE, Counter, Term, caller, kind_of
-from vggcalc.errors import InputError
+from vggcalc.errors import unknown
 from vggcalc.results import ReconciledLine, Reconciliation, Variant
 
 
@@ -20,7 +20,7 @@ def reconcile(variant: Variant, counter: str) -> Reconciliation:
     Raises `InputError` for a counter that is not known.
     """
     if counter not in COUNTERS:
-        raise InputError(f"{counter!r} is no counter that is known: try {', '.join(COUNTERS)}")
+        raise unknown("counter", counter, COUNTERS)
     rule = COUNTERS[counter]
     macs = int(variant.costs["macs"] or 0)
     total = rule.factor * macs
