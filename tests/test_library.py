@@ -8,11 +8,10 @@ from typing import Any
 import msgspec
 import pytest
 import torch
-from click.testing import CliRunner
+from process import invoke
 from torch import nn
 
 import vggcalc
-from vggcalc.cli.main import cli
 from vggcalc.library import measuring
 from vggcalc.measurement.plan import Plan
 from vggcalc.measurement.session import MeasurementOutcome
@@ -25,8 +24,8 @@ SEVEN = vggcalc.factorize(7)
 
 def printed(*arguments: str) -> str:
     """What the command prints without measuring."""
-    done = CliRunner().invoke(cli, [*arguments, "--no-latency"])
-    assert done.exit_code == 0, done.output
+    done = invoke(*arguments, "--no-latency", COLUMNS="100")
+    assert done.returncode == 0, done.stderr
     return done.stdout
 
 
@@ -446,9 +445,7 @@ def test_what_was_measured_is_chosen_by_again(monkeypatch: pytest.MonkeyPatch) -
     assert set(comparison.pareto) < {variant.name for variant in comparison}
 
 
-def test_a_module_of_this_process_is_counted_again_in_a_worker(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_module_of_this_process_is_counted_again_in_a_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A class that no module has, as in a notebook, around one of a module that this process found on its path."""
     (tmp_path / "scaling_of_a_user.py").write_text(
         "from torch import nn\nclass Scaling(nn.Module):\n    def forward(self, x):\n        return 2 * x\n"

@@ -43,11 +43,16 @@ if TYPE_CHECKING:
     from vggcalc.nets.vgg import CONFIGS as CONFIGS
     from vggcalc.nets.vgg import Config as Config
     from vggcalc.report.gate.gate import GateResult as GateResult
+    from vggcalc.results.analysis import BlockResult as BlockResult
     from vggcalc.results.analysis import Comparison as Comparison
+    from vggcalc.results.analysis import LayerResult as LayerResult
     from vggcalc.results.analysis import Ratio as Ratio
     from vggcalc.results.analysis import ReceptiveField as ReceptiveField
     from vggcalc.results.analysis import Variant as Variant
     from vggcalc.results.measured import Configuration as Configuration
+    from vggcalc.results.measured import Latency as Latency
+    from vggcalc.results.measured import LatencyRatio as LatencyRatio
+    from vggcalc.runtime.trace.formulas import register_formula as register_formula
 
 __version__ = "0.1.0"
 
@@ -85,11 +90,16 @@ _PLACES = {
     "CONFIGS": "nets.vgg",
     "Config": "nets.vgg",
     "GateResult": "report.gate.gate",
+    "BlockResult": "results.analysis",
     "Comparison": "results.analysis",
+    "LayerResult": "results.analysis",
     "Ratio": "results.analysis",
     "ReceptiveField": "results.analysis",
     "Variant": "results.analysis",
     "Configuration": "results.measured",
+    "Latency": "results.measured",
+    "LatencyRatio": "results.measured",
+    "register_formula": "runtime.trace.formulas",
 }
 
 __all__ = ["__version__", *_PLACES]

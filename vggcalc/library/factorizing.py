@@ -61,7 +61,11 @@ def _several(value: Any, parse: Any, single: tuple[type, ...], items: type | Non
     """
     if value is None or (isinstance(value, list | tuple) and not value):
         return ()
-    if isinstance(value, single) or not isinstance(value, list | tuple) or (items is not None and all(isinstance(one, items) for one in value)):
+    if (
+        isinstance(value, single)
+        or not isinstance(value, list | tuple)
+        or (items is not None and all(isinstance(one, items) for one in value))
+    ):
         return (parse(value),)
     return tuple(dict.fromkeys(parse(one) for one in value))
 
