@@ -1,7 +1,8 @@
-"""The rooms of the house: who may import whom, read from the imports themselves."""
+"""The rooms of the house as docs/explanation/architecture.md describes them, held against the code."""
 
 import ast
-from collections.abc import Set
+import re
+from collections.abc import Iterator, Set
 from pathlib import Path
 
 import pytest
@@ -9,43 +10,47 @@ import pytest
 import vggcalc
 
 PACKAGE = Path(vggcalc.__file__).parent
+PAGE = (Path(__file__).parent.parent / "docs/explanation/architecture.md").read_text(encoding="utf-8")
+SOURCES = {path.relative_to(PACKAGE).as_posix(): path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py")}
+TREES = {name: ast.parse(source) for name, source in SOURCES.items()}
 
-#: Room → the rooms it may import beside itself. `protocol` is what parent and worker say to each other.
-MAY_IMPORT = {
-    "errors": set(),
-    "nets": {"errors"},
-    "results": {"errors", "nets"},
-    "protocol": {"nets", "results"},
-    "analysis": {"errors", "nets", "results"},
-    "runtime": {"errors", "nets", "results", "protocol"},
-    "measurement": {"errors", "nets", "results", "protocol"},
-    "report": {"errors", "nets", "results"},
-    "pipeline": {"errors", "nets", "results", "analysis", "report", "measurement"},
-    "library": {"errors", "nets", "results", "analysis", "report", "measurement", "pipeline", "runtime"},
-    "cli": {"errors", "nets", "results", "analysis", "report", "measurement", "pipeline", "library"},
+
+def table(*heading: str) -> list[list[str]]:
+    """The rows of the page's table that has this heading."""
+    lines = PAGE[PAGE.index(f"| {' | '.join(heading)} |\n") :].splitlines()
+    rows = []
+    for line in lines[2:]:
+        if not line.startswith("|"):
+            break
+        rows.append([cell.strip() for cell in line.strip("|").split("|")])
+    return rows
+
+
+def rooms(cell: str) -> set[str]:
+    return set(cell.split(", ")) if cell else set()
+
+
+#: Room → the rooms it may import beside itself.
+MAY_IMPORT = {room: rooms(others) for room, others in table("room", "may import")}
+
+#: What only some rooms may import.
+HEAVY = {package: rooms(where) for package, where in table("package", "imported by")}
+
+#: Module → rooms that it may import as well.
+EXCEPTIONS = {
+    module: rooms(others.replace(" and ", ", "))
+    for module, others in re.findall(r"^`(\S+\.py)` may import ([\w, ]+?) too", PAGE, re.MULTILINE)
 }
 
-#: What only one room may import.
-HEAVY = {
-    "torch": {"runtime", "library"},
-    "fvcore": {"runtime"},
-    "rich": {"report"},
-    "matplotlib": {"report"},
-    "scipy": {"measurement"},
-    "numpy": {"analysis", "report"},
-    "click": {"cli"},
-}
+
+def room(module: str) -> str:
+    return module.partition("/")[0].removesuffix(".py")
 
 
-def room(path: Path) -> str:
-    parts = path.relative_to(PACKAGE).parts
-    return parts[0] if len(parts) > 1 else path.stem
-
-
-def imported(source: str) -> set[str]:
-    """Every absolute dotted name that the source imports, wherever it stands."""
+def imported(tree: ast.Module) -> set[str]:
+    """Every absolute dotted name that the module imports, wherever it stands."""
     names = set()
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -54,13 +59,9 @@ def imported(source: str) -> set[str]:
     return names
 
 
-#: Modules that may import more, when they are called: results show themselves by the formats that know them.
-EXCEPTIONS = {"results/display.py": {"pipeline", "report"}}
-
-
-def violations(room_name: str, source: str, also: Set[str] = frozenset()) -> list[str]:
+def violations(room_name: str, tree: ast.Module, also: Set[str] = frozenset()) -> list[str]:
     found = []
-    for name in imported(source):
+    for name in imported(tree):
         top, *rest = name.split(".")
         if top == "vggcalc" and rest and rest[0] in MAY_IMPORT:
             if rest[0] not in MAY_IMPORT[room_name] | {room_name} | also:
@@ -70,14 +71,23 @@ def violations(room_name: str, source: str, also: Set[str] = frozenset()) -> lis
     return found
 
 
-SOURCES = [path for path in sorted(PACKAGE.rglob("*.py")) if room(path) not in ("__init__", "__main__")]
+def defined(tree: ast.Module) -> Iterator[str]:
+    """The module's own top-level names: functions, classes, constants."""
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+                yield from (name.id for name in ast.walk(target) if isinstance(name, ast.Name))
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_imports_go_one_way(path: Path) -> None:
-    assert room(path) in MAY_IMPORT, "a new room needs a line in MAY_IMPORT"
-    also = EXCEPTIONS.get(path.relative_to(PACKAGE).as_posix(), set())
-    assert violations(room(path), path.read_text(encoding="utf-8"), also) == []
+ROOMS = [module for module in sorted(SOURCES) if module not in ("__init__.py", "__main__.py")]
+
+
+@pytest.mark.parametrize("module", ROOMS)
+def test_imports_go_one_way(module: str) -> None:
+    assert room(module) in MAY_IMPORT, "a new room needs a line in the page's table"
+    assert violations(room(module), TREES[module], EXCEPTIONS.get(module, set())) == []
 
 
 @pytest.mark.parametrize(
@@ -90,5 +100,23 @@ def test_imports_go_one_way(path: Path) -> None:
         ("pipeline", "import scipy.stats"),
     ],
 )
-def test_the_check_can_fail(where: str, source: str) -> None:
-    assert violations(where, source)
+def test_the_check_of_imports_can_fail(where: str, source: str) -> None:
+    assert violations(where, ast.parse(source))
+
+
+def test_the_page_lists_the_rooms_that_there_are() -> None:
+    tree = re.search(r"^vggcalc/\n((?:  .*\n)+)", PAGE, re.MULTILINE)
+    assert tree is not None
+    listed = re.findall(r"^  (\S+)  ", tree[1], re.MULTILINE)
+    there = [path.name for path in PACKAGE.glob("*.py")]
+    there += [f"{path.name}/" for path in PACKAGE.iterdir() if (path / "__init__.py").exists()]
+    assert sorted(listed) == sorted(there)
+    assert set(MAY_IMPORT) == {room(module) for module in ROOMS}
+    assert set(EXCEPTIONS) <= set(SOURCES)
+    assert HEAVY["fvcore"] == {"runtime"}
+
+
+@pytest.mark.parametrize(("thing", "place", "edit"), table("new…", "place", "edit"))
+def test_what_the_page_says_to_edit_is_there(thing: str, place: str, edit: str) -> None:
+    (name,) = re.findall(r"`(\w+)`", edit)
+    assert name in set(defined(TREES[place.strip("`")])), thing
