@@ -1,5 +1,6 @@
 """Traces of modules written by hand, against torch's own counter, its autograd and arithmetic."""
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from vggcalc.analysis.comparison import analyze
 from vggcalc.analysis.receptive_field import receptive_fields, unit_span
 from vggcalc.errors import InputError
-from vggcalc.nets.graph import Network
+from vggcalc.nets.graph import Network, Traced
 from vggcalc.nets.layers import (
     Add,
     Dropout,
@@ -234,10 +235,61 @@ def test_the_module_is_left_as_it_was() -> None:
 
 def test_the_module_is_left_as_it_was_when_it_raises() -> None:
     module = nn.Sequential(conv(), nn.Linear(5, 5)).train()
-    with pytest.raises(RuntimeError, match=r"same reduction dim|cannot be multiplied"):
+    message = r"^Sequential cannot be traced for inputs \(2, 4, 12, 12\): 1 \(Linear\) raised RuntimeError: .+$"
+    with pytest.raises(InputError, match=message):
         trace(module, IMAGE)
     assert module.training
     assert not any(part._forward_hooks or part._forward_pre_hooks for part in module.modules())
+
+
+def test_the_module_that_raises_is_named_where_another_one_caught_an_exception() -> None:
+    def run(self: Any, x: Tensor) -> Tensor:
+        with contextlib.suppress(RuntimeError):
+            self.a(x.flatten(1))
+        return x.flatten(2) @ x
+
+    with pytest.raises(InputError, match=r"inputs \(2, 4, 12, 12\): Written raised RuntimeError"):
+        trace(Written(run, a=nn.Linear(5, 5)), IMAGE)
+
+
+@pytest.mark.parametrize("inputs", [IMAGE, list(IMAGE), torch.rand(IMAGE), [IMAGE], (torch.rand(IMAGE),)], ids=str)
+def test_inputs_are_a_shape_or_a_tensor_or_a_list_of_them(inputs: Any) -> None:
+    assert trace(nn.Sequential(conv(out=7)), inputs) == trace(nn.Sequential(conv(out=7)), IMAGE, "Sequential")
+
+
+def test_several_inputs_with_the_dtypes_of_their_tensors() -> None:
+    class Embedded(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(4, 6, 3, padding=1)
+            self.embedding = nn.Embedding(10, 6)
+
+        def forward(self, image: Tensor, words: Tensor) -> Tensor:
+            return self.conv(image) + self.embedding(words)[:, :, None, None]
+
+    network = trace(Embedded(), [IMAGE, torch.zeros(2, dtype=torch.int64)])
+    found = analyze(network, "traced")
+    nodes = {node.name: node for node in network.nodes}
+    assert network.input_shape == IMAGE
+    assert nodes["embedding"].inputs == ("input_2",)
+    assert nodes["input_2"].layer.output_shape == (2,)  # type: ignore[union-attr]
+    assert nodes["add"].inputs == ("conv", "unsqueeze_2")
+    assert found.costs["macs"] == 2 * 6 * 144 * 4 * 9
+    assert found.costs["parameters"] == 4 * 6 * 9 + 6 + 60
+    assert nodes["conv"].traced == Traced("window", (12, 12), 222, "conv", weights="own")
+
+
+@pytest.mark.parametrize("inputs", [3, "1,3,8,8", None, (), [IMAGE, "text"], (1, 4.0, 12, 12), {"x": IMAGE}], ids=str)
+def test_other_inputs_are_a_type_error(inputs: Any) -> None:
+    with pytest.raises(TypeError, match=r"inputs must be a shape such as \(1, 3, 224, 224\), a tensor, or a list"):
+        trace(conv(), inputs)
+
+
+def test_what_is_no_module_or_no_size() -> None:
+    with pytest.raises(TypeError, match=r"must be a torch.nn.Module, not int"):
+        trace(3)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="at least 1"):
+        trace(conv(), (1, 4, 0, 12))
 
 
 def test_a_module_larger_than_memory() -> None:

@@ -127,7 +127,7 @@ def _saved_by(
     if node.traced is not None and node.traced.weights == "computed":
         return [], None  # what computes the weight saves something too
     if not node.inputs:
-        return [], 0 if getattr(layer, "function", "") in ("unused", "constant") else None
+        return [], 0 if getattr(layer, "function", "") in ("unused", "constant", "input") else None
     source = node.inputs[0]
     match layer:
         case Convolution() | Linear():

@@ -162,6 +162,7 @@ def _imported(model: str, inputs: Any, overrides: Overrides) -> Resolved:
 
 def _of_module(module: "nn.Module", inputs: Any, overrides: Overrides) -> Resolved:
     from vggcalc.runtime.load import own_shape, said
+    from vggcalc.runtime.trace.formulas import FormulaTypeError
     from vggcalc.runtime.trace.tracer import trace
 
     name = type(module).__name__
@@ -170,6 +171,8 @@ def _of_module(module: "nn.Module", inputs: Any, overrides: Overrides) -> Resolv
     wanted = own_shape(module, _imported_shape(name, inputs, overrides))
     try:
         network = trace(module, wanted, name)
+    except (InputError, FormulaTypeError):
+        raise
     except Exception as error:  # whatever the user's own code raises, which stays its cause
         raise InputError(f"{name} cannot be traced for inputs {wanted}: {said(error)}") from error
     source = f"module {next(_NUMBERS)}:{name}"

@@ -22,7 +22,7 @@ from vggcalc.nets.graph import Network
 from vggcalc.nets.layers import Shape
 from vggcalc.nets.origins import OWN, Origin
 from vggcalc.runtime.rewrite import rewrite
-from vggcalc.runtime.trace.tracer import trace
+from vggcalc.runtime.trace.tracer import TraceError, trace
 
 #: What the optional packages are installed with.
 OPTIONAL = ("torchvision", "timm")
@@ -100,6 +100,8 @@ def _reported(origin: Origin) -> Iterator[None]:
         yield
     except LoadError:
         raise
+    except TraceError as error:
+        raise LoadError(f"{origin.source} raised {said(error.__cause__ or error)}") from None
     except InputError as error:  # ours: what it makes is no network
         text = str(error)
         raise LoadError(text if origin.source in text else f"{origin.source}: {text}") from None

@@ -1,16 +1,17 @@
-"""One call of a torch operator with its arguments by name, and the same call in other words."""
+"""One call of a torch operator, with its arguments by name, and its decomposition into simpler operators."""
 
 from collections.abc import Callable
 from typing import Any, cast
 
 import torch
 from torch.nn import functional
+from torch.utils._pytree import tree_leaves
 
 from vggcalc.nets.layers import Axes, Shape
 
 CONVOLUTIONS = frozenset(("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"))
 
-#: What does MACs if one factor is a weight; of no part of the image too.
+#: What does MACs if one factor is a weight, even where nothing of the network's input takes part.
 PRODUCTS = CONVOLUTIONS | {"linear", "matmul", "mm", "bmm", "addmm", "baddbmm"}
 
 #: The factors of a matrix product, by what their operators call them.
@@ -18,10 +19,10 @@ FACTORS = (("input", "weight"), ("self", "other"), ("self", "mat2"), ("mat1", "m
 
 
 class Call:
-    """An operator with its arguments by name.
+    """An operator as a dispatch mode meets it: `call["weight"]` is an argument by the name in its schema.
 
-    `active` are those tensors that depend on the image, `weights` says of any other whether it is a
-    parameter, "own", "computed" from some, or a "buffer".
+    `depends` says of a value whether it is a tensor that depends on the network's input; `weights` of any other
+    tensor whether it is a parameter, "own", "computed" from parameters, or a "buffer".
     """
 
     def __init__(
@@ -29,7 +30,7 @@ class Call:
         func: Any,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
-        active: Callable[[object], bool],
+        depends: Callable[[object], bool],
         weights: Callable[[object], str],
     ) -> None:
         schema = func._schema
@@ -41,14 +42,14 @@ class Call:
         names = [argument.name for argument in schema.arguments]
         defaults = {a.name: a.default_value for a in schema.arguments if a.has_default_value()}
         self.arguments: dict[str, Any] = defaults | dict(zip(names, args, strict=False)) | kwargs
-        self._active, self._weights = active, weights
+        self._depends, self._weights = depends, weights
 
     def __getitem__(self, name: str) -> Any:
         return self.arguments.get(name)
 
-    def depends(self, name: str) -> bool:
-        """Whether that argument is a tensor that depends on the image."""
-        return self._active(self[name])
+    def depends_on_input(self, name: str) -> bool:
+        """Whether that argument is a tensor that depends on the network's input."""
+        return self._depends(self[name])
 
     @property
     def other(self) -> str:
@@ -56,9 +57,9 @@ class Call:
         one, two = self["self"], self["other"]
         if one is two:
             return "itself"
-        if self._active(one) and self._active(two):
+        if self._depends(one) and self._depends(two):
             return "another"
-        if self._active(two):
+        if self._depends(two):
             one, two = two, one
         if not isinstance(two, torch.Tensor) or two.dim() == 0:
             return "number" if self._weights(two) in ("", "buffer") else "weight"
@@ -79,24 +80,28 @@ class Call:
         """Whether torch says that it looks at one element at a time."""
         return torch.Tag.pointwise in self.func.tags
 
-    def decomposition(self, known: bool) -> Callable[[], Any] | None:
-        """The same by other operators, or None where this one is looked at as it is, since it is `known`."""
+    def decomposition(self, has_rule: bool) -> Callable[[], Any] | None:
+        """The same by simpler operators, or None where there is a rule for this one or it has no parts."""
         if self.aten and self.function in CONVOLUTIONS and isinstance(self["padding"], str):
-            return self._padded
+            return self._padded_in_numbers
         if self.aten and self.function in ("convolution", "_convolution"):
-            return self._named
+            return self._by_dimensions
         if self.aten and self.function in ("matmul", "mm", "bmm"):
             one, two = factors(self)
-            if self.depends(two) and not self.depends(one) and min(self[one].dim(), self[two].dim()) > 1:
+            if (
+                self.depends_on_input(two)
+                and not self.depends_on_input(one)
+                and min(self[one].dim(), self[two].dim()) > 1
+            ):
                 return lambda: torch.matmul(self[two].mT, self[one].mT).mT  # a linear layer on its left
-        if known:
+        if has_rule:
             return None
         if not torch._C._dispatch_has_kernel_for_dispatch_key(self.func.name(), "CompositeImplicitAutograd"):
             return None
         return lambda: self.func.decompose(*self.args, **self.kwargs)
 
-    def _named(self) -> torch.Tensor:
-        """A convolution of any number of axes by the function that has its name."""
+    def _by_dimensions(self) -> torch.Tensor:
+        """`torch.convolution` as conv1d … conv_transpose3d."""
         weight, stride, padding, dilation = (self[key] for key in ("weight", "stride", "padding", "dilation"))
         axes, groups = weight.dim() - 2, self["groups"]
         if self["transposed"]:
@@ -109,28 +114,34 @@ class Call:
             )
         return cast(torch.Tensor, made)
 
-    def _padded(self) -> torch.Tensor:
-        """A convolution whose padding is said in words: "same" may pad one more on the right."""
-        image, weight = self["input"], self["weight"]
+    def _padded_in_numbers(self) -> torch.Tensor:
+        """A convolution with padding "same" or "valid", in numbers: "same" may pad one more on the right."""
+        data, weight = self["input"], self["weight"]
         axes = weight.dim() - 2
         dilation = each(self["dilation"], axes)
         needed = [d * (k - 1) for d, k in zip(dilation, weight.shape[2:], strict=True)]
         total = needed if self["padding"] == "same" else [0] * axes
         if any(n % 2 for n in total):
             sides = [side for n in reversed(total) for side in (n // 2, n - n // 2)]
-            image, total = functional.pad(image, sides), [0] * axes
+            data, total = functional.pad(data, sides), [0] * axes
         function = getattr(torch, self.function)
         return cast(
             torch.Tensor,
-            function(image, weight, self["bias"], self["stride"], [n // 2 for n in total], dilation, self["groups"]),
+            function(data, weight, self["bias"], self["stride"], [n // 2 for n in total], dilation, self["groups"]),
         )
 
 
 def factors(call: Call) -> tuple[str, str]:
+    """The names of the two factors of a matrix product."""
     return next(pair for pair in FACTORS if set(pair) <= set(call.arguments))
 
 
 def each(value: Any, axes: int) -> Axes:
-    """An argument for each axis, of which one number stands for all."""
+    """A number for each axis; one number alone is that of all."""
     numbers = tuple(value) if isinstance(value, list | tuple) else (value,)
     return tuple(int(n) for n in (numbers * axes if len(numbers) == 1 else numbers))
+
+
+def tensors_of(value: object) -> list[torch.Tensor]:
+    """The tensors in nested lists, tuples and dicts."""
+    return [leaf for leaf in tree_leaves(value) if isinstance(leaf, torch.Tensor)]

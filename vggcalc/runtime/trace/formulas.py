@@ -10,7 +10,8 @@ from torch._ops import OpOverload, OpOverloadPacket
 from torch.utils._pytree import tree_map
 
 from vggcalc.errors import InputError
-from vggcalc.runtime.trace.operators import OPERATORS, opaque
+from vggcalc.runtime.trace.operators import OPERATORS
+from vggcalc.runtime.trace.operators.rules import opaque
 
 Formula = Callable[..., int]
 FormulaFunction = TypeVar("FormulaFunction", bound=Formula)
@@ -18,6 +19,11 @@ FormulaFunction = TypeVar("FormulaFunction", bound=Formula)
 #: The registered formulas, by an operator's qualified name ("torchvision::deform_conv2d") and by class.
 _OF_OPERATORS: dict[str, Formula] = {}
 _OF_MODULES: dict[type[nn.Module], Formula] = {}
+
+
+class FormulaTypeError(TypeError):
+    """A formula returned no whole number."""
+
 
 _ACCEPTED = (
     'an operator (torch.ops.mylib.attention or its name, "mylib::attention") or a subclass of torch.nn.Module, or a '
@@ -114,12 +120,9 @@ def macs_by(formula: Formula, name: str, *arguments: Any, out: Any, **keywords: 
     """What the formula returns for these arguments and outputs, of whose tensors it gets the shapes."""
     args, kwargs, out_shape = tree_map(_shape, (arguments, keywords, out))
     found = formula(*args, **kwargs, out_shape=out_shape)
-    try:
-        macs = index(found)
-    except TypeError:
-        raise TypeError(f"the formula of {name} returned {found!r}: it must return MACs, a whole number") from None
-    if isinstance(found, bool):
-        raise TypeError(f"the formula of {name} returned {found!r}: it must return MACs, a whole number")
+    if isinstance(found, bool) or not hasattr(found, "__index__"):
+        raise FormulaTypeError(f"the formula of {name} returned {found!r}: it must return MACs, a whole number")
+    macs = index(found)
     if macs < 0:
         raise InputError(f"the formula of {name} returned {macs} MACs: they cannot be negative")
     return macs

@@ -1,4 +1,9 @@
-"""Where the image's axes stand in a tensor, and what becomes of them when it is broadcast or reshaped."""
+"""Which dimensions of a tensor are the input's spatial axes, through broadcasts, reshapes and permutations.
+
+A receptive field needs to know where height and width are: in (batch, height, width, channels) after a permutation,
+or in one dimension of height·width tokens. Each dimension carries a label; an operator's rule moves the labels as the
+operator moves the dimensions.
+"""
 
 from collections.abc import Sequence
 from math import prod
@@ -7,65 +12,66 @@ import msgspec
 
 from vggcalc.nets.layers import Axes, Shape
 
-#: What a dimension of a tensor is: one of the image's axes, by number; all of them in one, row by
-#: row; all of them together with channels; or none.
+#: A dimension's label: one of the input's spatial axes, by number; TOKENS, all of them in one dimension, row by row;
+#: MIXED, all of them together with channels; or None.
 TOKENS, MIXED = "tokens", "mixed"
 Label = int | str | None
 
 
-class Place(msgspec.Struct, frozen=True):
-    """What each dimension of a tensor is, and the sizes of its map; () where an axis is lost."""
+class SpatialAxes(msgspec.Struct, frozen=True):
+    """A label for each dimension, and the sizes of the spatial axes; () where an axis cannot be told any more."""
 
     labels: tuple[Label, ...]
-    map: Axes
+    sizes: Axes
 
     @property
-    def axes(self) -> tuple[int, ...]:
-        """The dimensions of the axes, in order; () unless each axis has its own."""
-        found = tuple(self.labels.index(axis) for axis in range(len(self.map)) if axis in self.labels)
-        return found if len(found) == len(self.map) else ()
+    def dimensions(self) -> tuple[int, ...]:
+        """The dimension of each spatial axis, in order; () unless each has its own."""
+        found = tuple(self.labels.index(axis) for axis in range(len(self.sizes)) if axis in self.labels)
+        return found if len(found) == len(self.sizes) else ()
 
 
-def kept(place: Place, shape: Shape) -> Place:
-    """The same dimensions on a map of another size."""
-    if len(place.labels) != len(shape):
-        return Place((None,) * len(shape), ())
-    return Place(place.labels, tuple(shape[i] for i in place.axes) or place.map)
+def resized(spatial: SpatialAxes, shape: Shape) -> SpatialAxes:
+    """The same axes in a tensor of as many dimensions and other sizes."""
+    if len(spatial.labels) != len(shape):
+        return SpatialAxes((None,) * len(shape), ())
+    return SpatialAxes(spatial.labels, tuple(shape[i] for i in spatial.dimensions) or spatial.sizes)
 
 
-def lost(shape: Shape) -> Place:
-    return Place((None,) * len(shape), ())
+def no_axes(shape: Shape) -> SpatialAxes:
+    """No dimension of it is known to be a spatial axis."""
+    return SpatialAxes((None,) * len(shape), ())
 
 
-def joined(inputs: Sequence[tuple[Shape, Place]], shape: Shape) -> Place | None:
+def broadcast(inputs: Sequence[tuple[Shape, SpatialAxes]], shape: Shape) -> SpatialAxes | None:
     """Where the axes stand after broadcasting; None where two inputs disagree.
 
-    An input that has lost its axes says nothing against another that has them, such as a gate that
-    was broadcast over the map: what its units see went with it.
+    An input without known axes does not contradict one that has them, such as a gate that is broadcast over a
+    feature map: what its own units see is part of its reach.
     """
-    inputs = [one for one in inputs if one[1].map] or inputs
+    inputs = [one for one in inputs if one[1].sizes] or inputs
     labels: list[Label] = [None] * len(shape)
     fixed = [False] * len(shape)
     sizes: Axes = ()
-    for each, place in inputs:
+    for each, spatial in inputs:
         for i in range(1, len(each) + 1):
-            label = place.labels[-i]
+            label = spatial.labels[-i]
             if each[-i] == 1 and shape[-i] != 1:
                 continue
             if fixed[-i] and labels[-i] != label and each[-i] != 1:
                 return None
             if not fixed[-i] or label is not None:
                 labels[-i], fixed[-i] = label, True
-        if place.map and prod(place.map) >= prod(sizes):
-            sizes = place.map
-    place = Place(tuple(labels), sizes)
-    return kept(place, shape) if place.axes or TOKENS in labels else Place(tuple(labels), ())
+        if spatial.sizes and prod(spatial.sizes) >= prod(sizes):
+            sizes = spatial.sizes
+    spatial = SpatialAxes(tuple(labels), sizes)
+    return resized(spatial, shape) if spatial.dimensions or TOKENS in labels else SpatialAxes(tuple(labels), ())
 
 
-def regrouped(shape: Shape, place: Place, after: Shape) -> tuple[tuple[Label, ...], bool]:
-    """What each dimension is after a reshape, and whether every axis is still in its place."""
+def reshaped(shape: Shape, spatial: SpatialAxes, after: Shape) -> tuple[tuple[Label, ...], bool]:
+    """What each dimension is after a reshape, and whether every axis is still in its spatial."""
     labels: list[Label] = []
-    axes = list(range(len(place.map)))
+    axes = list(range(len(spatial.sizes)))
     i = j = 0
     while i < len(shape) or j < len(after):
         begin, start = i, j
@@ -79,10 +85,10 @@ def regrouped(shape: Shape, place: Place, after: Shape) -> tuple[tuple[Label, ..
                 one, i = one * shape[i], i + 1
             else:
                 two, j = two * after[j], j + 1
-        group = [(n, place.labels[begin + k]) for k, n in enumerate(shape[begin:i])]
-        labels += _labels_of(group, after[start:j], axes, place.map)
+        group = [(n, spatial.labels[begin + k]) for k, n in enumerate(shape[begin:i])]
+        labels += _labels_of(group, after[start:j], axes, spatial.sizes)
     found = [label for label in labels if isinstance(label, int)]
-    return tuple(labels), bool(place.map) and (sorted(found) == axes or TOKENS in labels)
+    return tuple(labels), bool(spatial.sizes) and (sorted(found) == axes or TOKENS in labels)
 
 
 def _labels_of(group: list[tuple[int, Label]], after: Shape, axes: list[int], sizes: Axes) -> list[Label]:

@@ -1,0 +1,295 @@
+"""The dispatch mode that records what a module does, operator by operator."""
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
+
+import msgspec
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from vggcalc.errors import InputError
+from vggcalc.nets.graph import Network
+from vggcalc.nets.layers import Add, Concat, CustomOperator, Flatten, Layer, Opaque, Operation, Shape
+from vggcalc.nets.shapes import output_shape
+from vggcalc.runtime.trace.calls import Call, tensors_of
+from vggcalc.runtime.trace.formulas import Formula, macs_by, module_formula, operator_formula
+from vggcalc.runtime.trace.naming import INPUT_STEP, UNUSED, Step, nodes_of
+from vggcalc.runtime.trace.operators import apply_rule, has_rule
+from vggcalc.runtime.trace.operators.rules import OpOutput
+from vggcalc.runtime.trace.spatial_axes import TOKENS, SpatialAxes, no_axes
+
+_NOTHING = frozenset[str]()
+
+
+class _WholeModule(msgspec.Struct):
+    """A module with a registered formula, while it runs: `read` and `overwritten` are tensors from outside of it."""
+
+    module: nn.Module
+    formula: Formula
+    depth: int
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    read: list[torch.Tensor]
+    overwritten: list[torch.Tensor] = []
+
+
+class Recorder(TorchDispatchMode):
+    """Records a step for every operator whose result depends on the network's input.
+
+    Within it torch hands each operator to `__torch_dispatch__` with its tensors, of the meta device. A tensor is
+    known by its id, so all tensors met are held until the end. Which module runs is told by `enter` and `leave`.
+    """
+
+    def __init__(self, modules: dict[str, nn.Module], parameters: set[str], state: dict[str, torch.Tensor]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._modules = modules
+        self._state = state  # held, like all tensors met, so that no id is used twice
+        self._parameters = parameters
+        self._unused = dict.fromkeys(parameters)
+        self._steps: list[Step] = []
+        self._held: list[torch.Tensor] = []
+        self._input_shape: Shape = ()
+        #: By the id of a tensor that depends on the network's input: the step that made it, and its axes.
+        self._step_of: dict[int, int] = {}
+        self._spatial: dict[int, SpatialAxes] = {}
+        #: By the id of any other tensor: the parameters and buffers that it is made of.
+        self._weights_of = {id(tensor): frozenset((name,)) for name, tensor in state.items()}
+        #: The tensors of a storage, and by id the step that wrote to the storage since they were made.
+        self._sharing: dict[int, list[torch.Tensor]] = {}
+        self._overwritten: dict[int, int] = {}
+        self._stack: list[tuple[str, int]] = [("", 1)]
+        self._calls: Counter[str] = Counter()
+        #: The module with a registered formula that is running.
+        self._whole: _WholeModule | None = None
+        #: Path and class of the innermost module that an exception has left.
+        self.raised_in: tuple[str, str] | None = None
+
+    def begin(self, inputs: Sequence[torch.Tensor]) -> None:
+        """Say which tensors are the network's inputs: the first is its `input`, the others are steps of their own."""
+        self._input_shape = tuple(inputs[0].shape)
+        for number, tensor in enumerate(inputs):
+            axes = max(tensor.dim() - 2, 0)
+            labels = (*[None] * (tensor.dim() - axes), *range(axes))
+            if number:
+                self._add_apart("input", tuple(tensor.shape))
+            step = len(self._steps) - 1 if number else INPUT_STEP
+            self._keep(tensor, step, SpatialAxes(labels, tuple(tensor.shape[tensor.dim() - axes :])))
+
+    def enter(self, path: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """A module begins to run."""
+        self.raised_in = None
+        self._calls[path] += 1
+        self._stack.append((path, self._calls[path]))
+        formula = module_formula(module) if self._whole is None else None
+        if formula is not None:
+            read = [tensor for tensor in tensors_of((args, kwargs)) if id(tensor) in self._step_of]
+            self._whole = _WholeModule(module, formula, len(self._stack), args, kwargs, read)
+
+    def leave(self, output: object) -> None:
+        """It has run; or raised, with None as its output."""
+        if output is None and self.raised_in is None:
+            path = self._stack[-1][0]
+            self.raised_in = path, type(self._modules[path]).__name__
+        whole = self._whole
+        if whole is not None and whole.depth == len(self._stack):
+            self._whole = None
+            if output is not None:
+                self._record_whole(whole, output)
+        self._stack.pop()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        self.raised_in = None
+        tensors = tensors_of((args, kwargs))
+        active = [tensor for tensor in tensors if id(tensor) in self._step_of]
+        if self._whole is not None:
+            self._whole.read += active
+            if active and func._schema.is_mutable:
+                self._whole.overwritten += active
+            return func(*args, **kwargs)
+        formula = operator_formula(func)
+        call = Call(func, args, kwargs, lambda value: id(value) in self._step_of, self._kind_of_weight)
+        uses = _NOTHING.union(*(self._weights_of.get(id(tensor), _NOTHING) for tensor in tensors))
+        if not active and not (uses and (call.does_macs or formula)):
+            result = func(*args, **kwargs)
+            for tensor in tensors_of(result):  # of weights and constants alone: no step, but of these weights
+                self._hold(tensor)
+                self._weights_of[id(tensor)] = uses
+            return result
+        decomposition = None if formula is not None else call.decomposition(has_rule(call))
+        if decomposition is not None:
+            with self:
+                return decomposition()
+        shapes = [tuple(tensor.shape) for tensor in active]  # before an operator that changes them
+        result = func(*args, **kwargs)
+        macs = None if formula is None else macs_by(formula, func.name(), *args, out=result, **kwargs)
+        self._record(call, active, shapes, uses, tensors_of(result), macs)
+        return result
+
+    def _kind_of_weight(self, value: object) -> str:
+        """Whether a tensor is a parameter, "own", or "computed" from some, or a "buffer"; "" if it is none."""
+        names = self._weights_of.get(id(value), _NOTHING)
+        if not names & self._parameters:
+            return "buffer" if names else ""
+        storage = value.untyped_storage()._cdata  # type: ignore[attr-defined]
+        return "own" if storage == self._state[min(names)].untyped_storage()._cdata else "computed"
+
+    def _record(
+        self,
+        call: Call,
+        active: list[torch.Tensor],
+        shapes: list[Shape],
+        uses: frozenset[str],
+        outputs: list[torch.Tensor],
+        macs: int | None = None,
+    ) -> None:
+        """A step for each output of the call; those behind the first of several read the first."""
+        passed_on = any(output is tensor for output in outputs[:1] for tensor in active)
+        if passed_on and not call.mutates and call.function != "dropout":
+            return
+        spatial_axes = [self._spatial[id(tensor)] for tensor in active]
+        if macs is None:
+            seen = apply_rule(call, list(zip(shapes, spatial_axes, strict=True)), [tuple(t.shape) for t in outputs])
+        else:
+            seen = [_counted(call.function, tuple(t.shape), macs) for t in outputs]
+        read = tuple(self._source(tensor) for tensor in active)
+        sources = tuple(dict.fromkeys(read))
+        weights = {self._kind_of_weight(tensor) for tensor in tensors_of((call.args, call.kwargs))} - {"", "buffer"}
+        weight = min(weights, default="")  # "computed" before "own"
+        if not active and macs is None:  # a product of weights and constants alone
+            self._add_apart("constant", call.first_factor)
+            sources = (len(self._steps) - 1,)
+        storages = {tensor.untyped_storage()._cdata for tensor in active}
+        first = None
+        for tensor, one in zip(outputs, seen, strict=True):
+            layer, inputs, reach = one.layer, sources, one.reach
+            if call.does_macs and tensor.is_complex():  # a MAC of complex numbers is several of real ones
+                layer, reach = Opaque(call.function, tuple(tensor.shape)), "unknown"
+            if isinstance(layer, Add | Concat):
+                inputs = read  # which may be one of them twice
+            storage = tensor.untyped_storage()._cdata
+            shares = storage in storages and not call.mutates
+            if isinstance(layer, Flatten) and not shares:
+                layer = Operation(call.function, tuple(tensor.shape))
+            if isinstance(layer, Operation) and layer.view != shares:
+                layer = msgspec.structs.replace(layer, view=shares)
+            if first is not None and not shares:
+                layer = Operation(call.function, tuple(tensor.shape), view=True)
+                inputs, reach, uses, weight = (first,), "pixel", _NOTHING, ""
+            self._add(call.function, layer, tuple(tensor.shape), inputs, reach, one.spatial, uses, weight)
+            first = len(self._steps) - 1 if first is None else first
+            if call.mutates:
+                for other in self._sharing.get(storage, ()):
+                    self._overwritten[id(other)] = len(self._steps) - 1
+                    self._step_of.setdefault(id(other), len(self._steps) - 1)
+                    self._spatial.setdefault(id(other), no_axes(tuple(other.shape)))
+            self._keep(tensor, len(self._steps) - 1, one.spatial)
+
+    def _record_whole(self, whole: _WholeModule, output: object) -> None:
+        """One step for a module with a registered formula, and one that reads it for each further output."""
+        kind = type(whole.module).__name__
+        path = self._stack[-1][0]
+        outputs = tensors_of(output)
+        if not outputs:
+            raise InputError(f"{path or kind} puts out no tensor: the formula of {kind} cannot be used for it")
+        macs = macs_by(whole.formula, kind, whole.module, *whole.args, out=output, **whole.kwargs)
+        uses = _NOTHING.union(*(self._weights_of.get(id(tensor), _NOTHING) for tensor in whole.module.parameters()))
+        sources = tuple(dict.fromkeys(self._source(tensor) for tensor in whole.read))
+        first = len(self._steps)
+        for tensor in outputs:
+            one = _counted(kind, tuple(tensor.shape), macs)
+            if len(self._steps) == first:
+                self._add(
+                    kind, one.layer, tuple(tensor.shape), sources, one.reach, one.spatial, uses, "own" * bool(uses)
+                )
+                self._steps[first].whole = True
+            else:
+                layer = Operation(kind, tuple(tensor.shape), view=True)
+                self._add(kind, layer, tuple(tensor.shape), (first,), one.reach, one.spatial)
+            self._keep(tensor, len(self._steps) - 1, one.spatial)
+        for tensor in whole.overwritten:
+            for other in self._sharing.get(tensor.untyped_storage()._cdata, ()):
+                self._overwritten[id(other)] = first
+
+    def _keep(self, tensor: torch.Tensor, step: int, spatial: SpatialAxes) -> None:
+        self._hold(tensor)
+        self._step_of[id(tensor)] = step
+        self._spatial[id(tensor)] = spatial
+        self._overwritten.pop(id(tensor), None)
+
+    def _hold(self, tensor: torch.Tensor) -> None:
+        self._held.append(tensor)
+        self._sharing.setdefault(tensor.untyped_storage()._cdata, []).append(tensor)
+
+    def _source(self, tensor: torch.Tensor) -> int:
+        """The step whose output a tensor is; joined first with what was written to its storage since."""
+        written = self._overwritten.pop(id(tensor), None)
+        if written is not None:
+            shape = tuple(tensor.shape)
+            reach = "pixel" if self._steps[written].shape == shape else "unknown"
+            sources = tuple(dict.fromkeys((self._step_of[id(tensor)], written)))
+            layer = Operation("alias", shape, view=True)
+            self._add("alias", layer, shape, sources, reach, self._spatial[id(tensor)])
+            self._step_of[id(tensor)] = len(self._steps) - 1
+        return self._step_of[id(tensor)]
+
+    def _add(
+        self,
+        function: str,
+        layer: Layer,
+        shape: Shape,
+        inputs: tuple[int, ...],
+        reach: str,
+        spatial: SpatialAxes,
+        uses: frozenset[str] = _NOTHING,
+        weights: str = "",
+    ) -> None:
+        known = [self._steps[i].shape if i >= 0 else self._input_shape for i in inputs]
+        try:
+            fits = output_shape(layer, known) == shape
+        except InputError:
+            fits = False
+        if not fits:  # torch computed something else than the layer says
+            layer, reach = Opaque(function, shape), "unknown"
+        fresh = [name for name in uses if name in self._unused]
+        for name in fresh:
+            del self._unused[name]
+        own = sum(self._state[name].numel() for name in fresh)
+        path, call = self._stack[-1]
+        sizes = spatial.sizes if spatial.dimensions or TOKENS in spatial.labels else ()
+        self._steps.append(Step(path, call, function, layer, shape, inputs, reach, sizes, uses, own, weights))
+
+    def _add_apart(self, function: str, shape: Shape, uses: frozenset[str] = _NOTHING) -> None:
+        """A step that reads nothing and does nothing: it stands for a tensor that comes from elsewhere."""
+        layer = Operation(function, shape, view=True)
+        self._add(function, layer, shape, (), "unknown", no_axes(shape), uses)
+
+    def network(self, name: str, output: object) -> Network:
+        """The steps as a network, whose last node is the first tensor of the output."""
+        found = [tensor for tensor in tensors_of(output) if id(tensor) in self._step_of]
+        if not found:
+            raise InputError(f"{name} puts out nothing that depends on its input: there is nothing to count")
+        self._add_unused()
+        last = self._source(found[0])
+        if last != len(self._steps) - 1:
+            shape = tuple(found[0].shape)
+            layer = Operation("output", shape, view=True)
+            self._stack = [("", 1)]
+            self._add("output", layer, shape, (last,), "pixel", self._spatial[id(found[0])])
+        return Network(name, self._input_shape, nodes_of(self._steps, self._modules, self._calls), "traced")
+
+    def _add_unused(self) -> None:
+        """For each part of the module a step without an operator, for its parameters that took no part."""
+        for part, names in groupby(sorted(self._unused), key=lambda name: name.partition(".")[0]):
+            self._stack = [(part if part in self._modules else "", 0)]
+            self._add_apart(UNUSED, (0,), frozenset(names))
+
+
+def _counted(function: str, shape: Shape, macs: int) -> OpOutput:
+    """What has a registered formula."""
+    return OpOutput(CustomOperator(function, shape, macs), "unknown", no_axes(shape))
