@@ -1,24 +1,23 @@
 """From a network to its variants, their costs and their ratios."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from math import prod
 
-from vggcalc.analysis.costs import COSTS, costs, layer_contexts, partial, total
+from vggcalc.analysis.costs import COSTS, costs, layer_contexts, partial_costs, total
 from vggcalc.analysis.pareto import pareto
-from vggcalc.analysis.reach import coverage
 from vggcalc.analysis.receptive_field import receptive_fields, unit_span
+from vggcalc.analysis.replacements import coverage_of_all, kernels_of, replacements
 from vggcalc.errors import InputError
-from vggcalc.nets.families import Factorization, Mixing, factorized
+from vggcalc.nets.families import Factorization
 from vggcalc.nets.graph import Network, renumbered
-from vggcalc.nets.layers import Axes, Conv2d, Convolution, Shape, is_nonlinearity
+from vggcalc.nets.layers import Axes, Convolution, Shape, is_nonlinearity
 from vggcalc.nets.names import ITEMSIZE
 from vggcalc.nets.origins import Origin
-from vggcalc.nets.replacing import Replaced, Replacing, merge, replace, split
+from vggcalc.nets.replacing import Replacing, merge, replace, split
 from vggcalc.nets.shapes import shapes
 from vggcalc.results import (
     BlockResult,
     Comparison,
-    Costs,
     Infeasible,
     LayerResult,
     Ratio,
@@ -33,7 +32,7 @@ from vggcalc.results import (
 )
 
 #: Why a variant that replaces nothing is none.
-_NOTHING = "it would change nothing: each convolution that was chosen is its own factorization"
+_CHANGES_NOTHING = "it would change nothing: each convolution that was chosen is its own factorization"
 
 
 def compare_network(
@@ -81,7 +80,7 @@ def _replaced(
                 variant,
                 dtype,
                 family=None if replacing.merge else replacing.factorization.family,
-                coverage=_coverage_of_all(given, made[variant], replacing),
+                coverage=coverage_of_all(given, made[variant], replacing),
                 origin=origin and origin.replaced_by(replacing),
             )
         )
@@ -91,61 +90,18 @@ def _replaced(
         given.input_shape,
         tuple(variants),
         dtype,
-        replaced=_replacements(variants[0], variants[1], made[chosen[0]]) if len(chosen) == 1 else (),
+        replaced=replacements(variants[0], variants[1], made[chosen[0]]) if len(chosen) == 1 else (),
         skipped=tuple(
             Skipped(skipped, kernels[skipped], reason, variant if len(replacings) > 1 else None)
             for variant in chosen
             for skipped, reason in made[variant].skipped
         ),
         infeasible=tuple(
-            Infeasible(variant, one.skipped[0][1] if one.skipped else _NOTHING)
+            Infeasible(variant, one.skipped[0][1] if one.skipped else _CHANGES_NOTHING)
             for variant, one in made.items()
             if variant not in chosen
         ),
     )
-
-
-def _coverage_of_all(given: Network, made: Replaced, replacing: Replacing) -> WindowCoverage | None:
-    """The window coverage of all convolutions that were replaced together; None where they were merged."""
-    if replacing.merge or not made.pairs:
-        return None
-    convolutions = {node.name: node.layer for node in given.nodes if isinstance(node.layer, Conv2d)}
-    factorization = replacing.factorization
-    found = [
-        coverage(conv, factorized(conv, factorization), factorization.family)
-        for conv in (convolutions[name] for (name, *_), _ in made.pairs)
-    ]
-    least = min(found, key=lambda one: one.positions / one.of)
-    mixing: Mixing = next((one.mixing for one in found if one.mixing != "full"), "full")
-    positions, of = sum(one.positions for one in found), sum(one.of for one in found)
-    return WindowCoverage(least.window, positions, of, mixing, min(one.narrowest for one in found))
-
-
-def _replacements(given: Variant, variant: Variant, made: Replaced) -> tuple[Replacement, ...]:
-    """What each single replacement saves, the largest change of MACs first."""
-    before, after = ({layer.name: layer for layer in one.layers} for one in (given, variant))
-    found = []
-    for went, came in made.pairs:
-        old, new = [before[name] for name in went], [after[name] for name in came]
-        found.append(
-            Replacement(
-                went[0] if len(went) == 1 else f"{went[0]} … {went[-1]}",
-                went,
-                came,
-                (_kernels(old), _kernels(new)),
-                (total([layer.costs for layer in old]), total([layer.costs for layer in new])),
-            )
-        )
-    return tuple(sorted(found, key=lambda one: _change_of_macs(one.costs), reverse=True))
-
-
-def _kernels(layers: Sequence[LayerResult]) -> tuple[Axes, ...]:
-    return tuple(layer.layer.kernel_size for layer in layers if isinstance(layer.layer, Convolution))
-
-
-def _change_of_macs(costs: tuple[Costs, Costs]) -> int:
-    before, after = (int(side["macs"] or 0) for side in costs)
-    return abs(after - before)
 
 
 def summarize(
@@ -211,7 +167,7 @@ def analyze(
         )
         for node, context in zip(network.nodes, layer_contexts(network, known, ITEMSIZE[dtype]), strict=True)
     )
-    lacking = partial(layers)
+    lacking = partial_costs(layers)
     members: dict[str, list[LayerResult]] = {}
     for layer in layers:
         members.setdefault(layer.block, []).append(layer)
@@ -221,9 +177,9 @@ def analyze(
             total([layer.costs for layer in rows]),
             rows[-1].receptive_field,
             rows[-1].output_shape,
-            _kernels(rows),
+            kernels_of(rows),
             sees=rows[-1].sees,
-            partial=partial(rows) if lacking else {},
+            partial=partial_costs(rows) if lacking else {},
         )
         for block, rows in members.items()
     )

@@ -47,7 +47,7 @@ class LayerContext(msgspec.Struct):
 
 
 #: The costs of one layer that come before a cost in `COSTS`, which its formula may build on.
-Row = dict[str, Any]
+CostRow = dict[str, Any]
 
 
 class Cost(msgspec.Struct, frozen=True):
@@ -58,11 +58,11 @@ class Cost(msgspec.Struct, frozen=True):
 
     unit: str
     definition: str
-    formula: Callable[[LayerContext, Row], int | float | None]
+    formula: Callable[[LayerContext, CostRow], int | float | None]
     total: Callable[[Iterable[int]], int] | None = sum
 
 
-def parameters(context: LayerContext, row: Row) -> int:
+def parameters(context: LayerContext, row: CostRow) -> int:
     """Learnable scalars, biases and affine norm parameters included, each once in a network.
 
     Convolution: `Convolution.parameters`; Linear: out·in + out; BatchNorm2d: 2·features. Of a traced
@@ -83,7 +83,7 @@ def _own_parameters(layer: Layer) -> int:
             return 0
 
 
-def macs(context: LayerContext, row: Row) -> int | None:
+def macs(context: LayerContext, row: CostRow) -> int | None:
     """Output elements × the weights that each one meets: (in/groups)·∏ kernel, or in_features.
 
     Of a transposed convolution input elements × (out/groups)·∏ kernel. Padding is counted as if it were input,
@@ -106,13 +106,13 @@ def macs(context: LayerContext, row: Row) -> int | None:
             assert_never(layer)
 
 
-def flops(context: LayerContext, row: Row) -> int | None:
+def flops(context: LayerContext, row: CostRow) -> int | None:
     """2 × MACs: a multiplication and an addition."""
     macs: int | None = row["macs"]
     return None if macs is None else 2 * macs
 
 
-def activations(context: LayerContext, row: Row) -> int | None:
+def activations(context: LayerContext, row: CostRow) -> int | None:
     """Elements that convolutions and linear layers put out (Radosavovic et al. 2020; fvcore, timm).
 
     And what does MACs by a registered formula.
@@ -124,13 +124,13 @@ def activations(context: LayerContext, row: Row) -> int | None:
     return prod(context.output) if isinstance(context.layer, WEIGHTED) else 0
 
 
-def weight_bytes(context: LayerContext, row: Row) -> int:
+def weight_bytes(context: LayerContext, row: CostRow) -> int:
     """Parameters × bytes of an element."""
     parameters: int = row["parameters"]
     return parameters * context.itemsize
 
 
-def traffic_bytes(context: LayerContext, row: Row) -> int:
+def traffic_bytes(context: LayerContext, row: CostRow) -> int:
     """Compulsory traffic: inputs and weights read once, output written once.
 
     A view (Flatten) and dropout, which inference leaves out, move nothing.
@@ -144,17 +144,17 @@ def traffic_bytes(context: LayerContext, row: Row) -> int:
     return (elements + weights) * context.itemsize
 
 
-def peak_activation_bytes(context: LayerContext, row: Row) -> int:
+def peak_activation_bytes(context: LayerContext, row: CostRow) -> int:
     """The most bytes of activations that are alive at once in inference: see `liveness`."""
     return context.alive_bytes
 
 
-def saved_bytes(context: LayerContext, row: Row) -> int | None:
-    """Bytes of activations saved for the backward pass: see `saved_activations.saved_bytes`."""
+def saved_bytes(context: LayerContext, row: CostRow) -> int | None:
+    """Bytes of activations saved for the backward pass: see `saved_activations.saved_by_node`."""
     return context.saved_bytes
 
 
-def training_flops(context: LayerContext, row: Row) -> int | None:
+def training_flops(context: LayerContext, row: CostRow) -> int | None:
     """Forward, gradient of the weights and gradient of the input, each as many as the forward's.
 
     No gradient of the input where none flows: in the first layer with parameters.
@@ -163,7 +163,7 @@ def training_flops(context: LayerContext, row: Row) -> int | None:
     return None if flops is None else flops * (2 + context.needs_input_gradient)
 
 
-def intensity(context: LayerContext, row: Row) -> float | None:
+def intensity(context: LayerContext, row: CostRow) -> float | None:
     """FLOPs per byte of compulsory traffic (Williams et al. 2009); unknown where nothing moves."""
     return row["flops"] / row["traffic_bytes"] if row["traffic_bytes"] and row["flops"] is not None else None
 
@@ -197,15 +197,15 @@ _UNKNOWABLE = ("macs", "flops", "activations", "saved_bytes", "training_flops")
 
 def costs(context: LayerContext) -> Costs:
     """Every cost of one layer."""
-    row: Row = {}
+    row: CostRow = {}
     for key, formula in _FORMULAS:
         row[key] = formula(context, row)
     return row
 
 
 def total(rows: list[Costs]) -> Costs:
-    """Every cost of several layers together, as far as it is known: see `partial`."""
-    whole: Row = {}
+    """Every cost of several layers together, as far as it is known: see `partial_costs`."""
+    whole: CostRow = {}
     for key, cost in COSTS.items():
         if cost.total is None:
             whole[key] = cost.formula(NO_LAYER, whole)
@@ -219,7 +219,7 @@ def total(rows: list[Costs]) -> Costs:
     return whole
 
 
-def partial(layers: Sequence[LayerResult]) -> Partial:
+def partial_costs(layers: Sequence[LayerResult]) -> Partial:
     """For each cost whose total lacks a layer's, the operators that it lacks, with their number.
 
     What such a total says is a lower bound. A ratio of totals lacks what they lack.
@@ -245,7 +245,7 @@ def layer_contexts(network: Network, shapes: Mapping[str, Shape], itemsize: int)
     in_place = network.in_place()
     needs = saved_activations.needs_gradient(network)
     alive = liveness(network, shapes, in_place)
-    saved = saved_activations.saved_bytes(network, shapes, itemsize, in_place, needs)
+    saved = saved_activations.saved_by_node(network, shapes, itemsize, in_place, needs)
     return [
         LayerContext(
             node.layer,

@@ -57,8 +57,8 @@ def break_even_width(naive: Variant, variant: Variant) -> float | None:
     its channels, a₁·C_in·M + Σa_i·M² + a_n·M·C_out = MACs of the one: a quadratic equation. None
     where the family leaves no width to choose, and for a single layer.
     """
-    (conv,) = _convolutions(naive)
-    chain = _convolutions(variant)
+    (conv,) = _convolution_layers(naive)
+    chain = _convolution_layers(variant)
     if len(chain) < 2 or variant.family is None or not FAMILIES[variant.family].widens:
         return None
     per_pair = [_macs(layer) / (_into(layer) * layer.output_shape[1]) for layer in chain]
@@ -67,7 +67,7 @@ def break_even_width(naive: Variant, variant: Variant) -> float | None:
     return 2 * macs / (linear + sqrt(linear**2 + 4 * square * macs))
 
 
-def _convolutions(variant: Variant) -> Sequence[LayerResult]:
+def _convolution_layers(variant: Variant) -> Sequence[LayerResult]:
     return [layer for layer in variant.layers if isinstance(layer.layer, Conv2d)]
 
 

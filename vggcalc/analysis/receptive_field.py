@@ -60,7 +60,7 @@ def receptive_fields(network: Network, shapes: Mapping[str, Shape]) -> dict[str,
         seen = fields[node.inputs[0]]
         for name in node.inputs[1:]:
             seen = _union(seen, fields[name])
-        if type(node.layer) in _POINTWISE or seen is NOTHING:
+        if type(node.layer) in _POSITIONWISE or seen is NOTHING:
             fields[node.name] = seen
         else:
             fields[node.name] = _behind(node, seen, shapes[node.inputs[0]])
@@ -68,7 +68,7 @@ def receptive_fields(network: Network, shapes: Mapping[str, Shape]) -> dict[str,
 
 
 #: Types whose units see the unit at their own position, and types that slide a window.
-_POINTWISE = frozenset((ReLU, BatchNorm2d, Dropout, GELU, SiLU, LocalResponseNorm))
+_POSITIONWISE = frozenset((ReLU, BatchNorm2d, Dropout, GELU, SiLU, LocalResponseNorm))
 _SLIDING = frozenset((Conv2d, MaxPool2d))
 
 

@@ -75,7 +75,7 @@ SAVES: dict[str, str] = {
 BY_OUTPUT = frozenset(("leaky_relu", "elu", "celu", "selu"))
 
 
-def saved_bytes(
+def saved_by_node(
     network: Network,
     shapes: Mapping[str, Shape],
     itemsize: int,

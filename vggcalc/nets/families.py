@@ -154,17 +154,13 @@ def _separable(conv: Conv2d, depthwise: Iterable[tuple[Axes, Pair]], factorizati
     _no_widths(factorization)
     into = conv.in_channels
     links = [Link(into, kernel, dilation, into) for kernel, dilation in depthwise]
-    if _is_depthwise(conv):
+    if conv.groups == conv.in_channels == conv.out_channels:
         if factorization.family != "large-kernel-attention":
             instead = "" if factorization.family == "separable" else ", and its stack is what stack makes"
             raise InputError(f"it is depthwise already{instead}")
     else:
         links.append(Link(conv.out_channels, (1, 1)))
     return (build_chain(conv, links, factorization.stride_at),)
-
-
-def _is_depthwise(conv: Conv2d) -> bool:
-    return conv.groups == conv.in_channels == conv.out_channels
 
 
 def bottleneck(conv: Conv2d, factorization: Factorization) -> Branches:

@@ -9,7 +9,7 @@ from vggcalc.nets.chains import Branches
 from vggcalc.nets.families import FAMILIES, Factorization, check_kernel
 from vggcalc.nets.graph import INPUT, Namer, Network, Node
 from vggcalc.nets.layers import BatchNorm2d, Conv2d, Layer, Pair, Shape, spatial
-from vggcalc.nets.replacing import fragment
+from vggcalc.nets.replacing import branch_nodes
 from vggcalc.nets.vgg import activation as activation_layer
 
 
@@ -84,7 +84,7 @@ def following(features: int, batch_norm: bool, activation: str) -> list[Layer]:
 def kernel_network(shape: Shape, branches: Branches, followers: Sequence[Layer]) -> Network:
     """Branches on an input of that shape, with the followers behind every layer and behind their sum."""
     namer = Namer()
-    nodes = fragment(namer, "block1", branches, followers, INPUT)
+    nodes = branch_nodes(namer, "block1", branches, followers, INPUT)
     for layer in followers:
         nodes.append(Node(namer.name("block1", layer), layer, (nodes[-1].name,)))
     return Network("kernel", shape, tuple(nodes))

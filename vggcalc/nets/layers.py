@@ -31,7 +31,7 @@ class _Layer(msgspec.Struct, frozen=True, tag=True):
 _SEQUENCES = (tuple, list)
 
 
-def _axes(layer: msgspec.Struct, argument: str, least: int, axes: int = 2) -> None:
+def _expand_axes(layer: msgspec.Struct, argument: str, least: int, axes: int = 2) -> None:
     """Let one integer stand for every axis, as torch does, and hold all to `least`."""
     given = value = getattr(layer, argument)
     if isinstance(value, int):
@@ -86,10 +86,10 @@ class Convolution(_Layer, frozen=True):
         check_number("in_channels", self.in_channels)
         check_number("out_channels", self.out_channels)
         check_number("groups", self.groups)
-        _axes(self, "kernel_size", 1, self.axes)
-        _axes(self, "stride", 1, self.axes)
-        _axes(self, "padding", 0, self.axes)
-        _axes(self, "dilation", 1, self.axes)
+        _expand_axes(self, "kernel_size", 1, self.axes)
+        _expand_axes(self, "stride", 1, self.axes)
+        _expand_axes(self, "padding", 0, self.axes)
+        _expand_axes(self, "dilation", 1, self.axes)
         for what, channels in (("in", self.in_channels), ("out", self.out_channels)):
             if channels % self.groups:
                 raise InputError(
@@ -128,7 +128,7 @@ class Transposed(Convolution, frozen=True):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _axes(self, "output_padding", 0, self.axes)
+        _expand_axes(self, "output_padding", 0, self.axes)
 
 
 class ConvTranspose1d(Transposed, frozen=True):
@@ -193,10 +193,10 @@ class MaxPool2d(_Layer, frozen=True):
     ceil_mode: bool = False
 
     def __post_init__(self) -> None:
-        _axes(self, "kernel_size", 1)
-        _axes(self, "stride", 1)
-        _axes(self, "padding", 0)
-        _axes(self, "dilation", 1)
+        _expand_axes(self, "kernel_size", 1)
+        _expand_axes(self, "stride", 1)
+        _expand_axes(self, "padding", 0)
+        _expand_axes(self, "dilation", 1)
         if any(2 * p > k for p, k in zip(self.padding, self.kernel_size, strict=True)):
             raise InputError(f"pool padding {self.padding} is more than half of {self.kernel_size}")
 
@@ -207,7 +207,7 @@ class AdaptiveAvgPool2d(_Layer, frozen=True):
     output_size: Axes
 
     def __post_init__(self) -> None:
-        _axes(self, "output_size", 1)
+        _expand_axes(self, "output_size", 1)
 
 
 class Flatten(_Layer, frozen=True):

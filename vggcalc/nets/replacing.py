@@ -97,7 +97,7 @@ def split(given: Conv2d | Network, factorization: Factorization = Factorization(
     return replaced.network
 
 
-def fragment(namer: Namer, block: str, branches: Branches, following: Sequence[Layer], source: str) -> list[Node]:
+def branch_nodes(namer: Namer, block: str, branches: Branches, following: Sequence[Layer], source: str) -> list[Node]:
     """The nodes of branches that read `source`, the last one's output theirs.
 
     The batch norm and activation in `following` stand between the layers of a branch.
@@ -145,7 +145,7 @@ def replace(given: Network, replacing: Replacing) -> Replaced:
         known = known or shapes(given)
         following = [after.layer for after in _following(node, readers)]
         source = new_names.get(node.inputs[0], node.inputs[0])
-        came = fragment(Namer(), node.name, branches, following, source)
+        came = branch_nodes(Namer(), node.name, branches, following, source)
         nodes += _with_new_shapes(came, {source: known[node.inputs[0]]})
         new_names[node.name] = came[-1].name
         pairs.append(((node.name,), tuple(new.name for new in came)))

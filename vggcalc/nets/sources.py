@@ -31,11 +31,11 @@ def load(model: str, standard_input: Callable[[int], bytes] | None = None) -> Co
     if model.endswith(".py"):
         raise InputError(f"{model}: which of its modules? Write {model}:NAME")
     if model.lower().endswith((".toml", ".json")) or "/" in model or "\\" in model:
-        return _read(model)
+        return _read_file(model)
     if "," in model or _TOKENS.fullmatch(model):
         return Config(model, tuple(model.split(",")))
     if os.path.exists(model):
-        return _read(model)
+        return _read_file(model)
     if ":" in model:
         raise InputError(
             f"{model} is no network yet: a module to import is written package.module:attribute, and in Python "
@@ -56,7 +56,7 @@ def _nearest(model: str) -> str:
     return f"try {', '.join((*ALIASES, *CLASSICS))}, tokens such as 64,M,128 or a .toml or .json file"
 
 
-def _read(path: str) -> Config:
+def _read_file(path: str) -> Config:
     try:
         with open(path, "rb") as file:
             content = file.read(LARGEST_FILE + 1)
@@ -95,7 +95,7 @@ def parse(text: str, where: str, default_name: str = "network") -> Config:
         return msgspec.convert(content, Config)
     except msgspec.ValidationError as error:
         keys = ", ".join(field.name for field in msgspec.structs.fields(Config))
-        raise InputError(f"{where}: {_place(str(error), text)}; the keys are {keys}") from None
+        raise InputError(f"{where}: {_position_of_error(str(error), text)}; the keys are {keys}") from None
 
 
 def _json(text: str, where: str) -> object:
@@ -124,7 +124,7 @@ def _toml(text: str, where: str) -> object:
         raise InputError(f"{where}: malformed TOML: {error}") from None
 
 
-def _place(message: str, text: str) -> str:
+def _position_of_error(message: str, text: str) -> str:
     """msgspec's message with the line on which the key at fault stands, where there is one."""
     key = re.search(r"\$\.(\w+)|field `(\w+)`", message)
     name = key and (key[1] or key[2])

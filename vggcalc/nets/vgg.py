@@ -41,14 +41,14 @@ CONFIGS: dict[str, str] = {
 #: torchvision's names for the paper's.
 ALIASES: dict[str, str] = {"vgg11": "A", "vgg13": "B", "vgg16": "D", "vgg19": "E"}
 
-_ACTIVATIONS: dict[str, Layer | None] = dict(zip(ACTIVATIONS, (ReLU(), GELU(), SiLU(), None), strict=True))
+_ACTIVATION_LAYERS: dict[str, Layer | None] = dict(zip(ACTIVATIONS, (ReLU(), GELU(), SiLU(), None), strict=True))
 
 
 def activation(name: str) -> Layer | None:
     """The layer of that name, None for "none". Raises `InputError` for another."""
-    if name not in _ACTIVATIONS:
+    if name not in _ACTIVATION_LAYERS:
         raise unknown("activation", name, ACTIVATIONS)
-    return _ACTIVATIONS[name]
+    return _ACTIVATION_LAYERS[name]
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -75,7 +75,7 @@ SYNTAX = (
 )
 
 
-def _convolution(token: str, in_channels: int, bias: bool) -> Conv2d:
+def _convolution_from_token(token: str, in_channels: int, bias: bool) -> Conv2d:
     """`256@7s2` is 256 filters of 7×7 with stride 2; without `p` the padding is "same"."""
     match = TOKEN.fullmatch(token)
     if match is None:
@@ -106,7 +106,7 @@ def _features(config: Config) -> list[tuple[str, Layer]]:
                 layers.append((name, LocalResponseNorm()))
             case _:
                 try:
-                    conv = _convolution(str(token).strip(), channels, config.bias)
+                    conv = _convolution_from_token(str(token).strip(), channels, config.bias)
                 except InputError as error:
                     raise InputError(f"token {position}, {token!r}: {error}") from None
                 channels = conv.out_channels

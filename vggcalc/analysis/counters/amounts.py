@@ -43,13 +43,13 @@ def affine(plain: int, scaled: int) -> Amount:
     """Input elements × `plain`, or × `scaled` where the norm has weights."""
 
     def amount(layer: LayerResult) -> int | None:
-        weights = _weights(layer)
+        weights = _norm_weights(layer)
         return None if weights is None else inputs(layer) * (scaled if weights else plain)
 
     return amount
 
 
-def _weights(layer: LayerResult) -> int | None:
+def _norm_weights(layer: LayerResult) -> int | None:
     """Weights and biases of a norm or PReLU. Of a traced one that has none they may be another layer's too."""
     if isinstance(layer.layer, BatchNorm2d):
         return 2 * layer.layer.num_features * layer.layer.affine
@@ -58,18 +58,18 @@ def _weights(layer: LayerResult) -> int | None:
 
 def image_weights(layer: LayerResult) -> int | None:
     """Images × weights and biases of a norm or PReLU: torchinfo's rule for what is no convolution."""
-    weights = _weights(layer)
+    weights = _norm_weights(layer)
     return None if weights is None else layer.output_shape[0] * weights
 
 
 def image_biases(layer: LayerResult) -> int:
     """Images × biases of a linear layer, where each is added at every position: torchinfo's rule."""
-    return layer.output_shape[0] * _linear(layer).out_features if _has_bias(layer) else 0
+    return layer.output_shape[0] * _linear_of(layer).out_features if _has_bias(layer) else 0
 
 
 def beyond_first(layer: LayerResult) -> int:
     """Images × weights − MACs of a linear layer, whose weights every position meets: torchinfo's rule."""
-    into, out = _linear(layer).in_features, _linear(layer).out_features
+    into, out = _linear_of(layer).in_features, _linear_of(layer).out_features
     return layer.output_shape[0] * into * out - outputs(layer) * into
 
 
@@ -80,20 +80,20 @@ def matrix_biases(layer: LayerResult) -> int | None:
 
 def over_outputs(layer: LayerResult) -> int:
     """Of a transposed convolution, weights × output positions − MACs, which has input positions."""
-    conv = _convolution(layer)
+    conv = _convolution_of(layer)
     return outputs(layer) * (conv.in_channels // conv.groups) * prod(conv.kernel_size) - int(layer.costs["macs"] or 0)
 
 
 def grouped_twice(layer: LayerResult) -> int:
     """Of a transposed convolution, MACs with the output channels divided by the groups twice − MACs."""
-    macs, conv = int(layer.costs["macs"] or 0), _convolution(layer)
+    macs, conv = int(layer.costs["macs"] or 0), _convolution_of(layer)
     out = conv.out_channels // conv.groups
     return macs // out * (out // conv.groups) - macs
 
 
 def mirrored_biases(layer: LayerResult) -> int:
     """Of a transposed convolution, out/groups × the positions that a plain convolution would put out."""
-    conv = _convolution(layer)
+    conv = _convolution_of(layer)
     if not conv.bias:
         return 0
     axes = zip(layer.input_shape[2:], conv.kernel_size, conv.stride, conv.padding, conv.dilation, strict=True)
@@ -154,12 +154,12 @@ def response_norm(layer: LayerResult) -> int:
     return 3 * inputs(layer) + inputs(layer) // channels * (channels + size - 1)
 
 
-def _convolution(layer: LayerResult) -> Convolution:
+def _convolution_of(layer: LayerResult) -> Convolution:
     assert isinstance(layer.layer, Convolution), layer.type
     return layer.layer
 
 
-def _linear(layer: LayerResult) -> Linear:
+def _linear_of(layer: LayerResult) -> Linear:
     assert isinstance(layer.layer, Linear), layer.type
     return layer.layer
 

@@ -72,9 +72,9 @@ def _doubts(variant: Variant, rule: Counter) -> dict[str, int]:
 
 # Kinds.
 
-CONVOLUTIONS = ("Conv1d", "Conv2d", "Conv3d")
+CONVOLUTION_KINDS = ("Conv1d", "Conv2d", "Conv3d")
 TRANSPOSED = tuple(f"ConvTranspose{n}d" for n in (1, 2, 3))
-WEIGHTED = (*CONVOLUTIONS, *TRANSPOSED, "Linear")
+WEIGHTED_KINDS = (*CONVOLUTION_KINDS, *TRANSPOSED, "Linear")
 BATCH_NORMS = ("BatchNorm2d", "batch_norm")
 OTHER_NORMS = ("layer_norm", "group_norm", "instance_norm")
 MAX_POOLS = ("MaxPool2d", "max_pool1d", "max_pool2d", "max_pool3d")
@@ -86,18 +86,18 @@ THOP_NORMS = (*BATCH_NORMS, "layer_norm", "instance_norm")
 SCALED = (*BATCH_NORMS, *OTHER_NORMS, "rms_norm", "prelu")
 #: Activations whose module and function ptflops counts apart.
 TWICE = ("ReLU", "GELU", "elu", "prelu")
-PRODUCTS = ("matmul", "mm", "bmm")
+PRODUCT_KINDS = ("matmul", "mm", "bmm")
 ATTENTION = ("scaled_dot_product_attention", "matmul", "mm", "bmm", "baddbmm")
 UPSAMPLING = tuple(f"upsample_{how}" for how in (
     "nearest1d", "nearest2d", "nearest3d", "linear1d", "bilinear2d", "bicubic2d", "trilinear3d"))  # fmt: skip
 
 # Terms.
 
-_CONVOLUTION_BIASES = Term("bias additions of convolutions", (*CONVOLUTIONS, *TRANSPOSED), biases)
+_CONVOLUTION_BIASES = Term("bias additions of convolutions", (*CONVOLUTION_KINDS, *TRANSPOSED), biases)
 _LINEAR_BIASES = Term("bias additions of linear layers", ("Linear",), biases)
-_OF_ACTIVATIONS = Term("products of two activations", PRODUCTS, amounts.product)
+_OF_ACTIVATIONS = Term("products of two activations", PRODUCT_KINDS, amounts.product)
 _BY_OUTPUTS = Term("transposed convolutions, by output and not input positions", TRANSPOSED, amounts.over_outputs)
-_NOT_SEEN = Term("convolutions and linear layers that no module runs", WEIGHTED, unseen, by=FUNCTION)
+_NOT_SEEN = Term("convolutions and linear layers that no module runs", WEIGHTED_KINDS, unseen, by=FUNCTION)
 _FVCORE = (
     Term("batch norm: twice its input, once without weights", BATCH_NORMS, affine(1, 2)),
     Term("other norms: 5 times their input, 4 times without weights", OTHER_NORMS, affine(4, 5)),
@@ -128,7 +128,7 @@ COUNTERS: dict[str, Counter] = {
         factor=2,
         version="2.13.0",
         source="torch/utils/flop_counter.py, flop_registry",
-        terms=(Term("products of two activations", (*PRODUCTS, "baddbmm"), amounts.product, 2),),
+        terms=(Term("products of two activations", (*PRODUCT_KINDS, "baddbmm"), amounts.product, 2),),
     ),
     "torchinfo": Counter(
         figure="total mult-adds",
@@ -143,7 +143,7 @@ COUNTERS: dict[str, Counter] = {
             Term("norms and PReLU: their weights and biases, once an image", SCALED, amounts.image_weights),
         ),
         zero=ATTENTION,
-        doubtful=((FUNCTION, (*WEIGHTED, *SCALED)),),
+        doubtful=((FUNCTION, (*WEIGHTED_KINDS, *SCALED)),),
     ),
     "ptflops": Counter(
         figure="MACs",
@@ -165,7 +165,7 @@ COUNTERS: dict[str, Counter] = {
             Term("local response norm: its products and sums", ("mul", "add"), outputs, by=MODULE),
             Term("softmax: its input", ("softmax",), inputs, by=MODULE),
             _NOT_SEEN,
-            Term("bias additions that no module runs", WEIGHTED, amounts.unseen_biases, by=FUNCTION),
+            Term("bias additions that no module runs", WEIGHTED_KINDS, amounts.unseen_biases, by=FUNCTION),
         ),
         doubtful=((ANY, UPSAMPLING), (FUNCTION, ("softmax",))),
         one_image=True,
@@ -230,7 +230,7 @@ COUNTERS: dict[str, Counter] = {
         version="0.3.2",
         source="calflops/pytorch_ops.py, _patch_functionals",
         terms=(
-            Term("bias additions of convolutions", CONVOLUTIONS, biases),
+            Term("bias additions of convolutions", CONVOLUTION_KINDS, biases),
             Term(
                 "bias additions of transposed convolutions, as of a plain one",
                 TRANSPOSED,
@@ -275,7 +275,7 @@ COUNTERS: dict[str, Counter] = {
             Term("transposed convolutions' padding", TRANSPOSED, amounts.padding_operations),
         ),
         zero=ATTENTION,
-        doubtful=((FUNCTION, (*WEIGHTED, *BATCH_NORMS)),),
+        doubtful=((FUNCTION, (*WEIGHTED_KINDS, *BATCH_NORMS)),),
         note="A square pooling window is taken as given by one number, k, which the counter does not square",
     ),
     "torchvision": Counter(
