@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from process import run
+from process import invoke, run
 
 import vggcalc
 from vggcalc.errors import InputError
@@ -17,7 +17,7 @@ from vggcalc.nets.families import FAMILIES, Factorization
 
 
 def of_json(*arguments: str) -> Any:
-    done = run(*arguments, "--no-latency", "--json")
+    done = invoke(*arguments, "--no-latency", "--json")
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)["comparisons"][0]
 
@@ -27,7 +27,7 @@ def macs(comparison: Any) -> dict[str, int]:
 
 
 def test_all_ways_stand_on_one_table() -> None:
-    text = run("factorize", "7", "--into", "all", "--no-latency").stdout
+    text = invoke("factorize", "7", "--into", "all", "--no-latency").stdout
     table = text.partition("\n\n")[0].splitlines()
     names = [line[3:].split()[0] for line in table[3:]]
     assert names == ["naive", *FAMILIES]
@@ -58,7 +58,7 @@ def test_the_stem() -> None:
     assert comparison["input_shape"] == [1, 3, 224, 224]
     seen = {v["name"]: v["receptive_field"]["size"][0] for v in comparison["variants"]}
     assert sorted(set(seen.values())) == [7, 9, 11]
-    text = " ".join(run("factorize", "7", "--stem", "--no-latency").stdout.split())
+    text = " ".join(invoke("factorize", "7", "--stem", "--no-latency").stdout.split())
     assert "stack:stride-1:widths-32 is the stem of ResNet-C and ResNet-D" in text
     other = of_json("factorize", "7", "--stem", "--out-channels", "32", "--size", "112", "--into", "asymmetric")
     assert other["input_shape"] == [1, 3, 112, 112]
@@ -131,10 +131,10 @@ def test_every_way_is_built_counted_again_and_looked_at() -> None:
 
 
 def test_families_are_listed() -> None:
-    rows = json.loads(run("families", "--json").stdout)
+    rows = json.loads(invoke("families", "--json").stdout)
     assert [row["name"] for row in rows] == list(FAMILIES)
     assert all(row["source"] for row in rows)
-    text = run("families").stdout
+    text = invoke("families").stdout
     assert all(f"{name}: " in text for name in FAMILIES)
     assert "arXiv 1704.04861" in text
 
@@ -153,7 +153,7 @@ def test_families_are_listed() -> None:
     ],
 )
 def test_wrong_use_gets_one_line(arguments: list[str], message: str) -> None:
-    done = run(*arguments, "--no-latency")
+    done = invoke(*arguments, "--no-latency")
     assert (done.returncode, done.stdout) == (2, "")
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
@@ -167,7 +167,7 @@ def test_what_a_network_keeps_is_said() -> None:
     assert keeps["dilated"] == {"window": "holes", "positions": 45, "of": 197, "mixing": "full", "narrowest": 64}
     assert (keeps["bottleneck"]["mixing"], keeps["bottleneck"]["narrowest"]) == ("reduced", 16)
     assert (keeps["stack"]["window"], keeps["stack"]["mixing"]) == ("full", "full")
-    table = run("compare", "vgg16", "--into", "dilated,stack", "--no-latency").stdout
+    table = invoke("compare", "vgg16", "--into", "dilated,stack", "--no-latency").stdout
     assert "holes 45/197" in table
     assert "classifier  all" in table
 

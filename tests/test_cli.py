@@ -1,4 +1,4 @@
-"""The command line in a real process: standard output, standard error, exit status."""
+"""The command line: standard output, standard error, exit status; in a real process where streams are tested."""
 
 import csv
 import io
@@ -12,13 +12,13 @@ from typing import Any
 
 import jsonschema
 import pytest
-from process import run
+from process import invoke, run
 
 import vggcalc
 
 
 def of_json(*arguments: str, stdin: str = "") -> Any:
-    done = run(*arguments, "--json", stdin=stdin)
+    done = invoke(*arguments, "--json", stdin=stdin)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -83,13 +83,13 @@ def test_json_has_the_keys_of_schema_version_1() -> None:
     ids=" ".join,
 )
 def test_json_is_valid_against_the_schema(arguments: tuple[str, ...]) -> None:
-    schema = json.loads(run("schema").stdout)
+    schema = json.loads(invoke("schema").stdout)
     jsonschema.Draft202012Validator.check_schema(schema)
     jsonschema.Draft202012Validator(schema).validate(of_json(*arguments, "--no-latency"))
 
 
 def test_the_schema_refuses_a_wrong_document() -> None:
-    schema = json.loads(run("schema").stdout)
+    schema = json.loads(invoke("schema").stdout)
     document = of_json("factorize", "7", "--no-latency")
     del document["comparisons"][0]["baseline"]
     with pytest.raises(jsonschema.ValidationError):
@@ -97,7 +97,7 @@ def test_the_schema_refuses_a_wrong_document() -> None:
 
 
 def test_factorize_shows_weights_and_maps() -> None:
-    text = run("factorize", "5", "7", "9", "11", "--no-latency").stdout
+    text = invoke("factorize", "5", "7", "9", "11", "--no-latency").stdout
     for figure in ("25/18", "49/27", "81/36", "121/45"):
         assert figure in text
     # 7×7 on 56×56: the map with padding, and as it shrinks by 2 at every layer without
@@ -175,7 +175,7 @@ def test_names_in_any_case_and_both_schemes() -> None:
 
 
 def test_csv_carries_the_same_figures() -> None:
-    done = run("compare", "vgg16", "--no-latency", "--format", "csv")
+    done = invoke("compare", "vgg16", "--no-latency", "--format", "csv")
     rows = list(csv.DictReader(io.StringIO(done.stdout)))
     total = [row for row in rows if row["level"] == "total" and row["variant"] == "factorized"]
     assert [int(row["macs"]) for row in total] == [15_470_264_320]
@@ -185,7 +185,7 @@ def test_csv_carries_the_same_figures() -> None:
 
 
 def test_markdown_is_a_table() -> None:
-    lines = run("factorize", "7", "--no-latency", "--format", "markdown").stdout.splitlines()
+    lines = invoke("factorize", "7", "--no-latency", "--format", "markdown").stdout.splitlines()
     table = [line for line in lines if line.startswith("|")]
     assert len({line.count("|") for line in table[:10]}) == 1
     assert any("629,407,744" in line and "346,816,512" in line for line in table)
@@ -203,7 +203,7 @@ def test_no_colour_in_a_pipe_and_nothing_on_standard_error() -> None:
 @pytest.mark.parametrize("columns", [80, 100, 160])
 @pytest.mark.parametrize("model", ["vgg19_bn", "C", "A-LRN"])
 def test_tables_fit_their_width(columns: int, model: str) -> None:
-    text = run("compare", model, "--no-latency", COLUMNS=str(columns)).stdout
+    text = invoke("compare", model, "--no-latency", COLUMNS=str(columns)).stdout
     assert max(map(len, text.splitlines())) <= columns
     for variant in variants(of_json("compare", model, "--no-latency")).values():
         for costs in (variant["costs"], *(block["costs"] for block in variant["blocks"])):
@@ -212,7 +212,7 @@ def test_tables_fit_their_width(columns: int, model: str) -> None:
 
 
 def test_a_wide_terminal_shows_more_columns() -> None:
-    narrow, wide = (run("compare", "vgg16", "--no-latency", COLUMNS=c).stdout for c in ("80", "160"))
+    narrow, wide = (invoke("compare", "vgg16", "--no-latency", COLUMNS=c).stdout for c in ("80", "160"))
     assert "activations" not in narrow.splitlines()[1]
     assert "peak activations" in wide.splitlines()[1]
 
@@ -233,11 +233,11 @@ def test_head_ends_quietly(command: str) -> None:
 
 def test_output_is_whole_or_not_there(tmp_path: Path) -> None:
     path = tmp_path / "out.json"
-    done = run("compare", "vgg16", "--no-latency", "--json", "--output", str(path))
+    done = invoke("compare", "vgg16", "--no-latency", "--json", "--output", str(path))
     assert (done.returncode, done.stdout) == (0, "")
     assert json.loads(path.read_text())["schema_version"] == 1
     before = path.read_bytes()
-    assert run("compare", "vgg16", "--size", "8", "--no-latency", "--output", str(path)).returncode == 2
+    assert invoke("compare", "vgg16", "--size", "8", "--no-latency", "--output", str(path)).returncode == 2
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
 
@@ -251,7 +251,7 @@ def test_a_terminal_that_knows_only_ascii_gets_an_answer() -> None:
 def test_version_and_help() -> None:
     assert run("--version").stdout == f"vggcalc {vggcalc.__version__}\n"
     for command in ("factorize", "compare", "summary", "models", "schema"):
-        done = run(command, "--help")
+        done = invoke(command, "--help")
         assert done.returncode == 0
         assert f"Example: vggcalc {command}" in " ".join(done.stdout.split())
 
@@ -337,7 +337,7 @@ ACCEPTED = [
 
 @pytest.mark.parametrize("arguments", ACCEPTED, ids=" ".join)
 def test_what_does_not_contradict_is_accepted(arguments: tuple[str, ...]) -> None:
-    done = run(*arguments, "--no-latency")
+    done = invoke(*arguments, "--no-latency")
     assert done.returncode == 0, done.stderr
     assert done.stdout
     assert done.stderr == ""
@@ -353,7 +353,7 @@ def refused(done: subprocess.CompletedProcess[str], message: str) -> None:
 
 @pytest.mark.parametrize(("arguments", "message"), BAD, ids=[" ".join(case)[:60] for case, _ in BAD])
 def test_bad_arguments(arguments: tuple[str, ...], message: str) -> None:
-    refused(run(*arguments), message)
+    refused(invoke(*arguments), message)
 
 
 BAD_FILES: list[tuple[str, bytes, str]] = [
@@ -388,14 +388,14 @@ BAD_FILES: list[tuple[str, bytes, str]] = [
 def test_bad_files(tmp_path: Path, name: str, content: bytes, message: str) -> None:
     path = tmp_path / name
     path.write_bytes(content)
-    refused(run("compare", str(path), "--no-latency"), message)
+    refused(invoke("compare", str(path), "--no-latency"), message)
 
 
 def test_a_file_of_100_megabytes_is_refused_at_once(tmp_path: Path) -> None:
     path = tmp_path / "huge.toml"
     with path.open("wb") as file:
         file.truncate(100_000_000)
-    refused(run("compare", str(path)), r"huge\.toml is larger than 1,000,000 bytes")
+    refused(invoke("compare", str(path)), r"huge\.toml is larger than 1,000,000 bytes")
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root reads everything")
@@ -403,8 +403,8 @@ def test_an_unreadable_file(tmp_path: Path) -> None:
     path = tmp_path / "net.toml"
     path.write_text("features = [64]")
     path.chmod(0)
-    refused(run("compare", str(path)), r"net\.toml: Permission denied")
+    refused(invoke("compare", str(path)), r"net\.toml: Permission denied")
 
 
 def test_empty_standard_input() -> None:
-    refused(run("compare", "-"), r"standard input is empty")
+    refused(invoke("compare", "-"), r"standard input is empty")

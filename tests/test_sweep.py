@@ -3,10 +3,10 @@
 import csv
 import io
 import json
-import signal
 import subprocess
 import sys
-import time
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import vggcalc
 from vggcalc.analysis.crossover import AXES, Crossovers
-from vggcalc.analysis.sweep import COLUMNS, POINT, RATIOS, Grid, sweep_batches
+from vggcalc.analysis.sweep import COLUMNS, POINT, RATIOS, Batch, Grid, sweep_batches
 from vggcalc.errors import InputError
 from vggcalc.nets.families import FAMILIES, Factorization, factorization_grid
 from vggcalc.nets.graph import chain
@@ -26,7 +26,17 @@ from vggcalc.nets.vgg import activation
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """In this process."""
+    return process.invoke("sweep", *arguments)
+
+
+def run_workers(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """In a process of its own, which starts workers of its own."""
     return process.run("sweep", *arguments)
+
+
+#: Enough of the clock for a figure, on a machine of any speed.
+ROUNDS = ("--processes", "1", "--rounds", "3", "--budget", "3000")
 
 
 def rows_of(text: str) -> list[dict[str, str]]:
@@ -205,21 +215,21 @@ def test_formats_hold_the_same_rows() -> None:
     assert sum(" naive " in line for line in table.splitlines()) == 6
 
 
-def test_an_interrupted_sweep_goes_on_and_repeats_nothing(tmp_path: Path) -> None:
+def test_an_interrupted_sweep_goes_on_and_repeats_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stopped by Ctrl-C after its first rows, then once more in the middle of a line."""
-    arguments = ["--kernel", "3:31:2", "--channels", "1:400", "--size", "7,14", "--into", "all"]
+    arguments = ["--kernel", "3:7:2", "--channels", "1:400", "--size", "7,14", "--into", "all"]
     path = tmp_path / "rows.csv"
     whole = run(*arguments, "--format", "csv").stdout
-    command = [sys.executable, "-m", "vggcalc", "sweep", *arguments, "--output", str(path)]
-    started = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    end = time.monotonic() + 60
-    while (not path.exists() or path.stat().st_size == 0) and time.monotonic() < end:
-        time.sleep(0.001)
-    started.send_signal(signal.SIGINT)
-    _, said = started.communicate(timeout=60)
-    assert started.returncode == 130
-    assert "--resume continues there" in said
-    assert "Traceback" not in said
+
+    def first_batches(grid: Grid) -> Iterator[Batch]:
+        yield from islice(sweep_batches(grid), 2)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("vggcalc.pipeline.sweep.sweep_batches", first_batches)
+        interrupted = run(*arguments, "--output", str(path))
+    assert interrupted.returncode == 130
+    assert "--resume continues there" in interrupted.stderr
     begun = path.read_text(encoding="utf-8")
     assert 0 < len(begun) < len(whole)
     assert whole.startswith(begun)
@@ -277,11 +287,11 @@ def test_memory_does_not_grow_with_the_points() -> None:
 def test_latency_is_measured_under_a_budget_and_never_twice(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     arguments = ("--kernel", "3,5", "--channels", "4", "--size", "8", "--latency", "--output", str(path))
-    short = run(*arguments, "--budget", "1e-6")
+    short = run_workers(*arguments, "--budget", "1e-6")
     assert short.returncode == 1
     assert "the budget of 1e-06 s was spent after 0 rows; --resume continues there" in short.stderr
     assert path.read_text(encoding="utf-8") == ""
-    done = run(*arguments, "--budget", "8", "--resume")
+    done = run_workers(*arguments, *ROUNDS, "--resume")
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     assert [(row["kernel"], row["variant"]) for row in rows] == [
@@ -293,7 +303,7 @@ def test_latency_is_measured_under_a_budget_and_never_twice(tmp_path: Path) -> N
         assert (row["latency_ratio"] is None) == (row["variant"] == "naive")
         assert row["verdict"] in (None, "faster", "slower", "same", "unclear")
     before = path.read_text(encoding="utf-8")
-    again = run(*arguments, "--budget", "8", "--resume", "--crossover", "--format", "jsonl")
+    again = run_workers(*arguments, *ROUNDS, "--resume", "--crossover", "--format", "jsonl")
     assert again.returncode == 0
     assert path.read_text(encoding="utf-8") == before
     (line,) = [json.loads(line) for line in again.stdout.splitlines()]
@@ -404,10 +414,9 @@ def test_a_point_of_which_nothing_can_be_made_is_not_measured(tmp_path: Path) ->
         "--size",
         "8",
         "--latency",
-        "--budget",
-        "8",
+        *ROUNDS,
     ]
-    done = run(*arguments, "--output", str(path))
+    done = run_workers(*arguments, "--output", str(path))
     assert done.returncode == 0, done.stderr
     rows = rows_of(path.read_text(encoding="utf-8"))
     assert [(row["kernel"], row["variant"]) for row in rows] == [
@@ -415,11 +424,11 @@ def test_a_point_of_which_nothing_can_be_made_is_not_measured(tmp_path: Path) ->
     ]  # fmt: skip
     assert [bool(row["latency_s"]) for row in rows] == [True, True, False, True, True]
     before = path.read_text(encoding="utf-8")
-    other = run(*arguments, "--mode", "training", "--output", str(path), "--resume")
+    other = run_workers(*arguments, "--mode", "training", "--output", str(path), "--resume")
     assert (other.returncode, path.read_text(encoding="utf-8")) == (2, before)
     assert "has on 'cpu' where this sweep has 'cpu training'" in other.stderr
     path.write_text("".join(before.splitlines(keepends=True)[:2]), encoding="utf-8")  # half of a point
-    again = run(*arguments, "--output", str(path), "--resume")
+    again = run_workers(*arguments, "--output", str(path), "--resume")
     assert again.returncode == 0, again.stderr
     assert len(rows_of(path.read_text(encoding="utf-8"))) == 5
 
@@ -434,17 +443,16 @@ def test_a_measured_figure_that_is_none_is_refused(tmp_path: Path) -> None:
         "--size",
         "8",
         "--latency",
-        "--budget",
-        "4",
+        *ROUNDS,
         "--output",
         str(path),
     ]
-    assert run(*arguments).returncode == 0
+    assert run_workers(*arguments).returncode == 0
     rows = path.read_text(encoding="utf-8").splitlines(keepends=True)
     cells = rows[1].split(",")
     cells[len(COLUMNS) + 1] = "abc"
     path.write_text("".join([rows[0], ",".join(cells), *rows[2:]]), encoding="utf-8")
-    done = run(*arguments, "--resume")
+    done = run_workers(*arguments, "--resume")
     assert (done.returncode, done.stdout) == (2, "")
     assert "has a latency that is none: could not convert string to float: 'abc'" in done.stderr
 
@@ -488,7 +496,7 @@ def test_a_failed_point_is_told_whatever_comes_after(tmp_path: Path, monkeypatch
     monkeypatch.setattr(session, "measure_all", measure_all)
     path = tmp_path / "rows.csv"
     grid = Grid((3, 5), ((4, 4),), ((8, 8),))
-    plan = Plan(check=False, devices=("cpu",), budget_s=6.0)
+    plan = Plan(check=False, devices=("cpu",), budget_s=3000.0, processes=1, rounds=3)
     asked = sweeping.SweepRequest("csv", str(path), plan=plan)
     assert sweeping.run(grid, asked, Screen()) == 1
     assert [bool(row["latency_s"]) for row in rows_of(path.read_text(encoding="utf-8"))] == [

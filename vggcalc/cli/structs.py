@@ -121,6 +121,8 @@ class SweepTiming(msgspec.Struct, frozen=True, kw_only=True):
     device: str = "cpu"
     threads: int = 1
     mode: Mode = "inference"
+    processes: int | None = None
+    rounds: int | None = None
     seed: int = 0
 
     def plan(self, dtype: str) -> Plan | None:
@@ -136,6 +138,8 @@ class SweepTiming(msgspec.Struct, frozen=True, kw_only=True):
             threads=(self.threads,),
             modes=(self.mode,),
             budget_s=self.budget,
+            processes=self.processes,
+            rounds=self.rounds,
             seed=self.seed,
         )
 

@@ -54,9 +54,11 @@ TIMING = group(
     "vggcalc.cli.structs:SweepTiming",
     option("--latency", is_flag=True, default=None, help="Time every point too."),
     option("--budget", type=SECONDS, help="For all the timing together.  [default: 300]"),
-    option("--device", help="To time on: cpu, cuda, mps, ….  [default: cpu]"),
-    option("--threads", type=THREADS, help="To time with.  [default: 1]"),
-    option("--mode", type=Word(MODES), help="To time.  [default: inference]"),
+    option("--device", help="cpu, cuda, mps, ….  [default: cpu]"),
+    option("--threads", type=THREADS, help="On the CPU.  [default: 1]"),
+    option("--mode", type=Word(MODES), help="[default: inference]"),
+    option("--processes", type=click.IntRange(1, 100), help="At most, for each point.  [default: 6]"),
+    option("--rounds", type=click.IntRange(1, 100_000), help="In each process.  [default: until precise]"),
     option("--seed", type=click.IntRange(0, 2**50), help="Of weights, input and order.  [default: 0]"),
 )
 
@@ -72,8 +74,14 @@ ROWS = group(
         help="From which kernel (or channels, size, batch, stride, …) on each variant is below naive.",
     ),
     option("--format", "format_", type=Word(("table", "csv", "jsonl")), help="[default: table]"),
-    option("--output", "-o", type=click.Path(), metavar="FILE", help="Rows as they come: .csv or .jsonl."),
-    option("--resume", is_flag=True, default=None, help="Go on with an --output that is not complete."),
+    option(
+        "--output",
+        "-o",
+        type=click.Path(),
+        metavar="FILE",
+        help="Rows as they are computed: .csv or .jsonl.  [default: standard output]",
+    ),
+    option("--resume", is_flag=True, default=None, help="Continue an --output that is not complete."),
     plot_option(),
 )
 
@@ -91,7 +99,7 @@ def sweep(axes: SweepAxes, factorizing: FactorizingOptions, timing: SweepTiming,
     from vggcalc.pipeline.sweep import SweepRequest, run
 
     if output.resume and output.output in (None, "-"):
-        raise click.UsageError("--resume goes on with a file: give --output FILE too")
+        raise click.UsageError("--resume continues a file: give --output FILE too")
     target = OutputOptions(output=output.output, plot=output.plot)
     target.check_apart()
     plan = timing.plan(axes.dtype)
