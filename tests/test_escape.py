@@ -2,6 +2,8 @@
 
 import csv
 import io
+import json
+import re
 
 import msgspec
 import pytest
@@ -65,6 +67,10 @@ def test_every_format_escapes_a_models_name(format_: str) -> None:
     comparison = msgspec.structs.replace(vggcalc.compare("64,64,M"), name=EVIL)
     report = Report(SCHEMA_VERSION, vggcalc.__version__, "compare", CONVENTIONS, None, (comparison,))
     text = FORMATS[format_](report, Screen(200))
+    if format_ == "html":  # the page's JSON is data, in which the name stays what it is
+        before, data, after = re.split(r'<script type="application/json" id="report">(.*?)</script>', text, flags=re.S)
+        assert json.loads(data)["comparisons"][0]["name"] == EVIL
+        text = before + after
     assert "\x1b" not in text
     assert "\u202e" not in text
     shown = {
