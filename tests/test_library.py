@@ -476,6 +476,13 @@ def test_a_module_that_is_gone_cannot_be_measured() -> None:
         vggcalc.check(vggcalc.compare(Stem(), (1, 3, 32, 32)))
 
 
+def test_the_example_runs() -> None:
+    example = Path(__file__).parent.parent / "examples" / "library.py"
+    done = subprocess.run([sys.executable, str(example)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "asymmetric of 31×31: 0.065 of the MACs" in done.stdout
+
+
 # ---------------------------------------------------------------- imports
 
 
