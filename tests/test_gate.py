@@ -508,7 +508,7 @@ def test_which_exit_status_goes_first(
     checks = [Crosscheck(not disagrees, *[Counted(1)] * 5) for _ in SEVEN.variants]
     variants = tuple(replace(one, crosscheck=check) for one, check in zip(SEVEN.variants, checks, strict=True))
     outcome = MeasurementOutcome((replace(SEVEN, variants=variants),), failures=failures, interrupted=interrupted)
-    monkeypatch.setattr(pipeline, "_measure", lambda comparisons, plan: outcome)
+    monkeypatch.setattr(pipeline, "_measure", lambda *_: outcome)
     asked = gate([condition], None, [SEVEN], True)
     assert pipeline.run("factorize", [SEVEN], Plan(), "json", None, asked) == status
     assert ("--fail-if" in capsys.readouterr().err) == (condition != "naive.macs < 0")

@@ -127,6 +127,13 @@ def test_the_ridge_decides_what_bounds(flops: int, traffic: int, bound: str, sha
     assert found.roof_share == pytest.approx(share)
 
 
+def test_rates_are_amounts_over_seconds() -> None:
+    """At a time other than 1 s, where x / t and x · t differ."""
+    assert placed(latency(0.25), costs(20, 1), roof(1000.0, 100.0)).flops_per_s == 80.0
+    higher = raised(roof(10.0, 1.0), "fast", latency(0.25), costs(20, 1))
+    assert (higher.flops_per_s, higher.bytes_per_s) == (80.0, 4.0)
+
+
 def test_training_has_a_rate_and_no_share() -> None:
     """What training moves no law here tells."""
     before = roof(100.0, 10.0)

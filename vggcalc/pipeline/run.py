@@ -13,6 +13,7 @@ from vggcalc.report.formats import FORMATS, Screen, counts, measured
 from vggcalc.results import Comparison, Report
 
 if TYPE_CHECKING:
+    from vggcalc.measurement.host import Host
     from vggcalc.measurement.plan import Plan
     from vggcalc.measurement.session import MeasurementOutcome
     from vggcalc.report.gate.gate import Gate
@@ -26,6 +27,7 @@ def run(
     path: str | None,
     gate: "Gate | None" = None,
     plot: str | None = None,
+    host: "Host | None" = None,
 ) -> int:
     """Measure as `plan` says, write in that format to `path` or standard output; the exit status.
 
@@ -55,7 +57,7 @@ def run(
             stdout.write(lambda: output.write(first))
         from vggcalc.measurement.interrupts import Deferred
 
-        outcome = _measure(comparisons, plan)
+        outcome = _measure(comparisons, plan, host)
         with Deferred() as interrupt:
             report = make_report(command, outcome.comparisons, outcome.environment, gate)
             rest = measured(report, screen) if in_parts else FORMATS[format_](report, screen)
@@ -95,13 +97,14 @@ def _judge(gate: "Gate | None", report: Report) -> list[ExitStatus]:
     return [status for lines, status in statuses if lines]
 
 
-def _measure(comparisons: Sequence[Comparison], plan: "Plan") -> "MeasurementOutcome":
+def _measure(comparisons: Sequence[Comparison], plan: "Plan", host: "Host | None" = None) -> "MeasurementOutcome":
+    from vggcalc.measurement.host import Host
     from vggcalc.measurement.session import measure_all
     from vggcalc.pipeline.progress import Progress
 
     progress = Progress()
     try:
-        return measure_all(comparisons, plan, progress, progress.say)
+        return measure_all(comparisons, plan, progress, progress.say, host or Host())
     finally:
         progress.close()
 
