@@ -390,7 +390,7 @@ def test_ctrl_c_before_anything_is_measured(send: Callable[[int, int], None]) ->
 @linux
 def test_ctrl_c_in_the_middle_of_the_rounds() -> None:
     with running(*ENDLESS, "--processes", "1", "--json", terminal=True) as command:
-        command.wait_for(r"process 1 of 1, [1-9]\d* rounds")
+        command.wait_for(r"process 1 of 1, [1-9]\d+ rounds")
         (worker,) = command.workers()
         os.killpg(command.process.pid, signal.SIGINT)
         status, out, err = command.end()
@@ -408,7 +408,7 @@ def test_ctrl_c_in_the_middle_of_the_rounds() -> None:
 @linux
 def test_a_worker_that_is_killed_in_the_middle_of_the_rounds() -> None:
     with running(*ENDLESS, "--processes", "1", terminal=True) as command:
-        command.wait_for(r"process 1 of 1, [1-9]\d* rounds")
+        command.wait_for(r"process 1 of 1, [1-9]\d+ rounds")
         (worker,) = command.workers()
         os.kill(worker, signal.SIGKILL)
         status, out, err = command.end()
