@@ -133,6 +133,7 @@ EXACT: dict[str, nn.Module] = {
     "conv3d": Written(lambda s, x: s.a(x[:, :, None]), a=nn.Conv3d(4, 5, (1, 3, 3))),
     "linear on the right": Written(lambda s, x: x.permute(0, 2, 3, 1) @ s.w, w=weight(4, 7)),
     "linear on the left": Written(lambda s, x: s.w @ x.flatten(2), w=weight(7, 4)),
+    "addmm": Written(lambda s, x: torch.addmm(s.b, x.flatten(1), s.w), w=weight(576, 7), b=weight(7)),
     "linear by einsum": Written(lambda s, x: torch.einsum("oc,bchw->bohw", s.w, x), w=weight(7, 4)),
     "im2col": Written(lambda s, x: s.w @ F.unfold(x, 3, padding=1), w=weight(5, 36)),
     "tensordot": Written(lambda s, x: torch.tensordot(x, s.w, dims=([1], [1])), w=weight(7, 4)),

@@ -14,8 +14,8 @@ CONVOLUTIONS = frozenset(("conv1d", "conv2d", "conv3d", "conv_transpose1d", "con
 #: What does MACs if one factor is a weight, even where nothing of the network's input takes part.
 PRODUCTS = CONVOLUTIONS | {"linear", "matmul", "mm", "bmm", "addmm", "baddbmm"}
 
-#: The factors of a matrix product, by what their operators call them.
-FACTORS = (("input", "weight"), ("self", "other"), ("self", "mat2"), ("mat1", "mat2"), ("batch1", "batch2"))
+#: The names of the factors of a matrix product; the `self` of addmm and baddbmm is added, not multiplied.
+FACTORS = (("input", "weight"), ("self", "other"), ("mat1", "mat2"), ("batch1", "batch2"), ("self", "mat2"))
 
 
 class Call:
