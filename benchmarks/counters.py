@@ -1,6 +1,6 @@
 """One question to vggcalc and to seven other counters: how many parameters and MACs has VGG-16?
 
-SweepRequest for VGG-16 and its naive variant (one convolution per block, kernels 5, 5, 7, 7, 7), image
+Asked for VGG-16 and its naive variant (one convolution per block, kernels 5, 5, 7, 7, 7), image
 1×3×224×224. Each counter answers in its own process, called as its documentation has it, about
 modules written in torch.nn like torchvision's. Wall time is that of the whole process, peak memory
 its largest resident set. After an unmeasured run of each, every round runs all in random order,

@@ -4,7 +4,7 @@ A family's function returns branches: chains of convolutions that read the same 
 added. It chooses kernels, dilations, groups and widths; `chains.build_chain` places the stride and the padding so
 that, for every input size, the output has the shape of the convolution's. Channels at both ends and the bias stay
 too. The window coverage, the receptive field and the mixing of channels are computed from the branches
-(`analysis.reach.coverage`).
+(`analysis.reach.coverage`). It is over 300 lines long because the families stand side by side.
 """
 
 from collections.abc import Callable, Iterable, Sequence

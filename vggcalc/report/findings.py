@@ -1,7 +1,8 @@
 """The reading: a few sentences about a comparison, each derived from its numbers by a rule.
 
 A rule is a function from a comparison to its sentences, none where it has nothing to say. Its
-name in `RULES` is the note's code.
+name in `RULES` is the finding's code.
+It is over 300 lines long because the rules stand side by side, in the order in which they are printed.
 """
 
 from collections.abc import Callable, Iterator

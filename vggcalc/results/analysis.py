@@ -1,4 +1,7 @@
-"""What a network costs and sees, by layer, by block and in total, and a comparison of several."""
+"""What a network costs and sees, by layer, by block and in total, and a comparison of several.
+
+It is over 300 lines long because the results hold one another, and JSON's reader needs their types in one place.
+"""
 
 from collections.abc import Iterator, Mapping
 from typing import Literal
