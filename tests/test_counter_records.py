@@ -12,6 +12,7 @@ from packaging.version import Version
 from vggcalc.analysis.comparison import analyze
 from vggcalc.analysis.counters.rules import COUNTERS, reconcile
 from vggcalc.nets.graph import Network
+from vggcalc.nets.sources import network
 from vggcalc.results import Variant
 
 DATA = Path(__file__).parent / "data"
@@ -49,3 +50,10 @@ def test_every_counter_that_can_be_run_is_recorded_in_the_version_that_its_rule_
 def test_the_rules_are_established_for_nearly_all_that_is_recorded() -> None:
     unsure = [pair for pair in FIGURES if RECORDS["figures"][pair[0]][pair[1]]["unsure"]]
     assert len(unsure) < len(FIGURES) / 10
+
+
+def test_who_counts_one_image_of_a_batch_is_unsure_of_two() -> None:
+    two = analyze(network("vgg11", size=32, batch=2), "vgg11")
+    unsure = {counter for counter in COUNTERS if reconcile(two, counter).unsure == ("batch ×2",)}
+    assert unsure == {"ptflops", "ptflops-aten", "torchvision", "timm"}
+    assert not any(reconcile(two, counter).unsure for counter in set(COUNTERS) - unsure)

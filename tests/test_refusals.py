@@ -21,6 +21,7 @@ from vggcalc.nets.layers import (
     Conv1d,
     Conv2d,
     Linear,
+    LocalResponseNorm,
     MaxPool2d,
     ReLU,
     check_number,
@@ -321,3 +322,21 @@ def test_what_is_skipped_says_why() -> None:
     assert [name for name, _ in made.skipped] == ["a.conv2"]
     assert made.skipped[0][1].startswith("kernel 6 is even")
     assert [before for before, _ in made.pairs] == [("a.conv1",)]
+
+
+@pytest.mark.parametrize("kernel", range(3, 64, 2))
+def test_the_dilated_3x3_reaches_both_ends_of_the_kernel(kernel: int) -> None:
+    ((layer,),) = factorized(square(kernel), Factorization("dilated"))
+    assert (layer.kernel_size, layer.dilation) == ((3, 3), (kernel // 2, kernel // 2))
+    assert layer.padding == (kernel // 2, kernel // 2)
+
+
+def test_defaults_are_those_that_are_documented() -> None:
+    conv = Kernel(7).convolution()
+    assert conv == Conv2d(64, 64, (7, 7), (1, 1), (3, 3), (1, 1), 1, True)
+    assert Kernel(7).input_shape == (1, 64, 56, 56)
+    assert [node.name for node in Kernel(7).network(((conv,),)).nodes] == ["block1.conv1", "block1.relu1"]
+    norm = LocalResponseNorm()
+    assert (norm.size, norm.alpha, norm.beta, norm.k) == (5, 1e-4, 0.75, 2.0)
+    assert network("64").input_shape == (1, 3, 224, 224)
+    assert network("alexnet").input_shape == network("googlenet").input_shape == (1, 3, 224, 224)
