@@ -511,7 +511,7 @@ REFUSED: dict[str, tuple[nn.Module, str]] = {
     "nothing": (nn.Sequential(nn.Identity()), "the stack has no convolution: there is nothing to fuse"),
     "batch statistics": (
         nn.Sequential(CONV, nn.BatchNorm2d(2, track_running_stats=False)),
-        "1 is a BatchNorm2d without running statistics: what it does hangs on the batch",
+        "1 is a BatchNorm2d without running statistics: what it does depends on the batch",
     ),
     "reflection": (
         nn.Sequential(nn.Conv2d(2, 2, 3, padding=1, padding_mode="reflect")),

@@ -62,7 +62,7 @@ def verify(network: Network, seed: int = 0, free_bytes: int | None = None) -> Ve
     """Hold a network without its activations to its fused convolution, and to itself padded once.
 
     With torch's own initialization drawn from `seed`, norms with statistics that do something, and one
-    random image of the network's input shape: larger where its map would be all border, smaller where
+    random input of the network's input shape: larger where its map would be all border, smaller where
     that would be too much to compute. Raises `InputError` where it is not one convolution, and where
     what it takes is too large, or more than `free_bytes`.
     """
@@ -120,7 +120,7 @@ def _randomized(module: nn.Module) -> nn.Module:
 
 
 def _difference(stack: Tensor, fused: Tensor) -> Tensor:
-    """For each pixel the largest difference over the largest absolute output of the stack."""
+    """For each position the largest difference over the largest absolute output of the stack."""
     if stack.shape != fused.shape:
         raise ValueError(f"the stack puts out {tuple(stack.shape)}, and its kernel {tuple(fused.shape)}")
     return (stack - fused).abs().amax((0, 1)) / stack.abs().max()

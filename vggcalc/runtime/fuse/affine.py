@@ -16,10 +16,10 @@ from vggcalc.nets.layers import Pair
 
 
 class Axis(msgspec.Struct, frozen=True):
-    """A map along one axis: output pixel u reads pixels u·stride − padding + j·dilation, j < size.
+    """A map along one axis: output position u reads positions u·stride − padding + j·dilation, j < size.
 
-    At the near and at the far edge of what a stack puts out: for `beyond` pixels outside, the kernel
-    would still meet the image (below 0: so many within it meets none), and `border` pixels within may
+    At the near and at the far edge of what a stack puts out: for `beyond` positions outside, the kernel
+    would still meet the input (below 0: so many within it meets none), and `border` positions within may
     differ from the stack's.
     """
 
@@ -32,15 +32,15 @@ class Axis(msgspec.Struct, frozen=True):
 
     @property
     def reach(self) -> int:
-        """From the first pixel read to the last."""
+        """From the first position read to the last."""
         return (self.size - 1) * self.dilation
 
     def then(self, layer: "Axis", biased: bool) -> "Axis":
-        """With a layer behind it; `biased` if the map puts out a bias where it meets no image.
+        """With a layer behind it; `biased` if the map puts out a bias where it meets no input.
 
         The layer's padding is zeros. The composition sees there what the map puts out beyond its
         edge, which is not zero where it still meets the image or is biased: a border begins, and
-        every layer behind widens it. At the far edge up to stride − 1 pixels may be left over.
+        every layer behind widens it. At the far edge up to stride − 1 positions may be left over.
         """
         reach = self.reach + self.stride * layer.reach
         steps = self.dilation * (self.size > 1), self.stride * layer.dilation * (layer.size > 1)
@@ -61,7 +61,7 @@ class Axis(msgspec.Struct, frozen=True):
         )
 
     def taps(self, offset: int, dilation: int) -> slice:
-        """Where its taps are, `offset` pixels further, in a kernel with that dilation."""
+        """Where its taps are, `offset` positions further, in a kernel with that dilation."""
         step, first = self.dilation // dilation or 1, offset // dilation
         return slice(first, first + step * (self.size - 1) + 1, step)
 
@@ -86,7 +86,7 @@ def scaling(scale: Tensor, shift: Tensor | None = None) -> Affine:
 
 
 def _scales(one: Affine) -> bool:
-    """Whether it takes every channel and every pixel by itself."""
+    """Whether it takes every channel and every position by itself."""
     return one.kernel.shape[1:] == (1, 1, 1, 1)
 
 

@@ -20,8 +20,8 @@ from vggcalc.runtime.trace.calls import each
 class FusedConv2d(nn.Conv2d):
     """A convolution that stands for a linear stack.
 
-    `border` (height, width): at most so many output pixels from each edge differ from the stack's,
-    which pads zeros where this kernel meets products of real pixels, or a bias. (0, 0): none does.
+    `border` (height, width): at most so many output positions from each edge differ from the stack's,
+    which pads zeros where this kernel meets products of real positions, or a bias. (0, 0): none does.
     """
 
     border: Pair = (0, 0)
@@ -38,7 +38,7 @@ def fuse(stack: nn.Module) -> FusedConv2d:
     its parameters are new ones, with the dtype and the device of the stack, whose mode it takes. Its
     groups are as many as leave apart what no layer mixes; it has a bias where any layer has one.
 
-    It equals the stack at all output pixels but those of its `border`, which is (0, 0) where only
+    It equals the stack at all output positions but those of its `border`, which is (0, 0) where only
     the first layer pads. Raises `InputError` that names the submodule which cannot be fused.
     """
     layers = list(_leaves(stack, ""))
@@ -177,12 +177,12 @@ def _convolution(conv: nn.Conv2d, path: str) -> Affine:
     size, stride, dilation = (each(given, 2) for given in (conv.kernel_size, conv.stride, conv.dilation))
     if isinstance(conv.padding, str):
         total = [d * (k - 1) * (conv.padding == "same") for d, k in zip(dilation, size, strict=True)]
-        if any(pixels % 2 for pixels in total):
+        if any(n % 2 for n in total):
             raise InputError(
                 f'{_called(path)} has padding="same" with the even kernel {size[0]}×{size[1]}: it pads one '
                 "side more than the other, which one Conv2d cannot"
             )
-        padding = tuple(pixels // 2 for pixels in total)
+        padding = tuple(n // 2 for n in total)
     else:
         padding = each(conv.padding, 2)
     rows, columns = (Axis(*numbers) for numbers in zip(size, stride, padding, dilation, strict=True))
@@ -195,7 +195,7 @@ def _batch_norm(norm: nn.BatchNorm2d, path: str) -> Affine:
     mean, variance = norm.running_mean, norm.running_var
     if mean is None or variance is None:
         raise InputError(
-            f"{_called(path)} is a BatchNorm2d without running statistics: what it does hangs on the batch"
+            f"{_called(path)} is a BatchNorm2d without running statistics: what it does depends on the batch"
         )
     scale = (_exact(variance) + norm.eps).rsqrt()
     if norm.affine:
