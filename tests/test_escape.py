@@ -7,10 +7,13 @@ import re
 
 import msgspec
 import pytest
+from markupsafe import escape
 
 import vggcalc
-from vggcalc.report.escape import csv_value, html_text, markdown_text, visible
+from vggcalc.report.escape import csv_value, markdown_text, visible
 from vggcalc.report.formats import FORMATS, Screen
+from vggcalc.report.formats.html import table_html
+from vggcalc.report.tables.cells import Column, Table
 from vggcalc.results import CONVENTIONS, SCHEMA_VERSION, Report
 
 
@@ -56,7 +59,8 @@ def test_csv_guards_text_and_never_numbers(sign: str) -> None:
 
 
 def test_html_escapes_markup_and_controls() -> None:
-    assert html_text("<b \"'&\u202e>") == r"&lt;b &quot;&#x27;&amp;\u202e&gt;"
+    shown = table_html(Table("<b \"'&\u202e>", (Column("x"),), ()), "id")
+    assert r"&lt;b &#34;&#39;&amp;\u202e&gt;" in shown
 
 
 EVIL = "=a|b\x1b[2J\n\u202e`<i>`[x](y)"
@@ -77,7 +81,7 @@ def test_every_format_escapes_a_models_name(format_: str) -> None:
         "table": visible(EVIL),
         "markdown": markdown_text(EVIL),
         "csv": "'" + visible(EVIL),
-        "html": html_text(EVIL),
+        "html": str(escape(visible(EVIL))),
     }
     assert shown[format_] in text
     if format_ == "csv":

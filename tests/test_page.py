@@ -6,7 +6,6 @@ import json
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from functools import cache
 from html.parser import HTMLParser
@@ -443,8 +442,7 @@ def test_no_other_format_loads_it(format_: str) -> None:
     assert "vggcalc.report.formats" in loaded
     assert not loaded & {
         "vggcalc.report.formats.html",
-        "vggcalc.report.formats.html_table",
-        "html",
+        "jinja2",
     }
 
 
@@ -454,8 +452,8 @@ in_browser = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not instal
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    browser = Browser(tmp_path_factory.mktemp("profile"))
+def browser() -> Iterator[Browser]:
+    browser = Browser()
     yield browser
     browser.close()
 
@@ -482,10 +480,7 @@ HELPERS = """
 
 def until(browser: Browser, expression: str) -> None:
     """Wait for what the browser does in its own time."""
-    end = time.monotonic() + 10
-    while not browser.evaluate(expression):
-        assert time.monotonic() < end, expression
-        time.sleep(0.02)
+    browser.wait_for(expression)
 
 
 @in_browser
@@ -494,7 +489,7 @@ def until(browser: Browser, expression: str) -> None:
 def test_it_fits_the_window_and_asks_for_nothing(
     name: str, width: int, scheme: str, browser: Browser, files: dict[str, Path]
 ) -> None:
-    browser.open(files[name], width, prefers_color_scheme=scheme)
+    browser.open(files[name], width, scheme=scheme)
     assert browser.evaluate("document.scrollingElement.scrollWidth") <= width
     assert browser.evaluate("innerWidth") == width
     assert browser.complaints() == []
@@ -577,7 +572,7 @@ def test_times_are_sorted_as_times_and_what_is_missing_goes_last(browser: Browse
 @in_browser
 def test_bytes_are_sorted_exactly_where_they_print_alike(browser: Browser, tmp_path: Path) -> None:
     """553,430,176 B and 553,648,128 B are both 528 MiB."""
-    from vggcalc.report.formats.html_table import table
+    from vggcalc.report.formats.html import table_html
 
     sizes = {"small": 553_430_176, "large": 553_648_128, "middle": 553_430_177}
     rows = tuple(Row((Cell(name), cells.size(size))) for name, size in sizes.items())
@@ -585,7 +580,7 @@ def test_bytes_are_sorted_exactly_where_they_print_alike(browser: Browser, tmp_p
     text = page("factorize 7")
     columns = (Column("name", right=False), Column("bytes"))
     path = tmp_path / "bytes.html"
-    path.write_text(text.replace("</main>", table(Table("Exact", columns, rows), "exact") + "</main>"), "utf-8")
+    path.write_text(text.replace("</main>", table_html(Table("Exact", columns, rows), "exact") + "</main>"), "utf-8")
     browser.open(path)
     browser.evaluate(HELPERS)
     for expected in (["large", "middle", "small"], ["small", "middle", "large"], list(sizes)):
@@ -637,14 +632,11 @@ def test_the_first_column_stays_in_sight(browser: Browser, files: dict[str, Path
 
 @in_browser
 @pytest.mark.parametrize("name", ["compare vgg16", "evil"])
-def test_the_json_is_downloaded(name: str, browser: Browser, files: dict[str, Path], tmp_path: Path) -> None:
+def test_the_json_is_downloaded(name: str, browser: Browser, files: dict[str, Path]) -> None:
     browser.open(files[name])
-    browser.call("Page.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
-    browser.click("document.getElementById('download')")
-    browser.wait_for("Page.downloadProgress", state="completed")
-    (path,) = tmp_path.iterdir()
-    assert path.name == browser.evaluate("document.getElementById('download').download")
-    text = path.read_text(encoding="utf-8")
+    file, content = browser.download("document.getElementById('download')")
+    assert file == browser.evaluate("document.getElementById('download').download")
+    text = content.decode()
     wanted = FORMATS["json"](REPORTS[name], Screen())
     assert json.loads(text) == json.loads(wanted)
     assert text == wanted.replace("<", "\\u003c")
@@ -653,18 +645,14 @@ def test_the_json_is_downloaded(name: str, browser: Browser, files: dict[str, Pa
 
 @in_browser
 def test_without_scripts_all_can_be_read(browser: Browser, files: dict[str, Path]) -> None:
-    browser.call("Emulation.setScriptExecutionDisabled", value=True)
-    try:
-        browser.open(files["compare vgg11, timed"])
-        seen = browser.evaluate("document.body.innerText")
-        assert browser.evaluate("document.querySelector('button')") is None
-        assert "The JSON stands in the source of this page" in seen
-        assert "Download" not in seen
-        assert "restores the order" not in seen
-        for _, rows in parsed("compare vgg11, timed").tables():
-            assert all(cell in seen for row in rows for cell in row)
-    finally:
-        browser.call("Emulation.setScriptExecutionDisabled", value=False)
+    browser.open(files["compare vgg11, timed"], scripts=False)
+    seen = browser.evaluate("document.body.innerText")
+    assert browser.evaluate("document.querySelector('button')") is None
+    assert "The JSON stands in the source of this page" in seen
+    assert "Download" not in seen
+    assert "restores the order" not in seen
+    for _, rows in parsed("compare vgg11, timed").tables():
+        assert all(cell in seen for row in rows for cell in row)
 
 
 @in_browser
@@ -673,8 +661,8 @@ def test_in_print_nothing_is_cut_off_and_nothing_is_to_be_pressed(
     name: str, browser: Browser, files: dict[str, Path]
 ) -> None:
     """On a landscape sheet of US letter within its margins, 965 px."""
-    browser.open(files[name], 965, prefers_color_scheme="dark")
-    browser.call("Emulation.setEmulatedMedia", media="print")
+    browser.open(files[name], 965, scheme="dark")
+    browser.emulate_print()
     assert browser.evaluate("document.scrollingElement.scrollWidth") <= 965
     assert browser.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert browser.evaluate("getComputedStyle(document.body).color") == "rgb(0, 0, 0)"

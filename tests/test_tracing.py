@@ -253,7 +253,11 @@ def test_the_module_that_raises_is_named_where_another_one_caught_an_exception()
         trace(Written(run, a=nn.Linear(5, 5)), IMAGE)
 
 
-@pytest.mark.parametrize("inputs", [IMAGE, list(IMAGE), torch.rand(IMAGE), [IMAGE], (torch.rand(IMAGE),)], ids=str)
+@pytest.mark.parametrize(
+    "inputs",
+    [IMAGE, list(IMAGE), torch.rand(IMAGE), [IMAGE], (torch.rand(IMAGE),)],
+    ids=["shape", "list", "tensor", "shapes", "tensors"],
+)
 def test_inputs_are_a_shape_or_a_tensor_or_a_list_of_them(inputs: Any) -> None:
     assert trace(nn.Sequential(conv(out=7)), inputs) == trace(nn.Sequential(conv(out=7)), IMAGE, "Sequential")
 

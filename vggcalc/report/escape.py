@@ -26,10 +26,3 @@ def csv_value(value: object) -> object:
         return value
     text = visible(value)
     return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
-
-
-def html_text(text: str) -> str:
-    """Text for an element or a quoted attribute."""
-    from html import escape
-
-    return escape(visible(text))

@@ -1,77 +1,97 @@
-"""One page that holds everything: tables to sort, figures, the JSON. It loads nothing."""
+"""One page that holds everything: tables to sort, figures, the JSON. It loads nothing.
+
+The markup stands in `templates/`, which Jinja2 fills with every name escaped; here is what it is filled with.
+"""
 
 import base64
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from importlib import resources
+from collections.abc import Iterator
+from functools import cache
 from itertools import count
-from string import Template
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from vggcalc.errors import InputError
 from vggcalc.report import units
-from vggcalc.report.escape import html_text, visible
-from vggcalc.report.formats.html_table import table
+from vggcalc.report.escape import visible
 from vggcalc.report.tables.cells import Section, Table, heading
 from vggcalc.report.tables.latency import timings
 from vggcalc.report.tables.networks import at_a_glance, network_tables
 from vggcalc.results import Comparison, Environment, Report
 
-_PAGE = resources.files("vggcalc.report.formats") / "templates"
+if TYPE_CHECKING:
+    from jinja2 import Environment as Templates
+
+
+class Chapter(msgspec.Struct, frozen=True):
+    """A part of the page: findings, tables and sentences, drawings with title and caption, or terms with their text."""
+
+    id: str
+    title: str
+    findings: tuple[str, ...] = ()
+    sections: tuple[Section, ...] = ()
+    drawings: tuple[tuple[str, str, str], ...] = ()
+    terms: tuple[tuple[str, str], ...] = ()
 
 
 def html(report: Report, document: str) -> str:
-    """The page: what was read from the numbers first, then every table with every column, figures, and
-    `document`, the report as JSON.
-    """
-    script = _file("script.js")
-    numbers = count(1)
-    chapters = list(_chapters(report, numbers))
-    names = ", ".join(comparison.name for comparison in report.comparisons)
-    return Template(_file("page.html")).substitute(
-        policy=f"default-src 'none'; style-src 'unsafe-inline'; script-src '{_hash(script)}'; img-src data:; "
-        "base-uri 'none'; form-action 'none'",
-        title=html_text(f"{names}: vggcalc {report.command}"),
-        style=_file("style.css"),
+    """The page: what was found first, then every table with every column, figures, and `document`, the JSON."""
+    templates = _templates()
+    script = templates.get_template("script.js").render()
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return templates.get_template("page.html").render(
+        report=report,
+        heading=", ".join(comparison.name for comparison in report.comparisons),
+        subject=_subject(report),
+        facts=list(_facts(report)),
+        chapters=list(_chapters(report)),
         script=script,
-        command=html_text(report.command),
-        heading=html_text(names),
-        subject=html_text(_subject(report)),
-        facts="\n".join(_pair(term, value) for term, value in _facts(report)),
-        file=html_text(_file_name(report)),
-        size=html_text(units.size(len(document.encode()))),
-        contents="\n".join(f'<li><a href="#{name}">{html_text(title)}</a></li>' for name, title, _ in chapters),
-        main="\n".join(_section(*chapter) for chapter in chapters),
-        version=html_text(report.vggcalc_version),
+        script_hash=f"sha256-{digest}",  # the one script that the page's Content-Security-Policy lets run
+        file=_file_name(report),
+        size=units.size(len(document.encode())),
         json=document.replace("<", "\\u003c"),  # only strings have one: no end tag, no comment
+        numbers=count(1),
     )
 
 
 def fragment(comparison: Comparison) -> str:
     """A comparison's tables and findings as HTML for a notebook, with their own style and no script."""
-    found = network_tables(comparison) + timings(comparison)
-    content = _reading(comparison) + _sections(found, count(1))
-    style = (
-        ".vggcalc table{border-collapse:collapse;margin:.5em 0}.vggcalc td,.vggcalc th{padding:.1em .6em;"
-        "text-align:left}.vggcalc .right{text-align:right;font-variant-numeric:tabular-nums}"
-        ".vggcalc tr.ruled>*{border-top:1px solid #8888}.vggcalc .strong{font-weight:bold}"
-        ".vggcalc .quiet,.vggcalc .again{opacity:.6}.vggcalc caption{text-align:left;font-weight:bold}"
+    chapter = _of_comparison("vggcalc", "", comparison)
+    return _templates().get_template("fragment.html").render(chapter=chapter, numbers=count(1))
+
+
+def table_html(table: Table, id: str) -> str:
+    """One table as it stands on the page."""
+    module = _templates().get_template("chapter.html").module
+    return str(module.table(table, id))  # type: ignore[attr-defined]
+
+
+@cache
+def _templates() -> "Templates":
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    templates = Environment(
+        loader=PackageLoader("vggcalc.report.formats"),
+        autoescape=lambda name: name is not None and name.endswith(".html"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=lambda value: visible(value) if type(value) is str else value,  # not what is markup already
     )
-    return f'<div class="vggcalc"><style>{style}</style>\n{content}\n</div>'
+    templates.globals |= {"sort_of": _sort_of, "next_number": next}
+    return templates
 
 
-def _section(name: str, title: str, content: str) -> str:
-    head = f'<h2 id="{name}-title">{html_text(title)}</h2>'
-    return f'<section id="{name}" aria-labelledby="{name}-title">\n{head}\n{content}\n</section>'
-
-
-def _file(name: str) -> str:
-    return (_PAGE / name).read_text(encoding="utf-8")
-
-
-def _hash(script: str) -> str:
-    """The one script that the page may run, as its Content-Security-Policy names it."""
-    return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"
+def _sort_of(table: Table, i: int) -> str | None:
+    """How a column is sorted: by its "number", by its "text", or not, where it has several units."""
+    column = table.columns[i]
+    if not column.right:
+        return "text"
+    if not column.sortable:
+        return None
+    return "number" if any(row.cells[i].value is not None for row in table.rows) else "text"
 
 
 def _file_name(report: Report) -> str:
@@ -100,53 +120,51 @@ def _facts(report: Report) -> Iterator[tuple[str, str]]:
         yield "measured on", ", ".join([report.environment.cpu, *devices])
 
 
-def _chapters(report: Report, numbers: Iterator[int]) -> Iterator[tuple[str, str, str]]:
-    """Each chapter's id, title and content."""
+def _chapters(report: Report) -> Iterator[Chapter]:
     glance = at_a_glance(report.comparisons)
     if glance:
-        yield "overview", "At a glance", _sections(glance, numbers)
+        yield Chapter("overview", "At a glance", sections=tuple(glance))
     for i, comparison in enumerate(report.comparisons, start=1):
-        found = network_tables(comparison) + timings(comparison)
         title = comparison.name if len(report.comparisons) > 1 else "Results"
-        yield f"comparison-{i}", title, _reading(comparison) + _sections(found, numbers)
+        yield _of_comparison(f"comparison-{i}", title, comparison)
     if report.against is not None:
         from vggcalc.report.tables.changes import sections
 
-        yield "changes", "Changes", _sections(sections(report), numbers)
-    drawn = _figures(report)
-    if drawn:
-        yield "figures", "Figures", drawn
-    yield "conventions", "Conventions", _list((heading(key), said) for key, said in report.conventions.items())
+        yield Chapter("changes", "Changes", sections=tuple(sections(report)))
+    figures = _figures(report)
+    if figures is not None:
+        yield figures
+    conventions = tuple((heading(key), text) for key, text in report.conventions.items())
+    yield Chapter("conventions", "Conventions", terms=conventions)
     if report.environment is not None:
-        yield "environment", "Environment", _list(_surroundings(report.environment))
+        yield Chapter("environment", "Environment", terms=tuple(_measured_on(report.environment)))
 
 
-def _reading(comparison: Comparison) -> str:
-    notes = "\n".join(f"<li>{html_text(note.text)}</li>" for note in comparison.findings)
-    return f'<ul class="reading">\n{notes}\n</ul>\n' if notes else ""
+def _of_comparison(id: str, title: str, comparison: Comparison) -> Chapter:
+    findings = tuple(finding.text for finding in comparison.findings)
+    return Chapter(id, title, findings, tuple(network_tables(comparison) + timings(comparison)))
 
 
-def _figures(report: Report) -> str:
-    """What matplotlib draws, or how to get it."""
+def _figures(report: Report) -> Chapter | None:
+    """What matplotlib draws, or how to get it; None where there is nothing to draw."""
     from vggcalc.report.figures import svg
 
     try:
         drawn = svg(report)
     except InputError as error:  # matplotlib is missing
-        return f"<p>There are none here: {html_text(str(error))}</p>"
-    return "\n".join(
-        f'<figure id="figure-{i}">\n{_seen(element)}\n'
-        f"<figcaption><b>{html_text(title)}</b> {html_text(caption)}</figcaption>\n</figure>"
-        for i, (title, caption, element) in enumerate(drawn, start=1)
-    )
+        from vggcalc.report.tables.cells import Text
+
+        return Chapter("figures", "Figures", sections=(Text((f"There are none here: {error}",)),))
+    drawings = tuple((title, caption, _visible_lines(element)) for title, caption, element in drawn)
+    return Chapter("figures", "Figures", drawings=drawings) if drawings else None
 
 
-def _seen(element: str) -> str:
+def _visible_lines(element: str) -> str:
     """A drawing, whose labels may hold what a name from outside holds."""
     return "\n".join(visible(line) for line in element.split("\n"))
 
 
-def _surroundings(environment: Environment) -> Iterator[tuple[str, str]]:
+def _measured_on(environment: Environment) -> Iterator[tuple[str, str]]:
     for name in environment.__struct_fields__:
         value = getattr(environment, name)
         if name != "devices" and value is not None:
@@ -154,24 +172,3 @@ def _surroundings(environment: Environment) -> Iterator[tuple[str, str]]:
     for device in environment.devices:
         details = [f"{key.replace('_', ' ')} {value}" for key, value in device.details.items()]
         yield f"device {device.name}", ", ".join([device.model, *details])
-
-
-def _list(pairs: Iterable[tuple[str, str]]) -> str:
-    lines = "\n".join(_pair(term, value) for term, value in pairs)
-    return f'<dl class="terms">\n{lines}\n</dl>'
-
-
-def _pair(term: str, value: str) -> str:
-    said = re.sub(r"`([^`]+)`", r"<code>\1</code>", html_text(value))
-    return f"<div><dt>{html_text(term)}</dt><dd>{said}</dd></div>"
-
-
-def _sections(sections: Sequence[Section], numbers: Iterator[int]) -> str:
-    parts = []
-    for section in sections:
-        if isinstance(section, Table):
-            parts.append(table(section, f"table-{next(numbers)}"))
-        else:
-            quiet = ' class="quiet"' if section.quiet else ""
-            parts += [f"<p{quiet}>{html_text(line)}</p>" for line in section.lines]
-    return "\n".join(parts)
