@@ -62,9 +62,8 @@ class Browser:
 
     def wait_for(self, expression: str) -> None:
         """Wait until the expression is true, for what the browser does in its own time."""
-        self._page.evaluate(
-            f"new Promise((done) => {{ const look = () => ({expression}) ? done() : requestAnimationFrame(look); look(); }})"
-        )
+        check = f"const check = () => ({expression}) ? done() : requestAnimationFrame(check); check();"
+        self._page.evaluate(f"new Promise((done) => {{ {check} }})")
 
     def download(self, element: str) -> tuple[str, bytes]:
         """The name and the content of the file that a click on the element gives."""
@@ -74,7 +73,7 @@ class Browser:
 
     def emulate_print(self) -> None:
         """Show the page as on paper."""
-        self._page.emulate_media(media="print")
+        self._page.emulate_media(media="print", color_scheme="light")  # as browsers print
 
     def screenshot(self, path: Path) -> None:
         """The whole page, as far as it is long."""
