@@ -341,7 +341,9 @@ def test_what_is_not_established_is_said() -> None:
 
 
 def test_an_unknown_counter_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(InputError, match=r"'torchprof' is no counter.*fvcore, torch, torchinfo"):
+    with pytest.raises(
+        InputError, match=r"^counter 'torchprof' is unknown: did you mean torch\? There are fvcore, torch, torchinfo"
+    ):
         reconcile(vggcalc.summary("vgg11").variants[0], "torchprof")
 
 
