@@ -25,8 +25,9 @@ from vggcalc.measurement.plan import Plan
 from vggcalc.measurement.session import MeasurementOutcome
 from vggcalc.pipeline import run as pipeline
 from vggcalc.report.gate.changes import Earlier, changes
-from vggcalc.report.gate.conditions import Condition, Figure, parse
+from vggcalc.report.gate.conditions import Condition, parse
 from vggcalc.report.gate.gate import Gate, GateResult, gate, holds
+from vggcalc.report.gate.values import Path as FigurePath
 from vggcalc.report.gate.values import Value
 from vggcalc.report.tables.changes import sections
 from vggcalc.results import (
@@ -60,7 +61,7 @@ def report(*comparisons: Comparison, environment: Environment | None = None) -> 
 
 
 def judged(text: str, *comparisons: Comparison, earlier: Report | None = None) -> GateResult:
-    """What becomes of one condition about comparisons whose latency is there or is never asked for."""
+    """What becomes of one condition about comparisons whose latency is measured or is in no condition."""
     known = Earlier("base.json", earlier) if earlier is not None else None
     return Gate((parse(text, comparisons, known is not None),), known).judge(report(*comparisons))
 
@@ -83,11 +84,11 @@ def timed(
     comparison: Comparison,
     ends: tuple[float, float] | None,
     *,
-    way: Configuration = Configuration("cpu", "float32"),
+    configuration: Configuration = Configuration("cpu", "float32"),
     processes: int = 3,
 ) -> Comparison:
-    """With a latency of every variant and a ratio of every other, in one way, of that interval."""
-    how = msgspec.structs.asdict(way)
+    """With a latency of every variant and a ratio of every other, in one configuration, of that interval."""
+    how = msgspec.structs.asdict(configuration)
     rounds = (8 if ends else 3,) * processes
     middle = sum(ends) / 2 if ends else 1.0
     latency = Latency(
@@ -166,61 +167,73 @@ def test_a_number_is_what_decimal_makes_of_it(number: Decimal, unit: str) -> Non
 def test_signs_and_spaces(sign: str, space: str) -> None:
     found = parse(f"{space}naive.macs{space}{sign}{space}5{space}", [SEVEN], False)
     assert found.sign == {"≥": ">=", "≤": "<=", "≠": "!="}.get(sign, sign)
-    assert (found.figure, found.bound) == (Figure("naive", "macs"), 5)
+    assert (found.path, found.bound) == (FigurePath("naive", "macs"), 5)
 
 
 @pytest.mark.parametrize(
     ("names", "text", "expected"),
     [
-        (("naive", "stack", "stack:stride-1"), "stack:stride-1.macs", Figure("stack:stride-1", "macs")),
-        (("naive", "stack", "stack:stride-1"), "stack.macs", Figure("stack", "macs")),
-        (("naive", "large-kernel"), "large-kernel.macs", Figure("large-kernel", "macs")),
-        (("net", "net.v2"), "net.v2.macs", Figure("net.v2", "macs")),
-        (("net", "net.ratio"), "net.ratio.macs", Figure("net.ratio", "macs")),
-        (("net", "other", "other.ratio"), "other.ratio.latency", Figure("other.ratio", "latency")),
-        (("other", "net", "net.macs"), "net.macs", Figure("net", "macs")),
-        (("naive", "factorized"), "factorized.ratio.macs", Figure("factorized", "macs", ratio=True)),
-        (("naive", "factorized"), "factorized.against.macs", Figure("factorized", "macs", against=True)),
-        (("a", "b"), "b.against.ratio.latency", Figure("b", "latency", ratio=True, against=True)),
-        (("a", "b"), "b.receptive_field.height", Figure("b", "receptive_field", axis=-2)),
-        (("a", "b"), "b.receptive_field.width", Figure("b", "receptive_field", axis=-1)),
+        (("naive", "stack", "stack:stride-1"), "stack:stride-1.macs", FigurePath("stack:stride-1", "macs")),
+        (("naive", "stack", "stack:stride-1"), "stack.macs", FigurePath("stack", "macs")),
+        (("naive", "large-kernel"), "large-kernel.macs", FigurePath("large-kernel", "macs")),
+        (("net", "net.v2"), "net.v2.macs", FigurePath("net.v2", "macs")),
+        (("net", "net.ratio"), "net.ratio.macs", FigurePath("net.ratio", "macs")),
+        (("net", "other", "other.ratio"), "other.ratio.latency", FigurePath("other.ratio", "latency")),
+        (("other", "net", "net.macs"), "net.macs", FigurePath("net", "macs")),
+        (("naive", "factorized"), "factorized.ratio.macs", FigurePath("factorized", "macs", ratio=True)),
+        (("naive", "factorized"), "factorized.against.macs", FigurePath("factorized", "macs", against=True)),
+        (("a", "b"), "b.against.ratio.latency", FigurePath("b", "latency", ratio=True, against=True)),
+        (("a", "b"), "b.receptive_field.height", FigurePath("b", "receptive_field", axis="height")),
+        (("a", "b"), "b.receptive_field.width", FigurePath("b", "receptive_field", axis="width")),
     ],
 )  # fmt: skip
-def test_the_longest_name_that_fits_is_the_variant(names: tuple[str, ...], text: str, expected: Figure) -> None:
-    assert parse(f"{text} > 1", [named(SEVEN, *names)], True).figure == expected
+def test_the_longest_name_that_fits_is_the_variant(names: tuple[str, ...], text: str, expected: FigurePath) -> None:
+    assert parse(f"{text} > 1", [named(SEVEN, *names)], True).path == expected
 
 
 @pytest.mark.parametrize("name", ["vgg16", "path/to/net.py:Net", "timm:convnext_tiny.fb_in22k", "64,M,128@7s2,M"])
 def test_a_single_variant_needs_no_name(name: str) -> None:
     alone = replace(ALONE, variants=(replace(ALONE.variants[0], name=name),), baseline=name)
-    expected = Figure(name, "macs")
-    assert parse("macs > 1", [alone], False).figure == expected
-    assert parse(f"{name}.macs > 1", [alone], False).figure == expected
-    assert parse("receptive_field.height > 1", [alone], False).figure.axis == -2
+    expected = FigurePath(name, "macs")
+    assert parse("macs > 1", [alone], False).path == expected
+    assert parse(f"{name}.macs > 1", [alone], False).path == expected
+    assert parse("receptive_field.height > 1", [alone], False).path.axis == "height"
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("factorized.macs", "it is no condition: write one such as"),
         ("", "it is no condition"),
         ("factorized.macs = 3", "= is no comparison: write one of > >= < <= == !="),
-        ("factorised.macs > 3", "it begins with the name of no variant: there are naive, factorized"),
-        ("macs > 3", "there are naive, factorized"),
-        ("factorized.mac > 3", "factorized has no figure mac: there are parameters, macs, flops, activations"),
-        ("factorized.macs.height > 3", "factorized has no figure macs.height"),
-        ("factorized. > 3", "factorized has no figure : there are"),
-        ("factorized.ratio.receptive_field > 3", "has no figure ratio.receptive_field: there are parameters"),
+        (
+            "factorised.macs > 3",
+            "variant 'factorised' is unknown: did you mean factorized? There are naive, factorized",
+        ),
+        ("macs > 3", "variant 'macs' is unknown: There are naive, factorized"),
+        (
+            "factorized.mac > 3",
+            "figure 'mac' is unknown: did you mean macs? There are parameters, macs, flops, activations",
+        ),
+        ("factorized.macs.height > 3", "figure 'macs.height' is unknown: "),
+        ("factorized. > 3", "figure '' is unknown: There are"),
+        ("factorized.ratio.receptive_field > 3", "ratio 'receptive_field' is unknown: There are parameters"),
         ("naive.ratio.macs > 3", "naive has no ratio: it is the baseline itself"),
         ("factorized.receptive_field.depth > 3", "depth is no axis: there are height, width"),
-        ("factorized.against.macs > 3", "against. needs --against FILE"),
+        (
+            "factorized.against.macs > 3",
+            "against. needs an earlier JSON output: name its file (--against FILE, in Python against=)",
+        ),
         ("factorized.macs > ", "'' is no number"),
         ("factorized.macs > -3", "'-3' is no number: write one such as 16G"),
         ("factorized.macs > 1,5", "'1,5' is no number"),
         ("factorized.macs > 1.5.2", "'1.5.2' is no number"),
         ("factorized.macs > many", "'many' is no number"),
         ("factorized.macs > " + "9" * 5000, "is no number"),
-        ("factorized.macs > 3m", "'m' is no unit of macs: write none, or one of k, M, G, T, K, Ki, Mi, Gi, Ti"),
+        (
+            "factorized.macs > 3m",
+            "'m' is no unit of macs: write none, or one of k, M, G, T, K, Ki, Mi, Gi, Ti",
+        ),
         ("factorized.macs > 3MiB", "'MiB' is no unit of macs"),
         ("factorized.macs > 110%", "'%' is no unit of macs"),
         ("factorized.latency > 3min", "'min' is no unit of latency: write none, or one of s, ms, us, ns"),
@@ -229,12 +242,12 @@ def test_a_single_variant_needs_no_name(name: str) -> None:
         ("factorized.intensity != 3", "!= is for exact counts, and intensity is none"),
     ],
 )
-def test_what_cannot_be_read_is_told_in_one_line(text: str, told: str) -> None:
+def test_what_cannot_be_read_is_an_error_of_one_line(text: str, expected: str) -> None:
     with pytest.raises(InputError) as caught:
         gate([text], None, [SEVEN, NINE], True)
     message = str(caught.value)
-    assert message.startswith(f'--fail-if "{text}": ')
-    assert told in message
+    assert message.startswith(f'condition "{text}": ')
+    assert expected in message
     assert "\n" not in message
 
 
@@ -272,7 +285,7 @@ def test_sixteen_billion_is_sixteen_billion() -> None:
 @given(st.fractions(0, 9), st.fractions(0, 9), st.fractions(0, 9), st.sampled_from([">", ">=", "<", "<="]))
 def test_an_interval_holds_wholly_or_not(one: Fraction, other: Fraction, bound: Fraction, sign: str) -> None:
     low, high = sorted((one, other))
-    condition = Condition("", Figure("naive", "latency"), sign, bound)
+    condition = Condition("", FigurePath("naive", "latency"), sign, bound)
     everywhere = all(SIGNS[sign](low + i * (high - low) / 4, bound) for i in range(5))
     assert holds(condition, Value(low, high, low)) is everywhere
 
@@ -288,7 +301,7 @@ def test_a_lower_bound_decides_what_it_can(least: int, bound: int, sign: str) ->
     assert bool(found.undecided) == (possible == {True, False})
 
 
-def test_a_lower_bound_is_told() -> None:
+def test_a_lower_bound_is_named() -> None:
     least = costing(SEVEN, "factorized", macs=1500)
     least = replace(least, variants=(least.variants[0], replace(least.variants[1], partial={"macs": ("x",)})))
     (line,) = judged("factorized.macs > 1k", least).held
@@ -297,7 +310,7 @@ def test_a_lower_bound_is_told() -> None:
     assert "cannot be decided: 7×7 factorized.macs is 1,500 or more, which is a lower bound" in line
     other = replace(SEVEN, variants=(replace(SEVEN.variants[0], partial={"macs": ("x",)}), SEVEN.variants[1]))
     (line,) = judged("factorized.ratio.macs > 1%", other).undecided
-    assert "7×7 factorized.ratio.macs is held against a lower bound" in line
+    assert "7×7 factorized.ratio.macs is divided by a lower bound" in line
 
 
 def test_a_receptive_field_along_each_axis() -> None:
@@ -323,7 +336,7 @@ def test_a_receptive_field_along_each_axis() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("factorized.latency > 1.9 s", "is 2.125 s, 95% interval 2 s … 2.25 s (over 3 processes): "
          "at least 100 ms (5.3%) above 1.9 s"),
@@ -338,11 +351,11 @@ def test_a_receptive_field_along_each_axis() -> None:
         ("factorized.ratio.latency > 205%", None),
     ],
 )  # fmt: skip
-def test_a_latency_holds_with_its_whole_interval(text: str, told: str | None) -> None:
+def test_a_latency_holds_with_its_whole_interval(text: str, expected: str | None) -> None:
     found = judged(text, timed(SEVEN, (2.0, 2.25)))
     assert not found.undecided
-    assert bool(found.held) == (told is not None)
-    assert all(told in line for line in found.held if told)
+    assert bool(found.held) == (expected is not None)
+    assert all(expected in line for line in found.held if expected)
 
 
 def test_a_latency_without_an_interval_decides_nothing() -> None:
@@ -357,8 +370,8 @@ def test_a_latency_without_an_interval_decides_nothing() -> None:
 
 def test_every_configuration_and_comparison_is_looked_at_and_named() -> None:
     two = Configuration("cpu", "float32", 2)
-    both = timed(timed(SEVEN, (2.0, 2.1)), (1.0, 1.1), way=two)
-    assert [re.search(r"on (.*) is", line)[1] for line in judged("naive.latency > 0.5 s", both).held] == [
+    both = timed(timed(SEVEN, (2.0, 2.1)), (1.0, 1.1), configuration=two)
+    assert [re.search(r"latency on (.*) is", line)[1] for line in judged("naive.latency > 0.5 s", both).held] == [
         "cpu", "cpu 2 threads",
     ]  # fmt: skip
     (line,) = judged("naive.latency > 1.5 s", both).held
@@ -427,10 +440,10 @@ def test_a_latency_changed_only_where_the_intervals_do_not_overlap(ends: tuple[f
 
 
 def test_a_latency_of_one_process_says_nothing_of_another_run() -> None:
-    """Nor does one in another way of running."""
+    """Nor does one in another configuration."""
     for other in (
         timed(SEVEN, (1.0, 1.1), processes=1),
-        timed(SEVEN, (1.0, 1.1), way=Configuration("cpu", "float64")),
+        timed(SEVEN, (1.0, 1.1), configuration=Configuration("cpu", "float64")),
     ):
         assert since(report(timed(SEVEN, (2.0, 2.1))), report(other)) == []
         found = judged("naive.against.latency < 80%", other, earlier=report(timed(SEVEN, (2.0, 2.1))))
@@ -456,23 +469,23 @@ def test_what_else_was_measured_on_is_named() -> None:
     surroundings = [(None, None, "cpu", "one CPU", "another CPU"), (None, None, "cuda:0", None, "a GPU")]
     assert since(before, after)[-2:] == surroundings
     known = Gate((parse("naive.against.latency > 1", after.comparisons, True),), Earlier("base.json", before))
-    told = known.against(after)
-    assert told.against == "base.json"
-    (line,) = known.judge(told).held
+    compared = known.against(after)
+    assert compared.against == "base.json"
+    (line,) = known.judge(compared).held
     assert "measured on something else: cpu one CPU then, another CPU now; cuda:0 — then, a GPU now" in line
-    (text,) = sections(told)[1:]
+    (text,) = sections(compared)[1:]
     assert "of another run, measured on something else (cpu one CPU then" in text.lines[0]
     assert since(report(SEVEN, environment=ENVIRONMENT), report(SEVEN, environment=other)) == []
 
 
-def test_what_the_baseline_does_not_have_is_told_before_anything_is_measured(tmp_path: Path) -> None:
+def test_what_the_earlier_report_lacks_is_an_error_before_anything_is_measured(tmp_path: Path) -> None:
     path = tmp_path / "base.json"
     path.write_bytes(msgspec.json.encode(report(SEVEN)))
-    for text, told in (
+    for text, expected in (
         ("stack.against.macs > 1", f"{path} has no variant stack of 7×7"),
         ("naive.against.latency > 1", f"in {path} it was not measured"),
     ):
-        with pytest.raises(InputError, match=re.escape(told)):
+        with pytest.raises(InputError, match=re.escape(expected)):
             gate([text], str(path), [named(SEVEN, "naive", "stack")], True)
     with pytest.raises(InputError, match=f"{re.escape(str(path))} has no 9×9 with this input and dtype"):
         gate(["naive.against.macs > 1"], str(path), [NINE], True)
@@ -509,9 +522,9 @@ def test_which_exit_status_goes_first(
     variants = tuple(replace(one, crosscheck=check) for one, check in zip(SEVEN.variants, checks, strict=True))
     outcome = MeasurementOutcome((replace(SEVEN, variants=variants),), failures=failures, interrupted=interrupted)
     monkeypatch.setattr(pipeline, "_measure", lambda *_: outcome)
-    asked = gate([condition], None, [SEVEN], True)
-    assert pipeline.run("factorize", [SEVEN], Plan(), "json", None, asked) == status
-    assert ("--fail-if" in capsys.readouterr().err) == (condition != "naive.macs < 0")
+    conditions = gate([condition], None, [SEVEN], True)
+    assert pipeline.run("factorize", [SEVEN], Plan(), "json", None, conditions) == status
+    assert ('condition "naive.' in capsys.readouterr().err) == (condition != "naive.macs < 0")
 
 
 # In a real process
@@ -522,13 +535,13 @@ SMALL = ("factorize", "7", "--size", "8", "--channels", "4", "--no-check")
 
 
 @pytest.mark.parametrize("format_", ["table", "json", "csv", "markdown"])
-def test_a_condition_that_holds_is_said_and_the_report_is_as_ever(format_: str) -> None:
+def test_a_condition_that_holds_is_reported_and_the_report_is_as_ever(format_: str) -> None:
     plain = run(*VGG16, "--format", format_)
     done = run(*VGG16, "--format", format_, "--fail-if", "factorized.macs > 15G", "--fail-if", "naive.macs < 1")
     assert (plain.returncode, done.returncode) == (0, 4)
     assert done.stdout == plain.stdout
     assert done.stderr == (
-        'vggcalc: --fail-if "factorized.macs > 15G" holds: vgg16 factorized.macs is 15,470,264,320: '
+        'vggcalc: condition "factorized.macs > 15G" holds: vgg16 factorized.macs is 15,470,264,320: '
         "470,264,320 (3.1%) above 15,000,000,000\n"
     )
 
@@ -549,19 +562,22 @@ def test_of_several_kernels_those_are_named_that_fail() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [
         (
             (*VGG16, "--fail-if", "factorized.mac > 1"),
-            "factorized has no figure mac: there are parameters, macs,",
+            "figure 'mac' is unknown: did you mean macs? There are parameters, macs,",
         ),
-        ((*VGG16, "--fail-if", "given.macs > 1"), "there are naive, factorized"),
+        ((*VGG16, "--fail-if", "given.macs > 1"), "There are naive, factorized"),
         ((*VGG16, "--fail-if", "naive.macs > 1X"), "'X' is no unit of macs"),
         ((*VGG16, "--fail-if", "naive.latency > 1ms"), "needs the latency measured: leave out --no-latency"),
-        ((*VGG16, "--fail-if", "naive.against.macs > 1"), "against. needs --against FILE"),
-        (("compare", "vgg16", "--fail-if", "naive.mac > 1"), "naive has no figure mac"),
+        (
+            (*VGG16, "--fail-if", "naive.against.macs > 1"),
+            "against. needs an earlier JSON output: name its file (--against FILE, in Python against=)",
+        ),
+        (("compare", "vgg16", "--fail-if", "naive.mac > 1"), "figure 'mac' is unknown"),
         ((*VGG16, "--against", "missing.json"), "missing.json"),
-        ((*VGG16, "--against", "constraints.txt"), "--against constraints.txt is no JSON output of vggcalc"),
+        ((*VGG16, "--against", "constraints.txt"), "constraints.txt is no JSON output of vggcalc"),
         ((*VGG16, "--against", os.devnull), "is no JSON output of vggcalc"),
         (
             (*VGG16, "--against", "examples/baseline.json", "--format", "csv"),
@@ -569,18 +585,18 @@ def test_of_several_kernels_those_are_named_that_fail() -> None:
         ),
     ],
 )
-def test_wrong_use_is_one_line_before_anything_is_done(arguments: tuple[str, ...], told: str) -> None:
+def test_wrong_use_is_one_line_before_anything_is_done(arguments: tuple[str, ...], expected: str) -> None:
     done = run(*arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("vggcalc: error: ")
     assert done.stderr.count("\n") == 1
-    assert told in done.stderr
+    assert expected in done.stderr
 
 
 def test_other_versions_and_other_json_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "base.json"
     document = json.loads(run(*VGG16, "--json").stdout)
-    for content, told in (
+    for content, expected in (
         ({**document, "schema_version": 2}, "has schema version 2, and this reads 1"),
         ({**document, "comparisons": 1}, "is no JSON output of vggcalc (Expected `array`, got `int`"),
         ([1], "is no JSON output of vggcalc"),
@@ -589,12 +605,12 @@ def test_other_versions_and_other_json_are_refused(tmp_path: Path) -> None:
         path.write_text(json.dumps(content))
         done = run(*VGG16, "--against", str(path))
         assert (done.returncode, done.stdout) == (2, "")
-        assert told in done.stderr
+        assert expected in done.stderr
         assert done.stderr.count("\n") == 1
 
 
 def test_a_build_can_fail_on_growth(tmp_path: Path) -> None:
-    """Batch norm adds 2 parameters a channel; the file is written, and told, whatever the status."""
+    """Batch norm adds 2 parameters a channel; the file is written, and its changes shown, whatever the status."""
     path, again = tmp_path / "base.json", tmp_path / "now.json"
     assert run("compare", "64,M,128", "--size", "32", "--no-latency", "--output", str(path)).returncode == 0
     done = run(
@@ -649,8 +665,8 @@ def test_latency_conditions_are_decided_by_what_was_measured() -> None:
     )  # fmt: skip
     assert done.returncode == 4, done.stderr
     held = [line for line in done.stderr.splitlines() if " holds: " in line]
-    told = r"7×7 (\S+) on cpu is .*95% interval .* \(this process only\): at least"
-    assert [re.search(told, line)[1] for line in held] == ["factorized.latency", "factorized.ratio.latency"]
+    expected = r"7×7 (\S+) on cpu is .*95% interval .* \(this process only\): at least"
+    assert [re.search(expected, line)[1] for line in held] == ["factorized.latency", "factorized.ratio.latency"]
     done = run(*SMALL, "--processes", "1", "--rounds", "4", "--fail-if", "factorized.latency > 1ns")
     assert done.returncode == 1
     assert "cannot be decided: 7×7 factorized.latency on cpu has no interval: 4 rounds" in done.stderr

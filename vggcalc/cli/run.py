@@ -36,5 +36,5 @@ def run(
     if gate.fail_if or gate.against:
         from vggcalc.report.gate.gate import gate as read_gate
 
-        condition = read_gate(gate.fail_if, gate.against, comparisons, measuring.latency)
+        condition = read_gate(gate.fail_if, gate.against, comparisons, measuring.latency, "leave out --no-latency")
     sys.exit(carry_out(command, comparisons, plan, output.format, output.path, condition, output.plot))

@@ -49,7 +49,7 @@ def gate(
     *conditions: str,
     against: str | os.PathLike[str] | None = None,
 ) -> GateResult:
-    """Whether any of the conditions holds, as `--fail-if` decides it.
+    """Whether any of the conditions holds, as the command line's `--fail-if` decides it.
 
     A condition is such as "factorized.macs > 16G", "factorized.ratio.latency >= 90%" or, with the path of an earlier
     document in `against`, "factorized.against.macs > 1.01". The result is true where all is well: no condition holds,
@@ -59,7 +59,7 @@ def gate(
     >>> bool(vggcalc.gate(vggcalc.compare("vgg16"), "factorized.macs > 16G"))
     True
     >>> vggcalc.gate(vggcalc.compare("vgg16"), "factorized.macs > 15G").held[0][:48]
-    '--fail-if "factorized.macs > 15G" holds: vgg16 f'
+    'condition "factorized.macs > 15G" holds: vgg16 f'
     """
     comparisons = tuple(comparison) if isinstance(comparison, tuple | list) else (comparison,)
     for one in comparisons:

@@ -1,29 +1,19 @@
 """An earlier JSON output: read, and what has changed since."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import msgspec
 
 from vggcalc.errors import InputError
 from vggcalc.report import units
-from vggcalc.report.gate.conditions import COUNTS
-from vggcalc.results import (
-    SCHEMA_VERSION,
-    Change,
-    Comparison,
-    Configuration,
-    Environment,
-    Latency,
-    LatencyRatio,
-    Report,
-    Variant,
-)
+from vggcalc.report.gate.values import Figure, LowerBound, Measured, Path, Value, figures, resolve, typical
+from vggcalc.results import SCHEMA_VERSION, Change, Comparison, Environment, Report
 
-#: Why an interval within one process says nothing of another run, which is another process.
-ONE_PROCESS = "one process differs from the next by more than its own interval"
-
-#: Of an environment, what a time depends on.
+#: What a time depends on, of an environment.
 _SURROUNDINGS = ("cpu", "instruction_set", "cores", "torch", "platform")
+
+#: A larger file is no report: that of a network with 20,000 layers has 60 MB.
+LARGEST_REPORT = 512_000_000
 
 
 class _Head(msgspec.Struct):
@@ -40,20 +30,20 @@ class Earlier(msgspec.Struct, frozen=True):
     report: Report
 
     def counterpart(self, comparison: Comparison) -> Comparison | None:
-        """What was compared under that name, with that input and dtype."""
+        """The comparison of that name with the same input and dtype."""
         return next((one for one in self.report.comparisons if _key(one) == _key(comparison)), None)
 
-
-def earlier(file: str) -> Earlier:
-    """The report in a file. Raises `InputError` with one line for anything else."""
-    try:
-        return Earlier(file, read_report(file))
-    except InputError as error:
-        raise InputError(f"--against {error}") from None
-
-
-#: A larger file is no report: that of a network with 20,000 layers has 60 MB.
-LARGEST_REPORT = 512_000_000
+    def resolve(self, path: Path, comparison: Comparison) -> dict[str, Value]:
+        """What the path led to in the counterpart."""
+        nothing, other = "has nothing to compare with: ", self.counterpart(comparison)
+        if other is None:
+            return {"": Value(unknown=f"{nothing}{self.file} has no {comparison.name} with this input and dtype")}
+        if path.variant not in other:
+            return {"": Value(unknown=f"{nothing}{self.file} has no variant {path.variant} of {comparison.name}")}
+        return {
+            place: Value(unknown=f"{nothing}in {self.file} it {one.unknown}") if one.unknown else one
+            for place, one in resolve(path, other).items()
+        }
 
 
 def read_report(file: str) -> Report:
@@ -79,103 +69,60 @@ def _key(comparison: Comparison) -> tuple[object, ...]:
     return comparison.name, comparison.input_shape, comparison.dtype
 
 
-def _whole(comparison: Comparison) -> str:
+def changes(earlier: Earlier, report: Report) -> tuple[Change, ...]:
+    """What differs, comparison by comparison and variant by variant; then what it was measured on."""
+    found: list[Change] = []
+    for comparison in report.comparisons:
+        before = earlier.counterpart(comparison)
+        if before is None:
+            found.append(Change(comparison.name, None, "comparison", None, _input(comparison)))
+        else:
+            found += _of_comparison(before, comparison)
+    now = {_key(comparison) for comparison in report.comparisons}
+    gone = [one for one in earlier.report.comparisons if _key(one) not in now]
+    found += [Change(one.name, None, "comparison", _input(one), None) for one in gone]
+    return (*found, *_of_surroundings(earlier.report, report))
+
+
+def _input(comparison: Comparison) -> str:
     return f"{units.shape(comparison.input_shape)} {comparison.dtype}"
 
 
-def changes(before: Earlier, report: Report) -> tuple[Change, ...]:
-    """What differs, comparison by comparison and variant by variant; then what it was measured on."""
-    found: list[Change] = []
-    known = {_key(comparison): comparison for comparison in report.comparisons}
-    for comparison in known.values():
-        other = before.counterpart(comparison)
-        if other is None:
-            found.append(Change(comparison.name, None, "comparison", None, _whole(comparison)))
-        else:
-            found += _of_comparison(other, comparison)
-    found += [
-        Change(one.name, None, "comparison", _whole(one), None)
-        for one in before.report.comparisons
-        if _key(one) not in known
-    ]
-    return (*found, *_of_surroundings(before.report, report))
-
-
 def _of_comparison(before: Comparison, after: Comparison) -> Iterator[Change]:
-    name = after.name
-    old, new = ({variant.name: variant for variant in one.variants} for one in (before, after))
-    for variant in after.variants:
-        if variant.name not in old:
-            yield Change(name, variant.name, "variant", None, variant.name)
+    """Every figure that differs, and how many layers, by name, kind and arguments, only one side has."""
+    for name in dict.fromkeys(variant.name for variant in (*after, *before)):
+        if name not in before or name not in after:
+            had, has = (name if name in one else None for one in (before, after))
+            yield Change(after.name, name, "variant", had, has)
             continue
-        yield from _of_variant(name, old[variant.name], variant)
-        yield from _of_times(name, variant.name, "latency", old[variant.name].latency, variant.latency)
-        ratios = [
-            [told for ratio in one.ratios if ratio.variant == variant.name for told in ratio.latency]
-            for one in (before, after)
-        ]
-        yield from _of_times(name, variant.name, "ratio.latency", *ratios)
-    for gone in old:
-        if gone not in new:
-            yield Change(name, gone, "variant", gone, None)
+        old, new = figures(before, name), figures(after, name)
+        for path, label in dict.fromkeys([*old, *new]):
+            pair = old.get((path, label)), new.get((path, label))
+            if _differ(*pair):
+                partial = isinstance(pair[0], LowerBound), isinstance(pair[1], LowerBound)
+                yield Change(after.name, name, path, _plain(pair[0]), _plain(pair[1]), partial, label or None)
+        layers, others = ({layer.name: layer.layer for layer in one[name].layers} for one in (before, after))
+        if gone := sum(others.get(layer) != arguments for layer, arguments in layers.items()):
+            yield Change(after.name, name, "layers_gone", gone, None)
+        if come := sum(layers.get(layer) != arguments for layer, arguments in others.items()):
+            yield Change(after.name, name, "layers_new", None, come)
 
 
-def _of_variant(comparison: str, before: Variant, after: Variant) -> Iterator[Change]:
-    """Costs, counts, the receptive field, and how many layers went and came."""
-    for key in dict.fromkeys([*before.costs, *after.costs]):
-        old, new = before.costs.get(key), after.costs.get(key)
-        partial = (key in before.partial, key in after.partial)
-        if old != new or partial[0] != partial[1]:
-            yield Change(comparison, after.name, key, old, new, partial)
-    for key in COUNTS:
-        if getattr(before, key) != getattr(after, key):
-            yield Change(comparison, after.name, key, getattr(before, key), getattr(after, key))
-    fields = before.receptive_field, after.receptive_field
-    for key in ("size", "stride", "padding"):
-        old, new = (getattr(field, key) if field else None for field in fields)
-        if old != new:
-            figure = "receptive_field" if key == "size" else f"receptive_field_{key}"
-            yield Change(comparison, after.name, figure, old, new)
-    if before.sees != after.sees:
-        yield Change(comparison, after.name, "sees", before.sees, after.sees)
-    went, came = _apart(before, after)
-    if went:
-        yield Change(comparison, after.name, "layers_gone", went, None)
-    if came:
-        yield Change(comparison, after.name, "layers_new", None, came)
+def _differ(before: Figure | None, after: Figure | None) -> bool:
+    """Whether it changed: a time only if both intervals are over processes (`ONE_PROCESS`) and do not overlap."""
+    if not isinstance(before, Measured) and not isinstance(after, Measured):
+        return before != after
+    if not isinstance(before, Measured) or not isinstance(after, Measured) or not before.ci95 or not after.ci95:
+        return False
+    if min(len(before.rounds_per_process), len(after.rounds_per_process)) < 2:
+        return False
+    return after.ci95[0] > before.ci95[1] or after.ci95[1] < before.ci95[0]
 
 
-def _apart(before: Variant, after: Variant) -> tuple[int, int]:
-    """How many layers only the one and only the other has: by name, kind and arguments."""
-    old, new = ({layer.name: layer.layer for layer in one.layers} for one in (before, after))
-    return (
-        sum(new.get(name) != layer for name, layer in old.items()),
-        sum(old.get(name) != layer for name, layer in new.items()),
-    )
-
-
-def _of_times(
-    comparison: str,
-    variant: str,
-    figure: str,
-    before: Iterable[Latency | LatencyRatio],
-    after: Iterable[Latency | LatencyRatio],
-) -> Iterator[Change]:
-    """Times or ratios of times in the same way of running whose intervals over processes do not overlap."""
-    old: dict[Configuration, Latency | LatencyRatio] = {one.configuration: one for one in before}
-    for new in after:
-        then = old.get(new.configuration)
-        if then is None or then.ci95 is None or new.ci95 is None:
-            continue
-        if min(len(then.rounds_per_process), len(new.rounds_per_process)) < 2:
-            continue  # ONE_PROCESS
-        if new.ci95[0] > then.ci95[1] or new.ci95[1] < then.ci95[0]:
-            yield Change(comparison, variant, figure, typical(then), typical(new), on=new.label)
-
-
-def typical(time: Latency | LatencyRatio) -> float:
-    """The median, or the ratio."""
-    return time.median_s if isinstance(time, Latency) else time.ratio
+def _plain(figure: Figure | None) -> int | float | str | tuple[int, ...] | None:
+    if isinstance(figure, Measured):
+        return typical(figure)
+    return figure.value if isinstance(figure, LowerBound) else figure
 
 
 def _of_surroundings(before: Report, after: Report) -> Iterator[Change]:
@@ -193,4 +140,4 @@ def _surroundings(environment: Environment) -> dict[str, str | int]:
 
 
 def _timed(report: Report) -> bool:
-    return any(variant.latency for comparison in report.comparisons for variant in comparison.variants)
+    return any(variant.latency for comparison in report.comparisons for variant in comparison)

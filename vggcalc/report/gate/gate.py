@@ -1,4 +1,4 @@
-"""The gate: which --fail-if conditions hold, by how much, and which could not be decided."""
+"""The gate: which conditions hold, by how much, and which cannot be decided."""
 
 from collections.abc import Sequence
 from fractions import Fraction
@@ -6,9 +6,9 @@ from fractions import Fraction
 import msgspec
 
 from vggcalc.errors import InputError
-from vggcalc.report.gate.changes import Earlier, changes, earlier
-from vggcalc.report.gate.conditions import OPERATORS, Condition, Figure, axis_name, parse
-from vggcalc.report.gate.values import Value, before, values
+from vggcalc.report.gate.changes import Earlier, changes, read_report
+from vggcalc.report.gate.conditions import OPERATORS, Condition, parse
+from vggcalc.report.gate.values import Path, Value, joined, over, resolve
 from vggcalc.report.tables.changes import elsewhere
 from vggcalc.results import Comparison, Report
 
@@ -29,7 +29,7 @@ class GateResult(msgspec.Struct, frozen=True):
 
 
 class Gate(msgspec.Struct, frozen=True):
-    """The conditions, and the earlier report that this one is held against."""
+    """The conditions, and the earlier report to compare with."""
 
     conditions: tuple[Condition, ...] = ()
     earlier: Earlier | None = None
@@ -41,44 +41,67 @@ class Gate(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(report, against=self.earlier.file, changes=changes(self.earlier, report))
 
     def judge(self, report: Report) -> GateResult:
-        """Look at every condition in every comparison that has its variant."""
+        """Decide every condition in every comparison that has its variant."""
         held, undecided = [], []
         for condition in self.conditions:
-            for comparison in _having(condition.figure, report.comparisons):
-                for value in values(condition.figure, comparison, self.earlier):
+            for comparison in _having(condition.path, report.comparisons):
+                for place, value in self._values(condition.path, comparison).items():
+                    name = f"{condition.path}{place}"
+                    if condition.path.variant != comparison.name:
+                        name = f"{comparison.name} {name}"
                     holding = None if value.unknown else holds(condition, value)
                     if holding is None:
-                        undecided.append(_undecided(condition, comparison, value))
+                        why = (
+                            value.unknown or f"is {_amount(value.low, condition.path)} or more, which is a lower bound"
+                        )
+                        undecided.append(f'condition "{condition.text}" cannot be decided: {name} {why}')
                     elif holding:
-                        held.append(_held(condition, comparison, value) + _then(condition.figure, report))
+                        line = f'condition "{condition.text}" holds: {name} {_excess(condition, value)}'
+                        held.append(line + _then(condition.path, report))
         return GateResult(tuple(held), tuple(undecided))
 
+    def _values(self, path: Path, comparison: Comparison) -> dict[str, Value]:
+        """By axis and configuration, where there are several."""
+        found = resolve(path, comparison)
+        if path.against and self.earlier is not None:
+            then = self.earlier.resolve(path, comparison)
+            other = then.get("", Value(unknown=f"has nothing to compare with in {self.earlier.file}"))
+            found = {place: over(value, then.get(place, other)) for place, value in found.items()}
+        return joined(found)
 
-def gate(conditions: Sequence[str], against: str | None, comparisons: Sequence[Comparison], latency: bool) -> Gate:
-    """What was asked for with --fail-if and --against. Raises `InputError` for what can never be answered.
 
-    `latency` is whether it will be measured.
+def gate(
+    conditions: Sequence[str],
+    against: str | None,
+    comparisons: Sequence[Comparison],
+    latency: bool,
+    remedy: str = "call vggcalc.measure first",
+) -> Gate:
+    """The conditions and the earlier report in the file `against`, if one is named.
+
+    `latency` is whether it is measured, and `remedy` what to do where it is not. Raises `InputError` for what can
+    never be decided.
     """
-    then = earlier(against) if against is not None else None
-    parsed = tuple(parse(text, comparisons, then is not None) for text in dict.fromkeys(conditions))
+    earlier = Earlier(against, read_report(against)) if against is not None else None
+    parsed = tuple(parse(text, comparisons, earlier is not None) for text in dict.fromkeys(conditions))
     for one in parsed:
-        if one.figure.is_latency and not latency:
-            raise InputError(f'--fail-if "{one.text}" needs the latency measured: leave out --no-latency')
-        if one.figure.against and then is not None:
-            found = [value for c in _having(one.figure, comparisons) for value in before(one.figure, c, then)]
+        if one.path.is_latency and not latency:
+            raise InputError(f'condition "{one.text}" needs the latency measured: {remedy}')
+        if one.path.against and earlier is not None:
+            found = [value for c in _having(one.path, comparisons) for value in earlier.resolve(one.path, c).values()]
             if all(value.unknown for value in found):
-                raise InputError(f'--fail-if "{one.text}": {one.figure.variant} {found[0].unknown}')
-    return Gate(parsed, then)
+                raise InputError(f'condition "{one.text}": {one.path.variant} {found[0].unknown}')
+    return Gate(parsed, earlier)
 
 
-def _having(figure: Figure, comparisons: Sequence[Comparison]) -> list[Comparison]:
-    return [one for one in comparisons if any(variant.name == figure.variant for variant in one.variants)]
+def _having(path: Path, comparisons: Sequence[Comparison]) -> list[Comparison]:
+    return [one for one in comparisons if path.variant in one]
 
 
 def holds(condition: Condition, value: Value) -> bool | None:
-    """Whether the condition holds wherever in its interval the value is.
+    """Whether the condition holds wherever in its range the value is.
 
-    None where that hangs on how much a lower bound lacks.
+    None where that depends on how much a lower bound lacks.
     """
     compare, bound = OPERATORS[condition.sign], condition.bound
     if value.high is not None:
@@ -90,46 +113,28 @@ def holds(condition: Condition, value: Value) -> bool | None:
     return condition.sign == "!=" if value.low > bound else None
 
 
-def _name(condition: Condition, comparison: Comparison, value: Value) -> str:
-    figure = condition.figure
-    parts = [figure.variant, *["against"] * figure.against, *["ratio"] * figure.ratio, figure.name]
-    axis = figure.axis if figure.axis is not None else value.axis
-    name = ".".join(parts + ([axis_name(axis)] if axis is not None else []))
-    whole = name if figure.variant == comparison.name else f"{comparison.name} {name}"
-    return whole + (f" on {value.on}" if value.on else "")
-
-
-def _undecided(condition: Condition, comparison: Comparison, value: Value) -> str:
-    name = _name(condition, comparison, value)
-    why = value.unknown or f"is {_amount(value.low, condition.figure)} or more, which is a lower bound"
-    return f'--fail-if "{condition.text}" cannot be decided: {name} {why}'
-
-
-def _held(condition: Condition, comparison: Comparison, value: Value) -> str:
-    """The figure, the bound, and by how much the nearest end is beyond it."""
-    figure, bound = condition.figure, condition.bound
-    is_, least = f"is {_amount(value.typical, figure)}", ""
+def _excess(condition: Condition, value: Value) -> str:
+    """The value, the bound, and by how much the nearest end is beyond it."""
+    path, bound = condition.path, condition.bound
+    low, end = _amount(value.low, path), value.low
     if value.high is None:
-        is_, least = f"is {_amount(value.low, figure)} or more", "at least "
-    elif value.low != value.high:
-        ends = f"{_amount(value.low, figure)} … {_amount(value.high, figure)}"
-        is_, least = f"{is_}, 95% interval {ends} ({value.basis})", "at least "
-    end = value.low if value.high is None or value.low >= bound else value.high
-    name = _name(condition, comparison, value)
-    return f'--fail-if "{condition.text}" holds: {name} {is_}: {_beyond(end - bound, bound, figure, least)}'
-
-
-def _beyond(gap: Fraction, bound: Fraction, figure: Figure, least: str) -> str:
+        figure = f"{low} or more"
+    elif value.low == value.high:
+        figure = low
+    else:
+        figure = f"{_amount(value.typical, path)}, 95% interval {low} … {_amount(value.high, path)} ({value.basis})"
+        end = value.low if value.low >= bound else value.high
+    exact, gap = value.low == value.high, end - bound
     if not gap:
-        return "its nearest end exactly the bound" if least else "exactly the bound"
-    side = "above" if gap > 0 else "below"
+        return f"is {figure}: {'' if exact else 'its nearest end '}exactly the bound"
+    least, side = "" if exact else "at least ", "above" if gap > 0 else "below"
     percent = f" ({_percent(abs(gap) / bound)})" if bound else ""
-    return f"{least}{_amount(abs(gap), figure)}{percent} {side} {_amount(bound, figure)}"
+    return f"is {figure}: {least}{_amount(abs(gap), path)}{percent} {side} {_amount(bound, path)}"
 
 
-def _then(figure: Figure, report: Report) -> str:
-    """That the earlier times were measured on something else, where they were."""
-    where = elsewhere(report.changes) if figure.against and figure.is_latency and not figure.ratio else ""
+def _then(path: Path, report: Report) -> str:
+    """On what else the earlier times were measured, if on anything else."""
+    where = elsewhere(report.changes) if path.against and path.is_latency and not path.ratio else ""
     return f"; measured on something else: {where}" if where else ""
 
 
@@ -138,16 +143,13 @@ def _percent(share: Fraction) -> str:
     return f"{percent:,.1f}%" if percent >= 1 else f"{percent:.2g}%"
 
 
-def _amount(value: Fraction, figure: Figure) -> str:
+def _amount(value: Fraction, path: Path) -> str:
     """In full where it is a count; else to four digits or more."""
-    if figure.is_share or figure.name == "intensity":
+    if path.is_quotient or path.name == "intensity":
         return f"{float(value):,.6g}"
-    if figure.is_latency:
-        return _seconds(float(value))
+    if path.is_latency:
+        scales = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
+        scale, unit = next((one for one in scales if value >= one[0]), scales[-1])
+        return f"{float(value) / scale:,.4g} {unit}"
     count = f"{value.numerator:,}" if value.denominator == 1 else f"{float(value):,.6f}"
-    return count + (" bytes" if figure.name.endswith("_bytes") else "")
-
-
-def _seconds(seconds: float) -> str:
-    scale, unit = next(((scale, unit) for scale, unit in ((1, "s"), (1e-3, "ms")) if seconds >= scale), (1e-6, "µs"))
-    return f"{seconds / scale:,.4g} {unit}"
+    return count + " bytes" * path.name.endswith("_bytes")

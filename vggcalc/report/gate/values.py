@@ -1,134 +1,168 @@
-"""What a condition's figure is in a comparison: exactly, at least, or within an interval."""
+"""The figures of a comparison by their paths, such as `factorized.ratio.latency`, and the range that each lies in."""
 
-from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
 import msgspec
 
-from vggcalc.report.gate.changes import ONE_PROCESS, Earlier, typical
-from vggcalc.report.gate.conditions import COUNTS, FIELD, Figure
-from vggcalc.results import Comparison, Latency, LatencyRatio, Variant
+from vggcalc.results import Comparison, Latency, LatencyRatio
+
+COUNTS = ("convolutions", "nonlinearities")
+FIELD, LATENCY = "receptive_field", "latency"
+
+#: The last of them are those of a feature map with fewer axes.
+AXES = ("depth", "height", "width")
+
+#: Why two runs cannot be compared by intervals within one process: another run is another process.
+ONE_PROCESS = "one process differs from the next by more than its own interval"
+
+
+class LowerBound(msgspec.Struct, frozen=True):
+    """A total that lacks what some operator costs."""
+
+    value: int | float
+
+
+Measured = Latency | LatencyRatio
+Figure = int | float | str | tuple[int, ...] | LowerBound | Measured
+
+
+def figures(comparison: Comparison, variant: str) -> dict[tuple[str, str], Figure]:
+    """Every figure of a variant that is known, by its path and, for times, the label of their configuration."""
+    found = comparison[variant]
+    field = found.receptive_field
+    single: dict[str, Figure | None] = {
+        key: LowerBound(value) if value is not None and key in found.partial else value
+        for key, value in found.costs.items()
+    }
+    single |= {key: getattr(found, key) for key in COUNTS}
+    if field is not None:
+        single |= {FIELD: field.size, f"{FIELD}_stride": field.stride, f"{FIELD}_padding": field.padding}
+    single["sees"] = found.sees
+    ratios = [one for ratio in comparison.ratios if ratio.variant == variant for one in ratio.latency]
+    return (
+        {(path, ""): value for path, value in single.items() if value is not None}
+        | {(LATENCY, one.label): one for one in found.latency}
+        | {(f"ratio.{LATENCY}", one.label): one for one in ratios}
+    )
+
+
+def typical(time: Measured) -> float:
+    """The median, or the ratio."""
+    return time.median_s if isinstance(time, Latency) else time.ratio
+
+
+class Path(msgspec.Struct, frozen=True):
+    """The left side of a condition: `variant`[.against][.ratio].`name`[.`axis`].
+
+    `ratio` is variant / baseline, `against` now / earlier; without an `axis` each of them is meant.
+    """
+
+    variant: str
+    name: str
+    ratio: bool = False
+    against: bool = False
+    axis: str = ""
+
+    def __str__(self) -> str:
+        parts = [self.variant, "against" * self.against, "ratio" * self.ratio, self.name, self.axis]
+        return ".".join(filter(None, parts))
+
+    @property
+    def is_latency(self) -> bool:
+        """Whether it must be measured."""
+        return self.name == LATENCY
+
+    @property
+    def is_quotient(self) -> bool:
+        """Whether it has no unit."""
+        return self.ratio or self.against
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether it is a whole number, or a quotient of two."""
+        return not self.is_latency and self.name != "intensity"
 
 
 class Value(msgspec.Struct, frozen=True):
-    """Somewhere in `low` … `high`, both included; `high` None: no one knows how much more it is.
+    """Somewhere in `low` … `high`, both included; `high` is None for a lower bound.
 
-    `axis` counts from the last, `on` is a configuration's label and `basis` what its interval rests
-    on. Where there is no value `unknown` says why.
+    `basis` is what an interval rests on. Where there is no value, `unknown` says why.
     """
 
     low: Fraction = Fraction(0)
     high: Fraction | None = None
     typical: Fraction = Fraction(0)
-    axis: int | None = None
-    on: str = ""
     basis: str = ""
     unknown: str = ""
 
 
-def values(figure: Figure, comparison: Comparison, earlier: Earlier | None = None) -> list[Value]:
-    """One for each axis that differs, and one for each configuration that was timed."""
-    if figure.against:
-        assert earlier is not None
-        then = {(one.axis, one.on): one for one in before(figure, comparison, earlier)}
-        other = then.get((None, "")) or Value(unknown=f"has nothing to be held against in {earlier.file}")
-        found = [_over(one, then.get((one.axis, one.on), other)) for one in _values(figure, comparison)]
-    else:
-        found = list(_values(figure, comparison))
-    if figure.axis is None and len({(one.low, one.high, one.unknown) for one in found if not one.on}) == 1:
-        found = [msgspec.structs.replace(found[0], axis=None)]
-    return found
+def resolve(path: Path, comparison: Comparison) -> dict[str, Value]:
+    """What the path leads to, without regard to `against`: several values if there are several axes or configurations.
 
-
-def before(figure: Figure, comparison: Comparison, earlier: Earlier) -> list[Value]:
-    """What the figure was in the earlier report."""
-
-    def nothing(why: str) -> Value:
-        return Value(unknown=f"has nothing to be held against: {why}")
-
-    other = earlier.counterpart(comparison)
-    if other is None:
-        return [nothing(f"{earlier.file} has no {comparison.name} with this input and dtype")]
-    if not any(variant.name == figure.variant for variant in other.variants):
-        return [nothing(f"{earlier.file} has no variant {figure.variant} of {comparison.name}")]
-    return [nothing(f"in {earlier.file} it {one.unknown}") if one.unknown else one for one in _values(figure, other)]
-
-
-def _values(figure: Figure, comparison: Comparison) -> Iterator[Value]:
-    variant = comparison[figure.variant]
-    if figure.ratio and variant.name == comparison.baseline:
-        yield Value(unknown="is the baseline itself")
-    elif figure.is_latency:
-        yield from _timed(figure, comparison, variant)
-    elif figure.name == FIELD:
-        yield from _sizes(figure, variant)
-    elif figure.ratio:
-        yield _over(_cost(figure.name, variant), _cost(figure.name, comparison[comparison.baseline]))
-    elif figure.name in COUNTS:
-        yield _exactly(getattr(variant, figure.name))
-    else:
-        yield _cost(figure.name, variant)
-
-
-def _exactly(value: int | float, axis: int | None = None) -> Value:
-    exact = Fraction(value)
-    return Value(exact, exact, exact, axis)
-
-
-def _cost(key: str, variant: Variant) -> Value:
-    """A total; where it lacks an operator it is a lower bound."""
-    value = variant.costs.get(key)
-    if value is None:
-        return Value(unknown="is not known")
-    exact = _exactly(value)
-    return msgspec.structs.replace(exact, high=None) if key in variant.partial else exact
-
-
-def _sizes(figure: Figure, variant: Variant) -> Iterator[Value]:
-    """Of the receptive field, along the axis that is asked for or along each."""
-    field = variant.receptive_field
-    if field is None:
+    They are keyed by what follows the path where one of them is named: ".height", " on cpu".
+    """
+    variant = comparison[path.variant]
+    if path.ratio and path.variant == comparison.baseline:
+        return {"": Value(unknown="is the baseline itself")}
+    found = figures(comparison, path.variant)
+    if path.is_latency:
+        wanted = f"ratio.{LATENCY}" if path.ratio else LATENCY
+        times = {f" on {label}": _value(one, path) for (name, label), one in found.items() if name == wanted}
+        return times or {"": Value(unknown="was not measured")}
+    figure = found.get((path.name, ""))
+    if isinstance(figure, tuple):
+        sizes = zip(AXES[-len(figure) :], figure, strict=True)
+        return {"" if path.axis else f".{axis}": _value(n, path) for axis, n in sizes if path.axis in ("", axis)}
+    if path.name == FIELD:
         why = {"image": "is the whole image", "varies": "varies from unit to unit"}
-        yield Value(unknown=why.get(variant.sees, "is not known"))
-        return
-    for axis, size in enumerate(field.size, -len(field.size)):
-        if figure.axis in (None, axis):
-            yield _exactly(size, axis)
+        return {"": Value(unknown=why.get(variant.sees, "is not known"))}
+    value = _value(figure, path)
+    if path.ratio:
+        value = over(value, _value(figures(comparison, comparison.baseline).get((path.name, "")), path))
+    return {"": value}
 
 
-def _timed(figure: Figure, comparison: Comparison, variant: Variant) -> Iterator[Value]:
-    """In each configuration."""
-    measured: Sequence[Latency | LatencyRatio] = variant.latency
-    if figure.ratio:
-        ratios = [ratio for ratio in comparison.ratios if ratio.variant == variant.name]
-        measured = [one for ratio in ratios for one in ratio.latency]
-    if not measured:
-        yield Value(unknown="was not measured")
-    for one in measured:
-        rounds = one.rounds_per_process
-        if one.ci95 is None:
-            few = f": {sum(rounds)} rounds of one process are too few" if rounds else ""
-            yield Value(on=one.label, unknown=f"has no interval{few}")
-            continue
-        low, high = map(Fraction, one.ci95)
-        if figure.against and len(rounds) < 2:
-            yield Value(on=one.label, unknown=f"rests on one process, and {ONE_PROCESS}")
-            continue
-        basis = f"over {len(rounds)} processes" if len(rounds) > 1 else "this process only"
-        yield Value(low, high, Fraction(typical(one)), on=one.label, basis=basis)
+def _value(figure: Figure | None, path: Path) -> Value:
+    if isinstance(figure, Measured):
+        return _interval(figure, path.against)
+    if isinstance(figure, LowerBound):
+        return Value(Fraction(figure.value))
+    if isinstance(figure, int | float):
+        exact = Fraction(figure)
+        return Value(exact, exact, exact)
+    return Value(unknown="is not known")
 
 
-def _over(now: Value, base: Value) -> Value:
-    """now / base. Of two intervals it is the widest that their ends allow: it holds at least 95%."""
-    if now.unknown or base.unknown:
-        return msgspec.structs.replace(now, unknown=now.unknown or base.unknown)
-    if base.high is None or base.low <= 0:
-        why = "is held against a lower bound" if base.high is None else "is held against 0"
-        return msgspec.structs.replace(now, unknown=why)
-    return msgspec.structs.replace(
-        now,
-        low=now.low / base.high,
-        high=None if now.high is None else now.high / base.low,
-        typical=now.typical / base.typical,
-        basis=f"{now.basis}, {base.basis} before" if now.basis else "",
+def _interval(time: Measured, against: bool) -> Value:
+    rounds = time.rounds_per_process
+    if time.ci95 is None:
+        few = f": {sum(rounds)} rounds of one process are too few" if rounds else ""
+        return Value(unknown=f"has no interval{few}")
+    if against and len(rounds) < 2:
+        return Value(unknown=f"rests on one process, and {ONE_PROCESS}")
+    basis = f"over {len(rounds)} processes" if len(rounds) > 1 else "this process only"
+    low, high = map(Fraction, time.ci95)
+    return Value(low, high, Fraction(typical(time)), basis)
+
+
+def over(value: Value, base: Value) -> Value:
+    """value / base. Of two intervals it is the widest that their ends allow: it holds at least 95%."""
+    unknown = value.unknown or base.unknown
+    if not unknown and (base.high is None or base.low <= 0):
+        unknown = "is divided by a lower bound" if base.high is None else "is divided by 0"
+    if unknown or base.high is None:
+        return msgspec.structs.replace(value, unknown=unknown)
+    return Value(
+        value.low / base.high,
+        None if value.high is None else value.high / base.low,
+        value.typical / base.typical,
+        f"{value.basis}, {base.basis} before" if value.basis else "",
     )
+
+
+def joined(values: dict[str, Value]) -> dict[str, Value]:
+    """A single value where all axes agree."""
+    exact = {place: one for place, one in values.items() if not place.startswith(" on ")}
+    if len(exact) == len(values) and len(set(exact.values())) == 1:
+        return {"": next(iter(exact.values()))}
+    return values
