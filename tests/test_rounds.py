@@ -7,7 +7,7 @@ import numpy
 import pytest
 from scipy import stats
 
-from vggcalc.measurement.rounds import Measurements, Pair, ProcessRounds, is_narrow
+from vggcalc.measurement.rounds import ArmPair, Measurements, ProcessRounds, is_narrow
 from vggcalc.protocol import CONTROL, Arm, ArmsReady, Rounds
 from vggcalc.results import Configuration, LatencyRatio
 
@@ -54,7 +54,7 @@ def collection(*processes: ProcessRounds, configuration: Configuration = CONFIGU
 
 def ratio(found: Measurements, arm: Arm = FACTORIZED, compared: int = 1) -> LatencyRatio:
     baseline = Arm("naive", arm.block)
-    measured = found.ratio(Pair(baseline, arm), Pair(NAIVE, CONTROL), compared)
+    measured = found.ratio(ArmPair(baseline, arm), ArmPair(NAIVE, CONTROL), compared)
     assert measured is not None
     return measured
 
@@ -128,7 +128,7 @@ def test_compile_time_is_the_median_over_processes() -> None:
 def test_an_arm_that_no_process_timed_has_no_latency_and_no_ratio() -> None:
     found = collection(made_up(1, 6, WHOLE), made_up(2, 6, WHOLE))
     assert found.latency(NAIVE_BLOCK) is None
-    assert found.ratio(Pair(NAIVE_BLOCK, FACTORIZED_BLOCK), Pair(NAIVE, CONTROL), 1) is None
+    assert found.ratio(ArmPair(NAIVE_BLOCK, FACTORIZED_BLOCK), ArmPair(NAIVE, CONTROL), 1) is None
 
 
 # Ratios
@@ -255,7 +255,7 @@ def test_processor_time_says_nothing_of_accelerators_and_threads(configuration: 
 
 def test_narrow_looks_at_width_and_never_at_significance() -> None:
     process = made_up(1, 60)
-    pairs = [Pair(NAIVE, CONTROL), Pair(NAIVE, FACTORIZED)]
+    pairs = [ArmPair(NAIVE, CONTROL), ArmPair(NAIVE, FACTORIZED)]
     widths = []
     for pair in pairs:
         measured = collection(process).ratio(pair, pairs[0], 1)
@@ -271,13 +271,13 @@ def test_narrow_waits_for_every_arm_that_is_timed() -> None:
     rng = random.Random(3)
     rows = tuple((1.0, 1.0, rng.uniform(0.5, 2)) for _ in range(30))
     wide.add(Rounds(rows, rows, rows))
-    assert is_narrow(wide, [Pair(NAIVE, FACTORIZED)], 0.03)
-    assert not is_narrow(wide, [Pair(NAIVE, FACTORIZED), Pair(NAIVE, CONTROL)], 0.03)
-    assert is_narrow(wide, [Pair(NAIVE, FACTORIZED), Pair(NAIVE_BLOCK, FACTORIZED_BLOCK)], 0.03)
+    assert is_narrow(wide, [ArmPair(NAIVE, FACTORIZED)], 0.03)
+    assert not is_narrow(wide, [ArmPair(NAIVE, FACTORIZED), ArmPair(NAIVE, CONTROL)], 0.03)
+    assert is_narrow(wide, [ArmPair(NAIVE, FACTORIZED), ArmPair(NAIVE_BLOCK, FACTORIZED_BLOCK)], 0.03)
 
 
 def test_too_few_rounds_are_never_is_narrow() -> None:
     same = ProcessRounds(ArmsReady(WHOLE, (1,) * 3, (1e-3,) * 3, (None,) * 3, "pinned"), WHOLE)
     rows = ((1.0, 1.0, 1.0),) * 5
     same.add(Rounds(rows, rows, rows))
-    assert not is_narrow(same, [Pair(NAIVE, FACTORIZED)], 1.0)
+    assert not is_narrow(same, [ArmPair(NAIVE, FACTORIZED)], 1.0)

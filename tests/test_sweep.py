@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import vggcalc
-from vggcalc.analysis.crossover import AXES, Crossovers
+from vggcalc.analysis.crossover import CROSSOVER_AXES, Crossovers
 from vggcalc.analysis.sweep import COLUMNS, POINT, RATIOS, Batch, Grid, sweep_batches
 from vggcalc.errors import InputError
 from vggcalc.nets.families import FAMILIES, Factorization, factorization_grid
@@ -176,11 +176,11 @@ def test_a_crossover_is_the_first_value_of_the_last_run() -> None:
     assert "kernel" not in line
 
 
-@pytest.mark.parametrize("axis", AXES)
+@pytest.mark.parametrize("axis", CROSSOVER_AXES)
 def test_every_axis_can_be_crossed(axis: str) -> None:
     """Against the rows themselves, sorted by that axis."""
     text = "--kernel 3,5,9 --channels 4,16 --size 6,8x9 --batch 1,2 --stride 1,2 --dilation 1,2 --groups 1,4"
-    along, sign = AXES[axis]
+    along, sign = CROSSOVER_AXES[axis]
     if axis in ("in_channels", "out_channels"):
         text = text.replace("--channels 4,16", "--in-channels 4,16 --out-channels 4,16")
     arguments = [*text.split(), "--into", "stack,bottleneck"]

@@ -8,7 +8,7 @@ from vggcalc.analysis.sweep import POINT, RATIOS, Grid
 from vggcalc.errors import InputError
 
 #: The axes of a sweep, by the columns that vary along them, and how their values are written.
-AXES: dict[str, tuple[tuple[str, ...], str]] = {
+CROSSOVER_AXES: dict[str, tuple[tuple[str, ...], str]] = {
     "kernel": (("kernel",), ""),
     "channels": (("in_channels", "out_channels"), "→"),
     "in_channels": (("in_channels",), ""),
@@ -24,13 +24,13 @@ AXES: dict[str, tuple[tuple[str, ...], str]] = {
 NOT_MEASURED, NOT_TO_THE_END = "not measured", "not to the end"
 
 #: There is one state for each line, so that more of them would fill the memory.
-MOST_LINES = 200_000
+MOST_CROSSOVERS = 200_000
 
 
 def along(grid: Grid, axis: str) -> Sequence[Any]:
     """The values of a grid along an axis. Raises `InputError` for an axis that is none."""
-    if axis not in AXES:
-        raise InputError(f"axis {axis!r} is none of {', '.join(AXES)}")
+    if axis not in CROSSOVER_AXES:
+        raise InputError(f"axis {axis!r} is none of {', '.join(CROSSOVER_AXES)}")
     values: dict[str, Sequence[Any]] = {
         "kernel": grid.kernels,
         "channels": grid.channels,
@@ -46,7 +46,7 @@ def along(grid: Grid, axis: str) -> Sequence[Any]:
 
 
 #: Where a variant starts to win, if it does.
-ArmsReady = int | str | None
+CrossoverStart = int | str | None
 
 
 class Crossovers:
@@ -63,20 +63,20 @@ class Crossovers:
         if len(values) < 2:
             raise InputError(f"a crossover along {axis} needs more than one value there")
         lines = len(grid) // len(values) * len(grid.factorizations)
-        if lines > MOST_LINES:
-            raise InputError(f"{lines:,} lines are too many for crossovers: give fewer than {MOST_LINES:,}")
+        if lines > MOST_CROSSOVERS:
+            raise InputError(f"{lines:,} lines are too many for crossovers: give fewer than {MOST_CROSSOVERS:,}")
         for one, two in pairwise(values if axis in ("channels", "size") else ()):
             if not (one[0] <= two[0] and one[1] <= two[1]):
-                sign = AXES[axis][1]
+                sign = CROSSOVER_AXES[axis][1]
                 instead = ": cross in_channels or out_channels" if axis == "channels" else ""
                 raise InputError(
                     f"{axis} such as {one[0]}{sign}{one[1]} and {two[0]}{sign}{two[1]} are in no order{instead}"
                 )
-        self._along, self._sign = AXES[axis]
+        self._along, self._sign = CROSSOVER_AXES[axis]
         follows = ("groups",) if grid.groups == (None,) and "in_channels" in self._along else ()
         self._fixed = [name for name in POINT if name not in (*self._along, *follows)]
         self._measures = (*RATIOS, "latency") if latency else RATIOS
-        self._starts: dict[tuple[Any, ...], dict[str, ArmsReady]] = {}
+        self._starts: dict[tuple[Any, ...], dict[str, CrossoverStart]] = {}
 
     def add(self, row: Mapping[str, Any]) -> None:
         """One more row, by its columns."""

@@ -61,9 +61,9 @@ def break_even_width(naive: Variant, variant: Variant) -> float | None:
     chain = _convolution_layers(variant)
     if len(chain) < 2 or variant.family is None or not FAMILIES[variant.family].widens:
         return None
-    per_pair = [_macs(layer) / (_into(layer) * layer.output_shape[1]) for layer in chain]
+    per_pair = [_macs_of(layer) / (_into(layer) * layer.output_shape[1]) for layer in chain]
     linear = per_pair[0] * _into(chain[0]) + per_pair[-1] * chain[-1].output_shape[1]
-    square, macs = sum(per_pair[1:-1]), _macs(conv)
+    square, macs = sum(per_pair[1:-1]), _macs_of(conv)
     return 2 * macs / (linear + sqrt(linear**2 + 4 * square * macs))
 
 
@@ -71,7 +71,7 @@ def _convolution_layers(variant: Variant) -> Sequence[LayerResult]:
     return [layer for layer in variant.layers if isinstance(layer.layer, Conv2d)]
 
 
-def _macs(layer: LayerResult) -> int:
+def _macs_of(layer: LayerResult) -> int:
     macs = layer.costs["macs"]
     assert isinstance(macs, int)
     return macs

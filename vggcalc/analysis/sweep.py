@@ -63,7 +63,7 @@ class Grid(msgspec.Struct, frozen=True):
     def _inner(self) -> tuple[int, ...]:
         return len(self.channels), len(self.groups), len(self.sizes), len(self.batches)
 
-    def comparison(self, row: "Row") -> Comparison:
+    def comparison(self, row: "SweepRow") -> Comparison:
         """What `factorize` says of the point that a row belongs to."""
         return self._attempted(*row[: len(POINT)])
 
@@ -87,7 +87,7 @@ RATIOS = PARETO_COSTS
 #: What stands in a row: receptive field (both axes) in pixels, costs as in `COSTS`, ratios to `naive`.
 COLUMNS = (*POINT, "variant", "receptive_field", "window", *COSTS, *(f"{key}_ratio" for key in RATIOS))
 
-Row = tuple[Any, ...]
+SweepRow = tuple[Any, ...]
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -98,7 +98,7 @@ class Batch(msgspec.Struct, frozen=True):
     """
 
     points: int
-    rows: Sequence[Sequence[Row]]
+    rows: Sequence[Sequence[SweepRow]]
     refused: tuple[int, str] | None = None
     infeasible: Mapping[str, tuple[int, str]] = {}
 
@@ -156,11 +156,11 @@ class _Found:
     """What is found of a chunk, part by part."""
 
     def __init__(self) -> None:
-        self._parts: list[tuple[Any, list[tuple[Row, ...]]]] = []
+        self._parts: list[tuple[Any, list[tuple[SweepRow, ...]]]] = []
         self._refused: tuple[int, str] | None = None
         self._left_out: dict[str, tuple[int, str]] = {}
 
-    def add(self, numbers: Any, rows: list[tuple[Row, ...]]) -> None:
+    def add(self, numbers: Any, rows: list[tuple[SweepRow, ...]]) -> None:
         self._parts.append((numbers, rows))
 
     def refuse(self, points: int, why: Callable[[], str]) -> None:
@@ -216,11 +216,11 @@ def _evaluated(grid: Grid, axes: _Axes, structure: tuple[int, int, int], numbers
             made[name] = _columns(grid, conv, factorized(conv, factorization), shape)
         except InputError:
             lacking.append(name)
-    fixed = [_listed(value, len(numbers)) for value in (*structure, *inner)]
+    fixed = [_as_list(value, len(numbers)) for value in (*structure, *inner)]
     of_variant = []
     for name, columns in made.items():
         ratios = (columns[key] / made["naive"][key] for key in RATIOS)
-        values = (_listed(value, len(numbers)) for value in (name, *columns.values(), *ratios))
+        values = (_as_list(value, len(numbers)) for value in (name, *columns.values(), *ratios))
         of_variant.append(zip(*fixed, *values, strict=True))
     found.add(numbers, list(zip(*of_variant, strict=True)))
     if lacking:
@@ -248,7 +248,7 @@ def _columns(grid: Grid, conv: Conv2d, branches: Branches, shape: Any) -> dict[s
     return columns
 
 
-def _listed(value: Any, points: int) -> list[Any]:
+def _as_list(value: Any, points: int) -> list[Any]:
     """A column as Python's own numbers and words."""
     return value.tolist() if isinstance(value, np.ndarray) else [value] * points
 

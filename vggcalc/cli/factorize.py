@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vggcalc.cli.groups import Command, alone, group, option
-from vggcalc.cli.options import FACTORIZING, GATE, MEASURING, OUTPUT, SIZE, layer_options
+from vggcalc.cli.options import FACTORIZING, GATE, MEASURING, OUTPUT, SIZE_TYPE, layer_options
 from vggcalc.cli.types import Parsed, kernels
 from vggcalc.library import arguments
 
@@ -22,7 +22,7 @@ KERNEL = group(
     option("--channels", type=int, help="Channels in and out.  [default: 64]"),
     option("--in-channels", type=int, help="Channels in.  [default: 64]"),
     option("--out-channels", type=int, help="Channels out.  [default: 64]"),
-    option("--size", type=SIZE, help="Feature map: 56 or HxW.  [default: 56]"),
+    option("--size", type=SIZE_TYPE, help="Feature map: 56 or HxW.  [default: 56]"),
     option("--batch", type=int, help="Images at once.  [default: 1]"),
     option("--stride", type=int, help="[default: 1]"),
     option("--dilation", type=int, help="[default: 1]"),

@@ -13,8 +13,8 @@ from vggcalc.library import arguments
 from vggcalc.nets.names import ACTIVATIONS, MEMORY_FORMATS, MODES, WIDEN
 
 DTYPE = Parsed("float32|float64|bfloat16|float16", arguments.dtype)
-SIZE = Parsed("size", arguments.size)
-SECONDS = Parsed("seconds", types.seconds)
+SIZE_TYPE = Parsed("size", arguments.size)
+SECONDS_TYPE = Parsed("seconds", types.seconds)
 THREADS = Parsed("n|all", types.threads)
 
 
@@ -30,7 +30,7 @@ def _models(ctx: click.Context, param: click.Parameter, incomplete: str) -> list
     return found or [CompletionItem(incomplete, type="file")]
 
 
-def _arguments(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> Any:
+def _parse_arguments(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> Any:
     """`NAME=VALUE`s as a dictionary."""
     if not values:
         return None
@@ -54,7 +54,7 @@ NETWORK = group(
     "overrides",
     "Model",
     "vggcalc.library.models:Overrides",
-    option("--size", type=SIZE, help="Image: 224 or HxW.  [default: the model's own, or 224]"),
+    option("--size", type=SIZE_TYPE, help="Image: 224 or HxW.  [default: the model's own, or 224]"),
     option("--batch", type=int, help="Images at once.  [default: 1]"),
     option("--in-channels", type=int, help="Channels of the image.  [default: the model's own]"),
     option("--classes", type=int, help="Width of the last linear layer.  [default: the model's own]"),
@@ -64,7 +64,7 @@ NETWORK = group(
         "arguments",
         metavar="NAME=VALUE",
         multiple=True,
-        callback=_arguments,
+        callback=_parse_arguments,
         help="Of an imported model: an argument of its factory, such as pretrained=false. Repeatable.",
     ),
 )
@@ -148,7 +148,7 @@ MEASURING = group(
     ),
     option("--compile", "compiled", is_flag=True, default=None, help="torch.compile's modules beside the eager ones."),
     option("--cold", is_flag=True, default=None, help="Flush the caches before every call."),
-    option("--budget", type=SECONDS, help="For each comparison and configuration.  [default: 30]"),
+    option("--budget", type=SECONDS_TYPE, help="For each comparison and configuration.  [default: 30]"),
     option(
         "--precision",
         type=Parsed("percent", types.precision),
@@ -181,7 +181,7 @@ GATE = group(
     ),
 )
 
-FORMATS = ("table", "json", "csv", "markdown", "html")
+OUTPUT_FORMATS = ("table", "json", "csv", "markdown", "html")
 
 
 def plot_option() -> GroupedOption:
@@ -201,7 +201,7 @@ OUTPUT = group(
     option(
         "--format",
         "format_",
-        type=Word(FORMATS, {"md": "markdown"}),
+        type=Word(OUTPUT_FORMATS, {"md": "markdown"}),
         help="[default: by --output's name, or table]",
     ),
     option("--json", "as_json", is_flag=True, default=None, help="Short for --format json."),

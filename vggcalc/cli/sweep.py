@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vggcalc.cli.groups import Command, group, option
-from vggcalc.cli.options import DTYPE, FACTORIZING, SECONDS, THREADS, layer_options, plot_option
+from vggcalc.cli.options import DTYPE, FACTORIZING, SECONDS_TYPE, THREADS, layer_options, plot_option
 from vggcalc.cli.types import Parsed, Word
 from vggcalc.library import arguments
 from vggcalc.nets.names import MODES
@@ -53,7 +53,7 @@ TIMING = group(
     "Measuring",
     "vggcalc.cli.structs:SweepTiming",
     option("--latency", is_flag=True, default=None, help="Time every point too."),
-    option("--budget", type=SECONDS, help="For all the timing together.  [default: 300]"),
+    option("--budget", type=SECONDS_TYPE, help="For all the timing together.  [default: 300]"),
     option("--device", help="cpu, cuda, mps, ….  [default: cpu]"),
     option("--threads", type=THREADS, help="On the CPU.  [default: 1]"),
     option("--mode", type=Word(MODES), help="[default: inference]"),

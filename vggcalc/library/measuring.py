@@ -92,7 +92,7 @@ def measure(
         raise InputError(f"precision {precision!r} is no share: give the interval's full width, such as 0.03 for 3%")
     plan = Plan(
         check=check,
-        devices=_words("device", device),
+        devices=_several_words("device", device),
         dtypes=(comparison.dtype,) if dtype is None else (arguments.dtype(dtype),),
         threads=_threads(threads),
         modes=_choices("mode", mode, MODES),
@@ -156,7 +156,7 @@ def _check_seed(seed: object) -> None:
         raise InputError(f"seed {seed} is out of range: give 0 to 2**50")
 
 
-def _words(name: str, value: str | Sequence[str]) -> tuple[str, ...]:
+def _several_words(name: str, value: str | Sequence[str]) -> tuple[str, ...]:
     words = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, tuple | list) else ()
     if not words or not all(isinstance(word, str) for word in words):
         raise arguments.wrong_type(name, value, "a string or a list of them")
@@ -164,7 +164,7 @@ def _words(name: str, value: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def _choices(name: str, value: str | Sequence[str], accepted: Sequence[str]) -> tuple[Any, ...]:
-    return tuple(arguments.word(name, one, accepted) for one in _words(name, value))
+    return tuple(arguments.word(name, one, accepted) for one in _several_words(name, value))
 
 
 def _threads(value: int | str | Sequence[int]) -> tuple[int, ...]:

@@ -92,16 +92,16 @@ def resolve(
     if not isinstance(model, str | Config | Network):
         raise wrong_type("model", model, ACCEPTED)
     if overrides.arguments:
-        raise InputError(f"args are for imported models, and {_named(model)} is none: leave them out")
+        raise InputError(f"args are for imported models, and {_name_of(model)} is none: leave them out")
     if inputs is not None:
-        overrides = _with_shape(_shape(inputs), _named(model), overrides)
+        overrides = _with_shape(_input_shape(inputs), _name_of(model), overrides)
     chosen = {key: getattr(overrides, key) for key in overrides.__struct_fields__ if key != "arguments"}
     if chosen["size"] is not None:
         chosen["size"] = size(chosen["size"])
     return Resolved(specified(model, standard_input, **chosen))
 
 
-def _named(model: "str | Config | Network") -> str:
+def _name_of(model: "str | Config | Network") -> str:
     return model if isinstance(model, str) else model.name
 
 
@@ -115,7 +115,7 @@ def _module(model: object) -> "nn.Module | None":
     return model if isinstance(model, torch.nn.Module) else None
 
 
-def _shape(inputs: Any) -> Shape:
+def _input_shape(inputs: Any) -> Shape:
     """Of a tensor its shape."""
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(inputs, torch.Tensor):
@@ -141,7 +141,7 @@ def _imported_shape(name: str, inputs: Any, overrides: Overrides) -> Shape:
     if inputs is not None:
         if overrides.size is not None or overrides.in_channels is not None or overrides.batch is not None:
             raise InputError("inputs gives the whole shape: leave out size, in_channels and batch")
-        return _shape(inputs)
+        return _input_shape(inputs)
     height, width = (None, None) if overrides.size is None else size(overrides.size)
     batch = 1 if overrides.batch is None else overrides.batch
     numbers = {"batch": batch, "in_channels": overrides.in_channels, "height": height, "width": width}

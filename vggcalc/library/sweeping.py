@@ -93,10 +93,10 @@ def sweep(
         dtype=arguments.dtype(dtype),
     )
     factorizing = FactorizingOptions(into=into, stride_at=stride_at, widths=widths, widen=widen)
-    return _rows(grid(axes, factorizing))
+    return _rows_of(grid(axes, factorizing))
 
 
-def _rows(points: "Grid") -> Iterator[dict[str, Any]]:
+def _rows_of(points: "Grid") -> Iterator[dict[str, Any]]:
     from vggcalc.analysis.sweep import COLUMNS, sweep_batches
 
     for batch in sweep_batches(points):

@@ -7,7 +7,7 @@ import msgspec
 from vggcalc.measurement.intervals import least_rounds
 from vggcalc.measurement.limits import in_dtype
 from vggcalc.measurement.roof import placed, raised
-from vggcalc.measurement.rounds import Measurements, Pair, ProcessRounds
+from vggcalc.measurement.rounds import ArmPair, Measurements, ProcessRounds
 from vggcalc.nets.blocks import blocks
 from vggcalc.nets.graph import Network
 from vggcalc.protocol import CONTROL, Arm, ArmProfile, RoofRates
@@ -49,12 +49,12 @@ class Arms(msgspec.Struct, frozen=True):
         return cls(comparison.baseline, whole, differing_blocks(comparison), compared)
 
     @property
-    def pairs(self) -> list[Pair]:
+    def pairs(self) -> list[ArmPair]:
         """The control, every other variant, and every block of another variant, against the baseline."""
         baseline = Arm(self.baseline)
-        others = [Pair(baseline, arm) for arm in self.whole if arm != baseline]
-        of_blocks = [Pair(Arm(self.baseline, arm.block), arm) for arm in self.blocks if arm.variant != self.baseline]
-        return [Pair(baseline, CONTROL), *others, *of_blocks]
+        others = [ArmPair(baseline, arm) for arm in self.whole if arm != baseline]
+        of_blocks = [ArmPair(Arm(self.baseline, arm.block), arm) for arm in self.blocks if arm.variant != self.baseline]
+        return [ArmPair(baseline, CONTROL), *others, *of_blocks]
 
     def intervals(self, arm: Arm) -> int:
         """How many intervals hold their 95% together with that arm's."""

@@ -122,7 +122,7 @@ def _cgroup() -> list[int | None]:
 
 
 def _free_in(folder: str, limit: str, used: str, cached: str) -> int | None:
-    free = _difference(_read(f"{folder}/{limit}"), _read(f"{folder}/{used}"))
+    free = _cgroup_difference(_read(f"{folder}/{limit}"), _read(f"{folder}/{used}"))
     if free is None:
         return None
     for line in (_read(f"{folder}/memory.stat") or "").splitlines():
@@ -132,7 +132,7 @@ def _free_in(folder: str, limit: str, used: str, cached: str) -> int | None:
     return free
 
 
-def _difference(limit: str | None, used: str | None) -> int | None:
+def _cgroup_difference(limit: str | None, used: str | None) -> int | None:
     if limit is None or used is None or not limit.strip().isdigit() or not used.strip().isdigit():
         return None
     return max(0, int(limit) - int(used))

@@ -10,7 +10,7 @@ from vggcalc.measurement import intervals
 from vggcalc.protocol import Arm, ArmProfile, ArmsReady, Rounds
 from vggcalc.results import Configuration, Latency, LatencyRatio, StopReason
 
-Row = tuple[float, ...]
+RoundRow = tuple[float, ...]
 
 
 class ProcessRounds:
@@ -19,9 +19,9 @@ class ProcessRounds:
     def __init__(self, start: ArmsReady, arms: tuple[Arm, ...]) -> None:
         self.start = start
         self.arms = arms
-        self.wall: list[Row] = []
-        self.cpu: list[Row] = []
-        self.faults: list[Row] = []
+        self.wall: list[RoundRow] = []
+        self.cpu: list[RoundRow] = []
+        self.faults: list[RoundRow] = []
 
     def add(self, message: Rounds) -> None:
         """Append the rounds. Raises `WorkerError` for figures that no round can have."""
@@ -39,23 +39,23 @@ class ProcessRounds:
         return [row[self.arms.index(arm)] for row in self.faults]
 
 
-class Pair(msgspec.Struct, frozen=True):
+class ArmPair(msgspec.Struct, frozen=True):
     """An arm and the arm that it is compared with."""
 
     baseline: Arm
     arm: Arm
 
 
-def is_narrow(process: ProcessRounds, pairs: Sequence[Pair], precision: float) -> bool:
+def is_narrow(process: ProcessRounds, pairs: Sequence[ArmPair], precision: float) -> bool:
     """Whether the full width of every interval is at most `precision`. Whether it excludes 1 is never asked."""
     return all(_within(process, pair).width <= precision for pair in pairs if pair.arm in process.arms)
 
 
-def _within(process: ProcessRounds, pair: Pair) -> intervals.Estimate:
+def _within(process: ProcessRounds, pair: ArmPair) -> intervals.Estimate:
     return intervals.within_process(_log_ratios(process, pair))
 
 
-def _log_ratios(process: ProcessRounds, pair: Pair) -> list[float]:
+def _log_ratios(process: ProcessRounds, pair: ArmPair) -> list[float]:
     return intervals.log_ratios(process.times(pair.baseline), process.times(pair.arm))
 
 
@@ -99,7 +99,7 @@ class Measurements(msgspec.Struct, frozen=True):
             peak_allocated_bytes=profile.peak_allocated_bytes if profile is not None else None,
         )
 
-    def ratio(self, pair: Pair, control: Pair, compared: int) -> LatencyRatio | None:
+    def ratio(self, pair: ArmPair, control: ArmPair, compared: int) -> LatencyRatio | None:
         """The pair's ratio with its verdict against the control; None where it was not timed."""
         having = self._having(pair.arm)
         if not having:

@@ -32,7 +32,7 @@ from vggcalc.nets.layers import (
 from vggcalc.protocol import CheckJob, ProbeJob, Subject, TorchCounts, Unsupported, WorkerInfo
 from vggcalc.results import Comparison, Configuration, Crosscheck, Environment, Variant, Verification
 
-Progress = Callable[[str], None]
+ProgressCallback = Callable[[str], None]
 
 
 class MeasurementOutcome(msgspec.Struct, frozen=True):
@@ -58,8 +58,8 @@ class MeasurementOutcome(msgspec.Struct, frozen=True):
 def measure_all(
     comparisons: Sequence[Comparison],
     plan: Plan,
-    progress: Progress,
-    say: Progress = lambda failure: None,
+    progress: ProgressCallback,
+    say: ProgressCallback = lambda failure: None,
     host: Host = Host(),
 ) -> MeasurementOutcome:
     """Crosscheck, verify and time the comparisons. What fails costs only itself, and is named in `failures`.
@@ -93,7 +93,12 @@ class _Session:
     """One command's measuring: what was collected so far survives whatever happens next."""
 
     def __init__(
-        self, comparisons: Sequence[Comparison], plan: Plan, progress: Progress, say: Progress, host: Host
+        self,
+        comparisons: Sequence[Comparison],
+        plan: Plan,
+        progress: ProgressCallback,
+        say: ProgressCallback,
+        host: Host,
     ) -> None:
         self.comparisons = tuple(comparisons)
         self.plan = plan

@@ -7,10 +7,10 @@ from vggcalc.nets.origins import Origin
 from vggcalc.protocol import TracedNetwork, TraceJob
 
 #: A model that is not built and traced in this time is taken to loop for ever.
-INACTIVITY_TIMEOUT_S = 120.0
+TRACE_TIMEOUT_S = 120.0
 
 
-def trace(origin: Origin, inactivity_timeout_s: float = INACTIVITY_TIMEOUT_S) -> Network:
+def trace(origin: Origin, inactivity_timeout_s: float = TRACE_TIMEOUT_S) -> Network:
     """The network that `origin` names, traced. Raises `InputError` with one line that says why not."""
     name = origin.attribute if origin.where in ("torchvision", "timm") else origin.source
     try:

@@ -134,7 +134,7 @@ def _position_of_error(message: str, text: str) -> str:
     return message
 
 
-class Overrides(TypedDict, total=False):
+class NetworkOverrides(TypedDict, total=False):
     """What replaces the model's own: None, as if it were not given, leaves what the model says.
 
     `size` is the image, one number or (height, width); `classes` the width of the last linear layer.
@@ -152,7 +152,7 @@ class Overrides(TypedDict, total=False):
 def network(
     model: str | Config | Network,
     standard_input: Callable[[int], bytes] | None = None,
-    **overrides: Unpack[Overrides],
+    **overrides: Unpack[NetworkOverrides],
 ) -> Network:
     """The network that `model` names or is, with the overrides.
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from vggcalc.analysis.sweep import Grid, Row
+from vggcalc.analysis.sweep import Grid, SweepRow
 from vggcalc.errors import OutputError
 from vggcalc.measurement.plan import Plan
 
@@ -17,9 +17,9 @@ MEASURED = ("on", "latency_s", "latency_ratio", "ci95_low", "ci95_high", "verdic
 _WORDS = ("on", "verdict", "basis")
 
 #: Less of the budget is not worth a process, and after so many failed points in a row no more are tried.
-LEAST_S, MOST_FAILURES = 3.0, 3
+LEAST_S, MOST_FAILED_POINTS = 3.0, 3
 
-_NOTHING: Row = (None,) * len(MEASURED)
+_NOT_MEASURED: SweepRow = (None,) * len(MEASURED)
 
 
 class PointTimer:
@@ -41,7 +41,7 @@ class PointTimer:
         """In which configuration the points are timed, in a few words."""
         return self._plan.configurations([])[0].label
 
-    def read(self, rows: Sequence[dict[str, str]]) -> list[Row]:
+    def read(self, rows: Sequence[dict[str, str]]) -> list[SweepRow]:
         """What an earlier run has measured of a point. Raises `OutputError` for what is no number."""
         try:
             return self._counted(
@@ -57,8 +57,8 @@ class PointTimer:
             raise OutputError(f"--output has a latency that is none: {error}") from None
 
     def measure(
-        self, rows: Sequence[Row], points_left: int, progress: Callable[[str], None], say: Callable[[str], None]
-    ) -> list[Row]:
+        self, rows: Sequence[SweepRow], points_left: int, progress: Callable[[str], None], say: Callable[[str], None]
+    ) -> list[SweepRow]:
         """What is measured of each row of a point; a point with `naive` alone has nothing to compare.
 
         Raises `KeyboardInterrupt` if it is interrupted.
@@ -67,12 +67,12 @@ class PointTimer:
         if budget_s <= 0 and not self.stopped:
             self.stopped = f"the budget of {self._plan.budget_s:g} s was spent"
         if self.stopped or len(rows) == 1:
-            return [_NOTHING] * len(rows)
+            return [_NOT_MEASURED] * len(rows)
         return self._counted(self._measured(rows, max(budget_s / points_left, LEAST_S), progress, say))
 
     def _measured(
-        self, rows: Sequence[Row], budget_s: float, progress: Callable[[str], None], say: Callable[[str], None]
-    ) -> list[Row]:
+        self, rows: Sequence[SweepRow], budget_s: float, progress: Callable[[str], None], say: Callable[[str], None]
+    ) -> list[SweepRow]:
         from vggcalc.measurement import session
 
         plan = msgspec.structs.replace(self._plan, budget_s=budget_s)
@@ -82,12 +82,12 @@ class PointTimer:
         self.warnings |= dict.fromkeys(outcome.warnings)
         (comparison,) = outcome.comparisons
         self._failures = 0 if all(variant.latency for variant in comparison.variants) else self._failures + 1
-        if self._failures >= MOST_FAILURES:
+        if self._failures >= MOST_FAILED_POINTS:
             self.stopped = f"{self._failures} points could not be measured, one after the other,"
         ratios = {ratio.variant: ratio.latency for ratio in comparison.ratios}
         measured = []
         for variant in comparison.variants:
-            values: list[Any] = list(_NOTHING)
+            values: list[Any] = list(_NOT_MEASURED)
             for latency in variant.latency[:1]:
                 values[:2] = [latency.label, latency.median_s]
             for ratio in ratios.get(variant.name, ())[:1]:
@@ -95,7 +95,7 @@ class PointTimer:
             measured.append(tuple(values))
         return measured
 
-    def _counted(self, measured: list[Row]) -> list[Row]:
+    def _counted(self, measured: list[SweepRow]) -> list[SweepRow]:
         if len(measured) > 1 and not self.stopped and any(latency_s is None for _, latency_s, *_ in measured):
             self.unmeasured += 1
         return measured

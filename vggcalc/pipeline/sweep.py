@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from vggcalc.analysis.crossover import AXES, Crossovers, along
-from vggcalc.analysis.sweep import COLUMNS, POINT, Grid, Row, sweep_batches
+from vggcalc.analysis.crossover import CROSSOVER_AXES, Crossovers, along
+from vggcalc.analysis.sweep import COLUMNS, POINT, Grid, SweepRow, sweep_batches
 from vggcalc.errors import InputError
 from vggcalc.pipeline.emit import ExitStatus, StandardOutput, exit_status, message
 from vggcalc.pipeline.points import MEASURED, PointTimer
@@ -91,7 +91,7 @@ class Sweep:
         self._stdout = StandardOutput(request.plot is not None)
         self._picture: Picture | None = None
         self._lines: Lines | None = None
-        self._table: list[Row] = []
+        self._table: list[SweepRow] = []
         self._points = self._rows = 0
         self._variants: set[str] = set()
         self._refused: tuple[int, str] | None = None
@@ -147,7 +147,7 @@ class Sweep:
             statuses.append(ExitStatus.INCOMPLETE)
         return exit_status(statuses)
 
-    def _groups(self) -> Iterator[Sequence[Row]]:
+    def _groups(self) -> Iterator[Sequence[SweepRow]]:
         """The rows as they are computed, or, where they are measured, of one point at a time."""
         for batch in sweep_batches(self._grid):
             for name, (points, reason) in batch.infeasible.items():
@@ -172,7 +172,7 @@ class Sweep:
         left = f", about {spent / self._points * (points - self._points):,.0f} s left" if self._points else ""
         return f"sweep: {self._points:,} of {points:,} points{left if spent > 1 else ''}"
 
-    def _take(self, rows: Sequence[Row]) -> None:
+    def _take(self, rows: Sequence[SweepRow]) -> None:
         """Measure the rows and write them, but for those that the file has already."""
         there: list[dict[str, str]] = []
         if self.writer is not None and not self._stopped:
@@ -224,7 +224,7 @@ class Sweep:
         if self._crossovers is not None:
             found = self._crossovers.found()
             columns, rows = list(found[0]) if found else [], [tuple(line.values()) for line in found]
-            axis = " and ".join(AXES[str(self._request.crossover)][0]).replace("_", " ")
+            axis = " and ".join(CROSSOVER_AXES[str(self._request.crossover)][0]).replace("_", " ")
             title = f"From which {axis} on each variant is below naive, to the end of the sweep"
         elif self.writer is None:
             columns, rows, title = list(self.columns), self._table, "Sweep"

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from vggcalc.results.analysis import Comparison
 
 #: `print` shows so many lines, a screen; the whole is in `to_markdown`.
-MOST_LINES = 60
+MOST_SHOWN_LINES = 60
 
 #: The formats that a file's ending names.
 ENDINGS = {".json": "json", ".csv": "csv", ".md": "markdown", ".html": "html", ".txt": "table"}
 
 
-def _file(path: object) -> str:
+def _file_name_of(path: object) -> str:
     if not isinstance(path, str | os.PathLike):
         raise TypeError(f"path {path!r} is of type {type(path).__name__}: it takes a path")
     return os.fspath(path)
@@ -41,11 +41,11 @@ class Display(msgspec.Struct, frozen=True):
         from vggcalc.pipeline.run import screen_of
 
         lines = self._rendered("table", screen_of(True).width).rstrip().splitlines()
-        if len(lines) > MOST_LINES:
-            more = len(lines) - MOST_LINES + 1
-            half = MOST_LINES // 2
+        if len(lines) > MOST_SHOWN_LINES:
+            more = len(lines) - MOST_SHOWN_LINES + 1
+            half = MOST_SHOWN_LINES // 2
             cut = f"… {more} lines more: see to_markdown(), to_pandas(), or save it as a .txt file …"
-            lines = [*lines[:half], cut, *lines[half - MOST_LINES + 1 :]]
+            lines = [*lines[:half], cut, *lines[half - MOST_SHOWN_LINES + 1 :]]
         return "\n".join(lines)
 
     def __repr__(self) -> str:
@@ -102,7 +102,7 @@ class Display(msgspec.Struct, frozen=True):
         from vggcalc.errors import InputError
         from vggcalc.pipeline.files import Output
 
-        name = _file(path)
+        name = _file_name_of(path)
         ending = os.path.splitext(name)[1].lower()
         if ending not in ENDINGS:
             raise InputError(f"{name} does not say the format: end it with one of {', '.join(ENDINGS)}")
@@ -123,7 +123,7 @@ class Display(msgspec.Struct, frozen=True):
         from vggcalc.pipeline.report import make_report
         from vggcalc.report.figures import figures
 
-        name = _file(path)
+        name = _file_name_of(path)
         picture = Picture(name)
         try:
             if not picture.draw(figures(make_report("library", (cast("Comparison", self),)))):

@@ -118,10 +118,10 @@ def said(error: BaseException) -> str:
     text = " ".join(what.split()).encode(errors="replace").decode()
     text = "".join(letter for letter in text if letter.isprintable())
     text = text if len(text) <= LONGEST else f"{text[:LONGEST]} …"
-    return text + _place(error) + next((why for sign, why in HINTS.items() if sign in text), "")
+    return text + _where_raised(error) + next((why for sign, why in HINTS.items() if sign in text), "")
 
 
-def _place(error: BaseException) -> str:
+def _where_raised(error: BaseException) -> str:
     """The innermost line that is neither ours nor torch's, if there is one."""
     if isinstance(error, SyntaxError) and error.filename:
         return f" ({error.filename}, line {error.lineno})"
@@ -139,10 +139,10 @@ def _factory(origin: Origin) -> Any:
         match origin.where:
             case "torchvision":
                 models = _import("torchvision").models
-                return _named(origin, models.list_models(), models.get_model)
+                return _from_registry(origin, models.list_models(), models.get_model)
             case "timm":
                 package = _import("timm")
-                return _named(origin, package.list_models(), package.create_model)
+                return _from_registry(origin, package.list_models(), package.create_model)
         if origin.where.endswith(".pt"):  # a module of the parent's, which it has saved there
             return _saved(origin.where)
         found: Any = _file(origin.where) if origin.is_file else _import(origin.where)
@@ -165,7 +165,7 @@ def _saved(path: str) -> Any:
     return torch.load(path, weights_only=False)
 
 
-def _named(origin: Origin, known: list[str], create: Callable[..., Any]) -> Callable[..., Any]:
+def _from_registry(origin: Origin, known: list[str], create: Callable[..., Any]) -> Callable[..., Any]:
     """A model of a package's own registry, without pretrained weights unless an argument asks for them."""
     name = origin.attribute
     if name.partition(".")[0] not in known:

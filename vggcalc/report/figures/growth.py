@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import FigureBase
 
 #: Inches: the panel with its axis and label, a name of a block above it, and what a name needs beside it.
-_PANEL, _AROUND, _BESIDE = 2.2, 0.7, 0.12
+_GROWTH_PANEL, _AROUND, _BESIDE = 2.2, 0.7, 0.12
 
 
 class Growth(msgspec.Struct, frozen=True):
@@ -77,7 +77,7 @@ def field_growth(comparison: Comparison, styles: Mapping[str, style.Style]) -> F
     shown = {name: styles[name] for name in grown}
     deepest = max(grown, key=lambda name: grown[name].largest[-1][0])
     image = comparison.input_shape[2:3]
-    begins = _apart(grown[deepest])
+    begins = _far_apart(grown[deepest])
 
     def draw(figure: FigureBase) -> None:
         from matplotlib.ticker import MaxNLocator
@@ -107,7 +107,7 @@ def field_growth(comparison: Comparison, styles: Mapping[str, style.Style]) -> F
         f"through the largest at each depth, and the dashed line is the image's height{above}."
     )
     names = max((len(style.cut(name)) for _, name in begins), default=0) * style.CHARACTER
-    height = _PANEL + _AROUND + names + (style.key_height(list(shown)) if len(shown) > 1 else 0)
+    height = _GROWTH_PANEL + _AROUND + names + (style.key_height(list(shown)) if len(shown) > 1 else 0)
     return Figure(f"Receptive field through {comparison.name}", caption, height, draw)
 
 
@@ -120,7 +120,7 @@ def _image(axes: Axes, height: int) -> None:
     )  # fmt: skip
 
 
-def _apart(one: Growth) -> list[tuple[int, str]]:
+def _far_apart(one: Growth) -> list[tuple[int, str]]:
     """The beginnings of blocks that leave room for a name, and more than one."""
     last = one.largest[-1][0]
     places = dict(reversed(one.begins))  # of several at one depth the first

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 DRAWN: dict[str, Quantity] = {"parameters": "count", "macs": "count", "saved_bytes": "bytes"}
 
 #: Inches of one panel and of the axis below the last.
-_PANEL, _AXIS = 1.45, 0.4
+_KERNEL_PANEL, _KERNEL_AXIS = 1.45, 0.4
 
 Series = Mapping[str, Sequence[tuple[int, float]]]
 
@@ -60,7 +60,7 @@ def over_kernels(
         _kernel_axis(column[-1], panels)
         style.key(figure, shown)
 
-    height = _PANEL * len(panels) + _AXIS + style.key_height(list(shown))
+    height = _KERNEL_PANEL * len(panels) + _KERNEL_AXIS + style.key_height(list(shown))
     return Figure(title, caption, height, draw)
 
 
@@ -131,10 +131,10 @@ def latencies(comparisons: Sequence[Comparison], styles: Mapping[str, style.Styl
         latency.configuration for comparison in comparisons for v in comparison.variants for latency in v.latency
     )
     for configuration in configurations:
-        yield _latency(comparisons, configuration, styles)
+        yield _latency_figures(comparisons, configuration, styles)
 
 
-def _latency(
+def _latency_figures(
     comparisons: Sequence[Comparison], configuration: Configuration, styles: Mapping[str, style.Style]
 ) -> Figure:
     medians: dict[str, list[tuple[int, float]]] = {}

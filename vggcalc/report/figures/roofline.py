@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import FigureBase
 
 #: Inches of a panel where they stand under each other, of one of two beside each other, and the rest.
-_WIDE, _NARROW, _AXIS, _KEY = 1.75, 1.35, 0.4, 0.45
+_WIDE_PANEL, _NARROW, _ROOF_AXIS, _KEY = 1.75, 1.35, 0.4, 0.45
 
 #: Points: the diameters of the layer that does the most of its variant's FLOPs, and the least one.
 _MOST, _LEAST = 11.0, 2.4
@@ -79,11 +79,11 @@ def roofline(comparison: Comparison, roof: Roof) -> Figure:
             for at, share in layers(comparison, roof, variant):
                 size = max(_MOST * (share / most) ** 0.5, _LEAST)
                 axes.plot(at, attainable(roof, at), zorder=3, **_LAYER | {"markersize": size})
-            _measured(axes, comparison, roof, variant, _WHOLE)
+            _measured_points(axes, comparison, roof, variant, _WHOLE)
             for block in variant.blocks:
                 if block.name in blocks:
-                    _measured(axes, comparison, roof, block, blocks[block.name].hollow(False).look)
-        _roof(panels, roof)
+                    _measured_points(axes, comparison, roof, block, blocks[block.name].hollow(False).look)
+        _draw_roof(panels, roof)
         for axes in panels[-columns:]:
             axes.tick_params(labelbottom=True)
             axes.set_xlabel("intensity (FLOPs/byte)")
@@ -91,14 +91,14 @@ def roofline(comparison: Comparison, roof: Roof) -> Figure:
             axes.set_title(style.wrapped(_title(variant, roof), 28))
         for axes in grid[:, 0]:
             axes.set_ylabel("FLOP/s")
-        _key(figure, roof, blocks)
+        _legend_key(figure, roof, blocks)
 
     caption = (
         f"Roofline of {comparison.name} on {roof.label}: the line is what the best rates seen allow at each "
         "intensity (FLOPs per byte of compulsory traffic), every layer stands on it, its area its share of the "
         "FLOPs, and what was measured stands below, blocks by their markers and the whole as a star."
     )
-    height = (_WIDE if columns == 1 else _NARROW) * rows + _AXIS + _KEY + style.LINE * ceil(len(blocks) / 2)
+    height = (_WIDE_PANEL if columns == 1 else _NARROW) * rows + _ROOF_AXIS + _KEY + style.LINE * ceil(len(blocks) / 2)
     return Figure(f"Roofline of {comparison.name}, {roof.label}", caption, height, draw)
 
 
@@ -109,13 +109,15 @@ def measured(comparison: Comparison, roof: Roof, one: Variant | BlockResult) -> 
     return (at, latency.flops_per_s) if at is not None and latency and latency.flops_per_s else None
 
 
-def _measured(axes: Axes, comparison: Comparison, roof: Roof, one: Variant | BlockResult, look: style.Look) -> None:
+def _measured_points(
+    axes: Axes, comparison: Comparison, roof: Roof, one: Variant | BlockResult, look: style.Look
+) -> None:
     where = measured(comparison, roof, one)
     if where is not None:
         axes.plot(*where, zorder=4, **look)
 
 
-def _roof(panels: Sequence[Axes], roof: Roof) -> None:
+def _draw_roof(panels: Sequence[Axes], roof: Roof) -> None:
     """The line, under limits that leave room for it."""
     ridge = roof.flops_per_s / roof.bytes_per_s
     for axes in panels:
@@ -143,7 +145,7 @@ def _title(variant: Variant, roof: Roof) -> str:
     return variant.name if reached is None else f"{variant.name}: {units.share(reached)} of the roof"
 
 
-def _key(figure: FigureBase, roof: Roof, blocks: Mapping[str, style.Style]) -> None:
+def _legend_key(figure: FigureBase, roof: Roof, blocks: Mapping[str, style.Style]) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.ticker import EngFormatter
 

@@ -9,7 +9,7 @@ from vggcalc.report.figures.picture import Figure
 from vggcalc.report.tables.cells import heading
 
 #: More lines make no picture that anyone looks through.
-MOST_LINES = 12
+MOST_DRAWN_LINES = 12
 
 #: For each name its points over kernel size.
 _Series = dict[str, list[Any]]
@@ -23,10 +23,10 @@ class Lines:
     """
 
     def __init__(self, path: str, lines: int, kernels: int) -> None:
-        if lines > MOST_LINES:
+        if lines > MOST_DRAWN_LINES:
             raise InputError(
                 f"--plot {path} draws costs over kernel size for each line, and {lines:,} are more than "
-                f"{MOST_LINES}: give fewer channels, sizes, batches, …"
+                f"{MOST_DRAWN_LINES}: give fewer channels, sizes, batches, …"
             )
         if kernels < 2:
             raise InputError(f"--plot {path} draws costs over kernel size: give more than one --kernel")
@@ -34,7 +34,7 @@ class Lines:
 
     def add(self, row: Mapping[str, Any]) -> None:
         """One more row."""
-        of = self._lines.setdefault(_name(row), {})
+        of = self._lines.setdefault(_line_name(row), {})
 
         def put(what: str, *point: Any) -> None:
             if None not in point:
@@ -48,10 +48,10 @@ class Lines:
 
     def figures(self) -> list[Figure]:
         """What there is to see, line by line."""
-        return [figure for name, of in self._lines.items() for figure in _figures(name, of)]
+        return [figure for name, of in self._lines.items() for figure in _figures_of_sweep(name, of)]
 
 
-def _name(row: Mapping[str, Any]) -> str:
+def _line_name(row: Mapping[str, Any]) -> str:
     """What all of a line has in common."""
     words = [f"{row['in_channels']} → {row['out_channels']}, {row['height']}×{row['width']}"]
     for name, usual in (("batch", 1), ("groups", 1), ("stride", 1), ("dilation", 1)):
@@ -60,7 +60,7 @@ def _name(row: Mapping[str, Any]) -> str:
     return ", ".join(words)
 
 
-def _figures(name: str, of: Mapping[str, _Series]) -> list[Figure]:
+def _figures_of_sweep(name: str, of: Mapping[str, _Series]) -> list[Figure]:
     panels = [Panel(heading(key), of.get(key, {}), quantity) for key, quantity in DRAWN.items()]
     caption = f"Costs over kernel size, {name}, on logarithmic axes: counted on paper, exact."
     found = [over_kernels(f"Costs over kernel size, {name}", caption, panels)]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import FigureBase
 
 #: Inches of a panel, and of the axis below the last.
-_PANEL, _AXIS = 1.6, 0.4
+_TRADEOFF_PANEL, _TRADEOFF_AXIS = 1.6, 0.4
 
 
 class _Panel(NamedTuple):
@@ -60,7 +60,7 @@ def tradeoff(comparison: Comparison, styles: Mapping[str, style.Style]) -> Figur
     weighed = "parameters, MACs, saved activations" + (" and latency" if comparison.variants[0].latency else "")
     marked = f"; filled markers on the line, in bold, are those that no other beats in {weighed}" if best else ""
     caption = f"What each variant of {comparison.name} costs against its MACs, on logarithmic axes{marked}."
-    height = _PANEL * len(panels) + _AXIS + style.key_height(list(shown))
+    height = _TRADEOFF_PANEL * len(panels) + _TRADEOFF_AXIS + style.key_height(list(shown))
     return Figure(f"Variants of {comparison.name}: costs against MACs", caption, height, draw)
 
 

@@ -32,7 +32,7 @@ _FRAME, _FRAME_WIDTH, _THIN = "#D55E00", 1.4, 0.6
 #: Points that the sizes of two windows differ at least if both are framed.
 _APART = 16.0
 
-_COLOURS = ("#e3eef8", "#6baed6", "#2171b5", "#08306b")
+_WINDOW_COLOURS = ("#e3eef8", "#6baed6", "#2171b5", "#08306b")
 
 #: Inches: the lines above each panel, what is between panels, and the scale with the key under all.
 _ABOVE, _BETWEEN, _SCALE = 0.36, 0.12, 0.66
@@ -73,7 +73,7 @@ def windows(comparison: Comparison) -> Figure:
         for axes, variant in zip(grid, variants, strict=False):
             terms = found[variant.name]
             part = _per_cell(terms[INPUT], step)
-            _pixels(axes, part, step)
+            _seen_positions(axes, part, step)
             _crosses(axes, part, _per_cell(given, step), step, points)
             _numbers(axes, part, step, points)
             after = list(dict.fromkeys(_after_each(variant, terms)))
@@ -126,7 +126,7 @@ def _after_each(variant: Variant, terms: Mapping[str, Sequence[ChainPaths]]) -> 
             yield Box(x * across - beside, y * down - above, field.size[1], field.size[0])
 
 
-def _pixels(axes: Axes, seen: PathCounts, step: int) -> None:
+def _seen_positions(axes: Axes, seen: PathCounts, step: int) -> None:
     from matplotlib.colors import LinearSegmentedColormap
 
     most = max(map(max, seen.rows))
@@ -134,7 +134,7 @@ def _pixels(axes: Axes, seen: PathCounts, step: int) -> None:
     left, top = seen.left * step, seen.top * step
     axes.imshow(
         shares,
-        cmap=LinearSegmentedColormap.from_list("paths", _COLOURS),
+        cmap=LinearSegmentedColormap.from_list("paths", _WINDOW_COLOURS),
         vmin=0,
         vmax=1,
         extent=(left, left + seen.width * step, top + seen.height * step, top),

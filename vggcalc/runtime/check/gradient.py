@@ -46,7 +46,7 @@ def probe(subject: Subject, module: nn.Module, calls: Mapping[str, int]) -> Grad
     """
     if any(isinstance(part, torch.jit.ScriptModule) for part in module.modules()):
         raise ProbeError("torch.jit has compiled it, and what it calls cannot be replaced")
-    found = ((target, _path(subject.network, target.layer, calls)) for target in subject.targets)
+    found = ((target, _module_path(subject.network, target.layer, calls)) for target in subject.targets)
     target, path = next(((target, path) for target, path in found if path is not None), (None, None))
     if target is None or path is None:
         raise ProbeError("no layer with a window is what a module that runs once puts out")
@@ -59,7 +59,7 @@ def probe(subject: Subject, module: nn.Module, calls: Mapping[str, int]) -> Grad
     return GradientExtent(target.layer, target.unit, _extent(gradient))
 
 
-def _path(network: Network, layer: str, calls: Mapping[str, int]) -> str | None:
+def _module_path(network: Network, layer: str, calls: Mapping[str, int]) -> str | None:
     """The submodule that puts out what the layer does, if there is one that runs once."""
     if network.layout != "traced":
         places = zip(network.nodes, paths(network), strict=True)
@@ -171,7 +171,7 @@ class _Open(TorchFunctionMode):
         if not isinstance(first, Tensor) or not first.requires_grad:
             return func(*args, **kwargs)
         if name in _CONVOLUTIONS:
-            return _convolution(func, dict(zip(_CONVOLUTION, args, strict=False)) | kwargs)
+            return _positive_convolution(func, dict(zip(_CONVOLUTION, args, strict=False)) | kwargs)
         if name in _POINTWISE:
             return _Straight.apply(first)  # type: ignore[no-untyped-call]
         if name == "detach":
@@ -198,7 +198,7 @@ _CONVOLUTIONS = frozenset(("conv1d", "conv2d", "conv3d"))
 _CONVOLUTION = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
 
 
-def _convolution(convolve: Any, given: dict[str, Any]) -> Any:
+def _positive_convolution(convolve: Any, given: dict[str, Any]) -> Any:
     """A grouped convolution as one of a batch of its groups, all with the first one's weights.
 
     Torch takes the groups one by one in float64, a hundred times as long for a depthwise convolution.

@@ -70,7 +70,7 @@ def verify(network: Network, seed: int = 0, free_bytes: int | None = None) -> Ve
     with torch.device("meta"), FlopCounterMode(display=False) as composing:
         outline = fuse(build(plain))
     conv = _spec(outline)
-    sizes = _sizes(plain, conv, outline.border)
+    sizes = _sizes_to_try(plain, conv, outline.border)
     _check_size(composing.get_total_flops() // 2, conv, sizes, free_bytes)
     once = padded_once(plain, conv.padding)
     with torch.random.fork_rng([]), torch.no_grad():
@@ -78,12 +78,12 @@ def verify(network: Network, seed: int = 0, free_bytes: int | None = None) -> Ve
         stack = _randomized(build(plain).double().eval())
         image = torch.randn(1, conv.in_channels, *sizes, dtype=torch.float64)
         fused = fuse(stack)(image)
-        difference = _difference(stack(image), fused)
+        difference = _largest_difference(stack(image), fused)
         once_error = None
         if once is not None:
             padded = build(once).double().eval()
             padded.load_state_dict(stack.state_dict())
-            once_error = float(_difference(padded(image), fused).max())
+            once_error = float(_largest_difference(padded(image), fused).max())
     rows, columns = (slice(b, n - b) for b, n in zip(outline.border, difference.shape, strict=True))
     interior_error = float(difference[rows, columns].max())
     seen = _depth(difference), _depth(difference.T)
@@ -119,7 +119,7 @@ def _randomized(module: nn.Module) -> nn.Module:
     return module
 
 
-def _difference(stack: Tensor, fused: Tensor) -> Tensor:
+def _largest_difference(stack: Tensor, fused: Tensor) -> Tensor:
     """For each position the largest difference over the largest absolute output of the stack."""
     if stack.shape != fused.shape:
         raise ValueError(f"the stack puts out {tuple(stack.shape)}, and its kernel {tuple(fused.shape)}")
@@ -134,7 +134,7 @@ def _depth(difference: Tensor) -> int:
     return max((min(place, len(differs) - 1 - place) + 1 for place in places), default=0)
 
 
-def _sizes(plain: Network, conv: Conv2d, border: Pair) -> Axes:
+def _sizes_to_try(plain: Network, conv: Conv2d, border: Pair) -> Axes:
     """An image whose map has an interior and is not too large."""
     units = [2 * pixels + INTERIOR for pixels in border]
     numbers = zip(units, conv.stride, window(conv), conv.padding, strict=True)

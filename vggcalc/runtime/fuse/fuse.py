@@ -159,7 +159,7 @@ def _through(module: nn.Module, path: str, before: Affine) -> Affine:
             before = _through(part, name, before)
         return before
     if isinstance(module, nn.Conv2d):
-        layer = _convolution(module, path)
+        layer = _fused_convolution(module, path)
     elif isinstance(module, nn.BatchNorm2d):
         layer = _batch_norm(module, path)
     else:
@@ -170,7 +170,7 @@ def _through(module: nn.Module, path: str, before: Affine) -> Affine:
     return then(before, layer)
 
 
-def _convolution(conv: nn.Conv2d, path: str) -> Affine:
+def _fused_convolution(conv: nn.Conv2d, path: str) -> Affine:
     """A layer's own map. Raises `InputError` for a padding other than zeros, as many on both sides."""
     if conv.padding_mode != "zeros":
         raise InputError(f"{_called(path)} has a padding of {conv.padding_mode}: only zeros are fused")

@@ -16,7 +16,7 @@ from vggcalc.runtime.build import build
 from vggcalc.runtime.load import load
 from vggcalc.runtime.time.devices import Device, DeviceUnavailable
 
-MEMORY_FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
+TORCH_MEMORY_FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 
 _NOISE = 2**20
 
@@ -62,7 +62,7 @@ def prepare(subject: Subject, configuration: Configuration, where: Device, seed:
     In training a call is forward and backward of the sum of the output, without an optimizer.
     """
     dtype = getattr(torch, configuration.dtype)
-    memory_format = MEMORY_FORMATS[configuration.memory_format]
+    memory_format = TORCH_MEMORY_FORMATS[configuration.memory_format]
     generator = torch.Generator().manual_seed(seed)
     noise = torch.rand(_NOISE, generator=generator) * 2 - 1
     network = subject.network

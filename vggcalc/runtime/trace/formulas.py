@@ -62,7 +62,7 @@ def register_formula(targets: Any) -> Callable[[FormulaFunction], FormulaFunctio
     >>> vggcalc.summary(Gram(), (1, 8, 16, 16)).macs
     16384
     """
-    keys = [_key(target) for target in (targets if isinstance(targets, list | tuple) else [targets])]
+    keys = [_registry_key(target) for target in (targets if isinstance(targets, list | tuple) else [targets])]
 
     def register(formula: FormulaFunction) -> FormulaFunction:
         if not callable(formula):
@@ -77,7 +77,7 @@ def register_formula(targets: Any) -> Callable[[FormulaFunction], FormulaFunctio
     return register
 
 
-def _key(target: Any) -> str | type[nn.Module]:
+def _registry_key(target: Any) -> str | type[nn.Module]:
     """What a target's formula is kept under. Raises `TypeError` and `InputError`."""
     if isinstance(target, type) and issubclass(target, nn.Module):
         return target
@@ -118,7 +118,7 @@ def module_formula(module: nn.Module) -> Formula | None:
 
 def macs_by(formula: Formula, name: str, *arguments: Any, out: Any, **keywords: Any) -> int:
     """What the formula returns for these arguments and outputs, of whose tensors it gets the shapes."""
-    args, kwargs, out_shape = tree_map(_shape, (arguments, keywords, out))
+    args, kwargs, out_shape = tree_map(_shape_of, (arguments, keywords, out))
     found = formula(*args, **kwargs, out_shape=out_shape)
     if isinstance(found, bool) or not hasattr(found, "__index__"):
         raise FormulaTypeError(f"the formula of {name} returned {found!r}: it must return MACs, a whole number")
@@ -128,5 +128,5 @@ def macs_by(formula: Formula, name: str, *arguments: Any, out: Any, **keywords: 
     return macs
 
 
-def _shape(value: object) -> object:
+def _shape_of(value: object) -> object:
     return tuple(value.shape) if isinstance(value, torch.Tensor) else value
