@@ -6,8 +6,8 @@ import msgspec
 
 from vggcalc.errors import InputError
 from vggcalc.report import units
-from vggcalc.report.gate.values import Figure, LowerBound, Measured, Path, Value, figures, resolve, typical
-from vggcalc.results import SCHEMA_VERSION, Change, Comparison, Environment, Report
+from vggcalc.report.gate.values import Figure, LowerBound, Measured, Path, Value, figures_of, typical, values_at
+from vggcalc.results import SCHEMA_VERSION, Change, Comparison, Report
 
 #: What a time depends on, of an environment.
 _SURROUNDINGS = ("cpu", "instruction_set", "cores", "torch", "platform")
@@ -33,7 +33,7 @@ class Earlier(msgspec.Struct, frozen=True):
         """The comparison of that name with the same input and dtype."""
         return next((one for one in self.report.comparisons if _key(one) == _key(comparison)), None)
 
-    def resolve(self, path: Path, comparison: Comparison) -> dict[str, Value]:
+    def values_at(self, path: Path, comparison: Comparison) -> dict[str, Value]:
         """What the path led to in the counterpart."""
         nothing, other = "has nothing to compare with: ", self.counterpart(comparison)
         if other is None:
@@ -42,7 +42,7 @@ class Earlier(msgspec.Struct, frozen=True):
             return {"": Value(unknown=f"{nothing}{self.file} has no variant {path.variant} of {comparison.name}")}
         return {
             place: Value(unknown=f"{nothing}in {self.file} it {one.unknown}") if one.unknown else one
-            for place, one in resolve(path, other).items()
+            for place, one in values_at(path, other).items()
         }
 
 
@@ -77,7 +77,7 @@ def changes(earlier: Earlier, report: Report) -> tuple[Change, ...]:
         if before is None:
             found.append(Change(comparison.name, None, "comparison", None, _input(comparison)))
         else:
-            found += _of_comparison(before, comparison)
+            found += _of_counterparts(before, comparison)
     now = {_key(comparison) for comparison in report.comparisons}
     gone = [one for one in earlier.report.comparisons if _key(one) not in now]
     found += [Change(one.name, None, "comparison", _input(one), None) for one in gone]
@@ -88,14 +88,14 @@ def _input(comparison: Comparison) -> str:
     return f"{units.shape(comparison.input_shape)} {comparison.dtype}"
 
 
-def _of_comparison(before: Comparison, after: Comparison) -> Iterator[Change]:
+def _of_counterparts(before: Comparison, after: Comparison) -> Iterator[Change]:
     """Every figure that differs, and how many layers, by name, kind and arguments, only one side has."""
     for name in dict.fromkeys(variant.name for variant in (*after, *before)):
         if name not in before or name not in after:
             had, has = (name if name in one else None for one in (before, after))
             yield Change(after.name, name, "variant", had, has)
             continue
-        old, new = figures(before, name), figures(after, name)
+        old, new = figures_of(before, name), figures_of(after, name)
         for path, label in dict.fromkeys([*old, *new]):
             pair = old.get((path, label)), new.get((path, label))
             if _differ(*pair):
@@ -127,17 +127,16 @@ def _plain(figure: Figure | None) -> int | float | str | tuple[int, ...] | None:
 
 def _of_surroundings(before: Report, after: Report) -> Iterator[Change]:
     """On what the times were measured, where there are times on both sides."""
-    if _timed(before) and _timed(after) and before.environment and after.environment:
-        old, new = (_surroundings(one) for one in (before.environment, after.environment))
-        for figure in dict.fromkeys([*old, *new]):
-            if old.get(figure) != new.get(figure):
-                yield Change(None, None, figure, old.get(figure), new.get(figure))
+    old, new = _surroundings(before), _surroundings(after)
+    for figure in dict.fromkeys([*old, *new]) if old and new else ():
+        if old.get(figure) != new.get(figure):
+            yield Change(None, None, figure, old.get(figure), new.get(figure))
 
 
-def _surroundings(environment: Environment) -> dict[str, str | int]:
-    devices = {device.name: device.model for device in environment.devices if device.name != "cpu"}
-    return {key: getattr(environment, key) for key in _SURROUNDINGS} | devices
-
-
-def _timed(report: Report) -> bool:
-    return any(variant.latency for comparison in report.comparisons for variant in comparison)
+def _surroundings(report: Report) -> dict[str, str | int]:
+    """What the times depend on; empty where there are no times."""
+    found = report.environment
+    if found is None or not any(variant.latency for comparison in report.comparisons for variant in comparison):
+        return {}
+    devices = {device.name: device.model for device in found.devices if device.name != "cpu"}
+    return {key: getattr(found, key) for key in _SURROUNDINGS} | devices

@@ -57,7 +57,7 @@ def parse(text: str, comparisons: Sequence[Comparison], earlier: bool) -> Condit
             raise InputError(
                 "against. needs an earlier JSON output: name its file (--against FILE, in Python against=)"
             )
-        if sign in ("==", "!=") and not path.is_exact:
+        if sign in ("==", "!=") and path.name in (LATENCY, "intensity"):
             raise InputError(f"{sign} is for exact counts, and {path.name} is none: write one of > >= < <=")
         return Condition(text, path, sign, _bound(right, path))
     except InputError as error:

@@ -8,7 +8,7 @@ import msgspec
 from vggcalc.errors import InputError
 from vggcalc.report.gate.changes import Earlier, changes, read_report
 from vggcalc.report.gate.conditions import OPERATORS, Condition, parse
-from vggcalc.report.gate.values import Path, Value, joined, over, resolve
+from vggcalc.report.gate.values import FIELD, Path, Value, over, values_at
 from vggcalc.report.tables.changes import elsewhere
 from vggcalc.results import Comparison, Report
 
@@ -62,12 +62,14 @@ class Gate(msgspec.Struct, frozen=True):
 
     def _values(self, path: Path, comparison: Comparison) -> dict[str, Value]:
         """By axis and configuration, where there are several."""
-        found = resolve(path, comparison)
+        found = values_at(path, comparison)
         if path.against and self.earlier is not None:
-            then = self.earlier.resolve(path, comparison)
+            then = self.earlier.values_at(path, comparison)
             other = then.get("", Value(unknown=f"has nothing to compare with in {self.earlier.file}"))
             found = {place: over(value, then.get(place, other)) for place, value in found.items()}
-        return joined(found)
+        if path.name == FIELD and len(set(found.values())) == 1:
+            return {"": next(iter(found.values()))}  # all axes agree
+        return found
 
 
 def gate(
@@ -88,7 +90,7 @@ def gate(
         if one.path.is_latency and not latency:
             raise InputError(f'condition "{one.text}" needs the latency measured: {remedy}')
         if one.path.against and earlier is not None:
-            found = [value for c in _having(one.path, comparisons) for value in earlier.resolve(one.path, c).values()]
+            found = [value for c in _having(one.path, comparisons) for value in earlier.values_at(one.path, c).values()]
             if all(value.unknown for value in found):
                 raise InputError(f'condition "{one.text}": {one.path.variant} {found[0].unknown}')
     return Gate(parsed, earlier)

@@ -26,7 +26,7 @@ Measured = Latency | LatencyRatio
 Figure = int | float | str | tuple[int, ...] | LowerBound | Measured
 
 
-def figures(comparison: Comparison, variant: str) -> dict[tuple[str, str], Figure]:
+def figures_of(comparison: Comparison, variant: str) -> dict[tuple[str, str], Figure]:
     """Every figure of a variant that is known, by its path and, for times, the label of their configuration."""
     found = comparison[variant]
     field = found.receptive_field
@@ -77,11 +77,6 @@ class Path(msgspec.Struct, frozen=True):
         """Whether it has no unit."""
         return self.ratio or self.against
 
-    @property
-    def is_exact(self) -> bool:
-        """Whether it is a whole number, or a quotient of two."""
-        return not self.is_latency and self.name != "intensity"
-
 
 class Value(msgspec.Struct, frozen=True):
     """Somewhere in `low` … `high`, both included; `high` is None for a lower bound.
@@ -96,7 +91,7 @@ class Value(msgspec.Struct, frozen=True):
     unknown: str = ""
 
 
-def resolve(path: Path, comparison: Comparison) -> dict[str, Value]:
+def values_at(path: Path, comparison: Comparison) -> dict[str, Value]:
     """What the path leads to, without regard to `against`: several values if there are several axes or configurations.
 
     They are keyed by what follows the path where one of them is named: ".height", " on cpu".
@@ -104,7 +99,7 @@ def resolve(path: Path, comparison: Comparison) -> dict[str, Value]:
     variant = comparison[path.variant]
     if path.ratio and path.variant == comparison.baseline:
         return {"": Value(unknown="is the baseline itself")}
-    found = figures(comparison, path.variant)
+    found = figures_of(comparison, path.variant)
     if path.is_latency:
         wanted = f"ratio.{LATENCY}" if path.ratio else LATENCY
         times = {f" on {label}": _value(one, path) for (name, label), one in found.items() if name == wanted}
@@ -118,31 +113,27 @@ def resolve(path: Path, comparison: Comparison) -> dict[str, Value]:
         return {"": Value(unknown=why.get(variant.sees, "is not known"))}
     value = _value(figure, path)
     if path.ratio:
-        value = over(value, _value(figures(comparison, comparison.baseline).get((path.name, "")), path))
+        value = over(value, _value(figures_of(comparison, comparison.baseline).get((path.name, "")), path))
     return {"": value}
 
 
 def _value(figure: Figure | None, path: Path) -> Value:
-    if isinstance(figure, Measured):
-        return _interval(figure, path.against)
     if isinstance(figure, LowerBound):
         return Value(Fraction(figure.value))
     if isinstance(figure, int | float):
         exact = Fraction(figure)
         return Value(exact, exact, exact)
-    return Value(unknown="is not known")
-
-
-def _interval(time: Measured, against: bool) -> Value:
-    rounds = time.rounds_per_process
-    if time.ci95 is None:
+    if not isinstance(figure, Measured):
+        return Value(unknown="is not known")
+    rounds = figure.rounds_per_process
+    if figure.ci95 is None:
         few = f": {sum(rounds)} rounds of one process are too few" if rounds else ""
         return Value(unknown=f"has no interval{few}")
-    if against and len(rounds) < 2:
+    if path.against and len(rounds) < 2:
         return Value(unknown=f"rests on one process, and {ONE_PROCESS}")
     basis = f"over {len(rounds)} processes" if len(rounds) > 1 else "this process only"
-    low, high = map(Fraction, time.ci95)
-    return Value(low, high, Fraction(typical(time)), basis)
+    low, high = map(Fraction, figure.ci95)
+    return Value(low, high, Fraction(typical(figure)), basis)
 
 
 def over(value: Value, base: Value) -> Value:
@@ -158,11 +149,3 @@ def over(value: Value, base: Value) -> Value:
         value.typical / base.typical,
         f"{value.basis}, {base.basis} before" if value.basis else "",
     )
-
-
-def joined(values: dict[str, Value]) -> dict[str, Value]:
-    """A single value where all axes agree."""
-    exact = {place: one for place, one in values.items() if not place.startswith(" on ")}
-    if len(exact) == len(values) and len(set(exact.values())) == 1:
-        return {"": next(iter(exact.values()))}
-    return values
