@@ -52,7 +52,7 @@ def parse(text: str, comparisons: Sequence[Comparison], earlier: bool) -> Condit
         sign = {"≥": ">=", "≤": "<=", "≠": "!="}.get(sign, sign)
         if sign not in OPERATORS:
             raise InputError(f"{sign} is no comparison: write one of {' '.join(OPERATORS)}")
-        path = _path(left, comparisons)
+        path = _left_side(left, comparisons)
         if path.against and not earlier:
             raise InputError(
                 "against. needs an earlier JSON output: name its file (--against FILE, in Python against=)"
@@ -64,7 +64,7 @@ def parse(text: str, comparisons: Sequence[Comparison], earlier: bool) -> Condit
         raise InputError(f'condition "{text}": {error}') from None
 
 
-def _path(text: str, comparisons: Sequence[Comparison]) -> Path:
+def _left_side(text: str, comparisons: Sequence[Comparison]) -> Path:
     """The path that begins with the longest variant's name that fits; a single variant's may be left out."""
     names = list(dict.fromkeys(variant.name for comparison in comparisons for variant in comparison))
     fitting = sorted((name for name in names if text.startswith(f"{name}.")), key=len, reverse=True)
