@@ -103,7 +103,7 @@ def test_a_depthwise_network_says_what_cannot_be_made() -> None:
     done = run("compare", "torchvision:convnext_tiny", "--into", "separable,stripes", "--no-latency", "--size", "64")
     assert done.returncode == 0, done.stderr
     text = " ".join(done.stdout.split())
-    assert "What was replaced in convnext_tiny" in text or "Left out: separable" in text
+    assert "What was replaced in convnext_tiny" in text or "Infeasible: separable" in text
     assert "stripes" in text
 
 
@@ -178,7 +178,7 @@ def test_what_has_to_stay_is_said_for_each_of_many_ways(tmp_path: Path) -> None:
     )
     done = run("compare", f"{tmp_path}/net.py:net", "--into", "stack,separable", "--size", "32", "--no-latency")
     assert done.returncode == 0, done.stderr
-    assert "Left as it is in stack: 1 (6×6): kernel 6 is even" in " ".join(done.stdout.split())
+    assert "Skipped in stack: 1 (6×6): kernel 6 is even" in " ".join(done.stdout.split())
     alike = of_json("compare", "vgg11", "--min-kernel", "3", "--into", "stack,separable")
     assert [one["variant"] for one in alike["infeasible"]] == ["stack"]
 

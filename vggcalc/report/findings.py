@@ -1,4 +1,4 @@
-"""The reading: a few sentences about a comparison, each derived from its numbers by a rule.
+"""The findings: a few sentences about a comparison, each derived from its numbers by a rule.
 
 A rule is a function from a comparison to its sentences, none where it has nothing to say. Its
 name in `RULES` is the finding's code.
@@ -160,18 +160,18 @@ def _listed(names: list[str]) -> str:
 
 
 def break_even(comparison: Comparison) -> Iterator[str]:
-    """The channels between the layers up to which a factorization does fewer MACs than the kernel."""
+    """With how many channels between its layers a factorization does as many MACs as the kernel."""
     found: dict[str, list[str]] = {}
     for ratio in comparison.ratios:
         if ratio.break_even_width is not None:
             channels = {conv.output_shape[1] for conv in _convolutions(comparison[ratio.variant], "block1")[:-1]}
-            has = f" (has {next(iter(channels))})" if len(channels) == 1 else ""
+            has = f" (it has {next(iter(channels))})" if len(channels) == 1 else ""
             found.setdefault(f"{ratio.break_even_width:,.2f}", []).append(ratio.variant + has)
-    if found:
-        lines = [f"{width} in {_listed(names)}" for width, names in found.items()]
+    for width, names in found.items():
+        does, its = ("does", "its") if len(names) == 1 else ("do", "their")
         yield (
-            f"Channels between the layers up to which there are fewer MACs than in {comparison.baseline}: "
-            f"{'; '.join(lines)}."
+            f"{_listed(names)} {does} fewer MACs than {comparison.baseline} with fewer than {width} channels between "
+            f"{its} layers."
         )
 
 
@@ -201,7 +201,7 @@ def whole(comparison: Comparison) -> Iterator[str]:
             continue
         if naive.layers == other.layers and naive.name == "given":
             if comparison.skipped:
-                yield f"Nothing was replaced in {comparison.name}: what was chosen had to stay, as said above."
+                yield f"Nothing was replaced in {comparison.name}: every convolution that was chosen was skipped, for the reasons above."
                 continue
             yield (
                 f"Nothing was replaced in {comparison.name}: it has no convolution with a kernel as large as "

@@ -318,7 +318,7 @@ class UnitField(msgspec.Struct, frozen=True):
 
 
 class Skipped(msgspec.Struct, frozen=True):
-    """A convolution that was to be replaced and had to stay, in that variant, of several."""
+    """A convolution that was chosen to be replaced and cannot be; `variant` names the variant, of several."""
 
     name: str
     kernel: Axes

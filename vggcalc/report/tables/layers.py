@@ -29,7 +29,7 @@ def kind(layer: LayerResult) -> str:
     """A layer in a word: 3×3 for a convolution, with what is not plain about it; else its type."""
     kernel, function = layer.kernel_size, layer.function
     if layer.type == "Opaque":
-        return f"{function} (no law)"
+        return f"{function} (no formula)"
     if kernel is None or (set(kernel) == {1} and function):
         return str(function).replace("_", " ") if function else _SHORT.get(layer.type, layer.type)
     words = [units.shape(kernel)]

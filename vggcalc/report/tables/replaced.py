@@ -1,4 +1,4 @@
-"""Which convolutions were replaced, what each replacing saves or costs, and which had to stay."""
+"""Which convolutions were replaced, what each replacing saves or costs, and which were skipped."""
 
 from vggcalc.report import units
 from vggcalc.report.tables import cells
@@ -7,7 +7,7 @@ from vggcalc.results import Comparison, Costs
 
 
 def replacements(comparison: Comparison) -> list[Section]:
-    """A line for each replacing, the largest change of MACs first, and what had to stay."""
+    """A line for each replacing, the largest change of MACs first, and what was skipped."""
     sections: list[Section] = []
     if comparison.replaced:
         sections.append(_table(comparison))
@@ -16,7 +16,7 @@ def replacements(comparison: Comparison) -> list[Section]:
         for one in comparison.skipped:
             where = f" in {one.variant}" if one.variant else ""
             reasons.setdefault((where, one.reason), []).append(f"{one.name} ({units.pair(one.kernel)})")
-        lines = [f"Left as it is{where}: {_listed(names)}: {reason}." for (where, reason), names in reasons.items()]
+        lines = [f"Skipped{where}: {_listed(names)}: {reason}." for (where, reason), names in reasons.items()]
         sections.append(Text(tuple(lines)))
     return sections
 

@@ -96,5 +96,5 @@ def marked(comparison: Comparison, variant: Variant) -> str:
 
 def infeasible(comparison: Comparison) -> list[Section]:
     """The variants that were asked for and cannot be made."""
-    lines = tuple(f"Left out: {one.variant}: {one.reason}." for one in comparison.infeasible)
+    lines = tuple(f"Infeasible: {one.variant}: {one.reason}." for one in comparison.infeasible)
     return [Text(lines)] if lines else []
