@@ -201,7 +201,10 @@ def whole(comparison: Comparison) -> Iterator[str]:
             continue
         if naive.layers == other.layers and naive.name == "given":
             if comparison.skipped:
-                yield f"Nothing was replaced in {comparison.name}: every convolution that was chosen was skipped, for the reasons above."
+                yield (
+                    f"Nothing was replaced in {comparison.name}: every convolution that was chosen was skipped, for the "
+                    "reasons above."
+                )
                 continue
             yield (
                 f"Nothing was replaced in {comparison.name}: it has no convolution with a kernel as large as "
