@@ -202,8 +202,8 @@ def whole(comparison: Comparison) -> Iterator[str]:
         if naive.layers == other.layers and naive.name == "given":
             if comparison.skipped:
                 yield (
-                    f"Nothing was replaced in {comparison.name}: every convolution that was chosen was skipped, for the "
-                    "reasons above."
+                    f"Nothing was replaced in {comparison.name}: every convolution that was chosen was skipped, for "
+                    "the reasons above."
                 )
                 continue
             yield (
