@@ -402,8 +402,8 @@ def test_a_call_longer_than_its_time_is_made_once() -> None:
 
 def test_the_peak_is_the_best_of_the_set_and_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every call takes a second, so that the best is the largest."""
-    monkeypatch.setattr(roofline, "PRODUCTS", (4, 8))
-    monkeypatch.setattr(roofline, "CONVOLUTIONS", ((1, 4, 8), (3, 4, 8)))
+    monkeypatch.setattr(roofline, "CALIBRATION_PRODUCTS", (4, 8))
+    monkeypatch.setattr(roofline, "CALIBRATION_CONVOLUTIONS", ((1, 4, 8), (3, 4, 8)))
     ones: Callable[..., torch.Tensor] = torch.ones
     monkeypatch.setattr(torch, "ones", lambda n, **how: ones(min(n, 2**10), **how))
     found: Any = calibrate(Configuration("cpu", "bfloat16", memory_format="channels_last"), FakeDevice())
