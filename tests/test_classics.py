@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import vggcalc
 from vggcalc import Conv2d, Factorization, InputError, Network, Variant
-from vggcalc.analysis.comparison import compare_network
+from vggcalc.analysis.networks import compare_network
 from vggcalc.errors import FeatureMapTooSmall
 from vggcalc.nets.graph import INPUT
 from vggcalc.nets.layers import (

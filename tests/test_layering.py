@@ -113,12 +113,12 @@ def defined(tree: ast.Module) -> Iterator[str]:
 
 def duplicates(trees: dict[str, ast.Module]) -> dict[str, list[str]]:
     """Name → the modules that define it, where there are several. The package's public names may stand once more in
-    a command and in the room that does the work: they are the same thing."""
+    a command and in the room that does the work, and each format has its `render`: they are the same thing."""
     where: defaultdict[str, list[str]] = defaultdict(list)
     for module, tree in trees.items():
         for name in set(defined(tree)):
             where[name].append(module)
-    public = {"__all__", *vggcalc.__all__}
+    public = {"__all__", "render", *vggcalc.__all__}
     return {name: found for name, found in where.items() if len(found) > 1 and name not in public}
 
 

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from vggcalc.errors import VggcalcError as VggcalcError
     from vggcalc.errors import WorkerError as WorkerError
     from vggcalc.library.comparing import compare as compare
-    from vggcalc.library.comparing import factorize as factorize
     from vggcalc.library.comparing import summary as summary
     from vggcalc.library.documents import gate as gate
     from vggcalc.library.documents import load as load
     from vggcalc.library.documents import load_all as load_all
+    from vggcalc.library.kernels import factorize as factorize
     from vggcalc.library.measuring import MeasurementWarning as MeasurementWarning
     from vggcalc.library.measuring import check as check
     from vggcalc.library.measuring import measure as measure
@@ -64,7 +64,7 @@ _PLACES = {
     "VggcalcError": "errors",
     "WorkerError": "errors",
     "compare": "library.comparing",
-    "factorize": "library.comparing",
+    "factorize": "library.kernels",
     "summary": "library.comparing",
     "gate": "library.documents",
     "load": "library.documents",

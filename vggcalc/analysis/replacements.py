@@ -1,14 +1,61 @@
 """What was replaced in a network: how much of the windows is covered, and what each single replacement saves."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
+from vggcalc.analysis.comparison import analyze, compared, kernels_of
 from vggcalc.analysis.costs import total
 from vggcalc.analysis.reach import coverage
 from vggcalc.nets.families import Mixing, factorized
 from vggcalc.nets.graph import Network
-from vggcalc.nets.layers import Axes, Conv2d, Convolution
-from vggcalc.nets.replacing import Replaced, Replacing
-from vggcalc.results import Costs, LayerResult, Replacement, Variant, WindowCoverage
+from vggcalc.nets.layers import Conv2d, Convolution
+from vggcalc.nets.origins import Origin
+from vggcalc.nets.replacing import Replaced, Replacing, replace
+from vggcalc.results import Comparison, Costs, Infeasible, Replacement, Skipped, Variant, WindowCoverage
+
+#: Why a variant that replaces nothing is none.
+_CHANGES_NOTHING = "it would change nothing: each convolution that was chosen is its own factorization"
+
+
+def compare_replacements(
+    given: Network, name: str, replacings: Mapping[str, Replacing], dtype: str, origin: Origin | None
+) -> Comparison:
+    """`given`, under that name, against what each replacing makes of it.
+
+    Of several only those that replace anything, or the first if none does.
+    """
+    made = {variant: replace(given, replacing) for variant, replacing in replacings.items()}
+    chosen = [variant for variant, one in made.items() if one.pairs] or list(made)[:1]
+    variants = [analyze(given, name, dtype, origin=origin)]
+    for variant in chosen:
+        replacing = replacings[variant]
+        variants.append(
+            analyze(
+                made[variant].network,
+                variant,
+                dtype,
+                family=None if replacing.merge else replacing.factorization.family,
+                coverage=coverage_of_all(given, made[variant], replacing),
+                origin=origin and origin.replaced_by(replacing),
+            )
+        )
+    kernels = {node.name: node.layer.kernel_size for node in given.nodes if isinstance(node.layer, Convolution)}
+    return compared(
+        given.name,
+        given.input_shape,
+        tuple(variants),
+        dtype,
+        replaced=replacements(variants[0], variants[1], made[chosen[0]]) if len(chosen) == 1 else (),
+        skipped=tuple(
+            Skipped(skipped, kernels[skipped], reason, variant if len(replacings) > 1 else None)
+            for variant in chosen
+            for skipped, reason in made[variant].skipped
+        ),
+        infeasible=tuple(
+            Infeasible(variant, one.skipped[0][1] if one.skipped else _CHANGES_NOTHING)
+            for variant, one in made.items()
+            if variant not in chosen
+        ),
+    )
 
 
 def coverage_of_all(given: Network, made: Replaced, replacing: Replacing) -> WindowCoverage | None:
@@ -43,11 +90,6 @@ def replacements(given: Variant, variant: Variant, made: Replaced) -> tuple[Repl
             )
         )
     return tuple(sorted(found, key=lambda one: _change_of_macs(one.costs), reverse=True))
-
-
-def kernels_of(layers: Sequence[LayerResult]) -> tuple[Axes, ...]:
-    """The kernel sizes of the convolutions among those layers."""
-    return tuple(layer.layer.kernel_size for layer in layers if isinstance(layer.layer, Convolution))
 
 
 def _change_of_macs(costs: tuple[Costs, Costs]) -> int:

@@ -13,12 +13,13 @@ from vggcalc.library import arguments
 
 if TYPE_CHECKING:
     from vggcalc.cli.structs import GateOptions, MeasuringOptions, OutputOptions
-    from vggcalc.library.factorizing import FactorizingOptions, KernelOptions
+    from vggcalc.library.factorizing import FactorizingOptions
+    from vggcalc.library.kernels import KernelOptions
 
 KERNEL = group(
     "kernel",
     "Kernel",
-    "vggcalc.library.factorizing:KernelOptions",
+    "vggcalc.library.kernels:KernelOptions",
     option("--channels", type=int, help="Channels in and out.  [default: 64]"),
     option("--in-channels", type=int, help="Channels in.  [default: 64]"),
     option("--out-channels", type=int, help="Channels out.  [default: 64]"),
@@ -69,7 +70,7 @@ def factorize(
 ) -> None:
     """One k×k convolution against its stack of 3×3 layers, or what --into names, for every KERNEL."""
     from vggcalc.cli.run import run
-    from vggcalc.library.comparing import factorize_options
+    from vggcalc.library.kernels import factorize_options
 
     sizes = [size for several in kernel_sizes for size in several]
     comparisons = [factorize_options(size, kernel, factorizing, stem, measuring.dtype) for size in sizes]

@@ -2,13 +2,15 @@
 
 import os
 import sys
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 import msgspec
 
-from vggcalc.measurement.plan import Plan
 from vggcalc.results import MemoryFormat, Mode
+
+if TYPE_CHECKING:
+    from vggcalc.measurement.plan import Plan
 
 
 class InputOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,13 +44,15 @@ class MeasuringOptions(msgspec.Struct, frozen=True, kw_only=True):
         """The dtype of the counts' bytes."""
         return self.dtypes[0]
 
-    def plan(self, verify: bool = False) -> Plan | None:
+    def plan(self, verify: bool = False) -> "Plan | None":
         """What the workers are to do, None if nothing. Raises `click.UsageError` for contradictions."""
         if self.quick and self.processes not in (None, 1):
             raise click.UsageError("--quick is one process: leave it out beside --processes")
         check = self.latency if self.check is None else self.check
         if not (self.latency or check or verify):
             return None
+        from vggcalc.measurement.plan import Plan
+
         return Plan(
             latency=self.latency,
             check=check,
@@ -125,12 +129,14 @@ class SweepTiming(msgspec.Struct, frozen=True, kw_only=True):
     rounds: int | None = None
     seed: int = 0
 
-    def plan(self, dtype: str) -> Plan | None:
+    def plan(self, dtype: str) -> "Plan | None":
         """The plan for all points together, None if none is timed. Raises `click.UsageError`."""
         if self.device == "auto":
             raise click.UsageError("--device auto may be several: name one, such as cpu")
         if not self.latency:
             return None
+        from vggcalc.measurement.plan import Plan
+
         return Plan(
             check=False,
             devices=(self.device,),

@@ -49,7 +49,7 @@ def summary(
     output: OutputOptions,
 ) -> None:
     """One network, layer by layer. MODEL is what compare takes; importing one runs its code."""
-    from vggcalc.analysis.comparison import summarize
+    from vggcalc.analysis.networks import summarize
     from vggcalc.cli.run import run
     from vggcalc.cli.structs import read_standard_input
     from vggcalc.library.models import resolve

@@ -22,7 +22,7 @@ DTYPE_ALIASES = {
     "fp16": "float16", "half": "float16", "bf16": "bfloat16",
 }  # fmt: skip
 
-_DIGITS = re.compile(r"\d{1,18}", re.ASCII)
+_DIGITS = r"[0-9]{1,18}"
 
 
 def wrong_type(name: str, value: object, accepted: str) -> TypeError:
@@ -77,7 +77,7 @@ def path(value: object, name: str = "path") -> str:
 
 
 def _number(name: str, text: str, example: str) -> int:
-    if _DIGITS.fullmatch(text.strip()) is None:
+    if re.fullmatch(_DIGITS, text.strip()) is None:
         raise InputError(f"{name} {text!r} is no number: write {example}")
     return int(text)
 
@@ -109,7 +109,7 @@ def size(value: object, name: str = "size") -> tuple[int, int]:
     """
     if isinstance(value, str):
         sides = re.split("[xX×]", value.strip())
-        if len(sides) > 2 or not all(_DIGITS.fullmatch(side) for side in sides):
+        if len(sides) > 2 or not all(re.fullmatch(_DIGITS, side) for side in sides):
             raise InputError(
                 f"{name} {value!r} is no size: write one number, such as 224, or HEIGHTxWIDTH, such as 224x320"
             )

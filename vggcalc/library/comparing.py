@@ -1,24 +1,13 @@
-"""`factorize`, `compare` and `summary`: what convolutions and networks cost, on paper."""
+"""`compare` and `summary`: what networks cost, on paper."""
 
 import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from vggcalc.analysis.comparison import compare_network, summarize
-from vggcalc.analysis.kernels import factorize_kernel
+from vggcalc.analysis.networks import compare_network, summarize
 from vggcalc.errors import InputError
 from vggcalc.library import arguments
-from vggcalc.library.factorizing import (
-    FactorizingOptions,
-    Into,
-    KernelOptions,
-    ReplacingOptions,
-    check_rules,
-    replacings,
-)
-from vggcalc.library.factorizing import (
-    stem as stem_options,
-)
+from vggcalc.library.factorizing import FactorizingOptions, Into, ReplacingOptions, check_rules, replacings
 from vggcalc.library.models import Overrides, Resolved, resolve
 from vggcalc.nets.graph import Network
 from vggcalc.nets.origins import Argument
@@ -28,92 +17,6 @@ from vggcalc.results import Comparison
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-
-def factorize(
-    kernel: int | str | Sequence[int],
-    *,
-    channels: int | None = None,
-    in_channels: int | None = None,
-    out_channels: int | None = None,
-    size: int | str | Sequence[int] | None = None,
-    batch: int = 1,
-    stride: int | None = None,
-    padding: int | str | None = "same",
-    dilation: int = 1,
-    groups: int | None = None,
-    depthwise: bool = False,
-    bias: bool = True,
-    batch_norm: bool = False,
-    activation: str = "relu",
-    into: Into = None,
-    stride_at: str | int | Sequence[str | int] | None = None,
-    widths: int | str | Sequence[int] | Sequence[Sequence[int]] | None = None,
-    widen: str | None = None,
-    stem: bool = False,
-    dtype: Any = "float32",
-) -> Comparison:
-    """One k×k convolution, `naive`, against its stack of 3×3 layers, `factorized`, or the families that `into` names.
-
-    Args:
-        kernel: one side of the kernel: 7, "7x7" or (7, 7).
-        channels: in and out; 64 unless `in_channels` or `out_channels` say otherwise.
-        size: (height, width) of the input, or one number for both; 56 unless given.
-        padding: "same", which keeps the size at stride 1, or positions on each side.
-        depthwise: as many groups as channels in.
-        into: families such as "stack,asymmetric", "all", or factorizations by the names of the variants.
-        stride_at: which layer has the stride: "last", "first" of as few as cover the kernel, or its number; several
-            make a variant each.
-        widths: channels out of each layer, or one number for all but the last; several lists make a variant each.
-        widen: which layer changes the channels, "first" or "last".
-        stem: ask for a network's first layer: 3 → 64 channels, stride 2, 224×224, in every placement of the stride.
-        dtype: of the bytes: a name, an alias such as "fp16", or a torch.dtype.
-
-    Returns:
-        A comparison; a family that cannot be made of this kernel is in its `infeasible`.
-
-    Raises:
-        TypeError: an argument is of a type that is not accepted.
-        InputError: there is no such convolution, or no family can be made of it.
-
-    >>> vggcalc.factorize(7).ratio("factorized").macs
-    0.5510204081632653
-    >>> vggcalc.factorize(31, depthwise=True, channels=256)["factorized"].parameters
-    38400
-    """
-    side = arguments.kernel_size(kernel)
-    arguments.check_flags(stem=stem)
-    options = KernelOptions(
-        channels=channels,
-        in_channels=in_channels,
-        out_channels=out_channels,
-        size=size,
-        batch=batch,
-        stride=stride,
-        padding=padding,
-        dilation=dilation,
-        groups=groups,
-        depthwise=depthwise,
-        bias=bias,
-        batch_norm=batch_norm,
-        activation=activation,
-    )
-    return factorize_options(
-        side,
-        options,
-        FactorizingOptions(into=into, stride_at=stride_at, widths=widths, widen=widen),
-        stem,
-        arguments.dtype(dtype),
-    )
-
-
-def factorize_options(
-    kernel_size: int, kernel: KernelOptions, factorizing: FactorizingOptions, stem: bool, dtype: str
-) -> Comparison:
-    """`factorize` with its options as structs, as the command line has them."""
-    if stem:
-        kernel, factorizing = stem_options(kernel_size, kernel, factorizing)
-    return factorize_kernel(kernel.kernel(kernel_size), factorizing.factorizations(), dtype)
 
 
 def compare(

@@ -9,9 +9,8 @@ from vggcalc.errors import InputError
 from vggcalc.library import arguments
 from vggcalc.nets.families import FAMILIES, Factorization, factorization_grid
 from vggcalc.nets.graph import Network
-from vggcalc.nets.kernel import Kernel
 from vggcalc.nets.layers import Convolution
-from vggcalc.nets.names import ACTIVATIONS, WIDEN
+from vggcalc.nets.names import WIDEN
 from vggcalc.nets.origins import Origin
 from vggcalc.nets.replacing import Replacing
 from vggcalc.nets.sources import is_classic
@@ -136,96 +135,9 @@ def replacings(
     return found
 
 
-class KernelOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """A kernel's arguments as users write them: `channels` for both ends, `depthwise` for the groups.
-
-    None stands for the default of `Kernel`, or with `stem` for that of a network's first layer.
-    """
-
-    channels: int | None = None
-    in_channels: int | None = None
-    out_channels: int | None = None
-    size: Any = None
-    batch: int | None = None
-    stride: int | None = None
-    padding: Any = "same"
-    dilation: int = 1
-    groups: int | None = None
-    depthwise: bool = False
-    bias: bool = True
-    batch_norm: bool = False
-    activation: str = "relu"
-
-    def kernel(self, kernel_size: int) -> Kernel:
-        """The kernel of that size. Raises `InputError` for arguments that contradict each other."""
-        self.check()
-        both = 64 if self.channels is None else self.channels
-        into = both if self.in_channels is None else self.in_channels
-        groups = into if self.depthwise else 1 if self.groups is None else self.groups
-        return Kernel(
-            kernel_size,
-            into,
-            both if self.out_channels is None else self.out_channels,
-            56 if self.size is None else arguments.size(self.size),
-            1 if self.batch is None else self.batch,
-            1 if self.stride is None else self.stride,
-            arguments.padding(self.padding),
-            self.dilation,
-            groups,
-            self.bias,
-            self.batch_norm,
-            self.activation,
-        )
-
-    def check(self) -> None:
-        """Raise `InputError` for arguments that contradict each other, `TypeError` for a type that is not accepted."""
-        arguments.check_whole(
-            channels=self.channels,
-            in_channels=self.in_channels,
-            out_channels=self.out_channels,
-            batch=self.batch,
-            stride=self.stride,
-            dilation=self.dilation,
-            groups=self.groups,
-        )
-        arguments.check_flags(depthwise=self.depthwise, bias=self.bias, batch_norm=self.batch_norm)
-        arguments.word("activation", self.activation, ACTIVATIONS)
-        check_ends(self.channels, self.in_channels, self.out_channels, self.depthwise, self.groups)
-
-
 def check_ends(channels: object, in_channels: object, out_channels: object, depthwise: bool, groups: object) -> None:
     """Raise `InputError` for channels and groups that are given twice."""
     if channels is not None and (in_channels is not None or out_channels is not None):
         raise InputError("channels is both ends: leave it out beside in_channels or out_channels")
     if depthwise and groups is not None:
         raise InputError("depthwise says the groups already: leave out groups")
-
-
-def stem(
-    kernel_size: int, kernel: KernelOptions, factorizing: FactorizingOptions
-) -> tuple[KernelOptions, FactorizingOptions]:
-    """The question of a network's first layer, where nothing else is given: 3 → 64 channels, stride 2, 224×224.
-
-    The stride stands in the first of as few layers as cover the kernel, or in each layer of the whole
-    stack in turn; between the layers are as many channels as come out, or half of them (ResNet-C: He et
-    al. 2018, arXiv 1812.01187, section 4.2).
-    """
-    if kernel.channels is not None or kernel.depthwise:
-        option = "channels" if kernel.channels is not None else "depthwise"
-        raise InputError(f"stem widens an image's channels: leave out {option}")
-    if kernel.stride == 1:
-        raise InputError("stem places a stride, and a stride of 1 is none: give 2 or more")
-    out = 64 if kernel.out_channels is None else kernel.out_channels
-    kernel = msgspec.structs.replace(
-        kernel,
-        in_channels=3 if kernel.in_channels is None else kernel.in_channels,
-        out_channels=out,
-        size=224 if kernel.size is None else kernel.size,
-        stride=2 if kernel.stride is None else kernel.stride,
-    )
-    places, widths = factorizing.stride_at, factorizing.widths
-    if not places:
-        places = ("first", *range(1, max(kernel_size // 2, 1) + 1)) if factorizing.into is None else "last"
-    if not widths and not factorizing.widen and factorizing.into is None:
-        widths = ((out,), (max(out // 2, 1),))
-    return kernel, msgspec.structs.replace(factorizing, stride_at=places, widths=widths)

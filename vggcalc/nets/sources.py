@@ -15,7 +15,7 @@ from vggcalc.nets.vgg import ALIASES, CONFIGS, Config, from_config, published
 LARGEST_FILE = 1_000_000
 
 #: `M`, `LRN` or something that begins like a token, alone or in a list.
-_TOKENS = re.compile(r"\s*(\d+\w*(@\w*)?|M|LRN)\s*", re.IGNORECASE)
+_TOKENS = r"\s*(\d+\w*(@\w*)?|M|LRN)\s*"
 
 
 def load(model: str, standard_input: Callable[[int], bytes] | None = None) -> Config:
@@ -32,7 +32,7 @@ def load(model: str, standard_input: Callable[[int], bytes] | None = None) -> Co
         raise InputError(f"{model}: which of its modules? Write {model}:NAME")
     if model.lower().endswith((".toml", ".json")) or "/" in model or "\\" in model:
         return _read_file(model)
-    if "," in model or _TOKENS.fullmatch(model):
+    if "," in model or re.fullmatch(_TOKENS, model, re.IGNORECASE):
         return Config(model, tuple(model.split(",")))
     if os.path.exists(model):
         return _read_file(model)

@@ -9,7 +9,7 @@ from vggcalc.errors import OutputError
 from vggcalc.pipeline.emit import ExitStatus, StandardOutput, exit_status, message
 from vggcalc.pipeline.files import Output
 from vggcalc.pipeline.report import make_report
-from vggcalc.report.formats import FORMATS, Screen, counts, measured
+from vggcalc.report.formats import FORMATS, Screen
 from vggcalc.results import Comparison, Report
 
 if TYPE_CHECKING:
@@ -53,14 +53,16 @@ def run(
             return exit_status(_judge(gate, report))
         in_parts = format_ == "table" and path is None
         if in_parts:
-            first = counts(make_report(command, comparisons), screen)
+            from vggcalc.report.formats.terminal import first_part, second_part
+
+            first = first_part(make_report(command, comparisons), screen)
             stdout.write(lambda: output.write(first))
         from vggcalc.measurement.interrupts import Deferred
 
         outcome = _measure(comparisons, plan, host)
         with Deferred() as interrupt:
             report = make_report(command, outcome.comparisons, outcome.environment, gate)
-            rest = measured(report, screen) if in_parts else FORMATS[format_](report, screen)
+            rest = second_part(report, screen) if in_parts else FORMATS[format_](report, screen)
             try:
                 stdout.write(lambda: output.write(rest))
             except OutputError:  # such as a disk that has filled up since: what was measured is not lost

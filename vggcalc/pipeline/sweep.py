@@ -233,12 +233,12 @@ class Sweep:
         if not rows:
             return
         if format_ == "table":
-            from vggcalc.report.formats.terminal import render
+            from vggcalc.report.formats.terminal import draw
 
             note = Text((_ONE_PROCESS,), quiet=True)
             of_one = self._crossovers is None and any("process" in row[len(COLUMNS) :] for row in rows)
             sections: list[Section] = [text.table(title, columns, rows), *([note] if of_one else [])]
-            sys.stdout.write(render(sections, screen.width, screen.colour))
+            sys.stdout.write(draw(sections, screen.width, screen.colour))
         else:
             sys.stdout.write(text.header(format_, columns))
             text.STREAMED[format_](sys.stdout, columns, rows)

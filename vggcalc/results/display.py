@@ -82,7 +82,7 @@ class Display(msgspec.Struct, frozen=True):
         Raises `ImportError` where pandas is not installed, `InputError` for another level.
         """
         from vggcalc.errors import unknown
-        from vggcalc.report.formats import records
+        from vggcalc.report.formats.csv import records
 
         try:
             from pandas import DataFrame

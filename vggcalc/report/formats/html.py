@@ -16,6 +16,7 @@ import msgspec
 from vggcalc.errors import InputError
 from vggcalc.report import units
 from vggcalc.report.escape import visible
+from vggcalc.report.formats import FORMATS, Screen
 from vggcalc.report.tables.cells import Section, Table, heading
 from vggcalc.report.tables.latency import timings
 from vggcalc.report.tables.networks import at_a_glance, network_tables
@@ -36,8 +37,9 @@ class Chapter(msgspec.Struct, frozen=True):
     terms: tuple[tuple[str, str], ...] = ()
 
 
-def html(report: Report, document: str) -> str:
-    """The page: what was found first, then every table with every column, figures, and `document`, the JSON."""
+def render(report: Report, screen: Screen) -> str:
+    """The page: what was found first, then every table with every column, figures, and the JSON document."""
+    document = FORMATS["json"](report, screen)
     templates = _templates()
     script = templates.get_template("script.js").render()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

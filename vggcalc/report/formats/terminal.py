@@ -10,10 +10,28 @@ from rich.table import Table as Grid
 from rich.text import Text as Rich
 
 from vggcalc.report.escape import visible
+from vggcalc.report.formats import Screen
+from vggcalc.report.tables import counted_sections, measured_sections
 from vggcalc.report.tables.cells import Cell, Section, Table, Text
+from vggcalc.results import Report
 
 
-def render(sections: Sequence[Section], width: int, colour: bool) -> str:
+def render(report: Report, screen: Screen) -> str:
+    """Every table and sentence."""
+    return first_part(report, screen) + second_part(report, screen)
+
+
+def first_part(report: Report, screen: Screen) -> str:
+    """What is known before anything is measured."""
+    return draw(counted_sections(report), screen.width, screen.colour)
+
+
+def second_part(report: Report, screen: Screen) -> str:
+    """What was measured, and what is found in it all."""
+    return draw(measured_sections(report), screen.width, screen.colour)
+
+
+def draw(sections: Sequence[Section], width: int, colour: bool) -> str:
     """The sections one under the other, no line longer than `width`; colours only where asked for."""
     text = io.StringIO()
     console = Console(

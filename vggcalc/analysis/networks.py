@@ -1,0 +1,79 @@
+"""A network against what it can be factorized into, or alone: what `compare` and `summary` make of a `Network`."""
+
+from collections.abc import Mapping
+
+from vggcalc.analysis.comparison import analyze, compared
+from vggcalc.nets.families import Factorization
+from vggcalc.nets.graph import Network, renumbered
+from vggcalc.nets.layers import Axes
+from vggcalc.nets.origins import Origin
+from vggcalc.nets.replacing import Replacing, merge, split
+from vggcalc.results import Comparison, UnitField, Variant
+
+
+def compare_network(
+    network: Network,
+    factorizations: Mapping[str, Factorization] | None = None,
+    replacings: Mapping[str, Replacing] | None = None,
+    dtype: str = "float32",
+    origin: Origin | None = None,
+) -> Comparison:
+    """A network against what its convolutions can be factorized into, by the names of the variants.
+
+    With `replacings` it is the network as `given` against what each makes of it, and `replaced` says what every
+    single replacement saves; a trace is always compared so. Else the network's runs of convolutions are
+    merged, `naive`, against them `factorized` again, or against each of several `factorizations`.
+    """
+    factorizations = factorizations or {"factorized": Factorization()}
+    if replacings is None and network.layout != "traced" and "factorized" in factorizations:
+        variants = (
+            analyze(renumbered(merge(network)), "naive", dtype),
+            analyze(renumbered(split(network, factorizations["factorized"])), "factorized", dtype),
+        )
+        return compared(network.name, network.input_shape, variants, dtype)
+    from vggcalc.analysis.replacements import compare_replacements  # a plain VGG has no use for it
+
+    if replacings is not None:
+        return compare_replacements(network, "given", replacings, dtype, origin)
+    replacings = {name: Replacing(one) for name, one in factorizations.items()}
+    if network.layout == "traced":
+        return compare_replacements(network, "given", replacings, dtype, origin)
+    return compare_replacements(renumbered(merge(network)), "naive", replacings, dtype, origin)
+
+
+def summarize(
+    network: Network,
+    dtype: str = "float32",
+    unit: tuple[str, Axes] | None = None,
+    counter: str | None = None,
+    origin: Origin | None = None,
+) -> Comparison:
+    """One network, layer by layer: a comparison with one variant, named after the network.
+
+    `unit` is a layer and a position on its feature map, for which `unit_field` says what of the input it sees;
+    `counter` names another tool whose figure `reconciliation` explains. Raises `InputError` for names that are unknown.
+    """
+    variant = analyze(network, network.name, dtype, origin=origin)
+    reconciliation = None
+    if counter is not None:
+        from vggcalc.analysis.counters.rules import reconcile
+
+        reconciliation = reconcile(variant, counter)
+    return compared(
+        network.name,
+        network.input_shape,
+        (variant,),
+        dtype,
+        unit_field=_unit_field(network, variant, *unit) if unit is not None else None,
+        reconciliation=reconciliation,
+    )
+
+
+def _unit_field(network: Network, variant: Variant, layer: str, unit: Axes) -> UnitField:
+    from vggcalc.analysis.receptive_field import unit_span
+
+    seen = unit_span(network, layer, unit)
+    found = next((one for one in variant.layers if one.name == layer), None)
+    if found is None:  # the input itself
+        return UnitField(layer, unit, seen, None, "window")
+    return UnitField(layer, unit, seen, found.receptive_field, found.sees)

@@ -1,0 +1,187 @@
+"""`factorize`: what one convolution and its factorizations cost, on paper."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from vggcalc.analysis.kernels import factorize_kernel
+from vggcalc.errors import InputError
+from vggcalc.library import arguments
+from vggcalc.library.factorizing import FactorizingOptions, Into, check_ends
+from vggcalc.nets.kernel import Kernel
+from vggcalc.nets.names import ACTIVATIONS
+from vggcalc.results import Comparison
+
+
+class KernelOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """A kernel's arguments as users write them: `channels` for both ends, `depthwise` for the groups.
+
+    None stands for the default of `Kernel`, or with `stem` for that of a network's first layer.
+    """
+
+    channels: int | None = None
+    in_channels: int | None = None
+    out_channels: int | None = None
+    size: Any = None
+    batch: int | None = None
+    stride: int | None = None
+    padding: Any = "same"
+    dilation: int = 1
+    groups: int | None = None
+    depthwise: bool = False
+    bias: bool = True
+    batch_norm: bool = False
+    activation: str = "relu"
+
+    def kernel(self, kernel_size: int) -> Kernel:
+        """The kernel of that size. Raises `InputError` for arguments that contradict each other."""
+        self.check()
+        both = 64 if self.channels is None else self.channels
+        into = both if self.in_channels is None else self.in_channels
+        groups = into if self.depthwise else 1 if self.groups is None else self.groups
+        return Kernel(
+            kernel_size,
+            into,
+            both if self.out_channels is None else self.out_channels,
+            56 if self.size is None else arguments.size(self.size),
+            1 if self.batch is None else self.batch,
+            1 if self.stride is None else self.stride,
+            arguments.padding(self.padding),
+            self.dilation,
+            groups,
+            self.bias,
+            self.batch_norm,
+            self.activation,
+        )
+
+    def check(self) -> None:
+        """Raise `InputError` for arguments that contradict each other, `TypeError` for a type that is not accepted."""
+        arguments.check_whole(
+            channels=self.channels,
+            in_channels=self.in_channels,
+            out_channels=self.out_channels,
+            batch=self.batch,
+            stride=self.stride,
+            dilation=self.dilation,
+            groups=self.groups,
+        )
+        arguments.check_flags(depthwise=self.depthwise, bias=self.bias, batch_norm=self.batch_norm)
+        arguments.word("activation", self.activation, ACTIVATIONS)
+        check_ends(self.channels, self.in_channels, self.out_channels, self.depthwise, self.groups)
+
+
+def factorize(
+    kernel: int | str | Sequence[int],
+    *,
+    channels: int | None = None,
+    in_channels: int | None = None,
+    out_channels: int | None = None,
+    size: int | str | Sequence[int] | None = None,
+    batch: int = 1,
+    stride: int | None = None,
+    padding: int | str | None = "same",
+    dilation: int = 1,
+    groups: int | None = None,
+    depthwise: bool = False,
+    bias: bool = True,
+    batch_norm: bool = False,
+    activation: str = "relu",
+    into: Into = None,
+    stride_at: str | int | Sequence[str | int] | None = None,
+    widths: int | str | Sequence[int] | Sequence[Sequence[int]] | None = None,
+    widen: str | None = None,
+    stem: bool = False,
+    dtype: Any = "float32",
+) -> Comparison:
+    """One k×k convolution, `naive`, against its stack of 3×3 layers, `factorized`, or the families that `into` names.
+
+    Args:
+        kernel: one side of the kernel: 7, "7x7" or (7, 7).
+        channels: in and out; 64 unless `in_channels` or `out_channels` say otherwise.
+        size: (height, width) of the input, or one number for both; 56 unless given.
+        padding: "same", which keeps the size at stride 1, or positions on each side.
+        depthwise: as many groups as channels in.
+        into: families such as "stack,asymmetric", "all", or factorizations by the names of the variants.
+        stride_at: which layer has the stride: "last", "first" of as few as cover the kernel, or its number; several
+            make a variant each.
+        widths: channels out of each layer, or one number for all but the last; several lists make a variant each.
+        widen: which layer changes the channels, "first" or "last".
+        stem: ask for a network's first layer: 3 → 64 channels, stride 2, 224×224, in every placement of the stride.
+        dtype: of the bytes: a name, an alias such as "fp16", or a torch.dtype.
+
+    Returns:
+        A comparison; a family that cannot be made of this kernel is in its `infeasible`.
+
+    Raises:
+        TypeError: an argument is of a type that is not accepted.
+        InputError: there is no such convolution, or no family can be made of it.
+
+    >>> vggcalc.factorize(7).ratio("factorized").macs
+    0.5510204081632653
+    >>> vggcalc.factorize(31, depthwise=True, channels=256)["factorized"].parameters
+    38400
+    """
+    side = arguments.kernel_size(kernel)
+    arguments.check_flags(stem=stem)
+    options = KernelOptions(
+        channels=channels,
+        in_channels=in_channels,
+        out_channels=out_channels,
+        size=size,
+        batch=batch,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=groups,
+        depthwise=depthwise,
+        bias=bias,
+        batch_norm=batch_norm,
+        activation=activation,
+    )
+    return factorize_options(
+        side,
+        options,
+        FactorizingOptions(into=into, stride_at=stride_at, widths=widths, widen=widen),
+        stem,
+        arguments.dtype(dtype),
+    )
+
+
+def factorize_options(
+    kernel_size: int, kernel: KernelOptions, factorizing: FactorizingOptions, stem: bool, dtype: str
+) -> Comparison:
+    """`factorize` with its options as structs, as the command line has them."""
+    if stem:
+        kernel, factorizing = stem_question(kernel_size, kernel, factorizing)
+    return factorize_kernel(kernel.kernel(kernel_size), factorizing.factorizations(), dtype)
+
+
+def stem_question(
+    kernel_size: int, kernel: KernelOptions, factorizing: FactorizingOptions
+) -> tuple[KernelOptions, FactorizingOptions]:
+    """The question of a network's first layer, where nothing else is given: 3 → 64 channels, stride 2, 224×224.
+
+    The stride stands in the first of as few layers as cover the kernel, or in each layer of the whole
+    stack in turn; between the layers are as many channels as come out, or half of them (ResNet-C: He et
+    al. 2018, arXiv 1812.01187, section 4.2).
+    """
+    if kernel.channels is not None or kernel.depthwise:
+        option = "channels" if kernel.channels is not None else "depthwise"
+        raise InputError(f"stem widens an image's channels: leave out {option}")
+    if kernel.stride == 1:
+        raise InputError("stem places a stride, and a stride of 1 is none: give 2 or more")
+    out = 64 if kernel.out_channels is None else kernel.out_channels
+    kernel = msgspec.structs.replace(
+        kernel,
+        in_channels=3 if kernel.in_channels is None else kernel.in_channels,
+        out_channels=out,
+        size=224 if kernel.size is None else kernel.size,
+        stride=2 if kernel.stride is None else kernel.stride,
+    )
+    places, widths = factorizing.stride_at, factorizing.widths
+    if not places:
+        places = ("first", *range(1, max(kernel_size // 2, 1) + 1)) if factorizing.into is None else "last"
+    if not widths and not factorizing.widen and factorizing.into is None:
+        widths = ((out,), (max(out // 2, 1),))
+    return kernel, msgspec.structs.replace(factorizing, stride_at=places, widths=widths)

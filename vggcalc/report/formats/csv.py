@@ -1,0 +1,141 @@
+"""CSV: a row for each layer, block, total and latency."""
+
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from csv import DictWriter
+
+import msgspec
+
+from vggcalc.report import units
+from vggcalc.report.escape import csv_value
+from vggcalc.report.formats import Screen
+from vggcalc.results import (
+    Comparison,
+    Costs,
+    Latency,
+    LatencyRatio,
+    Ratio,
+    ReceptiveField,
+    Report,
+    Variant,
+    Verification,
+)
+
+
+def render(report: Report, screen: Screen) -> str:
+    """One line for each layer, block, total and latency, which the column `level` names."""
+    rows = [row for comparison in report.comparisons for row in records(comparison)]
+    columns = dict.fromkeys(key for row in rows for key in row)
+    text = io.StringIO()
+    writer = DictWriter(text, list(columns), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: csv_value(value) for key, value in row.items()} for row in rows)
+    return text.getvalue()
+
+
+def records(comparison: Comparison) -> Iterator[dict[str, object]]:
+    """A row for each layer, block, total, latency and verification of a comparison, by column."""
+    for variant in comparison.variants:
+        ratios = next((ratio for ratio in comparison.ratios if ratio.variant == variant.name), None)
+        place: dict[str, object] = {"comparison": comparison.name, "variant": variant.name}
+        for layer in variant.layers:
+            yield (
+                place
+                | {
+                    "level": "layer",
+                    "name": layer.name,
+                    "type": layer.type,
+                    "kernels": units.pair(layer.kernel_size) if layer.kernel_size else "",
+                    "output_shape": units.shape(layer.output_shape),
+                }
+                | _flat(layer.receptive_field, layer.costs)
+            )
+        for block in variant.blocks:
+            yield (
+                place
+                | {
+                    "level": "block",
+                    "name": block.name,
+                    "kernels": " ".join(units.pair(kernel) for kernel in block.kernels),
+                    "output_shape": units.shape(block.output_shape),
+                }
+                | _flat(block.receptive_field, block.costs)
+                | _partial(block.partial)
+            )
+            yield from _timed(place | {"name": block.name}, block.latency, _of_block(ratios, block.name))
+        yield (
+            place
+            | {
+                "level": "total",
+                "name": comparison.name,
+                "output_shape": units.shape(variant.output_shape),
+            }
+            | _choice(comparison, variant)
+            | _flat(variant.receptive_field, variant.costs)
+            | _partial(variant.partial)
+        )
+        yield from _timed(place | {"name": comparison.name}, variant.latency, ratios.latency if ratios else ())
+        if variant.verification is not None:
+            yield place | {"level": "verification", "name": comparison.name} | _verified(variant.verification)
+
+
+def _choice(comparison: Comparison, variant: Variant) -> dict[str, object]:
+    """What there is to choose by, in columns that are there where several ways are compared."""
+    if len(comparison.variants) < 3:
+        return {}
+    keeps = variant.coverage
+    return {
+        "family": variant.family,
+        "window": keeps.window if keeps else None,
+        "window_pixels": keeps.positions if keeps else None,
+        "window_of": keeps.of if keeps else None,
+        "mixing": keeps.mixing if keeps else None,
+        "pareto": variant.name in comparison.pareto,
+    }
+
+
+def _partial(partial: dict[str, tuple[str, ...]]) -> dict[str, object]:
+    """The costs that are lower bounds, in a column that is there where any is."""
+    return {"lower_bounds": " ".join(partial)} if partial else {}
+
+
+def _of_block(ratio: Ratio | None, name: str) -> tuple[LatencyRatio, ...]:
+    """The ratios of the block of that name."""
+    return next((block.latency for block in ratio.blocks if block.name == name), ()) if ratio else ()
+
+
+def _timed(
+    place: dict[str, object], latencies: Iterable[Latency], ratios: Sequence[LatencyRatio]
+) -> Iterator[dict[str, object]]:
+    """A line for each way of running, with its ratio where there is one."""
+    for latency in latencies:
+        row = place | {"level": "latency"} | msgspec.structs.asdict(latency)
+        for key in ("times_s", "rounds_per_process", "ci95"):
+            del row[key]
+        row["kernels"] = "; ".join(latency.kernels)
+        for ratio in ratios:
+            if ratio.configuration == latency.configuration:
+                low, high = ratio.ci95 or (None, None)
+                row |= {"ratio": ratio.ratio, "ci95_low": low, "ci95_high": high, "verdict": ratio.verdict}
+                for key in ("basis", "processes", "rounds", "control_ratio", "floor", "stopped"):
+                    row[key] = getattr(ratio, key)
+        yield row
+
+
+def _verified(verification: Verification) -> dict[str, object]:
+    """The one kernel, and how far from it the variant is without activations."""
+    flat: dict[str, object] = {"kernels": units.pair(verification.convolution.kernel_size)}
+    for what in ("border", "border_seen"):
+        height, width = getattr(verification, what)
+        flat |= {f"{what}_height": height, f"{what}_width": width}
+    for what in ("interior_error", "border_error", "pads_once_error"):
+        flat[what] = getattr(verification, what)
+    return flat
+
+
+def _flat(field: ReceptiveField | None, costs: Costs) -> dict[str, object]:
+    flat: dict[str, object] = {}
+    for what in ("size", "stride", "padding"):
+        height, width = getattr(field, what) if field else (None, None)
+        flat |= {f"receptive_field_{what}_height": height, f"receptive_field_{what}_width": width}
+    return flat | costs

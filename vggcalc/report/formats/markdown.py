@@ -1,0 +1,33 @@
+"""GitHub's Markdown: the tables of the terminal with every column."""
+
+from collections.abc import Iterable
+
+from vggcalc.report.escape import markdown_text
+from vggcalc.report.formats import Screen
+from vggcalc.report.tables import counted_sections, measured_sections
+from vggcalc.report.tables.cells import Table, Text
+from vggcalc.results import Report
+
+
+def render(report: Report, screen: Screen) -> str:
+    """The same tables as in the terminal, with every column, in GitHub's Markdown."""
+    parts = []
+    for section in counted_sections(report) + measured_sections(report):
+        match section:
+            case Table():
+                parts.append(_markdown_table(section))
+            case Text():
+                parts.append("\n".join(f"- {markdown_text(line)}" for line in section.lines))
+    return "\n\n".join(parts) + "\n"
+
+
+def _markdown_table(table: Table) -> str:
+    def line(cells: Iterable[str]) -> str:
+        return "| " + " | ".join(cells) + " |"
+
+    lines = [f"### {markdown_text(table.title)}", "", line(markdown_text(column.title) for column in table.columns)]
+    lines.append(line("---:" if column.right else ":---" for column in table.columns))
+    for row in table.rows:
+        shown = ["" if cell.again else markdown_text(cell.text) for cell in row.cells]
+        lines.append(line(f"**{cell}**" if cell and row.bold else cell for cell in shown))
+    return "\n".join(lines)
