@@ -107,24 +107,26 @@ def test_factorize_shows_weights_and_maps() -> None:
     assert "56 → 54 → 52 → 50" in text.replace("\n", " ")
 
 
-def test_the_reading_says_what_the_numbers_say() -> None:
+def test_the_findings_say_what_the_numbers_say() -> None:
     def notes(*arguments: str) -> str:
         (comparison,) = of_json(*arguments, "--no-latency")["comparisons"]
         return " ".join(note["text"] for note in comparison["findings"])
 
-    assert "81% more" in notes("factorize", "7")
-    assert "saves 44.9% of them" in notes("factorize", "7")
-    assert "8.02 times the MACs" in notes("factorize", "7", "--in-channels", "3")
-    assert "widening 3 → 64 happens in its first layer" in notes("factorize", "7", "--in-channels", "3")
-    assert "stride 2 stands in its last layer" in notes("factorize", "7", "--stride", "2")
+    assert "7×7 has 49 weights and the stack 27: 44.9% fewer." in notes("factorize", "7")
+    assert "the stack does 44.9% fewer MACs than the 7×7." in notes("factorize", "7")
+    assert "8.02 times as many MACs as the 7×7" in notes("factorize", "7", "--in-channels", "3")
+    assert "its first layer already widens the channels 3 → 64" in notes("factorize", "7", "--in-channels", "3")
+    assert "its last layer has the stride of 2" in notes("factorize", "7", "--stride", "2")
     strided = notes("factorize", "5", "--stride", "2", "--stride-at", "first")
-    assert "7 against 5 pixels" in strided
+    assert "The receptive fields differ: 7×7 at stride 2 in factorized, 5×5 at stride 2 in naive." in strided
     vgg = notes("compare", "vgg16")
     assert "0.33% fewer MACs" in vgg
-    assert "block1 alone costs 8.04 times the MACs of its 5×5" in vgg
+    assert "In block1 the stack does 8.04 times as many MACs as its 5×5" in vgg
     assert "20.9% more MACs" in notes("compare", "B")
     assert "nothing to factorize" in notes("factorize", "3")
-    assert "nothing to merge and nothing to split" in notes("compare", "64,M,64,M")
+    same = notes("compare", "64,M,64,M")
+    assert "nothing to merge" in same
+    assert "nothing to split" in same
 
 
 def test_models_in_every_form(tmp_path: Path) -> None:

@@ -67,7 +67,6 @@ CRYPTIC_YET = {
     "nets/replacing.py": {"given", "known"},
     "report/figures/roofline.py": {"look"},
     "report/figures/style.py": {"Look", "look"},
-    "report/findings.py": {"_KNOWN", "known"},
     "runtime/check/gradient.py": {"given"},
     "runtime/load.py": {"known", "said"},
 }

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 import vggcalc
 from vggcalc.nets.families import FAMILIES
 from vggcalc.report import formats
-from vggcalc.report.findings import read
+from vggcalc.report.findings import findings
 from vggcalc.report.formats import FORMATS, Screen
 from vggcalc.report.tables import cells
 from vggcalc.report.tables.cells import Cell, Column, Row, Table
@@ -41,7 +41,7 @@ EVIL = """a"b'c&d</script><!--<script>throw 1</script><b onclick="x">"""
 
 
 def of(command: str, *comparisons: Comparison, environment: Environment | None = None) -> Report:
-    with_notes = tuple(msgspec.structs.replace(one, findings=read(one)) for one in comparisons)
+    with_notes = tuple(msgspec.structs.replace(one, findings=findings(one)) for one in comparisons)
     return Report(SCHEMA_VERSION, vggcalc.__version__, command, CONVENTIONS, environment, with_notes)
 
 

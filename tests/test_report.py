@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import vggcalc
 from vggcalc.report import units
-from vggcalc.report.findings import read
+from vggcalc.report.findings import findings
 from vggcalc.report.formats import FORMATS, Screen
 from vggcalc.results import CONVENTIONS, SCHEMA_VERSION, Comparison, Report
 
@@ -115,7 +115,7 @@ SHOWN = {
 def test_tables_as_they_were_looked_at(name: str, accept: bool) -> None:
     """`pytest --accept` rewrites them: read what changed before it is committed."""
     comparison, width = SHOWN[name]
-    text = rendered(msgspec.structs.replace(comparison, findings=read(comparison)), width=width)
+    text = rendered(msgspec.structs.replace(comparison, findings=findings(comparison)), width=width)
     path = GOLDEN / name
     if accept:
         path.parent.mkdir(exist_ok=True)

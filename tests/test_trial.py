@@ -283,7 +283,7 @@ def test_one_process_says_so(scripted: Scripted, capsys: pytest.CaptureFixture[s
     text = " ".join(capsys.readouterr().out.split())
     assert "this process only: " in text
     assert "exact interval of their median, until each process was precise enough" in text
-    assert "this process only) than naive" in text, "the reading says it too"
+    assert ", this process only). It does" in text, "the findings say it too"
     assert "interval over processes" not in text
 
 
@@ -293,7 +293,7 @@ def test_rounds_too_few_for_an_interval_claim_none(scripted: Scripted, capsys: p
     text = " ".join(capsys.readouterr().out.split())
     assert "no interval: 5 rounds of one process" in text
     assert "none: 5 rounds unclear" in text
-    assert "without an interval: one process of 5 rounds holds none" in text
+    assert "5 rounds of one process are too few for a confidence interval" in text
 
 
 def test_the_first_process_finds_the_roof_and_the_kernels(scripted: Scripted) -> None:

@@ -8,7 +8,7 @@ import msgspec
 import vggcalc
 from vggcalc.analysis.costs import COSTS
 from vggcalc.analysis.pareto import pareto
-from vggcalc.report.findings import read
+from vggcalc.report.findings import findings
 from vggcalc.results import CONVENTIONS, SCHEMA_VERSION, Comparison, Environment, Report
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def make_report(
         chosen = msgspec.structs.replace(
             comparison, pareto=pareto(comparison.variants, comparison.ratios), environment=None
         )
-        complete.append(msgspec.structs.replace(chosen, findings=read(chosen)))
+        complete.append(msgspec.structs.replace(chosen, findings=findings(chosen)))
     conventions = CONVENTIONS | {key: f"{cost.definition} ({cost.unit})" for key, cost in COSTS.items()}
     report = Report(SCHEMA_VERSION, vggcalc.__version__, command, conventions, environment, tuple(complete))
     return gate.against(report) if gate is not None else report

@@ -1,0 +1,97 @@
+"""Findings about one kernel and its factorizations."""
+
+from collections.abc import Iterator
+
+from vggcalc.nets.layers import Convolution
+from vggcalc.report.findings.wording import (
+    amount_against,
+    amount_of,
+    because,
+    convolutions_of,
+    cost_ratio,
+    each_pair,
+    is_kernel_variant,
+    joined,
+    only_pair,
+    replacement_name,
+)
+from vggcalc.results import Comparison
+
+
+def weights_per_channel_pair(comparison: Comparison) -> Iterator[str]:
+    """k² weights against those of n 3×3s, 9n, for each pair of an input and an output channel."""
+    for naive, stack in only_pair(comparison):
+        before, after = naive.weights_per_channel_pair, stack.weights_per_channel_pair
+        if before is None or after is None:
+            continue
+        if stack.convolutions == 1:
+            if stack.family == "stack":
+                yield f"A {comparison.name} is its own stack: there is nothing to factorize."
+            continue
+        yield (
+            f"For each pair of an input and an output channel the {comparison.name} has {before} weights and "
+            f"{replacement_name(stack)} {after}: {amount_of(after / before, '').rstrip()}."
+        )
+
+
+def kernel_macs(comparison: Comparison) -> Iterator[str]:
+    """What the channels and the stride make of that saving."""
+    for naive, stack in only_pair(comparison):
+        if not is_kernel_variant(naive) or (stack.family, stack.convolutions) == ("stack", 1):
+            continue
+        ratio = cost_ratio(stack, naive, "macs")
+        reason = because(convolutions_of(stack, "block1")) if ratio > 1 else ""
+        yield (
+            f"With these channels and this input size, {replacement_name(stack)} does "
+            f"{amount_against(ratio, 'MACs', f'the {comparison.name}')}{reason}."
+        )
+
+
+def break_even(comparison: Comparison) -> Iterator[str]:
+    """With how many channels between its layers a factorization does as many MACs as the kernel."""
+    found: dict[str, list[str]] = {}
+    for ratio in comparison.ratios:
+        if ratio.break_even_width is not None:
+            channels = {conv.output_shape[1] for conv in convolutions_of(comparison[ratio.variant], "block1")[:-1]}
+            has = f" (it has {next(iter(channels))})" if len(channels) == 1 else ""
+            found.setdefault(f"{ratio.break_even_width:,.2f}", []).append(ratio.variant + has)
+    for width, names in found.items():
+        does, its = ("does", "its") if len(names) == 1 else ("do", "their")
+        yield (
+            f"With fewer than {width} channels between {its} layers, {joined(names)} {does} fewer MACs than "
+            f"{comparison.baseline}."
+        )
+
+
+#: Stems that have been published: channels in and out and the stride of each 3×3.
+_PUBLISHED_STEMS: dict[tuple[tuple[int, int, int], ...], str] = {
+    ((3, 32, 2), (32, 32, 1), (32, 64, 1)): "the stem of ResNet-C and ResNet-D (He et al. 2018) "
+    "and of Inception-v3 (Szegedy et al. 2015)",
+}
+
+
+def published_stems(comparison: Comparison) -> Iterator[str]:
+    """Which variant is the stem of a published network."""
+    for _, other in each_pair(comparison):
+        layers = [
+            (conv.input_shape[1], conv.output_shape[1], max(conv.layer.stride))
+            for conv in convolutions_of(other, "block1")
+            if isinstance(conv.layer, Convolution)
+        ]
+        if other.family == "stack" and tuple(layers) in _PUBLISHED_STEMS:
+            yield f"{other.name} is {_PUBLISHED_STEMS[tuple(layers)]}."
+
+
+def shrinking_feature_map(comparison: Comparison) -> Iterator[str]:
+    """Why padding is essential: without it each 3×3 takes 2 dilations off the feature map."""
+    for naive, stack in only_pair(comparison):
+        if not is_kernel_variant(naive) or stack.family != "stack":
+            continue
+        height = stack.layers[0].input_shape[2]
+        after = [layer.valid_size for layer in convolutions_of(stack, "block1")]
+        path = [str(height), *(str(size[0]) if size else "nothing" for size in after)]
+        if len(path) > 8:
+            path[3:-2] = ["…"]
+        kept = stack.layers[-1].output_shape[2:] == stack.layers[0].input_shape[2:]
+        with_padding = f"; with padding it stays {height}" if kept else ""
+        yield f"Without padding the feature map's height shrinks along the stack, {' → '.join(path)}{with_padding}."

@@ -1,0 +1,232 @@
+"""Findings about variants as a whole, and about the blocks and replacements of networks."""
+
+from collections.abc import Iterator
+
+from vggcalc.nets.layers import Axes
+from vggcalc.report import units
+from vggcalc.report.findings.wording import (
+    amount_against,
+    amount_of,
+    because,
+    convolutions_of,
+    cost_ratio,
+    each_pair,
+    is_kernel_variant,
+    joined,
+    known_cost,
+    only_pair,
+    replacement_name,
+)
+from vggcalc.results import BlockResult, Comparison, ReceptiveField, Replacement, Variant
+
+
+def fewest_and_different(comparison: Comparison) -> Iterator[str]:
+    """Of several variants the one with the fewest MACs, and those that see something else than the baseline."""
+    if len(comparison.variants) < 3:
+        return
+    baseline, *others = comparison.variants
+    for key, noun in (("macs", "MACs"), ("parameters", "parameters")):
+        least = min(comparison.variants, key=lambda variant: known_cost(variant.costs, key))
+        if least is not baseline:
+            amount = amount_of(cost_ratio(least, baseline, key), "").rstrip()
+            yield f"{least.name} has the fewest {noun}, {amount} than {baseline.name}."
+    fields: dict[Axes, list[str]] = {}
+    for variant in comparison.variants:
+        if variant.receptive_field is not None:
+            fields.setdefault(variant.receptive_field.size, []).append(variant.name)
+    own = baseline.receptive_field
+    for size, names in fields.items():
+        if own is not None and size != own.size:
+            fields_of, are = ("field of", "is") if len(names) == 1 else ("fields of", "are")
+            yield f"The receptive {fields_of} {joined(names)} {are} {units.pair(size)}, not {units.pair(own.size)}."
+    partly = [other.name for other in others if other.coverage and other.coverage.positions < other.coverage.of]
+    if partly:
+        verb = "covers" if len(partly) == 1 else "cover"
+        yield f"{joined(partly)} {verb} only a part of the kernel's window: see the column coverage."
+
+
+def whole_network(comparison: Comparison) -> Iterator[str]:
+    """The change over a whole network, whether it costs more or less."""
+    for naive, other in each_pair(comparison):
+        if is_kernel_variant(naive):
+            continue
+        if naive.layers == other.layers:
+            yield _nothing_changed(comparison, naive.name, other.name)
+            continue
+        macs = amount_of(cost_ratio(other, naive, "macs"), "MACs")
+        parameters = amount_of(cost_ratio(other, naive, "parameters"), "parameters")
+        yield (
+            f"Compared with {naive.name}, {other.name} does {macs} and has {parameters} over "
+            f"the whole of {comparison.name}."
+        )
+
+
+def _nothing_changed(comparison: Comparison, baseline: str, other: str) -> str:
+    """Why a variant is the network itself."""
+    if baseline != "given":
+        return (
+            "Both variants are the network itself: there is nothing to merge, because no two convolutions follow each "
+            "other without a pooling, a stride or a change of groups between them, and nothing to split, because no "
+            "kernel is larger than 3×3."
+        )
+    if comparison.skipped:
+        return (
+            f"Nothing was replaced in {comparison.name}: every convolution that was chosen was skipped, for the "
+            "reasons above."
+        )
+    if other == "merged":
+        return f"Nothing was merged in {comparison.name}: no two convolutions follow each other that one could replace."
+    return (
+        f"Nothing was replaced in {comparison.name}: it has no convolution with a large enough kernel (5×5 or more, "
+        "unless --min-kernel or --only says otherwise). To merge small kernels into large ones, use --merge."
+    )
+
+
+def costliest_and_best_block(comparison: Comparison) -> Iterator[str]:
+    """The blocks in which factorizing adds MACs, with the reason, and the one in which it saves the largest share."""
+    for naive, other in only_pair(comparison):
+        if is_kernel_variant(naive) or naive.name == "given":
+            continue
+        best: tuple[float, BlockResult] | None = None
+        for before, after in _matching_blocks(naive, other):
+            ratio = known_cost(after.costs, "macs") / known_cost(before.costs, "macs")
+            if ratio > 1.01:
+                yield (
+                    _in_place(after.name, other, ratio, before.kernels)
+                    + because(convolutions_of(other, after.name))
+                    + "."
+                )
+            if best is None or ratio < best[0]:
+                best = ratio, before
+        if best is not None and best[0] < 1 / 1.01:
+            ratio, before = best
+            yield f"{_in_place(before.name, other, ratio, before.kernels)}, the largest relative saving."
+
+
+def costliest_and_best_replacement(comparison: Comparison) -> Iterator[str]:
+    """The replacement that adds the largest share of MACs, with the reason, and the one that saves it."""
+    if not comparison.replaced:
+        return
+    last = comparison.variants[-1]
+    layers = {layer.name: layer for layer in last.layers}
+
+    def ratio(one: Replacement) -> float:
+        return known_cost(one.costs[1], "macs") / (known_cost(one.costs[0], "macs") or 1)
+
+    ordered = sorted(comparison.replaced, key=ratio)
+    best, worst = ordered[0], ordered[-1]
+    if ratio(worst) > 1.01:
+        came = [layers[name] for name in worst.after if layers[name].type == "Conv2d"]
+        yield f"{_in_place(worst.name, last, ratio(worst), worst.kernels[0])}{because(came)}."
+    if ratio(best) < 0.99:
+        yield f"{_in_place(best.name, last, ratio(best), best.kernels[0])}, the largest relative saving."
+
+
+def _in_place(name: str, variant: Variant, ratio: float, kernels: tuple[Axes, ...]) -> str:
+    """What replacing does to the MACs of one block or convolution."""
+    return (
+        f"In {name} {replacement_name(variant)} does {amount_against(ratio, 'MACs', f'its {units.kernels(kernels)}')}"
+    )
+
+
+def _matching_blocks(naive: Variant, other: Variant) -> Iterator[tuple[BlockResult, BlockResult]]:
+    """The blocks that both have and that have convolutions."""
+    by_name = {block.name: block for block in other.blocks}
+    for block in naive.blocks:
+        if block.kernels and block.name in by_name:
+            yield block, by_name[block.name]
+
+
+def lower_bounds(comparison: Comparison) -> Iterator[str]:
+    """Which totals lack what an operator without a formula costs."""
+    seen = set()
+    for variant in comparison.variants:
+        for key, noun in (("macs", "MACs"), ("saved_bytes", "saved activations")):
+            lacking = variant.partial.get(key, ())
+            if lacking and (noun, lacking) not in seen:
+                seen.add((noun, lacking))
+                names = ", ".join(lacking[:6]) + (f" and {len(lacking) - 6} others" if len(lacking) > 6 else "")
+                yield f"The {noun} of {variant.name} are a lower bound, without those of {names}."
+
+
+def unused_parameters(comparison: Comparison) -> Iterator[str]:
+    """Parameters that the module has and inference does not use."""
+    for layer in comparison.variants[0].layers:
+        if layer.function == "unused":
+            count = units.count(layer.costs["parameters"])
+            owner = layer.name.rpartition(".")[0] or f"{comparison.name} itself"
+            yield f"{owner} has {count} parameters that inference does not use."
+
+
+def classifier_share(comparison: Comparison) -> Iterator[str]:
+    """What the linear layers hold, which no factorizing of kernels touches."""
+    variant = comparison.variants[-1]
+    classifier = variant.block("classifier")
+    if classifier is not None:
+        parameters, macs = (_share_of(classifier, variant, key) for key in ("parameters", "macs"))
+        yield f"The classifier of {variant.name} has {parameters} of its parameters and does {macs} of its MACs."
+
+
+def _share_of(block: BlockResult, variant: Variant, key: str) -> str:
+    part, whole = known_cost(block.costs, key), known_cost(variant.costs, key)
+    share = part / whole if whole else 0.0
+    return f"{share:.1%}" if share >= 0.001 or not part else "less than 0.1%"
+
+
+def receptive_field_kept(comparison: Comparison) -> Iterator[str]:
+    """Whether the variants have the same receptive field, and if not, which each has."""
+    if len(comparison.variants) == 1 and comparison.variants[0].receptive_field is None:
+        yield from _without_field(comparison.variants[0])
+    for naive, other in only_pair(comparison):
+        before, after = naive.receptive_field, other.receptive_field
+        if before is None or after is None:
+            yield from _without_field(other)
+            continue
+        if other.coverage is not None and other.coverage.positions < other.coverage.of:
+            yield f"{other.name} covers {other.coverage.positions:,} of {other.coverage.of:,} positions of the window."
+        if before == after:
+            aligned = "" if before.aligned else "; the paths that meet there have different centres"
+            yield f"Both variants have a receptive field of {_described(before)}{aligned}."
+        else:
+            yield (
+                f"The receptive fields differ: {_described(after)} in {other.name}, "
+                f"{_described(before)} in {naive.name}."
+            )
+
+
+def _described(field: ReceptiveField) -> str:
+    return units.pair(field.size) + (f" at stride {units.axes(field.stride)}" if max(field.stride) > 1 else "")
+
+
+def _without_field(variant: Variant) -> Iterator[str]:
+    """What a unit sees where no one receptive field holds for all."""
+    if variant.sees == "image":
+        yield f"Every unit of the last feature map of {variant.name} sees the whole input."
+    elif variant.sees == "varies":
+        yield (
+            f"The receptive field of the last feature map of {variant.name} varies from unit to unit: "
+            "vggcalc summary with --receptive-field LAYER --unit Y,X shows that of one unit."
+        )
+
+
+def depth_and_saved_activations(comparison: Comparison) -> Iterator[str]:
+    """What a deeper variant brings, and what training has to save for it."""
+    for naive, other in only_pair(comparison):
+        if naive.convolutions == other.convolutions:
+            continue
+        saved, base = (
+            ("at least " if "saved_bytes" in variant.partial else "")
+            + units.size(known_cost(variant.costs, "saved_bytes"))
+            for variant in (other, naive)
+        )
+        if other.nonlinearities != naive.nonlinearities:
+            noun = "nonlinearity" if other.nonlinearities == 1 else "nonlinearities"
+            depth = f"{other.name} has {other.nonlinearities} {noun}, {naive.name} {naive.nonlinearities}"
+        else:
+            depth = (
+                f"Both variants have {naive.nonlinearities} nonlinearit{'y' if naive.nonlinearities == 1 else 'ies'}"
+            )
+        yield (
+            f"{depth}; for the backward pass training saves {saved} of activations in {other.name}, {base} in "
+            f"{naive.name}."
+        )
