@@ -2,7 +2,8 @@
 
 import contextlib
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -28,6 +29,7 @@ from vggcalc.nets.shapes import shapes
 from vggcalc.results import Variant
 from vggcalc.runtime.build import build
 from vggcalc.runtime.check.counts import saved_bytes
+from vggcalc.runtime.time.arms import first_tensor
 from vggcalc.runtime.trace.tracer import trace
 
 IMAGE = (2, 4, 12, 12)
@@ -309,14 +311,76 @@ def test_no_map_is_computed() -> None:
 
 
 def test_without_an_output_of_the_image_there_is_nothing_to_count() -> None:
-    with pytest.raises(InputError, match="depends on its input"):
+    with pytest.raises(InputError, match="depends on its input, but a Tensor: there is nothing to count"):
         trace(Written(lambda s, x: s.w * 2, w=weight(3)), IMAGE)
+    with pytest.raises(InputError, match="puts out nothing that depends on its input, but None"):
+        trace(Written(lambda s, x: [s.a(x)].clear(), a=conv()), IMAGE)  # type: ignore[arg-type, return-value]
 
 
 def test_the_first_tensor_of_several_outputs_is_the_networks() -> None:
     module = Written(lambda s, x: {"out": s.a(x), "aux": s.b(x)}, a=conv(out=5), b=conv(out=6))  # type: ignore[dict-item, return-value]
     assert analyzed(module).output_shape == (2, 5, 12, 12)
     assert analyzed(module).costs["parameters"] == sum(p.numel() for p in module.parameters())
+
+
+@dataclass
+class Detected:
+    score: float
+    boxes: Tensor
+    more: object = None
+
+
+class Named(NamedTuple):
+    count: int
+    boxes: Tensor
+
+
+class WithSlots:
+    __slots__ = ("boxes",)
+
+
+class OneSlot(WithSlots):
+    __slots__ = "__weakref__"
+
+
+class Plain:
+    pass
+
+
+def with_attribute(made: Any, tensor: Tensor) -> Any:
+    made.boxes = tensor
+    return made
+
+
+def in_a_circle(tensor: Tensor) -> Any:
+    made = Plain()
+    made.itself = [made]  # type: ignore[attr-defined]
+    return with_attribute(made, tensor)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda t: Detected(0.5, t),
+        lambda t: Detected(0.5, more=[{"boxes": t}], boxes=None),  # type: ignore[arg-type]
+        lambda t: Named(3, t),
+        lambda t: with_attribute(WithSlots(), t),
+        lambda t: with_attribute(OneSlot(), t),
+        lambda t: with_attribute(Plain(), t),
+        lambda t: type("Own", (dict,), {})(boxes=t),
+        lambda t: type("Own", (list,), {})([None, t]),
+        in_a_circle,
+    ],
+)
+def test_tensors_in_objects_are_put_out_too(wrap: Callable[[Tensor], Any]) -> None:
+    module = Written(lambda s, x: wrap(s.a(x)), a=conv(out=5))
+    assert analyzed(module).output_shape == (2, 5, 12, 12)
+    assert first_tensor(module(torch.rand(IMAGE))).shape == (2, 5, 12, 12)
+
+
+def test_a_module_that_puts_out_no_tensor_cannot_be_timed() -> None:
+    with pytest.raises(ValueError, match="puts out no tensor, but NoneType"):
+        first_tensor(None)
 
 
 # A network, built and traced, is the network again

@@ -7,7 +7,6 @@ from contextlib import AbstractContextManager, nullcontext
 import msgspec
 import torch
 from torch import nn
-from torch.utils._pytree import tree_leaves
 
 from vggcalc.nets.layers import Shape
 from vggcalc.protocol import Subject
@@ -15,6 +14,7 @@ from vggcalc.results import Configuration
 from vggcalc.runtime.build import build
 from vggcalc.runtime.load import load
 from vggcalc.runtime.time.devices import Device, DeviceUnavailable
+from vggcalc.runtime.trace.calls import output_tensors
 
 TORCH_MEMORY_FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 
@@ -106,7 +106,10 @@ def prepare(subject: Subject, configuration: Configuration, where: Device, seed:
 
 def first_tensor(output: object) -> torch.Tensor:
     """The module's output, or the first tensor in it."""
-    return next(leaf for leaf in tree_leaves(output) if isinstance(leaf, torch.Tensor))
+    found = next(output_tensors(output), None)
+    if found is None:
+        raise ValueError(f"the module puts out no tensor, but {type(output).__name__}")
+    return found
 
 
 def _compiled(module: nn.Module, configuration: Configuration) -> Callable[[torch.Tensor], torch.Tensor]:

@@ -1,9 +1,10 @@
 """One call of a torch operator, with its arguments by name, and its decomposition into simpler operators."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 
 import torch
+from torch import nn
 from torch.nn import functional
 from torch.utils._pytree import tree_leaves
 
@@ -145,3 +146,33 @@ def each(value: Any, axes: int) -> Axes:
 def tensors_of(value: object) -> list[torch.Tensor]:
     """The tensors in nested lists, tuples and dicts."""
     return [leaf for leaf in tree_leaves(value) if isinstance(leaf, torch.Tensor)]
+
+
+def output_tensors(output: object) -> Iterator[torch.Tensor]:
+    """The tensors that a module puts out, in order: in nested lists, tuples and dicts, and in objects' attributes.
+
+    What leads back to itself is looked into once.
+    """
+    seen: set[int] = set()
+    waiting = [output]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, torch.Tensor):
+            yield value
+        elif id(value) not in seen:
+            seen.add(id(value))
+            waiting += reversed(_contents(value))
+
+
+def _contents(value: object) -> list[Any]:
+    """The elements of a container, or the attributes of an object: of a dataclass, of one with slots, of any other."""
+    match value:
+        case Mapping():
+            return list(value.values())
+        case list() | tuple() | set() | frozenset():
+            return list(value)
+        case type() | nn.Module() | str() | bytes():
+            return []
+    slots = [vars(kind).get("__slots__", ()) for kind in type(value).__mro__]
+    names = [name for one in slots for name in ((one,) if isinstance(one, str) else one) if not name.startswith("__")]
+    return [*(getattr(value, name, None) for name in names), *getattr(value, "__dict__", {}).values()]

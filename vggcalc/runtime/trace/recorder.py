@@ -14,7 +14,7 @@ from vggcalc.errors import InputError
 from vggcalc.nets.graph import Network
 from vggcalc.nets.layers import Add, Concat, CustomOperator, Flatten, Layer, Opaque, Operation, Shape
 from vggcalc.nets.shapes import output_shape
-from vggcalc.runtime.trace.calls import Call, tensors_of
+from vggcalc.runtime.trace.calls import Call, output_tensors, tensors_of
 from vggcalc.runtime.trace.formulas import Formula, macs_by, module_formula, operator_formula
 from vggcalc.runtime.trace.naming import INPUT_STEP, UNUSED, Step, nodes_of
 from vggcalc.runtime.trace.operators import apply_rule, has_rule
@@ -194,7 +194,7 @@ class Recorder(TorchDispatchMode):
         """One step for a module with a registered formula, and one that reads it for each further output."""
         kind = type(whole.module).__name__
         path = self._stack[-1][0]
-        outputs = tensors_of(output)
+        outputs = list(output_tensors(output))
         if not outputs:
             raise InputError(f"{path or kind} puts out no tensor: the formula of {kind} cannot be used for it")
         macs = macs_by(whole.formula, kind, whole.module, *whole.args, out=output, **whole.kwargs)
@@ -271,9 +271,12 @@ class Recorder(TorchDispatchMode):
 
     def network(self, name: str, output: object) -> Network:
         """The steps as a network, whose last node is the first tensor of the output."""
-        found = [tensor for tensor in tensors_of(output) if id(tensor) in self._step_of]
+        found = [tensor for tensor in output_tensors(output) if id(tensor) in self._step_of]
         if not found:
-            raise InputError(f"{name} puts out nothing that depends on its input: there is nothing to count")
+            kind = "None" if output is None else f"a {type(output).__name__}"
+            raise InputError(
+                f"{name} puts out nothing that depends on its input, but {kind}: there is nothing to count"
+            )
         self._add_unused()
         last = self._source(found[0])
         if last != len(self._steps) - 1:
