@@ -1,12 +1,16 @@
 """Hypothesis' profile, and the random networks that several test modules draw."""
 
-from collections.abc import Sequence
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from vggcalc.measurement import worker
 from vggcalc.nets.graph import INPUT, Network, Node
 from vggcalc.nets.layers import (
     GELU,
@@ -133,3 +137,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture
 def accept(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--accept"))
+
+
+@pytest.fixture(scope="session")
+def _warm_command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, ...]]:
+    """What starts a worker that need not import torch, see `warm.py`."""
+    script, path = Path(__file__).with_name("warm.py"), tmp_path_factory.mktemp("warm") / "socket"
+    command = (sys.executable, "-P", str(script), "serve", str(path))
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True) as server:
+        assert server.stdout is not None
+        assert server.stdout.readline() == b"listening\n"
+        yield (sys.executable, "-I", "-S", str(script), str(path))
+        server.communicate()
+
+
+@pytest.fixture(scope="module")
+def warm_workers(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Workers that are started from this process begin at once."""
+    if sys.platform != "linux":
+        yield
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(worker, "COMMAND", request.getfixturevalue("_warm_command"))
+        yield

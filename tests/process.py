@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from click.testing import CliRunner
@@ -32,3 +34,11 @@ def invoke(*arguments: str, stdin: str | bytes = "", **environment: str) -> subp
         cli, arguments, input=stdin, env={"COLUMNS": "80", **environment}, prog_name="vggcalc", catch_exceptions=False
     )
     return subprocess.CompletedProcess(arguments, result.exit_code, result.stdout, result.stderr)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait for what another process does in its own time; if it never does, the test fails after ten minutes."""
+    deadline = time.monotonic() + 600
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

@@ -65,7 +65,6 @@ class Worker:
         )
         streams = self._process.stdin, self._process.stdout, self._process.stderr
         self._stdin, output, errors = cast("tuple[IO[bytes], IO[bytes], IO[bytes]]", streams)
-        self._streams = (output, errors)
         self._readers = [
             threading.Thread(target=self._read, args=(output,), daemon=True),
             threading.Thread(target=self._read_errors, args=(errors,), daemon=True),
@@ -100,10 +99,8 @@ class Worker:
             self._process.wait()
         self._writer.join(1.0)
         self.stop()
-        for reader, stream in zip(self._readers, self._streams, strict=True):
-            reader.join(1.0)
-            if not reader.is_alive():  # else a process that left the worker's session holds the pipe open
-                stream.close()
+        for reader in self._readers:
+            reader.join(1.0)  # a process that left the worker's session may hold the pipe open
 
     def _kill(self) -> None:
         """End the process and whatever it started."""
@@ -145,13 +142,15 @@ class Worker:
             yield message
 
     def _read(self, stream: IO[bytes]) -> None:
-        for line in stream:
-            self._lines.put(line)
+        with stream:
+            for line in stream:
+                self._lines.put(line)
         self._lines.put(b"")
 
     def _read_errors(self, stream: IO[bytes]) -> None:
-        for line in stream:
-            self._errors = [*self._errors[-20:], line]
+        with stream:
+            for line in stream:
+                self._errors = [*self._errors[-20:], line]
 
     def _why_dead(self, rest: bytes) -> str:
         """How it ended: by a signal, or with the last line that it wrote to standard error."""
