@@ -10,6 +10,8 @@ import pytest
 
 import vggcalc
 
+pytestmark = pytest.mark.usefixtures("warm_workers")
+
 PACKAGE = Path(vggcalc.__file__).parent
 
 #: The modules whose source has an example.

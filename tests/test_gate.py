@@ -17,7 +17,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from process import run
+from process import invoke as run
 
 import vggcalc
 from vggcalc.errors import InputError
@@ -49,6 +49,8 @@ SIGNS = {
     ">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le,
     "==": operator.eq, "!=": operator.ne,
 }  # fmt: skip
+
+pytestmark = pytest.mark.usefixtures("warm_workers")
 
 SEVEN = vggcalc.factorize(7, in_channels=8, out_channels=8, size=14)
 NINE = vggcalc.factorize(9, in_channels=8, out_channels=8, size=14)

@@ -1,5 +1,6 @@
 """The library: the same words as on the command line, what it accepts, what it refuses, how results show themselves."""
 
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,8 @@ from vggcalc.measurement.plan import Plan
 from vggcalc.measurement.session import MeasurementOutcome
 from vggcalc.results import Comparison
 from vggcalc.results.display import MOST_SHOWN_LINES
+
+pytestmark = pytest.mark.usefixtures("warm_workers")
 
 VGG = vggcalc.compare("vgg16")
 SEVEN = vggcalc.factorize(7)
@@ -476,11 +479,10 @@ def test_a_module_that_is_gone_cannot_be_measured() -> None:
         vggcalc.check(vggcalc.compare(Stem(), (1, 3, 32, 32)))
 
 
-def test_the_example_runs() -> None:
+def test_the_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
     example = Path(__file__).parent.parent / "examples" / "library.py"
-    done = subprocess.run([sys.executable, str(example)], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    assert "asymmetric of 31×31: 0.065 of the MACs" in done.stdout
+    runpy.run_path(str(example), run_name="__main__")
+    assert "asymmetric of 31×31: 0.065 of the MACs" in capsys.readouterr().out
 
 
 # ---------------------------------------------------------------- imports

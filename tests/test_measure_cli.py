@@ -1,4 +1,4 @@
-"""Measuring from the command line in real processes, and its claims made again with scipy alone."""
+"""Measuring from the command line with real workers, and its claims made again with scipy alone."""
 
 import json
 import math
@@ -17,18 +17,20 @@ from typing import Any
 import jsonschema
 import pytest
 import torch
-from process import run
+from process import invoke, run, wait_until
 from scipy import stats
 
 #: Rounds instead of seconds end it, and no machine is so slow that it spends the budget before.
 QUICK = ("factorize", "7", "--quick", "--channels", "8", "--size", "14", "--rounds", "8", "--budget", "3600")
 HOW = ("device", "dtype", "threads", "mode", "memory_format", "execution", "cold")
 
+pytestmark = pytest.mark.usefixtures("warm_workers")
+
 linux = pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="reads /proc")
 
 
 def of_json(*arguments: str) -> Any:
-    done = run(*arguments, "--json", "--no-check")
+    done = invoke(*arguments, "--json", "--no-check")
     assert done.returncode == 0, done.stderr
     assert only_messages(done.stderr)
     return json.loads(done.stdout)
@@ -190,7 +192,7 @@ def test_blocks_have_latencies_of_their_own(with_blocks: Any) -> None:
 
 
 def test_json_with_latencies_is_valid_against_the_schema(quick: Any, over_processes: Any, with_blocks: Any) -> None:
-    validator = jsonschema.Draft202012Validator(json.loads(run("schema").stdout))
+    validator = jsonschema.Draft202012Validator(json.loads(invoke("schema").stdout))
     for document in (quick, over_processes, with_blocks):
         validator.validate(document)
 
@@ -251,7 +253,7 @@ def test_training_in_bfloat16_with_channels_last() -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is one")
 def test_a_device_that_is_not_here_costs_only_its_latency() -> None:
-    done = run("factorize", "5", "--channels", "2", "--size", "6", "--quick", "--no-check", "--device", "cuda")
+    done = invoke("factorize", "5", "--channels", "2", "--size", "6", "--quick", "--no-check", "--device", "cuda")
     assert done.returncode == 1
     assert "5×5 against its stack" in done.stdout
     assert "Latency" not in done.stdout
@@ -260,7 +262,7 @@ def test_a_device_that_is_not_here_costs_only_its_latency() -> None:
 
 
 def test_what_does_not_fit_in_memory_is_said_before_any_worker_starts() -> None:
-    done = run("compare", "vgg16", "--batch", "100000", "--no-check", "--device", "cpu")
+    done = invoke("compare", "vgg16", "--batch", "100000", "--no-check", "--device", "cpu")
     assert done.returncode == 1
     assert "138,357,544" in done.stdout
     assert "Latency of" not in done.stdout
@@ -376,10 +378,7 @@ def test_ctrl_c_before_anything_is_measured(send: Callable[[int, int], None]) ->
         command.wait_for(r"latency of 8,M,8@5,M on cpu.*\n")
         send(command.process.pid, signal.SIGINT)
         status, out, err = command.end()
-        deadline = time.monotonic() + 600
-        while command.workers() and time.monotonic() < deadline:
-            time.sleep(0.05)  # one that was only just started sees by itself that nobody wants it
-        assert command.workers() == []
+        wait_until(lambda: command.workers() == [])  # one only just started sees by itself that nobody wants it
     assert status == 130
     assert "129,024" in out
     assert "Latency of" not in out

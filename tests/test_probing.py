@@ -1,9 +1,6 @@
 """The receptive field by gradient on the real module: what `--check` holds the closed form to."""
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +10,7 @@ import pytest
 import torch
 from conftest import SPATIAL, networks
 from hypothesis import given, settings
+from process import invoke
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -28,7 +26,9 @@ from vggcalc.runtime.check.counts import _calls, count
 from vggcalc.runtime.check.gradient import ProbeError, probe
 from vggcalc.runtime.trace.tracer import trace
 
-pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.:DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:`torch.jit.:DeprecationWarning"), pytest.mark.usefixtures("warm_workers"),
+]  # fmt: skip
 
 IMAGE = (1, 3, 64, 60)
 
@@ -320,32 +320,15 @@ def test_a_module_that_puts_out_something_else_is_found() -> None:
 # What cannot be probed is told
 
 
-def test_a_module_that_raises_costs_only_the_probe(tmp_path: Path) -> None:
+def test_a_module_that_raises_costs_only_the_probe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "picky.py").write_text(
         "import torch\nfrom torch import nn\n\n\nclass Net(nn.Conv2d):\n"
         "    def __init__(self):\n        super().__init__(3, 4, 3)\n\n"
         "    def forward(self, x):\n        if x.dtype == torch.float64:\n"
         "            raise ValueError('float32 only')\n        return super().forward(x)\n"
     )
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "vggcalc",
-            "summary",
-            "picky.py:Net",
-            "--size",
-            "16",
-            "--no-latency",
-            "--check",
-            "--json",
-        ],
-        cwd=tmp_path,
-        capture_output=True,
-        encoding="utf-8",
-        env={**os.environ, "COLUMNS": "80"},
-        timeout=120,
-    )
+    monkeypatch.chdir(tmp_path)
+    done = invoke("summary", "picky.py:Net", "--size", "16", "--no-latency", "--check", "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)["comparisons"][0]["variants"][0]["crosscheck"]
     assert found["agrees"]
@@ -390,14 +373,7 @@ def test_too_large_to_probe() -> None:
 
 
 def test_the_command_says_who_confirms_the_field() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "vggcalc", "factorize", "7", "--channels", "2", "--size", "14", "--no-latency",
-         "--check"],
-        capture_output=True,
-        encoding="utf-8",
-        env={**os.environ, "COLUMNS": "80"},
-        timeout=120,
-    )  # fmt: skip
+    done = invoke("factorize", "7", "--channels", "2", "--size", "14", "--no-latency", "--check")
     assert done.returncode == 0, done.stderr
     assert (
         "of 7×7 confirmed by torch and fvcore. Receptive field confirmed by the gradient of block1.relu1 "

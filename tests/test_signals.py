@@ -5,11 +5,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import uuid
 from pathlib import Path
 
 import pytest
+from process import wait_until
 
 from vggcalc.measurement.interrupts import ENDING, Deferred
 
@@ -45,7 +45,7 @@ def test_a_sweep_in_the_middle_of_its_rows(number: int) -> None:
     assert process.stdout is not None
     assert process.stdout.readline().startswith("kernel,")
     process.send_signal(number)
-    _, stderr = process.communicate(timeout=120)
+    _, stderr = process.communicate()
     assert process.returncode == 128 + number
     assert "vggcalc: interrupted after " in stderr
     assert "Traceback" not in stderr
@@ -63,16 +63,13 @@ def test_a_measuring_run(number: int, tmp_path: Path) -> None:
     assert process.stderr.readline().startswith("vggcalc: latency of 3×3")
     assert [one.suffix for one in tmp_path.iterdir()] == [".part"]
     process.send_signal(number)
-    stdout, stderr = process.communicate(timeout=120)
+    stdout, stderr = process.communicate()
     assert (process.returncode, stdout) == (128 + number, "")
     assert stderr.endswith("vggcalc: interrupted: only what was measured before is reported\n")
     assert "Traceback" not in stderr
     assert list(tmp_path.iterdir()) == [path]
     assert json.loads(path.read_text(encoding="utf-8"))["comparisons"][0]["variants"][0]["costs"]["macs"] == 2304
-    deadline = time.monotonic() + 60
-    while marked(mark) and time.monotonic() < deadline:
-        time.sleep(0.05)  # one that has only just been started sees by itself that its parent has gone
-    assert marked(mark) == []
+    wait_until(lambda: marked(mark) == [])  # one only just started sees by itself that its parent has gone
 
 
 def marked(mark: str) -> list[str]:
@@ -110,7 +107,7 @@ main()
 @pytest.mark.parametrize("module", ["click", "vggcalc.cli.app", "vggcalc.cli.compare", "msgspec", "rich.table"])
 def test_the_first_moments(number: int, module: str) -> None:
     process = start("-c", WHILE_IMPORTING, module, str(int(number)))
-    stdout, stderr = process.communicate(timeout=120)
+    stdout, stderr = process.communicate()
     assert (process.returncode, stdout, stderr) == (128 + number, "", "")
 
 
@@ -125,7 +122,7 @@ def test_what_is_ignored_stays_ignored() -> None:
     process.stdout.close()  # as head does
     assert process.stderr is not None
     stderr = process.stderr.read()
-    assert process.wait(timeout=120) == 0
+    assert process.wait() == 0
     assert "interrupted" not in stderr
     process.stderr.close()
 

@@ -24,15 +24,11 @@ from vggcalc.nets.graph import chain
 from vggcalc.nets.layers import BatchNorm2d, Layer
 from vggcalc.nets.vgg import activation
 
+pytestmark = pytest.mark.usefixtures("warm_workers")
+
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """In this process."""
     return process.invoke("sweep", *arguments)
-
-
-def run_workers(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """In a process of its own, which starts workers of its own."""
-    return process.run("sweep", *arguments)
 
 
 #: Enough of the clock for a figure, on a machine of any speed.
@@ -287,11 +283,11 @@ def test_memory_does_not_grow_with_the_points() -> None:
 def test_latency_is_measured_under_a_budget_and_never_twice(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     arguments = ("--kernel", "3,5", "--channels", "4", "--size", "8", "--latency", "--output", str(path))
-    short = run_workers(*arguments, "--budget", "1e-6")
+    short = run(*arguments, "--budget", "1e-6")
     assert short.returncode == 1
     assert "the budget of 1e-06 s was spent after 0 rows; --resume continues there" in short.stderr
     assert path.read_text(encoding="utf-8") == ""
-    done = run_workers(*arguments, *ROUNDS, "--resume")
+    done = run(*arguments, *ROUNDS, "--resume")
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     assert [(row["kernel"], row["variant"]) for row in rows] == [
@@ -303,7 +299,7 @@ def test_latency_is_measured_under_a_budget_and_never_twice(tmp_path: Path) -> N
         assert (row["latency_ratio"] is None) == (row["variant"] == "naive")
         assert row["verdict"] in (None, "faster", "slower", "same", "unclear")
     before = path.read_text(encoding="utf-8")
-    again = run_workers(*arguments, *ROUNDS, "--resume", "--crossover", "--format", "jsonl")
+    again = run(*arguments, *ROUNDS, "--resume", "--crossover", "--format", "jsonl")
     assert again.returncode == 0
     assert path.read_text(encoding="utf-8") == before
     (line,) = [json.loads(line) for line in again.stdout.splitlines()]
@@ -416,7 +412,7 @@ def test_a_point_of_which_nothing_can_be_made_is_not_measured(tmp_path: Path) ->
         "--latency",
         *ROUNDS,
     ]
-    done = run_workers(*arguments, "--output", str(path))
+    done = run(*arguments, "--output", str(path))
     assert done.returncode == 0, done.stderr
     rows = rows_of(path.read_text(encoding="utf-8"))
     assert [(row["kernel"], row["variant"]) for row in rows] == [
@@ -424,11 +420,11 @@ def test_a_point_of_which_nothing_can_be_made_is_not_measured(tmp_path: Path) ->
     ]  # fmt: skip
     assert [bool(row["latency_s"]) for row in rows] == [True, True, False, True, True]
     before = path.read_text(encoding="utf-8")
-    other = run_workers(*arguments, "--mode", "training", "--output", str(path), "--resume")
+    other = run(*arguments, "--mode", "training", "--output", str(path), "--resume")
     assert (other.returncode, path.read_text(encoding="utf-8")) == (2, before)
     assert "has on 'cpu' where this sweep has 'cpu training'" in other.stderr
     path.write_text("".join(before.splitlines(keepends=True)[:2]), encoding="utf-8")  # half of a point
-    again = run_workers(*arguments, "--output", str(path), "--resume")
+    again = run(*arguments, "--output", str(path), "--resume")
     assert again.returncode == 0, again.stderr
     assert len(rows_of(path.read_text(encoding="utf-8"))) == 5
 
@@ -447,12 +443,12 @@ def test_a_measured_figure_that_is_none_is_refused(tmp_path: Path) -> None:
         "--output",
         str(path),
     ]
-    assert run_workers(*arguments).returncode == 0
+    assert run(*arguments).returncode == 0
     rows = path.read_text(encoding="utf-8").splitlines(keepends=True)
     cells = rows[1].split(",")
     cells[len(COLUMNS) + 1] = "abc"
     path.write_text("".join([rows[0], ",".join(cells), *rows[2:]]), encoding="utf-8")
-    done = run_workers(*arguments, "--resume")
+    done = run(*arguments, "--resume")
     assert (done.returncode, done.stdout) == (2, "")
     assert "has a latency that is none: could not convert string to float: 'abc'" in done.stderr
 

@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema
 import pytest
 import torch
-from process import run
+from process import invoke as run
 from torch import nn
 
 import vggcalc
@@ -25,6 +25,8 @@ from vggcalc.results import Verification
 from vggcalc.runtime.check import verify as runtime_verifying
 from vggcalc.runtime.check.verify import verify
 from vggcalc.runtime.fuse.fuse import FusedConv2d, fuse
+
+pytestmark = pytest.mark.usefixtures("warm_workers")
 
 
 @pytest.mark.parametrize("family", FAMILIES)
