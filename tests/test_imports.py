@@ -19,7 +19,7 @@ from vggcalc.errors import InputError
 from vggcalc.measurement.trace import trace as trace_in_worker
 from vggcalc.nets.origins import Origin, arguments, input_shape, is_import
 from vggcalc.nets.replacing import Replacing
-from vggcalc.runtime.load import load
+from vggcalc.runtime.load.load import load
 from vggcalc.runtime.trace.tracer import trace
 
 SOURCE = '''

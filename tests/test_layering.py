@@ -68,7 +68,6 @@ CRYPTIC_YET = {
     "report/figures/roofline.py": {"look"},
     "report/figures/style.py": {"Look", "look"},
     "runtime/check/gradient.py": {"given"},
-    "runtime/load.py": {"known", "said"},
 }
 
 

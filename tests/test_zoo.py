@@ -15,7 +15,7 @@ from vggcalc.analysis.receptive_field import unit_span
 from vggcalc.nets.replacing import Factorization, Replacing
 from vggcalc.results import Variant
 from vggcalc.runtime.check.counts import saved_bytes
-from vggcalc.runtime.load import _tolerant_of_operators
+from vggcalc.runtime.load.factories import tolerant_of_operators
 from vggcalc.runtime.rewrite import rewrite
 from vggcalc.runtime.trace.tracer import trace
 
@@ -41,7 +41,7 @@ MODELS = [f"torchvision:{name}" for name in TORCHVISION.split()] + [f"timm:{name
 
 @cache
 def create() -> dict[str, Any]:
-    with _tolerant_of_operators():
+    with tolerant_of_operators():
         import timm
         import torchvision
     return {"timm": timm.create_model, "torchvision": torchvision.models.get_model}

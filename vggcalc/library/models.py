@@ -161,7 +161,8 @@ def _imported(model: str, inputs: Any, overrides: Overrides) -> Resolved:
 
 
 def _of_module(module: "nn.Module", inputs: Any, overrides: Overrides) -> Resolved:
-    from vggcalc.runtime.load import own_shape, said
+    from vggcalc.runtime.load.errors import in_one_line
+    from vggcalc.runtime.load.load import own_shape
     from vggcalc.runtime.trace.formulas import FormulaTypeError
     from vggcalc.runtime.trace.tracer import trace
 
@@ -174,7 +175,7 @@ def _of_module(module: "nn.Module", inputs: Any, overrides: Overrides) -> Resolv
     except (InputError, FormulaTypeError):
         raise
     except Exception as error:  # whatever the user's own code raises, which stays its cause
-        raise InputError(f"{name} cannot be traced for inputs {wanted}: {said(error)}") from error
+        raise InputError(f"{name} cannot be traced for inputs {wanted}: {in_one_line(error)}") from error
     source = f"module {next(_NUMBERS)}:{name}"
     _MODULES[source] = module
     return Resolved(network, Origin(source, network.input_shape))

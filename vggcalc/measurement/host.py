@@ -6,8 +6,8 @@ from time import monotonic
 
 import msgspec
 
-from vggcalc.measurement.limits import free_bytes
 from vggcalc.measurement.worker import StartWorker, Worker
+from vggcalc.memory import free_bytes
 
 
 def load() -> float | None:

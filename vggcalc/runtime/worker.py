@@ -43,7 +43,8 @@ from vggcalc.protocol import (
 )
 from vggcalc.runtime.check.counts import count
 from vggcalc.runtime.check.verify import verify
-from vggcalc.runtime.load import LoadError, traced
+from vggcalc.runtime.load.errors import LoadError
+from vggcalc.runtime.load.load import traced
 from vggcalc.runtime.time import allocator
 from vggcalc.runtime.time.arms import Built, context, prepare
 from vggcalc.runtime.time.devices import DeviceUnavailable, available, device, environment

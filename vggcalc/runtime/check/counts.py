@@ -13,7 +13,8 @@ from vggcalc.nets.layers import Convolution
 from vggcalc.protocol import GradientExtent, Subject, TorchCounts
 from vggcalc.runtime.build import build
 from vggcalc.runtime.check.gradient import ProbeError, probe
-from vggcalc.runtime.load import load, said
+from vggcalc.runtime.load.errors import in_one_line
+from vggcalc.runtime.load.load import load
 
 
 def count(subject: Subject, run: bool, dtype: str) -> TorchCounts:
@@ -55,7 +56,7 @@ def count(subject: Subject, run: bool, dtype: str) -> TorchCounts:
         except Exception as error:
             if not traced:  # fvcore's own tracer may refuse what ours takes
                 raise
-            refused = said(error)
+            refused = in_one_line(error)
         as_asked = getattr(torch, dtype)
         with suppress(RuntimeError):  # torch has not every operator in every dtype
             kept = None if traced else saved_bytes(real.to(as_asked).train(), image.to(as_asked))
@@ -102,7 +103,7 @@ def _seen(subject: Subject, real: nn.Module, calls: Counter[str]) -> tuple[Gradi
     except ProbeError as error:
         return None, str(error)
     except Exception as error:  # whatever a module raises when it runs in float64, with other operators
-        return None, said(error)
+        return None, in_one_line(error)
 
 
 def saved_bytes(module: nn.Module, image: torch.Tensor) -> int:

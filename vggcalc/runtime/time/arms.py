@@ -12,7 +12,7 @@ from vggcalc.nets.layers import Shape
 from vggcalc.protocol import Subject
 from vggcalc.results import Configuration
 from vggcalc.runtime.build import build
-from vggcalc.runtime.load import load
+from vggcalc.runtime.load.load import load
 from vggcalc.runtime.time.devices import Device, DeviceUnavailable
 from vggcalc.runtime.trace.calls import output_tensors
 

@@ -1,0 +1,1 @@
+"""From what MODEL names to an `nn.Module`."""

@@ -1,0 +1,143 @@
+"""What the name in MODEL stands for, imported: a module, its class or a function that makes one."""
+
+import importlib
+import importlib.util
+import inspect
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from difflib import get_close_matches
+from functools import partial
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from vggcalc.nets.origins import Argument, Origin
+from vggcalc.runtime.load.errors import LoadError
+
+#: What the optional packages are installed with.
+OPTIONAL = ("torchvision", "timm")
+
+#: Where the process was started: a model's code may change the folder.
+START = os.getcwd()
+
+
+def factory(origin: Origin) -> Any:
+    """What the name stands for: a module, or what makes one. Raises `LoadError`, or what importing it does."""
+    with tolerant_of_operators():
+        match origin.where:
+            case "torchvision":
+                models = _import("torchvision").models
+                return _from_registry(origin, models.list_models(), models.get_model_builder)
+            case "timm":
+                package = _import("timm")
+                create = package.create_model
+                return _from_registry(origin, package.list_models(), lambda name: partial(create, name))
+        if origin.where.endswith(".pt"):  # a module of the parent's, which it has saved there
+            return _saved(origin.where)
+        found: Any = _file(origin.where) if origin.is_file else _import(origin.where)
+    for name in origin.attribute.split("."):
+        if not hasattr(found, name):
+            near = get_close_matches(name, [n for n in dir(found) if not n.startswith("_")], n=1)
+            hint = f": did you mean {near[0]}?" if near else ""
+            raise LoadError(f"{origin.where} has no {name!r}{hint}")
+        found = getattr(found, name)
+    if not callable(found):
+        kind = type(found).__name__
+        raise LoadError(f"{origin.source} is of type {kind}: neither a module nor what makes one")
+    return found
+
+
+def _saved(path: str) -> Any:
+    """A module that the parent has saved, beside it the parent's search path: its classes are imported from there."""
+    with open(f"{path}.json", "rb") as file:
+        sys.path += [folder for folder in json.load(file) if folder not in sys.path]
+    return torch.load(path, weights_only=False)
+
+
+def _from_registry(
+    origin: Origin, registered: list[str], builder: Callable[[str], Callable[..., Any]]
+) -> Callable[..., Any]:
+    """A model of a package's own registry, without pretrained weights unless an argument asks for them."""
+    name = origin.attribute
+    if name.partition(".")[0] not in registered:
+        near = get_close_matches(name, registered, n=1)
+        hint = f": did you mean {near[0]}?" if near else f", which has {len(registered)} others"
+        raise LoadError(f"{name!r} is no model of {origin.where}{hint}")
+    build = builder(name)
+    return lambda **arguments: build(**without_pretrained(build, arguments))
+
+
+def without_pretrained(build: Callable[..., Any], arguments: Mapping[str, Argument]) -> dict[str, Argument]:
+    """The arguments, and for every way to pretrained weights that `build` takes and they do not name: no.
+
+    torchvision's ways are `weights`, also as `pretrained`, which they were before, and for detection and segmentation
+    `weights_backbone`, whose default is a download; timm's is `pretrained`.
+    """
+    found = dict(arguments)
+    for name in inspect.signature(build).parameters:
+        if name.startswith("weights") and name.replace("weights", "pretrained") not in arguments:
+            found.setdefault(name, None)
+        elif name.startswith("pretrained") and name.endswith(("pretrained", "backbone")):
+            found.setdefault(name, False)
+    return found
+
+
+def _import(name: str) -> ModuleType:
+    if START not in sys.path:
+        sys.path.append(START)  # last, so that no file of the user's hides a library
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name in OPTIONAL:
+            raise LoadError(f"{error.name} is not installed: pip install {error.name}") from None
+        if error.name == name or (error.name and name.startswith(f"{error.name}.")):
+            raise LoadError(f"there is no module {name!r} here: check the name, or install it") from None
+        raise
+
+
+def _file(path: str) -> ModuleType:
+    path = os.path.join(START, path)
+    if not os.path.isfile(path):
+        raise LoadError(f"there is no file {os.path.relpath(path, START)}")
+    folder = os.path.dirname(os.path.abspath(path))
+    if folder not in sys.path:
+        sys.path.append(folder)
+    name = os.path.splitext(os.path.basename(path))[0]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise LoadError(f"{path} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules.setdefault(name, module)  # so that its classes can be found by name
+    writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # nothing is left in the user's folder
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.dont_write_bytecode = writes
+    return module
+
+
+@contextmanager
+def tolerant_of_operators() -> Iterator[None]:
+    """A torchvision made for another torch: its own operators, for detection, do not load, its models do."""
+    register = torch.library.register_fake
+
+    def tolerant(name: Any, function: Any = None, /, **options: Any) -> Any:
+        def decorate(function: Any) -> Any:
+            try:
+                return register(name, function, **options)
+            except RuntimeError as error:
+                if not str(name).startswith("torchvision::") or "does not exist" not in str(error):
+                    raise
+                return function
+
+        return decorate if function is None else decorate(function)
+
+    torch.library.register_fake = tolerant
+    try:
+        yield
+    finally:
+        torch.library.register_fake = register
