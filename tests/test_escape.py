@@ -1,5 +1,6 @@
 """Names from outside, as every format prints them."""
 
+import codecs
 import csv
 import io
 import json
@@ -10,7 +11,8 @@ import pytest
 from markupsafe import escape
 
 import vggcalc
-from vggcalc.report.escape import csv_value, markdown_text, visible
+from vggcalc.errors import LONGEST_MESSAGE, InputError
+from vggcalc.report.escape import csv_value, json_in_ascii, markdown_text, replace_unencodable, visible
 from vggcalc.report.formats import FORMATS, Screen
 from vggcalc.report.formats.html import table_html
 from vggcalc.report.tables.cells import Column, Table
@@ -86,3 +88,26 @@ def test_every_format_escapes_a_models_name(format_: str) -> None:
     assert shown[format_] in text
     if format_ == "csv":
         assert {row["comparison"] for row in csv.DictReader(io.StringIO(text))} == {shown["csv"]}
+
+
+def test_json_in_ascii_is_the_same_json() -> None:
+    text = json.dumps({"×": "a→\U0001f600 \\ é"}, ensure_ascii=False)
+    assert json_in_ascii(text).isascii()
+    assert json.loads(json_in_ascii(text)) == json.loads(text)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "cp437", "latin-1", "utf-8"])
+def test_nothing_becomes_a_question_mark(encoding: str) -> None:
+    codecs.register_error("vggcalc", replace_unencodable)
+    text = "7×7 → 3×3, −44.9% … ≥ 2 µs ─── \u4e2d \udc80"
+    encoded = text.encode(encoding, "vggcalc")
+    assert b"?" not in encoded
+    if encoding == "ascii":
+        assert encoded.decode() == r"7x7 -> 3x3, -44.9% ... >= 2 us --- \u4e2d \udc80"
+
+
+def test_a_long_message_is_cut_in_its_middle() -> None:
+    error = str(InputError("net.toml: " + "x" * 100_000 + ": write 64"))
+    assert len(error) <= LONGEST_MESSAGE
+    assert error.startswith("net.toml: xxx")
+    assert error.endswith("xxx: write 64")

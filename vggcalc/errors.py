@@ -2,9 +2,23 @@
 
 from collections.abc import Iterable
 
+#: A message that is longer says what it quotes, such as a name, only in part.
+LONGEST_MESSAGE = 1000
+
+
+def shortened(text: str) -> str:
+    """A message without its middle where it is longer than anyone reads; how it begins and ends stays."""
+    if len(text) <= LONGEST_MESSAGE:
+        return text
+    end = LONGEST_MESSAGE // 3
+    return f"{text[: LONGEST_MESSAGE - end - 3]} … {text[-end:]}"
+
 
 class VggcalcError(Exception):
     """What the command line prints in one line, with exit status 2."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(shortened(message))
 
 
 class InputError(VggcalcError, ValueError):

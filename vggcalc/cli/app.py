@@ -32,6 +32,7 @@ class CommandLine(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        cmd_name = cmd_name.lower()
         if cmd_name not in COMMANDS:
             from difflib import get_close_matches
 
@@ -73,7 +74,8 @@ class CommandLine(click.Group):
             sys.exit(exit_status([ExitStatus.INTERRUPTED]))
         except OSError as error:
             discard_stdout()
-            _fail(f"standard output cannot be written: {error.strerror or error}")
+            where = "standard output cannot be written" if error.filename is None else str(error.filename)
+            _fail(f"{where}: {error.strerror or error}")
 
 
 @click.group(

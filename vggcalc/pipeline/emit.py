@@ -1,10 +1,19 @@
-"""What a run ends with, and how it writes: exit statuses, standard output whose reader may go, messages."""
+"""What a run ends with, and how it writes: exit statuses, standard output whose reader may go, messages.
 
+Encodings: to anything but a terminal it is UTF-8. A terminal that lacks a sign gets it in ASCII (`x` for ×), and any
+other character as its escape. JSON is all ASCII where the locale's encoding is not UTF-8, since that is what its reader
+may take it for.
+"""
+
+import codecs
 import os
 import sys
 from collections.abc import Callable, Iterable
 from enum import IntEnum
 from typing import Any, TextIO
+
+from vggcalc.errors import shortened
+from vggcalc.report.escape import json_in_ascii, replace_unencodable, visible
 
 
 class ExitStatus(IntEnum):
@@ -31,7 +40,17 @@ def exit_status(found: Iterable[ExitStatus]) -> int:
 
 def message(text: str) -> None:
     """A line for people, on standard error."""
-    print(f"vggcalc: {text}", file=sys.stderr)
+    print(f"vggcalc: {visible(shortened(text))}", file=sys.stderr)
+
+
+def json_for_stdout(text: str) -> str:
+    """JSON as standard output takes it."""
+    return text if writes_utf8() else json_in_ascii(text)
+
+
+def writes_utf8() -> bool:
+    """Whether the reader of standard output expects UTF-8."""
+    return not _narrow_stdout
 
 
 class StandardOutput:
@@ -83,12 +102,23 @@ class TolerantStderr:
         return getattr(self._stream, name)
 
 
+#: Whether standard output's own encoding was another than UTF-8 when the process began.
+_narrow_stdout = False
+
+
 def make_streams_safe() -> None:
     """Let no closed stream, no unread one and no narrow encoding end the process with a traceback."""
+    global _narrow_stdout
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by whoever started us
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - it is open as long as we run
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - open as long as we run
+    _narrow_stdout = not _is_utf8(sys.stdout)
+    codecs.register_error("vggcalc", replace_unencodable)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")
+            stream.reconfigure(encoding=stream.encoding if stream.isatty() else "utf-8", errors="vggcalc")
     sys.stderr = TolerantStderr(sys.stderr)
+
+
+def _is_utf8(stream: TextIO) -> bool:
+    return codecs.lookup(stream.encoding).name == "utf-8"

@@ -3,6 +3,9 @@
 import os
 import sys
 
+from vggcalc.pipeline.emit import message
+from vggcalc.report.escape import visible
+
 
 class Progress:
     """Called with what is going on; `close` clears the line."""
@@ -14,21 +17,20 @@ class Progress:
 
     def __call__(self, text: str) -> None:
         if self._terminal:
-            text = text[: max(20, os.get_terminal_size(sys.stderr.fileno()).columns - 1)]
+            text = visible(text)[: max(20, os.get_terminal_size(sys.stderr.fileno()).columns - 1)]
             sys.stderr.write("\r" + text.ljust(self._length))
             self._length = len(text)
         else:
             stage = text.partition(":")[0]
             if stage != self._stage:
-                sys.stderr.write(f"vggcalc: {stage}\n")
+                message(stage)
             self._stage = stage
         sys.stderr.flush()
 
     def say(self, text: str) -> None:
         """A line that stays."""
         self.close()
-        sys.stderr.write(f"vggcalc: {text}\n")
-        sys.stderr.flush()
+        message(text)
 
     def close(self) -> None:
         if self._terminal and self._length:

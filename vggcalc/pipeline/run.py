@@ -1,12 +1,13 @@
 """From comparisons to what the user gets: measured where asked for, written, with an exit status."""
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from vggcalc.errors import OutputError
-from vggcalc.pipeline.emit import ExitStatus, StandardOutput, exit_status, message
+from vggcalc.pipeline.emit import ExitStatus, StandardOutput, exit_status, message, writes_utf8
 from vggcalc.pipeline.files import Output
 from vggcalc.pipeline.report import make_report
 from vggcalc.report.formats import FORMATS, Screen
@@ -114,10 +115,10 @@ def _measure(comparisons: Sequence[Comparison], plan: "Plan", host: "Host | None
 def screen_of(is_stdout: bool) -> Screen:
     """The terminal's width and colours; 80 columns, or COLUMNS, and no colours for anything else."""
     terminal = is_stdout and sys.stdout.isatty()
-    columns = os.environ.get("COLUMNS", "")
+    columns = re.fullmatch(r"0*([1-9]\d{0,5})", os.environ.get("COLUMNS", ""), re.ASCII)
     width = 80
-    if columns.isdecimal() and int(columns):
-        width = int(columns)
+    if columns is not None:
+        width = int(columns[1])
     elif terminal:
         width = os.get_terminal_size(sys.stdout.fileno()).columns or 80
-    return Screen(max(width, 40), terminal and "NO_COLOR" not in os.environ)
+    return Screen(max(width, 40), terminal and "NO_COLOR" not in os.environ, is_stdout and not writes_utf8())

@@ -164,7 +164,8 @@ class Sweep:
                     yield rows
                     self._points += 1
                     self._progress(self._far())
-            self._progress(self._far())
+            if self._timer is not None or sys.stderr.isatty():  # elsewhere it would be one line about nothing
+                self._progress(self._far())
 
     def _far(self) -> str:
         """How far the sweep is, for people."""
@@ -238,10 +239,9 @@ class Sweep:
             note = Text((_ONE_PROCESS,), quiet=True)
             of_one = self._crossovers is None and any("process" in row[len(COLUMNS) :] for row in rows)
             sections: list[Section] = [text.table(title, columns, rows), *([note] if of_one else [])]
-            sys.stdout.write(draw(sections, screen.width, screen.colour))
+            self._stdout.write(lambda: print(draw(sections, screen.width, screen.colour), end="", flush=True))
         else:
-            sys.stdout.write(text.header(format_, columns))
-            text.STREAMED[format_](sys.stdout, columns, rows)
+            self._stdout.write(lambda: RowWriter(format_, columns).write(rows))
 
 
 #: Under a table with intervals whose basis is one process.

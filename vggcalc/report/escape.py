@@ -1,4 +1,7 @@
-"""Text from outside (names of models, layers, files) made safe to print, in one place for every format."""
+"""Text from outside (names of models, layers, files) made safe to print, in one place for every format.
+
+What an encoding cannot carry is written in another way here too: nothing becomes `?`.
+"""
 
 import re
 
@@ -18,6 +21,30 @@ def markdown_text(text: str) -> str:
     """Text that Markdown shows as it is, in a table's cell too."""
     text = re.sub(r"&(?=#?\w+;)", "&amp;", visible(text)).replace("<", "&lt;")
     return _MARKUP.sub(lambda match: "\\" + match[0], text)
+
+
+def json_in_ascii(text: str) -> str:
+    r"""The same JSON with `\u` escapes for all that is not ASCII, which stands in strings alone."""
+
+    def escaped(match: re.Match[str]) -> str:
+        return "".join(f"\\u{unit:04x}" for unit in memoryview(match[0].encode("utf-16")[2:]).cast("H"))
+
+    return re.sub(r"[^\x00-\x7f]", escaped, text)
+
+
+#: What stands for a sign of ours where an encoding lacks it.
+_IN_ASCII = {
+    "×": "x", "−": "-", "–": "-", "—": "-", "─": "-", "…": "...", "→": "->", "·": "*", "≥": ">=", "≤": "<=",
+    "≠": "!=", "±": "+/-", "µ": "u", "²": "^2", "½": "1/2", "∏": "product of ", "Σ": "sum of ",
+}  # fmt: skip
+
+
+def replace_unencodable(error: UnicodeError) -> tuple[str, int]:
+    """A codec's error handler: a sign that the encoding lacks in ASCII, any other character as its escape."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    return "".join(_IN_ASCII.get(letter, ascii(letter)[1:-1]) for letter in lacking), error.end
 
 
 def csv_value(value: object) -> object:

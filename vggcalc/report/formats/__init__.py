@@ -9,10 +9,11 @@ from vggcalc.results import Report
 
 
 class Screen(msgspec.Struct, frozen=True):
-    """What a text is for: its width in columns, and whether it may have colours."""
+    """What a text is for: its width in columns, whether it may have colours, and whether JSON is ASCII alone."""
 
     width: int = 80
     colour: bool = False
+    ascii_json: bool = False
 
 
 Format = Callable[[Report, Screen], str]

@@ -2,10 +2,12 @@
 
 import msgspec
 
+from vggcalc.report.escape import json_in_ascii
 from vggcalc.report.formats import Screen
 from vggcalc.results import Report
 
 
 def render(report: Report, screen: Screen) -> str:
     """The document, indented by two."""
-    return msgspec.json.format(msgspec.json.encode(report), indent=2).decode() + "\n"
+    text = msgspec.json.format(msgspec.json.encode(report), indent=2).decode() + "\n"
+    return json_in_ascii(text) if screen.ascii_json else text

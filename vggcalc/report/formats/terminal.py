@@ -42,6 +42,7 @@ def draw(sections: Sequence[Section], width: int, colour: bool) -> str:
         highlight=False,
         emoji=False,
         markup=False,
+        _environ={},  # COLUMNS and the like are read by `screen_of` alone
     )
     for section in sections:
         if isinstance(section, Text):
