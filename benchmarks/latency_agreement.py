@@ -27,7 +27,7 @@ from counters import machine, print_table
 from torch.utils.benchmark import Timer
 
 from vggcalc import factorize
-from vggcalc.measurement.intervals import FIRST_LOOK, estimate, log_ratios
+from vggcalc.measurement.intervals import FIRST_CHECK, estimate, log_ratios
 from vggcalc.protocol import Subject
 from vggcalc.results import Configuration
 from vggcalc.runtime.time import allocator
@@ -62,7 +62,7 @@ def by_rounds(loops: Iterable[Calls], where: Device, rng: random.Random) -> Medi
     """The package's: for each loop, rounds of its modules in random order."""
     medians: Medians = {}
     for calls in loops:
-        taken = list(islice(rounds(list(calls.values()), where.clock, rng), FIRST_LOOK))
+        taken = list(islice(rounds(list(calls.values()), where.clock, rng), FIRST_CHECK))
         medians |= {name: median(row[i].wall_s for row in taken) for i, name in enumerate(calls)}
     return medians
 
@@ -138,7 +138,7 @@ def main() -> None:
     print(
         f"{machine()}; {time.strftime('%Y-%m-%d')}; load {load:.2f} before, {os.getloadavg()[0]:.2f} after; "
         f"float32, {CONFIGURATION.threads} thread, allocator {pinned}; --repeats {repeats} "
-        f"--seed {asked.seed}, {2 * FIRST_LOOK} rounds of each in a repeat, {time.monotonic() - began:.0f} s."
+        f"--seed {asked.seed}, {2 * FIRST_CHECK} rounds of each in a repeat, {time.monotonic() - began:.0f} s."
     )
 
 

@@ -37,7 +37,7 @@ from scipy.stats import binomtest, ttest_ind
 import vggcalc
 from vggcalc.errors import WorkerError
 from vggcalc.measurement.intervals import (
-    FIRST_LOOK,
+    FIRST_CHECK,
     LEAST_FLOOR,
     Estimate,
     Times,
@@ -63,9 +63,9 @@ CONFIGURATION = Configuration("cpu", "float32")
 #: Of which warming takes its share: 0.03 s for each arm here, 0.15 s in a worker as in a budget of 30 s.
 SLICE_S, WORKER_SLICE_S = 1.0, 5.0
 
-IN_ONE = f"in one process, {FIRST_LOOK} rounds: exact interval of the median"
-OVER = f"over {LEAST_PROCESSES} processes of {FIRST_LOOK} rounds: t interval of their medians"
-WELCH = f"{FIRST_LOOK} timings in a block, then {FIRST_LOOK} of the copy: Welch's t interval"
+IN_ONE = f"in one process, {FIRST_CHECK} rounds: exact interval of the median"
+OVER = f"over {LEAST_PROCESSES} processes of {FIRST_CHECK} rounds: t interval of their medians"
+WELCH = f"{FIRST_CHECK} timings in a block, then {FIRST_CHECK} of the copy: Welch's t interval"
 QUARTILES = "the same blocks: the interquartile ranges"
 NO_CONTROL = Estimate(1.0, (1.0, 1.0))  # with it the floor is the least one
 
@@ -107,7 +107,7 @@ def in_this_process(where: Device, seed: int) -> dict[str, Found]:
     arms = [warm(call, where.clock, where.least_timing_s(), SLICE_S) for call in calls]
 
     def timed(arms: Sequence[TimedCall]) -> list[Times]:
-        taken = islice(rounds(arms, where.clock, rng), FIRST_LOOK)
+        taken = islice(rounds(arms, where.clock, rng), FIRST_CHECK)
         return [[timing.wall_s for timing in timings] for timings in zip(*taken, strict=True)]
 
     def interleaved() -> dict[str, Found]:
@@ -133,7 +133,7 @@ def over_processes(seed: int) -> Found:
                 match message:
                     case ArmsReady():
                         process = ProcessRounds(message, message.arms)
-                        worker.send(StartRounds(message.arms, FIRST_LOOK))
+                        worker.send(StartRounds(message.arms, FIRST_CHECK))
                     case Rounds():
                         process.add(message)
         processes.append([process.times(arm) for arm in process.arms])

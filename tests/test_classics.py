@@ -19,6 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import vggcalc
 from vggcalc import Conv2d, Factorization, InputError, Network, Variant
 from vggcalc.analysis.networks import compare_network
+from vggcalc.cli.lists import models_text
 from vggcalc.errors import FeatureMapTooSmall
 from vggcalc.nets.graph import INPUT
 from vggcalc.nets.layers import (
@@ -31,7 +32,6 @@ from vggcalc.nets.layers import (
 )
 from vggcalc.nets.shapes import output_shape, shapes
 from vggcalc.nets.vgg import ALIASES, CONFIGS
-from vggcalc.report.listing import listing
 from vggcalc.results import BlockResult, LayerResult, ReceptiveField
 from vggcalc.runtime.build import Graph, build
 
@@ -542,11 +542,11 @@ def test_only_who_asks_for_them_loads_them() -> None:
 
 
 def test_models_lists_them_after_the_vggs() -> None:
-    rows = json.loads(listing(as_json=True))
+    rows = json.loads(models_text(as_json=True))
     assert [row["net"] for row in rows] == [*CONFIGS, *NAMES]
     assert all(list(row) == ["name", "net", "features"] for row in rows[: len(CONFIGS)])
     assert {row["name"] for row in rows} >= {*ALIASES, *NAMES}
     for row in rows[len(CONFIGS) :]:
         assert (row["name"], row["features"]) == (row["net"], [])
         assert row["source"]
-        assert any(line.split() == [row["name"], *row["source"].split()] for line in listing(False).splitlines())
+        assert any(line.split() == [row["name"], *row["source"].split()] for line in models_text(False).splitlines())

@@ -98,9 +98,9 @@ def test_the_schema_refuses_a_wrong_document() -> None:
 
 def test_factorize_shows_weights_and_maps() -> None:
     text = invoke("factorize", "5", "7", "9", "11", "--no-latency").stdout
-    for figure in ("25/18", "49/27", "81/36", "121/45"):
+    for figure in ("25 → 18", "49 → 27", "81 → 36", "121 → 45"):
         assert figure in text
-    # 7×7 on 56×56: the map with padding, and as it shrinks by 2 at every layer without
+    # 7×7 on 56×56: the output padded, and as it shrinks by 2 at every layer unpadded
     assert re.search(r"conv1 +3×3 +56×56 +56×56 +54×54 ", text)
     assert re.search(r"conv2 +3×3 +56×56 +56×56 +52×52 ", text)
     assert re.search(r"conv3 +3×3 +56×56 +56×56 +50×50 ", text)

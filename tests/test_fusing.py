@@ -28,7 +28,7 @@ from vggcalc.nets.layers import (
     MaxPool2d,
     ReLU,
 )
-from vggcalc.nets.shapes import window
+from vggcalc.nets.shapes import window_extent
 from vggcalc.runtime.build import build
 from vggcalc.runtime.fuse.fuse import FusedConv2d, fuse
 
@@ -412,7 +412,7 @@ def test_runs_fuse_to_the_window_that_merge_says(layers: list[tuple[int, int]], 
     merged = vggcalc.merge(run)
     fused = fuse(build(chain("run", (1, 3, 64, 64), [("run", conv) for conv in run])))
     reach = [d * (k - 1) + 1 for k, d in zip(fused.kernel_size, fused.dilation, strict=True)]
-    assert tuple(reach) == window(merged)
+    assert tuple(reach) == window_extent(merged)
     assert (fused.stride, fused.padding) == (merged.stride, merged.padding)
 
 

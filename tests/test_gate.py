@@ -25,7 +25,7 @@ from vggcalc.measurement.plan import Plan
 from vggcalc.measurement.session import MeasurementOutcome
 from vggcalc.pipeline import run as pipeline
 from vggcalc.report.gate.changes import Earlier, changes
-from vggcalc.report.gate.conditions import Condition, parse
+from vggcalc.report.gate.conditions import Condition, parse_condition
 from vggcalc.report.gate.gate import Gate, GateResult, gate, holds
 from vggcalc.report.gate.values import Path as FigurePath
 from vggcalc.report.gate.values import Value
@@ -37,7 +37,7 @@ from vggcalc.results import (
     Configuration,
     Counted,
     Crosscheck,
-    Device,
+    DeviceInfo,
     Environment,
     Latency,
     LatencyRatio,
@@ -65,7 +65,7 @@ def report(*comparisons: Comparison, environment: Environment | None = None) -> 
 def judged(text: str, *comparisons: Comparison, earlier: Report | None = None) -> GateResult:
     """What becomes of one condition about comparisons whose latency is measured or is in no condition."""
     known = Earlier("base.json", earlier) if earlier is not None else None
-    return Gate((parse(text, comparisons, known is not None),), known).judge(report(*comparisons))
+    return Gate((parse_condition(text, comparisons, known is not None),), known).judge(report(*comparisons))
 
 
 def costing(comparison: Comparison, variant: str, **costs: int) -> Comparison:
@@ -153,21 +153,21 @@ def timed(
     ],
 )
 def test_numbers_and_units_are_exact(figure: str, number: str, expected: Fraction) -> None:
-    assert parse(f"factorized.{figure} > {number}", [SEVEN], True).bound == expected
+    assert parse_condition(f"factorized.{figure} > {number}", [SEVEN], True).bound == expected
 
 
 @given(st.decimals(min_value=0, max_value=10**25, places=3), st.sampled_from(["", "k", "M", "G", "T"]))
 def test_a_number_is_what_decimal_makes_of_it(number: Decimal, unit: str) -> None:
     scale = 1000 ** ["", "k", "M", "G", "T"].index(unit)
     for text in (f"{number:f}", f"{number:,f}"):
-        bound = parse(f"naive.macs>={text}{unit}", [SEVEN], False).bound
+        bound = parse_condition(f"naive.macs>={text}{unit}", [SEVEN], False).bound
         assert bound == Fraction(number) * scale
 
 
 @pytest.mark.parametrize("sign", [*SIGNS, "≥", "≤", "≠"])
 @pytest.mark.parametrize("space", ["", " ", "  "])
 def test_signs_and_spaces(sign: str, space: str) -> None:
-    found = parse(f"{space}naive.macs{space}{sign}{space}5{space}", [SEVEN], False)
+    found = parse_condition(f"{space}naive.macs{space}{sign}{space}5{space}", [SEVEN], False)
     assert found.sign == {"≥": ">=", "≤": "<=", "≠": "!="}.get(sign, sign)
     assert (found.path, found.bound) == (FigurePath("naive", "macs"), 5)
 
@@ -190,16 +190,16 @@ def test_signs_and_spaces(sign: str, space: str) -> None:
     ],
 )  # fmt: skip
 def test_the_longest_name_that_fits_is_the_variant(names: tuple[str, ...], text: str, expected: FigurePath) -> None:
-    assert parse(f"{text} > 1", [named(SEVEN, *names)], True).path == expected
+    assert parse_condition(f"{text} > 1", [named(SEVEN, *names)], True).path == expected
 
 
 @pytest.mark.parametrize("name", ["vgg16", "path/to/net.py:Net", "timm:convnext_tiny.fb_in22k", "64,M,128@7s2,M"])
 def test_a_single_variant_needs_no_name(name: str) -> None:
     alone = replace(ALONE, variants=(replace(ALONE.variants[0], name=name),), baseline=name)
     expected = FigurePath(name, "macs")
-    assert parse("macs > 1", [alone], False).path == expected
-    assert parse(f"{name}.macs > 1", [alone], False).path == expected
-    assert parse("receptive_field.height > 1", [alone], False).path.axis == "height"
+    assert parse_condition("macs > 1", [alone], False).path == expected
+    assert parse_condition(f"{name}.macs > 1", [alone], False).path == expected
+    assert parse_condition("receptive_field.height > 1", [alone], False).path.axis == "height"
 
 
 @pytest.mark.parametrize(
@@ -465,12 +465,12 @@ ENVIRONMENT = Environment("3", "2.8", "0", "linux", "one CPU", "AVX2", 2, 0.5)
 
 
 def test_what_else_was_measured_on_is_named() -> None:
-    other = replace(ENVIRONMENT, cpu="another CPU", load=1.5, devices=(Device("cuda:0", "a GPU"),))
+    other = replace(ENVIRONMENT, cpu="another CPU", load=1.5, devices=(DeviceInfo("cuda:0", "a GPU"),))
     before = report(timed(SEVEN, (1.0, 1.1)), environment=ENVIRONMENT)
     after = report(timed(SEVEN, (2.0, 2.1)), environment=other)
     surroundings = [(None, None, "cpu", "one CPU", "another CPU"), (None, None, "cuda:0", None, "a GPU")]
     assert since(before, after)[-2:] == surroundings
-    known = Gate((parse("naive.against.latency > 1", after.comparisons, True),), Earlier("base.json", before))
+    known = Gate((parse_condition("naive.against.latency > 1", after.comparisons, True),), Earlier("base.json", before))
     compared = known.against(after)
     assert compared.against == "base.json"
     (line,) = known.judge(compared).held
@@ -525,7 +525,7 @@ def test_which_exit_status_goes_first(
     outcome = MeasurementOutcome((replace(SEVEN, variants=variants),), failures=failures, interrupted=interrupted)
     monkeypatch.setattr(pipeline, "_measure", lambda *_: outcome)
     conditions = gate([condition], None, [SEVEN], True)
-    assert pipeline.run("factorize", [SEVEN], Plan(), "json", None, conditions) == status
+    assert pipeline.measure_and_write("factorize", [SEVEN], Plan(), "json", None, conditions) == status
     assert ('condition "naive.' in capsys.readouterr().err) == (condition != "naive.macs < 0")
 
 

@@ -119,9 +119,9 @@ def test_stopping_on_width_keeps_the_coverage() -> None:
     held = 0
     for _ in range(runs):
         baseline, arm = noisy(rng, 200, 1.3)
-        n = intervals.next_look(0)
+        n = intervals.next_check(0)
         while n < 200 and within(baseline[:n], arm[:n]).width > 0.10:
-            n = intervals.next_look(n)
+            n = intervals.next_check(n)
         low, high = within(baseline[:n], arm[:n]).ci95 or (0, 0)
         held += low <= 1.3 <= high
     assert 0.93 <= held / runs <= 0.975
@@ -152,7 +152,7 @@ def test_verdicts(ci95: tuple[float, float] | None, control: Estimate, verdict: 
 def test_looks() -> None:
     look, found = 0, []
     for _ in range(5):
-        look = intervals.next_look(look)
+        look = intervals.next_check(look)
         found.append(look)
     assert found == [30, 39, 51, 67, 88]
 

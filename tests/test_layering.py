@@ -44,29 +44,13 @@ EXCEPTIONS = {
 }
 
 #: Top-level names that stand in two modules, still to be renamed: take out what no longer does, add nothing.
-TWICE = set(
-    """
-    AXES Call Device Figure KINDS OPERATORS UNKNOWN _SHORT _amount _cells _figures _listed _of_comparison
-    _percent _shown _table _timed axes blocks change cost costs count duration error exit_status families html
-    intensity interval kernel_size kernels layers linear main measured number parse prepare probe ratio read
-    render replacements run saved_bytes schema shape share size table verifications window
-    """.split()  # noqa: SIM905
-)
+TWICE = {"Call", "count", "linear", "probe", "saved_bytes"}
 
 #: Words that only this project would understand, as names of functions, classes, fields and parameters.
 CRYPTIC = {"asked", "crowded", "given", "heedless", "known", "look", "made", "said", "told"}
 
 #: Such names still to be replaced, by module: take out what is gone, add nothing.
 CRYPTIC_YET = {
-    "analysis/comparison.py": {"given"},
-    "analysis/receptive_field.py": {"known"},
-    "analysis/replacements.py": {"given", "made"},
-    "library/factorizing.py": {"given"},
-    "measurement/trial.py": {"look"},
-    "nets/origins.py": {"given"},
-    "nets/replacing.py": {"given", "known"},
-    "report/figures/roofline.py": {"look"},
-    "report/figures/style.py": {"Look", "look"},
     "runtime/check/gradient.py": {"given"},
 }
 
@@ -106,17 +90,21 @@ def defined(tree: ast.Module) -> Iterator[str]:
             yield node.name
         elif isinstance(node, ast.Assign | ast.AnnAssign):
             for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
-                yield from (name.id for name in ast.walk(target) if isinstance(name, ast.Name))
+                names = target.elts if isinstance(target, ast.Tuple) else [target]
+                yield from (name.id for name in names if isinstance(name, ast.Name))
 
 
 def duplicates(trees: dict[str, ast.Module]) -> dict[str, list[str]]:
-    """Name → the modules that define it, where there are several. The package's public names may stand once more in
-    a command and in the room that does the work, and each format has its `render`: they are the same thing."""
+    """Name → the modules that define it, where there are several.
+
+    These are the same thing in each: the package's public names, which stand once more in a command and in the room
+    that does the work; the `render` of each format; and `main`, where a process begins, the parent's and the worker's.
+    """
     where: defaultdict[str, list[str]] = defaultdict(list)
     for module, tree in trees.items():
         for name in set(defined(tree)):
             where[name].append(module)
-    public = {"__all__", "render", *vggcalc.__all__}
+    public = {"__all__", "main", "render", *vggcalc.__all__}
     return {name: found for name, found in where.items() if len(found) > 1 and name not in public}
 
 

@@ -20,17 +20,16 @@ from hypothesis import strategies as st
 
 import vggcalc
 from vggcalc.nets.families import FAMILIES
-from vggcalc.report import formats
 from vggcalc.report.findings import findings
 from vggcalc.report.formats import FORMATS, Screen
-from vggcalc.report.tables import cells
+from vggcalc.report.tables import counted_sections, measured_sections
 from vggcalc.report.tables.cells import Cell, Column, Row, Table
 from vggcalc.results import (
     CONVENTIONS,
     SCHEMA_VERSION,
     Change,
     Comparison,
-    Device,
+    DeviceInfo,
     Environment,
     Latency,
     LatencyRatio,
@@ -85,7 +84,7 @@ ENVIRONMENT = Environment(
     instruction_set="AVX2",
     cores=2,
     load=0.53125,
-    devices=(Device("cpu", "A <processor>", {"flushed_bytes": "64"}),),
+    devices=(DeviceInfo("cpu", "A <processor>", {"flushed_bytes": "64"}),),
 )
 
 CHANGED = msgspec.structs.replace(
@@ -234,7 +233,7 @@ def test_it_runs_its_one_script_and_no_other(name: str) -> None:
 def test_every_section_of_the_terminal_stands_in_it(name: str) -> None:
     """Every cell of every table in the same order, a label that stands above it too repeated."""
     report, document = REPORTS[name], parsed(name)
-    sections = formats._counts(report) + formats._measured(report)
+    sections = counted_sections(report) + measured_sections(report)
     wanted = {}
     for table in sections:
         if isinstance(table, Table):
@@ -285,28 +284,28 @@ def test_names_are_never_markup() -> None:
 @pytest.mark.parametrize(
     ("cell", "expected"),
     [
-        (cells.count(1_849_688_064), Cell("1,849,688,064", 1_849_688_064)),
-        (cells.cost({"macs": 1_234}, "macs", partial=True), Cell("≥ 1,234", 1_234)),
-        (cells.cost({"saved_bytes": 553_430_176}, "saved_bytes"), Cell("528 MiB", 553_430_176)),
-        (cells.cost({"intensity": 12.345}, "intensity"), Cell("12.3", 12.345)),
-        (cells.size(0), Cell("0 B", 0)),
-        (cells.size(4_016_046), Cell("3.83 MiB", 4_016_046)),
-        (cells.duration(4.8712e-3), Cell("4.87 ms", 4.8712e-3)),
-        (cells.duration(None), Cell("—")),
-        (cells.change(27 / 49), Cell("−44.9%", 27 / 49)),
-        (cells.change(None), Cell("—")),
-        (cells.share(0.987), Cell("99%", 0.987)),
-        (cells.ratio(27 / 49), Cell("0.5510", 27 / 49)),
-        (cells.ratio_if(None), Cell("")),
-        (cells.interval((0.6349, 0.641), 9), Cell("0.635–0.641", 0.6349)),
-        (cells.interval(None, 5), Cell("none: 5 rounds")),
-        (cells.error(1.23e-7), Cell("1.2e-7", 1.23e-7)),
-        (cells.error(0.0), Cell("0", 0.0)),
-        (cells.axes((7, 7)), Cell("7", 49)),
-        (cells.axes((7, 5)), Cell("7×5", 35)),
-        (cells.shape((1, 64, 56, 56)), Cell("1×64×56×56", 64 * 56 * 56)),
-        (cells.shape(None), Cell("—")),
-        (cells.name("block1", again=True), Cell("block1", None, True)),
+        (Cell.count(1_849_688_064), Cell("1,849,688,064", 1_849_688_064)),
+        (Cell.cost({"macs": 1_234}, "macs", partial=True), Cell("≥ 1,234", 1_234)),
+        (Cell.cost({"saved_bytes": 553_430_176}, "saved_bytes"), Cell("528 MiB", 553_430_176)),
+        (Cell.cost({"intensity": 12.345}, "intensity"), Cell("12.3", 12.345)),
+        (Cell.size(0), Cell("0 B", 0)),
+        (Cell.size(4_016_046), Cell("3.83 MiB", 4_016_046)),
+        (Cell.duration(4.8712e-3), Cell("4.87 ms", 4.8712e-3)),
+        (Cell.duration(None), Cell("—")),
+        (Cell.change(27 / 49), Cell("−44.9%", 27 / 49)),
+        (Cell.change(None), Cell("—")),
+        (Cell.share(0.987), Cell("99%", 0.987)),
+        (Cell.ratio(27 / 49), Cell("0.5510", 27 / 49)),
+        (Cell.ratio_if(None), Cell("")),
+        (Cell.interval((0.6349, 0.641), 9), Cell("0.635–0.641", 0.6349)),
+        (Cell.interval(None, 5), Cell("none: 5 rounds")),
+        (Cell.error(1.23e-7), Cell("1.2e-7", 1.23e-7)),
+        (Cell.error(0.0), Cell("0", 0.0)),
+        (Cell.axes((7, 7)), Cell("7", 49)),
+        (Cell.axes((7, 5)), Cell("7×5", 35)),
+        (Cell.shape((1, 64, 56, 56)), Cell("1×64×56×56", 64 * 56 * 56)),
+        (Cell.shape(None), Cell("—")),
+        (Cell("block1", again=True), Cell("block1", None, True)),
     ],
 )
 def test_a_cell_holds_what_it_is_worth(cell: Cell, expected: Cell) -> None:
@@ -315,21 +314,21 @@ def test_a_cell_holds_what_it_is_worth(cell: Cell, expected: Cell) -> None:
 
 @given(st.integers(0, 10**15), st.floats(1e-9, 1e4), st.floats(1e-3, 1e4))
 def test_values_are_exact_whatever_is_printed(n: int, seconds: float, ratio: float) -> None:
-    assert (cells.count(n).value, cells.size(n).value) == (n, n)
-    assert cells.duration(seconds).value == seconds
-    assert cells.ratio(ratio).value == cells.change(ratio).value == ratio
+    assert (Cell.count(n).value, Cell.size(n).value) == (n, n)
+    assert Cell.duration(seconds).value == seconds
+    assert Cell.ratio(ratio).value == Cell.change(ratio).value == ratio
 
 
-def test_a_sum_and_a_fraction_are_worth_what_they_begin_or_end_with() -> None:
-    """9 + 9 + 9 = 27 is 27; 49/27 is the kernel's 49."""
-    tables = [one for one in formats._counts(REPORTS["factorize 3 5 7 9 11"]) if isinstance(one, Table)]
+def test_a_sum_and_a_change_are_worth_what_they_end_with() -> None:
+    """9 + 9 + 9 = 27 is 27; 49 → 27 is the stack's 27."""
+    tables = [one for one in counted_sections(REPORTS["factorize 3 5 7 9 11"]) if isinstance(one, Table)]
     found = {cell.text: cell.value for one in tables for row in one.rows for cell in row.cells}
-    assert (found["9 + 9 + 9 = 27"], found["5 · 9 = 45"], found["49/27"]) == (27, 45, 49)
+    assert (found["9 + 9 + 9 = 27"], found["5 · 9 = 45"], found["49 → 27"]) == (27, 45, 27)
 
 
 @every_page
 def test_a_cell_that_repeats_equals_the_one_above(name: str) -> None:
-    for table in formats._counts(REPORTS[name]) + formats._measured(REPORTS[name]):
+    for table in counted_sections(REPORTS[name]) + measured_sections(REPORTS[name]):
         if isinstance(table, Table):
             assert not any(cell.again for cell in table.rows[0].cells)
             for above, row in pairwise(table.rows):
@@ -575,7 +574,7 @@ def test_bytes_are_sorted_exactly_where_they_print_alike(browser: Browser, tmp_p
     from vggcalc.report.formats.html import table_html
 
     sizes = {"small": 553_430_176, "large": 553_648_128, "middle": 553_430_177}
-    rows = tuple(Row((Cell(name), cells.size(size))) for name, size in sizes.items())
+    rows = tuple(Row((Cell(name), Cell.size(size))) for name, size in sizes.items())
     assert {row.cells[1].text for row in rows} == {"528 MiB"}
     text = page("factorize 7")
     columns = (Column("name", right=False), Column("bytes"))

@@ -628,7 +628,7 @@ def test_what_there_is_is_drawn_when_interrupted(tmp_path: Path, monkeypatch: py
     half = [timed(paper[0], CPU), paper[1]]
     monkeypatch.setattr(pipeline, "_measure", outcome(half, interrupted=True))
     path = tmp_path / "f.svg"
-    status = pipeline.run("factorize", paper, Plan(), "json", str(tmp_path / "f.json"), plot=str(path))
+    status = pipeline.measure_and_write("factorize", paper, Plan(), "json", str(tmp_path / "f.json"), plot=str(path))
     assert status == ExitStatus.INTERRUPTED
     assert "Latency over kernel size, cpu" in path.read_text(encoding="utf-8")
 
@@ -639,6 +639,6 @@ def test_nothing_drawn_after_measuring_is_told(
     paper = [vggcalc.summary("64")]
     monkeypatch.setattr(pipeline, "_measure", outcome(paper))
     path = tmp_path / "f.svg"
-    assert pipeline.run("summary", paper, Plan(), "json", None, plot=str(path)) == ExitStatus.INCOMPLETE
+    assert pipeline.measure_and_write("summary", paper, Plan(), "json", None, plot=str(path)) == ExitStatus.INCOMPLETE
     assert "nothing was measured that could be drawn" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

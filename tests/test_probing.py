@@ -284,7 +284,7 @@ def test_a_wrong_closed_form_is_found(changes: dict[str, tuple[int, int]]) -> No
     assert not found.agrees
     told = msgspec.structs.replace(comparison, variants=(msgspec.structs.replace(claimed, crosscheck=found),))
     table, _ = timings(told)
-    row = next(row for row in table.rows if "pixels of" in row.cells[1].text)  # type: ignore[union-attr]
+    row = next(row for row in table.rows if "RF of" in row.cells[1].text)  # type: ignore[union-attr]
     assert row.cells[-1].text == "differs"
     assert row.cells[2].text != row.cells[3].text
 

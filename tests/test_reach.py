@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 import vggcalc
-from vggcalc.analysis.reach import window
+from vggcalc.analysis.reach import covered_window
 from vggcalc.nets.families import FAMILIES, Factorization, factorized
 from vggcalc.nets.graph import INPUT, Network, Node
 from vggcalc.nets.layers import Add, Conv2d
@@ -112,7 +112,7 @@ def test_coverage_counts_the_positions_where_both_gradients_are_not_zero(
         torch.nn.functional.pad(one, (200 - here[1], 200, 200 - here[0], 200))[:400, :400] != 0
         for one, here in ((whole, at), (made, made_at))
     )
-    kind, positions, of = window(conv, branches)
+    kind, positions, of = covered_window(conv, branches)
     assert (positions, of) == (int((whole & made).sum()), int(whole.sum()))
     assert of == kernel**2
     assert kind == ("full" if positions == of else "cross" if len(branches) > 1 else "holes")
@@ -130,7 +130,7 @@ def test_paths_are_exact_beyond_floats_and_cells_add_up() -> None:
 
 def test_the_largest_kernel_is_covered_wholly() -> None:
     conv = Conv2d(1, 1, 999, 1, 499)
-    assert window(conv, factorized(conv, Factorization("stack"))) == ("full", 999**2, 999**2)
+    assert covered_window(conv, factorized(conv, Factorization("stack"))) == ("full", 999**2, 999**2)
 
 
 @pytest.mark.parametrize(("kernel", "stride", "padding", "dilation"), [(3, 2, 1, 1), (5, 1, 0, 2), (2, 3, 4, 5)])

@@ -30,7 +30,7 @@ from vggcalc.nets.layers import (
 from vggcalc.nets.origins import Origin, arguments, input_shape
 from vggcalc.nets.replacing import Replacing, _branches, merge, replace, split
 from vggcalc.nets.shapes import output_shape, shapes
-from vggcalc.nets.sources import LARGEST_FILE, load, network, parse
+from vggcalc.nets.sources import LARGEST_FILE, load, network, parse_config
 from vggcalc.nets.vgg import Config, from_config
 
 SEVEN = Conv2d(8, 8, (7, 7), padding=3)
@@ -166,11 +166,11 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
     (lambda: load("-", lambda size: b"\xff"), r"^standard input is not text: byte 0 is not UTF-8"),
     (lambda: load("-", lambda size: b" \n"), r"^standard input is empty: name features"),
     (lambda: load("-", lambda size: b" " * size), r"^standard input is larger than 1,000,000 bytes"),
-    (lambda: parse("key = 1", "net.toml"), r"^net\.toml: .*the keys are name, features, input, "),
-    (lambda: parse('{"features": NaN}', "net.json"), r"^net\.json: NaN is no number of a network$"),
-    (lambda: parse("{", "net.json"), r"^net\.json: malformed JSON: .*\(at line 1, column 2\)$"),
-    (lambda: parse('{"a":' * 100_000, "net.json"), r"^net\.json: malformed JSON: "),
-    (lambda: parse("a = ", "net.toml"), r"^net\.toml: malformed TOML: "),
+    (lambda: parse_config("key = 1", "net.toml"), r"^net\.toml: .*the keys are name, features, input, "),
+    (lambda: parse_config('{"features": NaN}', "net.json"), r"^net\.json: NaN is no number of a network$"),
+    (lambda: parse_config("{", "net.json"), r"^net\.json: malformed JSON: .*\(at line 1, column 2\)$"),
+    (lambda: parse_config('{"a":' * 100_000, "net.json"), r"^net\.json: malformed JSON: "),
+    (lambda: parse_config("a = ", "net.toml"), r"^net\.toml: malformed TOML: "),
     (lambda: network(7), r"^model 7 is of type int: it takes a name, tokens or a path as text"),
     (lambda: network(network("vgg11"), size=7), r"^vgg11 is a network already: size cannot change it$"),
     (lambda: network("vgg11", size=0), r"^vgg11: height 0 is out of range"),

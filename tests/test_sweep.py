@@ -494,14 +494,14 @@ def test_a_failed_point_is_told_whatever_comes_after(tmp_path: Path, monkeypatch
     grid = Grid((3, 5), ((4, 4),), ((8, 8),))
     plan = Plan(check=False, devices=("cpu",), budget_s=3000.0, processes=1, rounds=3)
     asked = sweeping.SweepRequest("csv", str(path), plan=plan)
-    assert sweeping.run(grid, asked, Screen()) == 1
+    assert sweeping.run_sweep(grid, asked, Screen()) == 1
     assert [bool(row["latency_s"]) for row in rows_of(path.read_text(encoding="utf-8"))] == [
         False,
         False,
         True,
         True,
     ]
-    assert sweeping.run(grid, sweeping.SweepRequest("csv", str(path), True, plan=plan), Screen()) == 1
+    assert sweeping.run_sweep(grid, sweeping.SweepRequest("csv", str(path), True, plan=plan), Screen()) == 1
     assert asked_for == ["3×3", "5×5"]
 
 

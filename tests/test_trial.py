@@ -33,7 +33,7 @@ from vggcalc.measurement.session import MeasurementOutcome, measure_all
 from vggcalc.measurement.trial import Trial
 from vggcalc.measurement.worker import Worker
 from vggcalc.nets.names import ITEMSIZE
-from vggcalc.pipeline.run import run
+from vggcalc.pipeline.run import measure_and_write
 from vggcalc.protocol import (
     CONTROL,
     PROTOCOL,
@@ -231,7 +231,7 @@ class Scripted:
 
     def run(self, plan: Plan, format_: str = "table", comparison: Comparison = KERNEL) -> int:
         """The exit status of a command."""
-        return run("factorize", [comparison], plan, format_, None, host=self.host)
+        return measure_and_write("factorize", [comparison], plan, format_, None, host=self.host)
 
     def log(self, what: str) -> list[Any]:
         entries = [json.loads(line) for line in self._log.read_text(encoding="utf-8").splitlines()]

@@ -19,7 +19,7 @@ from vggcalc.measurement.session import MeasurementOutcome
 from vggcalc.nets.families import FAMILIES
 from vggcalc.nets.graph import Network, chain
 from vggcalc.nets.layers import BatchNorm2d, Conv2d, ReLU
-from vggcalc.nets.shapes import window
+from vggcalc.nets.shapes import window_extent
 from vggcalc.protocol import Verified
 from vggcalc.results import Verification
 from vggcalc.runtime.check import verify as runtime_verifying
@@ -48,7 +48,7 @@ def test_every_family_is_verified_with_the_border_that_is_seen(family: str, opti
     assert (verification.border_error is None) == (verification.border == (0, 0))
     assert verification.border_error is None or verification.border_error > 1e-6
     assert variant.receptive_field is not None
-    assert window(verification.convolution) == variant.receptive_field.size
+    assert window_extent(verification.convolution) == variant.receptive_field.size
     assert verification.convolution.stride == variant.receptive_field.stride
     assert verification.convolution.padding == variant.receptive_field.padding
 
@@ -126,7 +126,7 @@ def test_a_refuted_verification_is_shown_and_ends_with_3(
         cli.main()
     assert ended.value.code == 3
     out = capsys.readouterr().out
-    assert "Refuted: factorized" in out
+    assert "Not the same: factorized" in out
     assert "2.5e-1" in out
     assert not MeasurementOutcome((vggcalc.factorize(5),)).disagrees
 
@@ -139,13 +139,13 @@ def test_the_command_line_verifies_the_stack_of_a_7x7() -> None:
     assert done.returncode == 0, done.stderr
     title, heads, _, line, *_ = done.stdout.partition("7×7 without activations")[2].splitlines()
     assert title.endswith("every variant as one convolution, in float64")
-    assert heads.split()[:5] == ["variant", "is", "border", "seen", "interior"]
+    assert heads.split()[:6] == ["variant", "kernel", "border", "border", "seen", "interior"]
     name, kernel, border, measured, interior, at_edge, once = line.split()[:7]
     assert (name, kernel, border, measured) == ("factorized", "7×7", "2", "2")
     assert float(interior) < 1e-13
     assert float(once) < 1e-13
     assert float(at_edge) > 1e-3
-    assert "random image 1×64×56×56" in done.stdout.replace("\n", " ")
+    assert "random input 1×64×56×56" in done.stdout.replace("\n", " ")
 
 
 def test_the_json_has_the_verifications_and_fits_the_schema() -> None:

@@ -41,8 +41,8 @@ def analyze(
     """What one network costs, by layer, by block and in total, as a variant of that name."""
     if dtype not in ITEMSIZE:
         raise InputError(f"dtype {dtype!r} is none of {', '.join(ITEMSIZE)}")
-    known = shapes(network)
-    fields = receptive_fields(network, known)
+    shapes_by_node = shapes(network)
+    fields = receptive_fields(network, shapes_by_node)
     layers = tuple(
         LayerResult(
             node.name,
@@ -54,7 +54,7 @@ def analyze(
             *_field_and_sees(fields[node.name]),
             node.traced,
         )
-        for node, context in zip(network.nodes, layer_contexts(network, known, ITEMSIZE[dtype]), strict=True)
+        for node, context in zip(network.nodes, layer_contexts(network, shapes_by_node, ITEMSIZE[dtype]), strict=True)
     )
     lacking = partial_costs(layers)
     members: dict[str, list[LayerResult]] = {}

@@ -17,10 +17,10 @@ def coverage(conv: Conv2d, branches: Branches, family: str) -> WindowCoverage:
         mixing = "full"
     elif mixing == "full" and narrowest < min(conv.in_channels, conv.out_channels):
         mixing = "reduced"
-    return WindowCoverage(*window(conv, branches), mixing, narrowest)
+    return WindowCoverage(*covered_window(conv, branches), mixing, narrowest)
 
 
-def window(conv: Conv2d, branches: Branches) -> tuple[CoveredWindow, int, int]:
+def covered_window(conv: Conv2d, branches: Branches) -> tuple[CoveredWindow, int, int]:
     """What the output unit at (0, 0) sees of the window of `conv`: the kind, how many positions, and of how many."""
     rows, columns = (paths.positions for paths in chain_paths((conv,)))
     seen = [tuple(paths.positions for paths in chain_paths(branch)) for branch in branches]

@@ -30,7 +30,7 @@ from vggcalc.nets.layers import (
     Window,
 )
 from vggcalc.nets.shapes import shapes as shapes_of
-from vggcalc.nets.shapes import window
+from vggcalc.nets.shapes import window_extent
 from vggcalc.results import ReceptiveField, Sees
 
 #: What a unit sees where no single field holds for every unit, the strongest first: all of the input; a part that
@@ -119,7 +119,7 @@ _WITH_WINDOWS = (Convolution, MaxPool2d, Window)
 def _padding(layer: Convolution | MaxPool2d | Window) -> Axes:
     """The padding on the left; a transposed convolution of stride 1 is a convolution with window − 1 − padding."""
     if isinstance(layer, Transposed):
-        return tuple(w - 1 - p for w, p in zip(window(layer), layer.padding, strict=True))
+        return tuple(w - 1 - p for w, p in zip(window_extent(layer), layer.padding, strict=True))
     return layer.padding
 
 
@@ -163,8 +163,8 @@ def unit_span(network: Network, layer: str, unit: Axes) -> tuple[tuple[int, int]
     the receptive field; `()` for a unit that sees nothing but padding. Raises `InputError` where the layer has no
     feature map or no such unit, or where it is unknown what an operator before it sees.
     """
-    known = shapes_of(network)
-    sizes = {INPUT: network.input_shape[2:]} | {node.name: _size(node, known) for node in network.nodes}
+    shapes = shapes_of(network)
+    sizes = {INPUT: network.input_shape[2:]} | {node.name: _size(node, shapes) for node in network.nodes}
     _check_unit(layer, unit, sizes)
     wanted: dict[str, list[Units]] = {layer: [tuple(frozenset((u,)) for u in unit)]}
     for node in reversed(network.nodes):
@@ -173,7 +173,7 @@ def unit_span(network: Network, layer: str, unit: Axes) -> tuple[tuple[int, int]
         units = _union_of_units(wanted.pop(node.name), sizes[node.name])
         for name in node.inputs:
             source = sizes[name]
-            seen = _units_before(node, units, source, sizes[node.name], known[name])
+            seen = _units_before(node, units, source, sizes[node.name], shapes[name])
             if seen is not None:
                 seen = tuple(frozenset(u for u in axis if 0 <= u < n) for axis, n in zip(seen, source, strict=True))
             if seen is None or all(seen):
@@ -185,10 +185,10 @@ def unit_span(network: Network, layer: str, unit: Axes) -> tuple[tuple[int, int]
     return None if spans == tuple((0, n - 1) for n in sizes[INPUT]) else spans
 
 
-def _size(node: Node, known: Mapping[str, Shape]) -> Axes:
+def _size(node: Node, shapes: Mapping[str, Shape]) -> Axes:
     if node.traced is not None:
         return node.traced.spatial_size
-    return known[node.name][2:] if len(known[node.name]) > 2 else ()
+    return shapes[node.name][2:] if len(shapes[node.name]) > 2 else ()
 
 
 def _check_unit(layer: str, unit: Axes, sizes: Mapping[str, Axes]) -> None:
@@ -234,7 +234,7 @@ def _seen_by(node: Node, u: int, axis: int, n: int, m: int) -> Iterable[int]:
     """The units of an input of size `n` that unit `u` of an output of size `m` sees along one axis."""
     match node.layer:
         case Transposed() as layer:  # input unit i writes to i·stride − padding + tap·dilation
-            taps = range(0, window(layer)[axis], layer.dilation[axis])
+            taps = range(0, window_extent(layer)[axis], layer.dilation[axis])
             positions = [u + layer.padding[axis] - tap for tap in taps]
             return [at // layer.stride[axis] for at in positions if at % layer.stride[axis] == 0]
         case Window(function="reflection_pad" | "replication_pad" | "circular_pad") as layer:
@@ -246,7 +246,7 @@ def _seen_by(node: Node, u: int, axis: int, n: int, m: int) -> Iterable[int]:
             return [-i if i < 0 else 2 * (n - 1) - i if i >= n else i]
         case Convolution() | MaxPool2d() | Window() as layer:
             first = u * layer.stride[axis] - layer.padding[axis]
-            return range(first, first + window(layer)[axis], layer.dilation[axis])
+            return range(first, first + window_extent(layer)[axis], layer.dilation[axis])
         case AdaptiveAvgPool2d():
             return range(u * n // m, -(-(u + 1) * n // m))
         case Operation(function=function, options=options):

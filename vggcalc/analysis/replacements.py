@@ -17,56 +17,56 @@ _CHANGES_NOTHING = "it would change nothing: each convolution that was chosen is
 
 
 def compare_replacements(
-    given: Network, name: str, replacings: Mapping[str, Replacing], dtype: str, origin: Origin | None
+    network: Network, name: str, replacings: Mapping[str, Replacing], dtype: str, origin: Origin | None
 ) -> Comparison:
-    """`given`, under that name, against what each replacing makes of it.
+    """`network`, under that name, against what each replacing makes of it.
 
     Of several only those that replace anything, or the first if none does.
     """
-    made = {variant: replace(given, replacing) for variant, replacing in replacings.items()}
-    chosen = [variant for variant, one in made.items() if one.pairs] or list(made)[:1]
-    variants = [analyze(given, name, dtype, origin=origin)]
+    replaced = {variant: replace(network, replacing) for variant, replacing in replacings.items()}
+    chosen = [variant for variant, one in replaced.items() if one.pairs] or list(replaced)[:1]
+    variants = [analyze(network, name, dtype, origin=origin)]
     for variant in chosen:
         replacing = replacings[variant]
         variants.append(
             analyze(
-                made[variant].network,
+                replaced[variant].network,
                 variant,
                 dtype,
                 family=None if replacing.merge else replacing.factorization.family,
-                coverage=coverage_of_all(given, made[variant], replacing),
+                coverage=coverage_of_all(network, replaced[variant], replacing),
                 origin=origin and origin.replaced_by(replacing),
             )
         )
-    kernels = {node.name: node.layer.kernel_size for node in given.nodes if isinstance(node.layer, Convolution)}
+    kernels = {node.name: node.layer.kernel_size for node in network.nodes if isinstance(node.layer, Convolution)}
     return compared(
-        given.name,
-        given.input_shape,
+        network.name,
+        network.input_shape,
         tuple(variants),
         dtype,
-        replaced=replacements(variants[0], variants[1], made[chosen[0]]) if len(chosen) == 1 else (),
+        replaced=replacements(variants[0], variants[1], replaced[chosen[0]]) if len(chosen) == 1 else (),
         skipped=tuple(
             Skipped(skipped, kernels[skipped], reason, variant if len(replacings) > 1 else None)
             for variant in chosen
-            for skipped, reason in made[variant].skipped
+            for skipped, reason in replaced[variant].skipped
         ),
         infeasible=tuple(
             Infeasible(variant, one.skipped[0][1] if one.skipped else _CHANGES_NOTHING)
-            for variant, one in made.items()
+            for variant, one in replaced.items()
             if variant not in chosen
         ),
     )
 
 
-def coverage_of_all(given: Network, made: Replaced, replacing: Replacing) -> WindowCoverage | None:
+def coverage_of_all(network: Network, replaced: Replaced, replacing: Replacing) -> WindowCoverage | None:
     """The window coverage of all convolutions that were replaced together; None where they were merged."""
-    if replacing.merge or not made.pairs:
+    if replacing.merge or not replaced.pairs:
         return None
-    convolutions = {node.name: node.layer for node in given.nodes if isinstance(node.layer, Conv2d)}
+    convolutions = {node.name: node.layer for node in network.nodes if isinstance(node.layer, Conv2d)}
     factorization = replacing.factorization
     found = [
         coverage(conv, factorized(conv, factorization), factorization.family)
-        for conv in (convolutions[name] for (name, *_), _ in made.pairs)
+        for conv in (convolutions[name] for (name, *_), _ in replaced.pairs)
     ]
     least = min(found, key=lambda one: one.positions / one.of)
     mixing: Mixing = next((one.mixing for one in found if one.mixing != "full"), "full")
@@ -74,11 +74,11 @@ def coverage_of_all(given: Network, made: Replaced, replacing: Replacing) -> Win
     return WindowCoverage(least.window, positions, of, mixing, min(one.narrowest for one in found))
 
 
-def replacements(given: Variant, variant: Variant, made: Replaced) -> tuple[Replacement, ...]:
+def replacements(baseline: Variant, variant: Variant, replaced: Replaced) -> tuple[Replacement, ...]:
     """What each single replacement saves, the largest change of MACs first."""
-    before, after = ({layer.name: layer for layer in one.layers} for one in (given, variant))
+    before, after = ({layer.name: layer for layer in one.layers} for one in (baseline, variant))
     found = []
-    for went, came in made.pairs:
+    for went, came in replaced.pairs:
         old, new = [before[name] for name in went], [after[name] for name in came]
         found.append(
             Replacement(

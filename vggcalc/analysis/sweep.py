@@ -15,7 +15,7 @@ import numpy as np
 from vggcalc.analysis.batched import BatchedConv2d, BatchedInts, MixedAnswers
 from vggcalc.analysis.costs import COSTS, NO_LAYER, costs, layer_contexts
 from vggcalc.analysis.kernels import try_factorizations
-from vggcalc.analysis.reach import window
+from vggcalc.analysis.reach import covered_window
 from vggcalc.analysis.receptive_field import receptive_fields
 from vggcalc.errors import InputError
 from vggcalc.nets.chains import Branches
@@ -238,7 +238,7 @@ def _columns(grid: Grid, conv: Conv2d, branches: Branches, shape: Any) -> dict[s
     rows = [costs(context) for context in layer_contexts(network, known, ITEMSIZE[grid.dtype])]
     field = receptive_fields(network, known)[network.nodes[-1].name]
     assert isinstance(field, ReceptiveField)
-    columns: dict[str, Any] = {"receptive_field": field.size[0], "window": window(conv, branches)[0]}
+    columns: dict[str, Any] = {"receptive_field": field.size[0], "window": covered_window(conv, branches)[0]}
     for key, cost in COSTS.items():
         values: list[Any] = [row[key] for row in rows]
         if cost.total is None:

@@ -43,11 +43,11 @@ def compare(
     A model that is imported, AlexNet and GoogLeNet are compared as given with their large kernels
     split; with --min-kernel, --only or --merge every other is too.
     """
-    from vggcalc.cli.run import run
+    from vggcalc.cli.run import finish
     from vggcalc.cli.structs import read_standard_input
     from vggcalc.library.comparing import compare_options
     from vggcalc.library.models import resolve
 
     resolved = resolve(model, shape.inputs, overrides, read_standard_input)
     comparison = compare_options(model, resolved, factorizing, replacing, measuring.dtype)
-    run("compare", [comparison], measuring, gate, output, source=model)
+    finish("compare", [comparison], measuring, gate, output, source=model)

@@ -8,7 +8,7 @@ import click
 
 from vggcalc.cli.groups import Command, alone, group, option
 from vggcalc.cli.options import FACTORIZING, GATE, MEASURING, OUTPUT, SIZE_TYPE, layer_options
-from vggcalc.cli.types import Parsed, kernels
+from vggcalc.cli.types import Parsed, parse_kernels
 from vggcalc.library import arguments
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ KERNEL = group(
     option("--depthwise", is_flag=True, default=None, help="As many groups as channels in."),
     option(
         "--padding",
-        type=Parsed("same|n", arguments.padding),
+        type=Parsed("same|n", arguments.parse_padding),
         help="On each side, or same, which keeps the size.  [default: same]",
     ),
     *layer_options(),
@@ -39,7 +39,7 @@ KERNEL = group(
 
 
 @click.command(cls=Command, epilog="Example: vggcalc factorize 5 7 9 11 --channels 128 --size 28 --no-latency")
-@click.argument("kernel_sizes", type=Parsed("kernel", kernels), nargs=-1, required=True, metavar="KERNEL...")
+@click.argument("kernel_sizes", type=Parsed("kernel", parse_kernels), nargs=-1, required=True, metavar="KERNEL...")
 @KERNEL
 @alone(
     "Kernel",
@@ -69,9 +69,9 @@ def factorize(
     output: OutputOptions,
 ) -> None:
     """One k×k convolution against its stack of 3×3 layers, or what --into names, for every KERNEL."""
-    from vggcalc.cli.run import run
+    from vggcalc.cli.run import finish
     from vggcalc.library.kernels import factorize_options
 
     sizes = [size for several in kernel_sizes for size in several]
     comparisons = [factorize_options(size, kernel, factorizing, stem, measuring.dtype) for size in sizes]
-    run("factorize", comparisons, measuring, gate, output, verify=verify)
+    finish("factorize", comparisons, measuring, gate, output, verify=verify)

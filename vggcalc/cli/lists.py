@@ -11,27 +11,93 @@ from vggcalc.pipeline.emit import json_for_stdout
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def models(as_json: bool) -> None:
     """What MODEL may be: the published VGG configurations, and how to write one."""
-    from vggcalc.report.listing import listing
-
-    _print(listing(as_json), as_json)
+    _print(models_text(as_json), as_json)
 
 
 @click.command(epilog="Example: vggcalc families --json | jq -r '.[].name'")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def families(as_json: bool) -> None:
-    """What --into may be: the ways to factorize a convolution, and what each keeps and gives up."""
-    from vggcalc.report.listing import families as listed
-
-    _print(listed(as_json), as_json)
+    """What --into may be: the ways to factorize a convolution, and what each covers and gives up."""
+    _print(families_text(as_json), as_json)
 
 
 @click.command(epilog="Example: vggcalc schema > vggcalc.schema.json")
 def schema() -> None:
     """The JSON Schema of the JSON output, version 1."""
-    from vggcalc.report.formats.schema import schema as document
+    from vggcalc.report.formats.schema import json_schema
 
-    _print(document(), True)
+    _print(json_schema(), True)
 
 
 def _print(text: str, is_json: bool) -> None:
     click.echo(json_for_stdout(text) if is_json else text, nl=False)
+
+
+def families_text(as_json: bool) -> str:
+    """Each family of factorizations: what it is and who proposed it."""
+    from textwrap import wrap
+
+    from vggcalc.nets.families import FAMILIES
+
+    rows = [
+        {"name": name, "says": family.description, "source": " ".join((family.split.__doc__ or "").split())}
+        for name, family in FAMILIES.items()
+    ]
+    if as_json:
+        return _as_json(rows)
+    lines = []
+    for row in rows:
+        source = wrap(row["source"], 78, initial_indent="  ", subsequent_indent="  ")
+        lines += [f"{row['name']}: {row['says']}", *source, ""]
+    return "\n".join(lines)
+
+
+def models_text(as_json: bool) -> str:
+    """The built-in networks, the VGGs under all their names, and how to write another."""
+    from vggcalc.nets.classics import CLASSICS
+    from vggcalc.nets.vgg import ALIASES, CONFIGS, SYNTAX
+
+    torchvision = {net: alias for alias, net in ALIASES.items()}
+    rows = [
+        {"name": torchvision.get(net, net), "net": net, "features": tokens.split(",")}
+        for net, tokens in CONFIGS.items()
+    ]
+    classics = [
+        {
+            "name": name,
+            "net": name,
+            "features": [],
+            "source": (make.__doc__ or "").partition("\n")[0].rstrip("."),
+        }
+        for name, make in CLASSICS.items()
+    ]
+    if as_json:
+        return _as_json([*rows, *classics])
+    lines = ["Simonyan & Zisserman 2014, table 1 (with _bn behind the name: batch normalization)", ""]
+    lines += [
+        f"  {row['net']:6} {row['name'] if row['name'] != row['net'] else '':6} {CONFIGS[str(row['net'])]}"
+        for row in rows
+    ]
+    lines += ["", "beside them, as published", ""]
+    lines += [f"  {row['name']:13} {row['source']}" for row in classics]
+    lines += [
+        "",
+        "or tokens, such as 64,64,M,128@7s2,M:",
+        f"  {SYNTAX}",
+        "",
+        "or a module to import, whose code is run: torchvision:NAME, timm:NAME, package.module:attribute or",
+        "path/to/file.py:attribute, where the attribute is a module, its class or a function that makes one",
+        "",
+        "or a .toml or .json file, or - for standard input, with",
+        '  features = [64, 64, "M", "128@7s2", "M"]',
+        "and, where they differ from these,",
+        '  name = "…"  input = [3, 224, 224]  classifier = []  batch_norm = false',
+        '  activation = "relu"  bias = true',
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _as_json(rows: object) -> str:
+    import msgspec
+
+    return msgspec.json.format(msgspec.json.encode(rows), indent=2).decode() + "\n"

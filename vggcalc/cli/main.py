@@ -18,4 +18,4 @@ def main() -> None:
         make_streams_safe()
         cli.main(prog_name="vggcalc")
     except KeyboardInterrupt:
-        sys.exit(interrupts.exit_status())
+        sys.exit(interrupts.signal_exit_status())

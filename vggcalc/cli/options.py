@@ -12,10 +12,10 @@ from vggcalc.cli.types import Parsed, Word
 from vggcalc.library import arguments
 from vggcalc.nets.names import ACTIVATIONS, MEMORY_FORMATS, MODES, WIDEN
 
-DTYPE = Parsed("float32|float64|bfloat16|float16", arguments.dtype)
-SIZE_TYPE = Parsed("size", arguments.size)
-SECONDS_TYPE = Parsed("seconds", types.seconds)
-THREADS = Parsed("n|all", types.threads)
+DTYPE = Parsed("float32|float64|bfloat16|float16", arguments.parse_dtype)
+SIZE_TYPE = Parsed("size", arguments.parse_size)
+SECONDS_TYPE = Parsed("seconds", types.parse_seconds)
+THREADS = Parsed("n|all", types.parse_threads)
 
 
 def _models(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
@@ -87,13 +87,13 @@ FACTORIZING = group(
     "vggcalc.library.factorizing:FactorizingOptions",
     option(
         "--into",
-        type=Parsed("family,…|all", arguments.families),
+        type=Parsed("family,…|all", arguments.parse_families),
         metavar="all|FAMILY,…",
         help="Families, side by side: see vggcalc families.  [default: stack]",
     ),
     option(
         "--stride-at",
-        type=Parsed("last|first|n", arguments.stride_at),
+        type=Parsed("last|first|n", arguments.parse_stride_at),
         multiple=True,
         metavar="last|first|N",
         help="Which layer has the stride: the last, the first of as few as cover the kernel, or the Nth "
@@ -101,7 +101,7 @@ FACTORIZING = group(
     ),
     option(
         "--widths",
-        type=Parsed("n,n,…", arguments.widths),
+        type=Parsed("n,n,…", arguments.parse_widths),
         multiple=True,
         help="Channels out of each layer, or one number for all but the last. Repeatable.  [default: by --widen]",
     ),
@@ -151,7 +151,7 @@ MEASURING = group(
     option("--budget", type=SECONDS_TYPE, help="For each comparison and configuration.  [default: 30]"),
     option(
         "--precision",
-        type=Parsed("percent", types.precision),
+        type=Parsed("percent", types.parse_precision),
         metavar="3%",
         help="Interval that is narrow enough.  [default: 3%]",
     ),

@@ -9,7 +9,7 @@ from vggcalc.cli.structs import GateOptions, MeasuringOptions, OutputOptions
 from vggcalc.results import Comparison
 
 
-def run(
+def finish(
     command: str,
     comparisons: Sequence[Comparison],
     measuring: MeasuringOptions,
@@ -26,7 +26,7 @@ def run(
     rows of a CSV. Raises `click.UsageError` and `InputError` before
     anything is measured.
     """
-    from vggcalc.pipeline.run import run as carry_out
+    from vggcalc.pipeline.run import measure_and_write
 
     output.check_apart(source)
     lost = [*not_in_csv, *(["--against"] if gate.against else [])]
@@ -37,4 +37,4 @@ def run(
         from vggcalc.report.gate.gate import gate as read_gate
 
         condition = read_gate(gate.fail_if, gate.against, comparisons, measuring.latency, "leave out --no-latency")
-    sys.exit(carry_out(command, comparisons, plan, output.format, output.path, condition, output.plot))
+    sys.exit(measure_and_write(command, comparisons, plan, output.format, output.path, condition, output.plot))

@@ -8,8 +8,7 @@ import click
 
 from vggcalc.cli.groups import Command, alone
 from vggcalc.cli.options import GATE, INPUTS, MEASURING, MODEL, NETWORK, OUTPUT
-from vggcalc.cli.types import Parsed
-from vggcalc.cli.types import unit as parse_unit
+from vggcalc.cli.types import Parsed, parse_unit
 
 if TYPE_CHECKING:
     from vggcalc.cli.structs import GateOptions, InputOptions, MeasuringOptions, OutputOptions
@@ -50,7 +49,7 @@ def summary(
 ) -> None:
     """One network, layer by layer. MODEL is what compare takes; importing one runs its code."""
     from vggcalc.analysis.networks import summarize
-    from vggcalc.cli.run import run
+    from vggcalc.cli.run import finish
     from vggcalc.cli.structs import read_standard_input
     from vggcalc.library.models import resolve
 
@@ -60,4 +59,4 @@ def summary(
     place = None if receptive_field is None or unit is None else (receptive_field, unit)
     comparison = summarize(network, measuring.dtype, place, counter, origin)
     lost = [name for name, value in (("--as", counter), ("--unit", unit)) if value is not None]
-    run("summary", [comparison], measuring, gate, output, source=model, not_in_csv=lost)
+    finish("summary", [comparison], measuring, gate, output, source=model, not_in_csv=lost)

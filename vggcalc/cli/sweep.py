@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from vggcalc.library.factorizing import FactorizingOptions
     from vggcalc.library.sweeping import SweepAxes
 
-NUMBERS = Parsed("n,…|from:to:step", arguments.numbers)
+NUMBERS = Parsed("n,…|from:to:step", arguments.parse_numbers)
 
-AXES = group(
+GRID_AXES = group(
     "axes",
     "Axes",
     "vggcalc.library.sweeping:SweepAxes",
@@ -31,7 +31,7 @@ AXES = group(
     option(
         "--size",
         "sizes",
-        type=Parsed("size,…|from:to:step", arguments.sizes),
+        type=Parsed("size,…|from:to:step", arguments.parse_sizes),
         help="Feature maps: 7,14 or HxW,….  [default: 56]",
     ),
     option("--batch", "batches", type=NUMBERS, help="[default: 1]"),
@@ -41,7 +41,7 @@ AXES = group(
     option("--depthwise", is_flag=True, default=None, help="As many groups as channels in."),
     option(
         "--padding",
-        type=Parsed("same|n", arguments.padding),
+        type=Parsed("same|n", arguments.parse_padding),
         help="On each side, or same, which keeps the size.  [default: same]",
     ),
     *layer_options(),
@@ -87,7 +87,7 @@ ROWS = group(
 
 
 @click.command(cls=Command, epilog="Example: vggcalc sweep --kernel 3:31:2 --channels 16,64,256 --into all --crossover")
-@AXES
+@GRID_AXES
 @FACTORIZING
 @TIMING
 @ROWS
@@ -96,7 +96,7 @@ def sweep(axes: SweepAxes, factorizing: FactorizingOptions, timing: SweepTiming,
     from vggcalc.cli.structs import OutputOptions
     from vggcalc.library.sweeping import grid
     from vggcalc.pipeline.run import screen_of
-    from vggcalc.pipeline.sweep import SweepRequest, run
+    from vggcalc.pipeline.sweep import SweepRequest, run_sweep
 
     if output.resume and output.output in (None, "-"):
         raise click.UsageError("--resume continues a file: give --output FILE too")
@@ -105,4 +105,4 @@ def sweep(axes: SweepAxes, factorizing: FactorizingOptions, timing: SweepTiming,
     plan = timing.plan(axes.dtype)
     points = grid(axes, factorizing)
     request = SweepRequest(output.format_, target.path, output.resume, output.crossover, plan, output.plot)
-    sys.exit(run(points, request, screen_of(True)))
+    sys.exit(run_sweep(points, request, screen_of(True)))

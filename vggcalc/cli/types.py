@@ -52,7 +52,7 @@ class Word(Choice):
     name = "value"
 
 
-def seconds(text: str) -> float:
+def parse_seconds(text: str) -> float:
     """A time of more than 0 and at most a million seconds."""
     try:
         value = float(text)
@@ -63,7 +63,7 @@ def seconds(text: str) -> float:
     return value
 
 
-def precision(text: str) -> float:
+def parse_precision(text: str) -> float:
     """`3%` or `0.03`."""
     match = re.fullmatch(r"(\d{0,9}\.?\d{1,9})(%?)", text, re.ASCII)
     share = float(match[1]) / (100 if match[2] else 1) if match else 0.0
@@ -72,7 +72,7 @@ def precision(text: str) -> float:
     return share
 
 
-def threads(text: str) -> int:
+def parse_threads(text: str) -> int:
     """A number, or `all` for as many as this process may use."""
     if text.lower() == "all":
         from vggcalc.measurement.plan import usable_cpus
@@ -83,14 +83,14 @@ def threads(text: str) -> int:
     return int(text)
 
 
-def kernels(text: str) -> tuple[int, ...]:
+def parse_kernels(text: str) -> tuple[int, ...]:
     """One kernel or several with commas: `7`, `7x7`, `7,9`."""
-    from vggcalc.library.arguments import kernel_size
+    from vggcalc.library.arguments import parse_kernel_size
 
-    return tuple(kernel_size(part) for part in text.split(","))
+    return tuple(parse_kernel_size(part) for part in text.split(","))
 
 
-def unit(text: str) -> tuple[int, ...]:
+def parse_unit(text: str) -> tuple[int, ...]:
     """A position on a feature map: `7,7`."""
     if re.fullmatch(r"\d{1,18}(,\d{1,18})*", text, re.ASCII) is None:
         raise InputError(f"{text!r} is no unit: write its row and column, counted from 0, such as 7,7")

@@ -82,10 +82,10 @@ def _number(name: str, text: str, example: str) -> int:
     return int(text)
 
 
-def kernel_size(value: object) -> int:
+def parse_kernel_size(value: object) -> int:
     """One side of a square kernel: 7, "7", "7x7" or (7, 7).
 
-    >>> kernel_size("7x7")
+    >>> parse_kernel_size("7x7")
     7
     """
     if isinstance(value, str):
@@ -101,10 +101,10 @@ def kernel_size(value: object) -> int:
     return sides[0]
 
 
-def size(value: object, name: str = "size") -> tuple[int, int]:
+def parse_size(value: object, name: str = "size") -> tuple[int, int]:
     """(height, width): 224, "224", "224x320" or (224, 320).
 
-    >>> size("224x320")
+    >>> parse_size("224x320")
     (224, 320)
     """
     if isinstance(value, str):
@@ -121,7 +121,7 @@ def size(value: object, name: str = "size") -> tuple[int, int]:
     raise wrong_type(name, value, 'a whole number such as 224, "224x320" or a pair (height, width)')
 
 
-def padding(value: object) -> int | None:
+def parse_padding(value: object) -> int | None:
     """None for "same", which keeps the size of the feature map at stride 1, else a number of positions."""
     if value is None or (isinstance(value, int) and not isinstance(value, bool)):
         return value
@@ -132,10 +132,10 @@ def padding(value: object) -> int | None:
     raise wrong_type("padding", value, '"same" or a whole number')
 
 
-def dtype(value: object) -> str:
+def parse_dtype(value: object) -> str:
     """The name of a floating-point dtype: "float16", "fp16", "half" or torch.float16.
 
-    >>> dtype("fp16")
+    >>> parse_dtype("fp16")
     'float16'
     """
     if value is None:
@@ -154,10 +154,10 @@ def dtype(value: object) -> str:
     return text
 
 
-def families(value: object) -> tuple[str, ...] | None:
+def parse_families(value: object) -> tuple[str, ...] | None:
     """Names of factorization families: "all", "stack,asymmetric" or a list; None stays None.
 
-    >>> families("stack,asymmetric")
+    >>> parse_families("stack,asymmetric")
     ('stack', 'asymmetric')
     """
     from vggcalc.nets.families import FAMILIES
@@ -176,7 +176,7 @@ def families(value: object) -> tuple[str, ...] | None:
     return tuple(dict.fromkeys(value))
 
 
-def stride_at(value: object) -> str | int:
+def parse_stride_at(value: object) -> str | int:
     """Which layer of a factorization has the stride: "last", "first" or a layer's number from 1."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value
@@ -189,7 +189,7 @@ def stride_at(value: object) -> str | int:
     raise wrong_type("stride_at", value, '"last", "first" or a layer\'s number from 1')
 
 
-def widths(value: object) -> tuple[int, ...]:
+def parse_widths(value: object) -> tuple[int, ...]:
     """Channels out of each layer: "32,32,64", (32, 32, 64), or one number for every layer but the last."""
     if isinstance(value, str):
         return tuple(_number("widths", part, "them with commas, such as 32,32,64") for part in value.split(","))
@@ -200,10 +200,10 @@ def widths(value: object) -> tuple[int, ...]:
     raise wrong_type("widths", value, "a whole number or a list of them, one for each layer")
 
 
-def numbers(value: object, name: str = "values") -> tuple[int, ...]:
+def parse_numbers(value: object, name: str = "values") -> tuple[int, ...]:
     """Ascending whole numbers: 7, "3:31:2", "16,64,256", a range or a list.
 
-    >>> numbers("3:7:2,64")
+    >>> parse_numbers("3:7:2,64")
     (3, 5, 7, 64)
     """
     if isinstance(value, int) and not isinstance(value, bool):
@@ -231,22 +231,22 @@ def numbers(value: object, name: str = "values") -> tuple[int, ...]:
     raise wrong_type(name, value, 'whole numbers: 7, "3:31:2", "16,64", a range or a list')
 
 
-def sizes(value: object, name: str = "size") -> tuple[tuple[int, int], ...]:
+def parse_sizes(value: object, name: str = "size") -> tuple[tuple[int, int], ...]:
     """Sizes as an axis, ascending: 56, "7,14,28x56", "7:56:7", (7, 14), or a list of pairs."""
     if isinstance(value, str):
         found: set[tuple[int, int]] = set()
         for part in value.split(","):
             if ":" in part:
-                found.update((side, side) for side in numbers(part, name))
+                found.update((side, side) for side in parse_numbers(part, name))
             else:
-                found.add(size(part, name))
+                found.add(parse_size(part, name))
         return tuple(sorted(found))
     if isinstance(value, Iterable) and not isinstance(value, dict):
-        return tuple(sorted({size(item, name) for item in value}))
-    return (size(value, name),)
+        return tuple(sorted({parse_size(item, name) for item in value}))
+    return (parse_size(value, name),)
 
 
-def shape(value: object, name: str = "inputs") -> tuple[int, ...]:
+def parse_shape(value: object, name: str = "inputs") -> tuple[int, ...]:
     """A whole shape, batch first: (1, 3, 224, 224) or "1x3x224x224"."""
     if isinstance(value, str):
         from vggcalc.nets.origins import input_shape

@@ -85,7 +85,7 @@ def compare(
     wanted.check()
     check_rules(replacing)
     resolved = resolve(model, inputs, overrides)
-    bytes_of = arguments.dtype(dtype)
+    bytes_of = arguments.parse_dtype(dtype)
     if replacing is None:
         return compare_options(model if isinstance(model, str) else "", resolved, factorizing, wanted, bytes_of)
     if isinstance(replacing, Replacing):
@@ -153,4 +153,4 @@ def summary(
     )
     network, origin = resolve(model, inputs, overrides)
     place = None if receptive_field is None or unit is None else (receptive_field, tuple(unit))
-    return summarize(network, arguments.dtype(dtype), place, counter, origin)
+    return summarize(network, arguments.parse_dtype(dtype), place, counter, origin)

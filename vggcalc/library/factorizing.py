@@ -42,9 +42,9 @@ class FactorizingOptions(msgspec.Struct, frozen=True, kw_only=True):
             return {"factorized": self.into}
         if isinstance(self.into, Mapping):
             return _own_names(self.into)
-        families = arguments.families(self.into)
-        places = _several(self.stride_at, arguments.stride_at, (str, int)) or ("last",)
-        widths = _several(self.widths, arguments.widths, (str, int), int) or (None,)
+        families = arguments.parse_families(self.into)
+        places = _several(self.stride_at, arguments.parse_stride_at, (str, int)) or ("last",)
+        widths = _several(self.widths, arguments.parse_widths, (str, int), int) or (None,)
         if self.widths and self.widen:
             raise InputError("widths name every layer already: leave out widen")
         found = factorization_grid(families or ("stack",), places, widths, self.widen or "first")
@@ -98,8 +98,8 @@ class ReplacingOptions(msgspec.Struct, frozen=True, kw_only=True):
         arguments.check_flags(merge=self.merge)
 
     @property
-    def given(self) -> bool:
-        """Whether anything is asked for, so that a built-in network is compared as it is given."""
+    def any_chosen(self) -> bool:
+        """Whether any is there, so that a built-in network is compared as it is, not in its naive form."""
         return self.min_kernel is not None or self.only is not None or self.merge
 
 
@@ -119,14 +119,14 @@ def replacings(
     """
     if replacing.merge and factorizing.into is not None:
         raise InputError("merge goes the other way than into: leave out one of them")
-    if origin is None and network.layout != "traced" and not replacing.given and not is_classic(name):
+    if origin is None and network.layout != "traced" and not replacing.any_chosen and not is_classic(name):
         return None
     min_kernel = 5 if replacing.min_kernel is None else replacing.min_kernel
     if replacing.merge:
         found = {"merged": Replacing(only=replacing.only, merge=True)}
     else:
-        made = factorizing.factorizations()
-        found = {variant: Replacing(one, min_kernel, replacing.only) for variant, one in made.items()}
+        ways = factorizing.factorizations()
+        found = {variant: Replacing(one, min_kernel, replacing.only) for variant, one in ways.items()}
     chooses = next(iter(found.values())).chooses
     convolutions = [node.name for node in network.nodes if isinstance(node.layer, Convolution)]
     if replacing.only is not None and not any(map(chooses, convolutions)):

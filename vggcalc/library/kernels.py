@@ -44,10 +44,10 @@ class KernelOptions(msgspec.Struct, frozen=True, kw_only=True):
             kernel_size,
             into,
             both if self.out_channels is None else self.out_channels,
-            56 if self.size is None else arguments.size(self.size),
+            56 if self.size is None else arguments.parse_size(self.size),
             1 if self.batch is None else self.batch,
             1 if self.stride is None else self.stride,
-            arguments.padding(self.padding),
+            arguments.parse_padding(self.padding),
             self.dilation,
             groups,
             self.bias,
@@ -122,7 +122,7 @@ def factorize(
     >>> vggcalc.factorize(31, depthwise=True, channels=256)["factorized"].parameters
     38400
     """
-    side = arguments.kernel_size(kernel)
+    side = arguments.parse_kernel_size(kernel)
     arguments.check_flags(stem=stem)
     options = KernelOptions(
         channels=channels,
@@ -144,7 +144,7 @@ def factorize(
         options,
         FactorizingOptions(into=into, stride_at=stride_at, widths=widths, widen=widen),
         stem,
-        arguments.dtype(dtype),
+        arguments.parse_dtype(dtype),
     )
 
 

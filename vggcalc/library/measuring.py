@@ -93,7 +93,7 @@ def measure(
     plan = Plan(
         check=check,
         devices=_several_words("device", device),
-        dtypes=(comparison.dtype,) if dtype is None else (arguments.dtype(dtype),),
+        dtypes=(comparison.dtype,) if dtype is None else (arguments.parse_dtype(dtype),),
         threads=_threads(threads),
         modes=_choices("mode", mode, MODES),
         memory_formats=_choices("memory_format", memory_format, MEMORY_FORMATS),

@@ -10,7 +10,7 @@ from weakref import WeakValueDictionary
 import msgspec
 
 from vggcalc.errors import InputError
-from vggcalc.library.arguments import check_flags, check_whole, shape, size, word, wrong_type
+from vggcalc.library.arguments import check_flags, check_whole, parse_shape, parse_size, word, wrong_type
 from vggcalc.nets.graph import Network
 from vggcalc.nets.layers import Shape, check_number
 from vggcalc.nets.names import ACTIVATIONS
@@ -97,7 +97,7 @@ def resolve(
         overrides = _with_shape(_input_shape(inputs), _name_of(model), overrides)
     chosen = {key: getattr(overrides, key) for key in overrides.__struct_fields__ if key != "arguments"}
     if chosen["size"] is not None:
-        chosen["size"] = size(chosen["size"])
+        chosen["size"] = parse_size(chosen["size"])
     return Resolved(specified(model, standard_input, **chosen))
 
 
@@ -120,7 +120,7 @@ def _input_shape(inputs: Any) -> Shape:
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(inputs, torch.Tensor):
         return tuple(inputs.shape)
-    return shape(inputs)
+    return parse_shape(inputs)
 
 
 def _with_shape(whole: Shape, name: str, overrides: Overrides) -> Overrides:
@@ -142,7 +142,7 @@ def _imported_shape(name: str, inputs: Any, overrides: Overrides) -> Shape:
         if overrides.size is not None or overrides.in_channels is not None or overrides.batch is not None:
             raise InputError("inputs gives the whole shape: leave out size, in_channels and batch")
         return _input_shape(inputs)
-    height, width = (None, None) if overrides.size is None else size(overrides.size)
+    height, width = (None, None) if overrides.size is None else parse_size(overrides.size)
     batch = 1 if overrides.batch is None else overrides.batch
     numbers = {"batch": batch, "in_channels": overrides.in_channels, "height": height, "width": width}
     for what, number in numbers.items():

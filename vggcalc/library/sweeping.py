@@ -73,24 +73,24 @@ def sweep(
     arguments.word("activation", activation, ACTIVATIONS)
 
     def axis(name: str, values: Any) -> tuple[int, ...] | None:
-        return None if values is None else arguments.numbers(values, name)
+        return None if values is None else arguments.parse_numbers(values, name)
 
     axes = SweepAxes(
-        kernels=arguments.numbers(kernels, "kernels"),
+        kernels=arguments.parse_numbers(kernels, "kernels"),
         channels=axis("channels", channels),
         in_channels=axis("in_channels", in_channels),
         out_channels=axis("out_channels", out_channels),
-        sizes=arguments.sizes(size),
-        batches=arguments.numbers(batch, "batch"),
-        strides=arguments.numbers(stride, "stride"),
-        dilations=arguments.numbers(dilation, "dilation"),
+        sizes=arguments.parse_sizes(size),
+        batches=arguments.parse_numbers(batch, "batch"),
+        strides=arguments.parse_numbers(stride, "stride"),
+        dilations=arguments.parse_numbers(dilation, "dilation"),
         groups=axis("groups", groups),
         depthwise=depthwise,
-        padding=arguments.padding(padding),
+        padding=arguments.parse_padding(padding),
         bias=bias,
         batch_norm=batch_norm,
         activation=activation,
-        dtype=arguments.dtype(dtype),
+        dtype=arguments.parse_dtype(dtype),
     )
     factorizing = FactorizingOptions(into=into, stride_at=stride_at, widths=widths, widen=widen)
     return _rows_of(grid(axes, factorizing))

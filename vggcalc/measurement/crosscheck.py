@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from math import prod
 from typing import Literal
 
-from vggcalc.measurement.limits import TORCH_BYTES, cost, lacking_memory
+from vggcalc.measurement.limits import TORCH_BYTES, lacking_memory, whole_cost
 from vggcalc.nets.layers import Convolution
 from vggcalc.protocol import GradientExtent, ProbeTarget, TorchCounts
 from vggcalc.results import Counted, Crosscheck, GradientProbe, LayerResult, ReceptiveField, Variant
@@ -21,10 +21,10 @@ def too_large_to_run(variant: Variant, free: int | None) -> str | None:
 
     fvcore's trace keeps every layer's output, in float32, and autograd what it saves.
     """
-    macs = cost(variant.costs, "macs")
+    macs = whole_cost(variant.costs, "macs")
     if macs > LARGEST_RUN_MACS:
         return f"{macs:,} MACs are more than {LARGEST_RUN_MACS:,}"
-    elements = cost(variant.costs, "parameters") + sum(prod(layer.output_shape) for layer in variant.layers)
+    elements = whole_cost(variant.costs, "parameters") + sum(prod(layer.output_shape) for layer in variant.layers)
     need = 8 * elements + TORCH_BYTES
     lacking = lacking_memory(need, free)
     return lacking and f"that {lacking}"
@@ -39,12 +39,12 @@ def why_unprobed(variant: Variant, free: int | None) -> str | None:
     if next(targets(variant), None) is None:
         return "no layer's map has a unit whose field ends on the image"
     batch = variant.network.input_shape[0] if variant.origin is None else 1  # of a built network one image
-    macs = cost(variant.costs, "macs") // batch
+    macs = whole_cost(variant.costs, "macs") // batch
     if macs > LARGEST_PROBED_MACS:
         return f"{macs:,} MACs are more than {LARGEST_PROBED_MACS:,}"
     outputs = sum(prod(layer.output_shape) for layer in variant.layers)
     windows = max(map(_unfolded, variant.layers))
-    need = 12 * cost(variant.costs, "parameters") + 16 * (outputs + windows) // batch + TORCH_BYTES
+    need = 12 * whole_cost(variant.costs, "parameters") + 16 * (outputs + windows) // batch + TORCH_BYTES
     lacking = lacking_memory(need, free)
     return lacking and f"that {lacking}"
 
@@ -151,7 +151,7 @@ def crosscheck(
     def beside(key: str, torch: int | None = None, fvcore: int | None = None) -> Counted:
         if key in variant.partial or (custom and key in ("macs", "activations", "training_flops")):
             torch = fvcore = None
-        return Counted(cost(variant.costs, key), torch, None if blind or by_function else fvcore)
+        return Counted(whole_cost(variant.costs, key), torch, None if blind or by_function else fvcore)
 
     figures = {
         "parameters": beside("parameters", counts.parameters),

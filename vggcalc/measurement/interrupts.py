@@ -12,7 +12,7 @@ ENDING = tuple(
 _received = signal.SIGINT
 
 
-def exit_status() -> int:
+def signal_exit_status() -> int:
     """128 + the signal that ended the run; that of Ctrl-C if none came."""
     return 128 + _received
 

@@ -14,7 +14,7 @@ import msgspec
 
 from vggcalc.results import Basis, Verdict
 
-FIRST_LOOK = 30
+FIRST_CHECK = 30
 
 
 def least_rounds(compared: int) -> int:
@@ -41,7 +41,7 @@ class Estimate(msgspec.Struct, frozen=True):
         return (self.ci95[1] - self.ci95[0]) / self.ratio if self.ci95 else float("inf")
 
 
-def prepare() -> None:
+def import_scipy() -> None:
     """Import what the intervals need, half a second of work, before anything is timed."""
     import scipy.stats  # noqa: F401
 
@@ -97,12 +97,12 @@ def verdict(arm: Estimate, control: Estimate) -> Verdict:
     return "unclear"
 
 
-def next_look(rounds: int) -> int:
-    """The number of rounds at which to look next: 30, 39, 51, … Looking at every round would bias."""
-    look = FIRST_LOOK
-    while look <= rounds:
-        look = -(-look * 13 // 10)
-    return look
+def next_check(rounds: int) -> int:
+    """The number of rounds at which precision is judged next: 30, 39, 51, … Judging at every round would bias."""
+    check_at = FIRST_CHECK
+    while check_at <= rounds:
+        check_at = -(-check_at * 13 // 10)
+    return check_at
 
 
 def quartile_distance(times: Times) -> float | None:

@@ -19,7 +19,7 @@ LONGEST_S = 1e6
 PROFILE_SHARE, PROFILE_S = 0.4, 3.0
 
 
-def cost(costs: Costs, key: str) -> int:
+def whole_cost(costs: Costs, key: str) -> int:
     """A cost that is a whole number."""
     value = costs[key]
     assert isinstance(value, int), key
@@ -30,17 +30,17 @@ def in_dtype(costs: Costs, before: str, after: str) -> Costs:
     """The costs with their bytes in another dtype than the one that they were counted in."""
     scale = ITEMSIZE[after] / ITEMSIZE[before]
     scaled = ("weight_bytes", "traffic_bytes", "peak_activation_bytes", "saved_bytes")
-    return costs | {key: int(cost(costs, key) * scale) for key in scaled}
+    return costs | {key: int(whole_cost(costs, key) * scale) for key in scaled}
 
 
 def needed_bytes(comparison: Comparison, configuration: Configuration, blocks: bool) -> int:
     """Memory for all arms at once: the baseline twice, the blocks, and as much again for convolutions' buffers."""
     rows = [in_dtype(variant.costs, comparison.dtype, configuration.dtype) for variant in comparison.variants]
-    weights = sum(cost(row, "weight_bytes") for row in (*rows, rows[0]))
-    activations = 2 * max(cost(row, "peak_activation_bytes") for row in rows)
+    weights = sum(whole_cost(row, "weight_bytes") for row in (*rows, rows[0]))
+    activations = 2 * max(whole_cost(row, "peak_activation_bytes") for row in rows)
     if configuration.mode == "training":
         weights *= 2
-        activations += 2 * max(cost(row, "saved_bytes") for row in rows)
+        activations += 2 * max(whole_cost(row, "saved_bytes") for row in rows)
     return weights + (weights if blocks else 0) + activations + TORCH_BYTES
 
 
@@ -51,7 +51,7 @@ def lacking_memory(need: int, free: int | None) -> str | None:
 
 def warm_up_timeout_s(variants: Iterable[Variant]) -> float:
     """How long a worker may send nothing while it builds, runs or counts these."""
-    macs = sum(cost(variant.costs, "macs") for variant in variants)
+    macs = sum(whole_cost(variant.costs, "macs") for variant in variants)
     return min(INACTIVITY_TIMEOUT_S + macs / SLOWEST_MACS_PER_S, LONGEST_S)
 
 

@@ -6,7 +6,7 @@ from vggcalc.errors import WorkerError
 from vggcalc.measurement import intervals
 from vggcalc.measurement.assemble import Arms, TrialRecord, TrialResult, assemble
 from vggcalc.measurement.host import Host
-from vggcalc.measurement.intervals import FIRST_LOOK, least_rounds, next_look
+from vggcalc.measurement.intervals import FIRST_CHECK, least_rounds, next_check
 from vggcalc.measurement.limits import (
     Budget,
     lacking_memory,
@@ -127,12 +127,12 @@ class Trial:
         with_blocks = self._planned is None or self._planned.blocks == EVERY
         arms = (*self._arms.whole, *self._arms.blocks) if with_blocks else self._arms.whole
         began = clock()
-        look = FIRST_LOOK
+        check_at = FIRST_CHECK
         bare_s = 0.0
         process: ProcessRounds | None = None
         timeout_s = warm_up_timeout_s(self._comparison.variants)
         with self._host.start_worker(self._job(number, arms, slice_s), timeout_s) as worker:
-            intervals.prepare()  # while the worker imports torch
+            intervals.import_scipy()  # while the worker imports torch
             for message in worker.messages():
                 match message:
                     case WorkerInfo():
@@ -163,9 +163,9 @@ class Trial:
                             f"{self._what}: process {number + 1} of {self._planned.processes}, "
                             f"{len(process.wall)} rounds, {spent_s:.0f} of {slice_s:.0f} s"
                         )
-                        reason = self._why_stop(process, look, spent_s, slice_s, left_s)
-                        if len(process.wall) >= look:
-                            look = next_look(len(process.wall))
+                        reason = self._why_stop(process, check_at, spent_s, slice_s, left_s)
+                        if len(process.wall) >= check_at:
+                            check_at = next_check(len(process.wall))
                         if reason is not None:
                             self._stopped.add(reason)
                             worker.stop()
@@ -193,13 +193,17 @@ class Trial:
         )
 
     def _why_stop(
-        self, process: ProcessRounds, look: int, spent_s: float, slice_s: float, left_s: float
+        self, process: ProcessRounds, check_at: int, spent_s: float, slice_s: float, left_s: float
     ) -> StopReason | None:
-        """Why the process has done enough rounds, None where it has not. Precision is judged at a look only."""
+        """Why the process has done enough rounds, None where it has not; precision counts from `check_at` rounds on."""
         rounds = len(process.wall)
         if self._plan.rounds is not None and rounds >= self._plan.rounds:
             return "rounds"
-        if self._plan.rounds is None and rounds >= look and is_narrow(process, self._arms.pairs, self._plan.precision):
+        if (
+            self._plan.rounds is None
+            and rounds >= check_at
+            and is_narrow(process, self._arms.pairs, self._plan.precision)
+        ):
             return "precise"
         enough = rounds >= self._least or spent_s >= left_s
         return "budget" if enough and spent_s >= slice_s else None

@@ -231,41 +231,43 @@ class Family(msgspec.Struct, frozen=True):
 
 
 FAMILIES: dict[str, Family] = {
-    "stack": Family(stack, "3×3 layers, VGG: the full window and all mixing of channels", widens=True),
+    "stack": Family(stack, "3×3 layers, as in VGG; full window, full channel mixing", widens=True),
     "asymmetric": Family(
-        asymmetric, "1×k, then k×1, Inception: the full window, in kernels of rank 1", widens=True, even=True
+        asymmetric, "1×k, then k×1, as in Inception; full window, but only kernels of rank 1", widens=True, even=True
     ),
     "separable": Family(
         separable,
-        "depthwise k×k, then 1×1, MobileNet: the full window, channels mixed apart from it",
+        "depthwise k×k, then 1×1, as in MobileNet; full window, channels mixed by the 1×1 alone",
         "separable",
         even=True,
     ),
     "separable-stack": Family(
         separable_stack,
-        "depthwise 3×3 layers, then 1×1: the full window, channels mixed apart from it",
+        "depthwise 3×3 layers, then 1×1; full window, channels mixed by the 1×1 alone",
         "separable",
     ),
     "bottleneck": Family(
         bottleneck,
-        "1×1, k×k, 1×1, ResNet: the full window through fewer channels",
+        "1×1, k×k, 1×1, as in ResNet; full window, channels mixed through fewer",
         "reduced",
         widens=True,
         even=True,
     ),
-    "dilated": Family(dilated, "one 3×3 spread over k: nine positions and holes, all mixing of channels"),
+    "dilated": Family(dilated, "one 3×3 dilated to k×k; nine positions of the window, full channel mixing"),
     "dilated-stack": Family(
         dilated_stack,
-        "3×3 layers of dilation 1, 2, 4, …: the full window and all mixing, in fewer layers",
+        "3×3 layers of dilation 1, 2, 4, …; full window, full channel mixing, fewer layers than a stack",
         widens=True,
     ),
     "large-kernel-attention": Family(
         large_kernel_attention,
-        "depthwise, depthwise dilated, 1×1, VAN: the full window or more, channels mixed apart from it",
+        "depthwise, depthwise dilated, 1×1, as in VAN; full window or more, channels mixed by the 1×1 alone",
         "separable",
         even=True,
     ),
-    "stripes": Family(stripes, "k×m beside m×k, m up to 5, SLaK: a cross, all mixing of channels", even=True),
+    "stripes": Family(
+        stripes, "k×m beside m×k, m up to 5, as in SLaK; a cross of the window, full channel mixing", even=True
+    ),
 }
 
 

@@ -65,12 +65,12 @@ def is_import(model: str) -> bool:
     return match is not None and not match["where"].isdigit() and "," not in model
 
 
-def arguments(given: Sequence[str]) -> dict[str, Argument]:
+def arguments(texts: Sequence[str]) -> dict[str, Argument]:
     """`name=value` for each argument. Raises `InputError` for what is not so."""
     import ast
 
     found: dict[str, Argument] = {}
-    for text in given:
+    for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name.isidentifier():
             raise InputError(f"argument {text!r} is not name=value, such as pretrained=false")

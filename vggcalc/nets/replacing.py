@@ -67,10 +67,10 @@ class Replaced(msgspec.Struct, frozen=True):
 
 
 @overload
-def split(given: Conv2d, factorization: Factorization = ...) -> tuple[Conv2d, ...]: ...
+def split(original: Conv2d, factorization: Factorization = ...) -> tuple[Conv2d, ...]: ...
 @overload
-def split(given: Network, factorization: Factorization = ...) -> Network: ...
-def split(given: Conv2d | Network, factorization: Factorization = Factorization()) -> tuple[Conv2d, ...] | Network:
+def split(original: Network, factorization: Factorization = ...) -> Network: ...
+def split(original: Conv2d | Network, factorization: Factorization = Factorization()) -> tuple[Conv2d, ...] | Network:
     """Split one k×k convolution, or every one of 5×5 or more in a network.
 
     For every input size the output shape stays, and so do the channels at both ends and the bias; in a stack also
@@ -82,16 +82,16 @@ def split(given: Conv2d | Network, factorization: Factorization = Factorization(
     >>> [conv.kernel_size for conv in split(Conv2d(64, 64, (7, 7), padding=(3, 3)))]
     [(3, 3), (3, 3), (3, 3)]
     """
-    if isinstance(given, Conv2d):
-        branches = factorized(given, factorization)
+    if isinstance(original, Conv2d):
+        branches = factorized(original, factorization)
         if len(branches) > 1:
             raise InputError(f"{factorization.family} has {len(branches)} branches, which are no chain of layers")
         return branches[0]
-    if not isinstance(given, Network):
+    if not isinstance(original, Network):
         raise TypeError(
-            f"{given!r} is of type {type(given).__name__}: split takes a vggcalc.Conv2d or a vggcalc.Network"
+            f"{original!r} is of type {type(original).__name__}: split takes a vggcalc.Conv2d or a vggcalc.Network"
         )
-    replaced = replace(given, Replacing(factorization))
+    replaced = replace(original, Replacing(factorization))
     for _, reason in replaced.skipped:
         raise InputError(reason)
     return replaced.network
@@ -118,20 +118,20 @@ def branch_nodes(namer: Namer, block: str, branches: Branches, following: Sequen
     return nodes
 
 
-def replace(given: Network, replacing: Replacing) -> Replaced:
+def replace(network: Network, replacing: Replacing) -> Replaced:
     """The network with the convolutions that `replacing` chooses split, or its runs merged.
 
     The layers that come are named within the convolution's own name (`conv1.conv1`, `conv1.relu1`,
     `conv1.conv2`); the batch norm and activation behind it stay and so follow the last of them.
     """
     if replacing.merge:
-        return _merged(given, replacing)
-    readers = given.readers()
-    known: dict[str, Shape] = {}
+        return _merged(network, replacing)
+    readers = network.readers()
+    shape_of: dict[str, Shape] = {}
     nodes: list[Node] = []
     new_names: dict[str, str] = {}
     pairs, skipped = [], []
-    for node in given.nodes:
+    for node in network.nodes:
         branches: Branches = ()
         if is_large(node.layer, replacing.min_kernel) and replacing.chooses(node.name):
             try:
@@ -142,23 +142,23 @@ def replace(given: Network, replacing: Replacing) -> Replaced:
             inputs = tuple(new_names.get(name, name) for name in node.inputs)
             nodes.append(msgspec.structs.replace(node, inputs=inputs))
             continue
-        known = known or shapes(given)
+        shape_of = shape_of or shapes(network)
         following = [after.layer for after in _following(node, readers)]
         source = new_names.get(node.inputs[0], node.inputs[0])
         came = branch_nodes(Namer(), node.name, branches, following, source)
-        nodes += _with_new_shapes(came, {source: known[node.inputs[0]]})
+        nodes += _with_new_shapes(came, {source: shape_of[node.inputs[0]]})
         new_names[node.name] = came[-1].name
         pairs.append(((node.name,), tuple(new.name for new in came)))
-    return Replaced(msgspec.structs.replace(given, nodes=tuple(nodes)), tuple(pairs), tuple(skipped))
+    return Replaced(msgspec.structs.replace(network, nodes=tuple(nodes)), tuple(pairs), tuple(skipped))
 
 
-def _with_new_shapes(nodes: Sequence[Node], known: dict[str, Shape]) -> Iterator[Node]:
+def _with_new_shapes(nodes: Sequence[Node], shape_of: dict[str, Shape]) -> Iterator[Node]:
     """The nodes with the recorded shape of every traced activation brought up to date."""
     for node in nodes:
-        inputs = [known[name] for name in node.inputs]
+        inputs = [shape_of[name] for name in node.inputs]
         if isinstance(node.layer, Operation):
             node = msgspec.structs.replace(node, layer=msgspec.structs.replace(node.layer, output_shape=inputs[0]))
-        known[node.name] = output_shape(node.layer, inputs)
+        shape_of[node.name] = output_shape(node.layer, inputs)
         yield node
 
 
@@ -194,10 +194,10 @@ def _following(node: Node, readers: dict[str, list[Node]]) -> list[Node]:
 
 
 @overload
-def merge(given: Sequence[Conv2d]) -> Conv2d: ...
+def merge(original: Sequence[Conv2d]) -> Conv2d: ...
 @overload
-def merge(given: Network) -> Network: ...
-def merge(given: Sequence[Conv2d] | Network) -> Conv2d | Network:
+def merge(original: Network) -> Network: ...
+def merge(original: Sequence[Conv2d] | Network) -> Conv2d | Network:
     """Merge a run of convolutions, or every run in a network, into one with the same window.
 
     The kernel is 1 + Σ(kᵢ − 1), so a 1×1 adds nothing; dilation and groups are the run's, the
@@ -209,23 +209,25 @@ def merge(given: Sequence[Conv2d] | Network) -> Conv2d | Network:
     >>> merge(split(Conv2d(64, 64, (7, 7), padding=(3, 3)))).kernel_size
     (7, 7)
     """
-    if isinstance(given, Network):
-        return _merged(given, Replacing(merge=True)).network
-    if not isinstance(given, Sequence) or not all(isinstance(one, Conv2d) for one in given):
-        raise TypeError(f"merge takes a vggcalc.Network or a sequence of vggcalc.Conv2d, and no {type(given).__name__}")
-    if not given:
+    if isinstance(original, Network):
+        return _merged(original, Replacing(merge=True)).network
+    if not isinstance(original, Sequence) or not all(isinstance(one, Conv2d) for one in original):
+        raise TypeError(
+            f"merge takes a vggcalc.Network or a sequence of vggcalc.Conv2d, and no {type(original).__name__}"
+        )
+    if not original:
         raise InputError("nothing to merge: a run has at least one convolution")
-    for before, after in pairwise(given):
-        if not _continues(before, after, _dilation(given)):
+    for before, after in pairwise(original):
+        if not _continues(before, after, _dilation(original)):
             raise InputError(f"{after} does not continue a run after {before}")
-    first, last = given[0], given[-1]
+    first, last = original[0], original[-1]
     return msgspec.structs.replace(
         last,
         in_channels=first.in_channels,
-        kernel_size=_along(given, lambda conv, axis: conv.kernel_size[axis] - 1, 1),
-        padding=_along(given, lambda conv, axis: conv.padding[axis], 0),
-        dilation=_dilation(given),
-        bias=any(conv.bias for conv in given),
+        kernel_size=_along(original, lambda conv, axis: conv.kernel_size[axis] - 1, 1),
+        padding=_along(original, lambda conv, axis: conv.padding[axis], 0),
+        dilation=_dilation(original),
+        bias=any(conv.bias for conv in original),
     )
 
 
@@ -247,12 +249,12 @@ def _continues(before: Conv2d, after: Conv2d, dilation: Axes) -> bool:
     )
 
 
-def _merged(given: Network, replacing: Replacing) -> Replaced:
-    readers = given.readers()
+def _merged(network: Network, replacing: Replacing) -> Replaced:
+    readers = network.readers()
     merged: dict[str, Node] = {}
     gone: set[str] = set()
     pairs = []
-    for node in given.nodes:
+    for node in network.nodes:
         if node.name in gone or not isinstance(node.layer, Conv2d) or not _may_go(node, replacing):
             continue
         run, interior = [node.layer], [node.name]
@@ -276,8 +278,8 @@ def _merged(given: Network, replacing: Replacing) -> Replaced:
             traced = end.traced and msgspec.structs.replace(end.traced, parameters=new.parameters)
             merged[end.name] = Node(end.name, new, node.inputs, traced)
             pairs.append((tuple(interior), (end.name,)))
-    nodes = tuple(merged.get(node.name, node) for node in given.nodes if node.name not in gone or node.name in merged)
-    return Replaced(msgspec.structs.replace(given, nodes=nodes), tuple(pairs))
+    nodes = tuple(merged.get(node.name, node) for node in network.nodes if node.name not in gone or node.name in merged)
+    return Replaced(msgspec.structs.replace(network, nodes=nodes), tuple(pairs))
 
 
 def _may_go(node: Node, replacing: Replacing) -> bool:

@@ -36,7 +36,7 @@ from vggcalc.nets.layers import (
 )
 
 
-def window(layer: Convolution | MaxPool2d | Window) -> Axes:
+def window_extent(layer: Convolution | MaxPool2d | Window) -> Axes:
     """The dilated kernel along each axis: dilation × (kernel − 1) + 1 positions."""
     return tuple([d * (k - 1) + 1 for k, d in zip(layer.kernel_size, layer.dilation, strict=True)])
 
@@ -67,7 +67,7 @@ def _ceiled(size: int, padding: int, stride: int, span: int) -> int:
 def _too_small(layer: Convolution | MaxPool2d, size: Shape) -> FeatureMapTooSmall:
     padded = f", padded to {_by(n + 2 * p for n, p in zip(size, layer.padding, strict=True))},"
     return FeatureMapTooSmall(
-        f"a {_by(size)} feature map{padded * any(layer.padding)} is smaller than the {_by(window(layer))} window"
+        f"a {_by(size)} feature map{padded * any(layer.padding)} is smaller than the {_by(window_extent(layer))} window"
     )
 
 
@@ -80,7 +80,7 @@ def _transposed(layer: Transposed, size: Shape) -> Shape:
     return tuple(
         (n - 1) * s - 2 * p + w + extra
         for n, s, p, w, extra in zip(
-            size, layer.stride, layer.padding, window(layer), layer.output_padding, strict=True
+            size, layer.stride, layer.padding, window_extent(layer), layer.output_padding, strict=True
         )
     )
 
@@ -163,7 +163,7 @@ def map_sizes(network: Network, padding: str) -> dict[str, Pair | None]:
     for node in network.nodes:
         layer = node.layer
         if isinstance(layer, Conv2d):
-            same = tuple(w // 2 for w in window(layer)) if padding == "same" else (0, 0)
+            same = tuple(w // 2 for w in window_extent(layer)) if padding == "same" else (0, 0)
             layer = msgspec.structs.replace(layer, padding=same)
         try:
             shape = output_shape(layer, [known[name] for name in node.inputs])

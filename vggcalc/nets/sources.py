@@ -24,7 +24,7 @@ def load(model: str, standard_input: Callable[[int], bytes] | None = None) -> Co
     Raises `InputError` with one line that names the faulty part, its position and what would be right.
     """
     if model == "-" and standard_input is not None:
-        return parse(_text("standard input", standard_input(LARGEST_FILE + 1)), "standard input")
+        return parse_config(_text("standard input", standard_input(LARGEST_FILE + 1)), "standard input")
     config = published(model)
     if config is not None:
         return config
@@ -62,7 +62,7 @@ def _read_file(path: str) -> Config:
             content = file.read(LARGEST_FILE + 1)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}: a TOML or JSON file is needed") from None
-    return parse(_text(path, content), path, os.path.splitext(os.path.basename(path))[0])
+    return parse_config(_text(path, content), path, os.path.splitext(os.path.basename(path))[0])
 
 
 def _text(where: str, content: bytes) -> str:
@@ -77,7 +77,7 @@ def _text(where: str, content: bytes) -> str:
     return text
 
 
-def parse(text: str, where: str, default_name: str = "network") -> Config:
+def parse_config(text: str, where: str, default_name: str = "network") -> Config:
     """A configuration from TOML, JSON (it begins with a brace) or a bare list of tokens.
 
     `where` is named in the message of the `InputError` that malformed text raises.

@@ -34,7 +34,7 @@ def exit_status(found: Iterable[ExitStatus]) -> int:
     if first is ExitStatus.INTERRUPTED:
         from vggcalc.measurement import interrupts
 
-        return interrupts.exit_status()
+        return interrupts.signal_exit_status()
     return int(first)
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from vggcalc.report.gate.gate import Gate
 
 
-def run(
+def measure_and_write(
     command: str,
     comparisons: Sequence[Comparison],
     plan: "Plan | None",

@@ -42,7 +42,7 @@ class SweepRequest(msgspec.Struct, frozen=True):
     plot: str | None = None
 
 
-def run(grid: Grid, request: SweepRequest, screen: Screen) -> int:
+def run_sweep(grid: Grid, request: SweepRequest, screen: Screen) -> int:
     """Carry the sweep out; the exit status.
 
     Raises `InputError` or `OutputError`, before it begins, for a request that cannot be carried out.

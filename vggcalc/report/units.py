@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from itertools import groupby
 
-UNKNOWN = "—"
+NO_FIGURE = "—"
 
 #: Before a total that lacks some operator's cost.
 LOWER_BOUND = "≥ "
@@ -11,13 +11,13 @@ LOWER_BOUND = "≥ "
 
 def count(value: int | float | None) -> str:
     """An exact count, in groups of three digits."""
-    return UNKNOWN if value is None else f"{value:,}"
+    return NO_FIGURE if value is None else f"{value:,}"
 
 
 def size(value: int | float | None) -> str:
     """Bytes in binary units (1 MiB = 2²⁰ bytes), to three digits or more."""
     if value is None:
-        return UNKNOWN
+        return NO_FIGURE
     for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
         if value < 1024 or unit == "TiB":
             break
@@ -28,7 +28,7 @@ def size(value: int | float | None) -> str:
 def duration(seconds: float | None) -> str:
     """Seconds, scaled to s, ms or µs, with three significant digits."""
     if seconds is None:
-        return UNKNOWN
+        return NO_FIGURE
     for unit, scale in (("s", 1.0), ("ms", 1e-3)):
         if seconds >= scale:
             return f"{seconds / scale:.{_places(seconds / scale)}f} {unit}"
@@ -42,20 +42,20 @@ def _places(value: float) -> int:
 
 def number(value: float | None) -> str:
     """A plain figure such as an intensity, to three significant digits."""
-    return UNKNOWN if value is None else f"{value:,.{_places(value)}f}"
+    return NO_FIGURE if value is None else f"{value:,.{_places(value)}f}"
 
 
 def ratio(value: float | None) -> str:
     """variant / baseline, to four significant digits below ten."""
     if value is None:
-        return UNKNOWN
+        return NO_FIGURE
     return f"{value:.4f}" if value < 1 else f"{value:,.3f}" if value < 100 else f"{value:,.0f}"
 
 
 def change(value: float | None) -> str:
     """A ratio as the change in percent: 0.551 is −44.9%, 8.04 is +704.0%, 0.9967 is −0.33%."""
     if value is None:
-        return UNKNOWN
+        return NO_FIGURE
     percent = (value - 1) * 100
     text = f"{percent:+,.1f}%" if abs(percent) >= 1 else f"{percent:+.2f}%"
     return "0%" if percent == 0 else text.replace("-", "−")
@@ -63,12 +63,12 @@ def change(value: float | None) -> str:
 
 def share(value: float | None) -> str:
     """A share in whole percent."""
-    return UNKNOWN if value is None else f"{value:.0%}"
+    return NO_FIGURE if value is None else f"{value:.0%}"
 
 
 def error(value: float | None) -> str:
     """A relative error in two digits: 1.2e-7."""
-    return UNKNOWN if value is None else "0" if not value else f"{value:.1e}".replace("e-0", "e-")
+    return NO_FIGURE if value is None else "0" if not value else f"{value:.1e}".replace("e-0", "e-")
 
 
 def interval(ends: tuple[float, float] | None, rounds: int) -> str:
@@ -88,7 +88,7 @@ def times(value: float) -> str:
 
 def pair(value: Sequence[int] | None) -> str:
     """A kernel or a map: 7×7."""
-    return UNKNOWN if value is None else shape(value)
+    return NO_FIGURE if value is None else shape(value)
 
 
 def shape(value: Sequence[int]) -> str:

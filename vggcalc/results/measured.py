@@ -214,7 +214,7 @@ class Verification(msgspec.Struct, frozen=True):
         return all(error is None or error <= ROUNDING for error in exact)
 
 
-class Device(msgspec.Struct, frozen=True):
+class DeviceInfo(msgspec.Struct, frozen=True):
     """What was measured on: `name` as torch has it, `model` as its maker calls it."""
 
     name: str
@@ -233,4 +233,4 @@ class Environment(msgspec.Struct, frozen=True):
     instruction_set: str
     cores: int
     load: float | None
-    devices: tuple[Device, ...] = ()
+    devices: tuple[DeviceInfo, ...] = ()

@@ -106,7 +106,7 @@ def padding_operations(layer: LayerResult) -> int:
     return 4 * (len(layer.output_shape) - 2)
 
 
-def window(beside: int) -> Amount:
+def window_taps(beside: int) -> Amount:
     """Output elements × (k + `beside`), where a window of k×k is k if, being square, given as one number."""
 
     def amount(layer: LayerResult) -> int | None:
@@ -120,8 +120,8 @@ def window(beside: int) -> Amount:
 
 
 def mean_window(layer: LayerResult) -> int | None:
-    """Output elements × (k − 1 + spatial axes), k as for `window`."""
-    return window(len(layer.output_shape) - 3)(layer)
+    """Output elements × (k − 1 + spatial axes), k as for `window_taps`."""
+    return window_taps(len(layer.output_shape) - 3)(layer)
 
 
 def adaptive_window(mean: bool) -> Amount:

@@ -257,7 +257,7 @@ COUNTERS: dict[str, Counter] = {
         source="torchscan/modules/macs.py, module_macs",
         terms=(
             Term("batch norm: twice its input, once without weights", BATCH_NORMS, affine(1, 2), by=MODULE),
-            Term("max-pooling: k − 1 times its output, k×k the window", MAX_POOLS, amounts.window(-1), by=MODULE),
+            Term("max-pooling: k − 1 times its output, k×k the window", MAX_POOLS, amounts.window_taps(-1), by=MODULE),
             Term("average pooling: k − 1 + axes times its output", AVERAGE_POOLS, amounts.mean_window, by=MODULE),
             Term(
                 "adaptive average pooling, so much for its window",

@@ -130,7 +130,7 @@ def _far_apart(one: Growth) -> list[tuple[int, str]]:
 
 def _steps(axes: Axes, one: Growth, how: style.Style, name: str, scale: float) -> None:
     depths, sizes = zip(*one.largest, strict=True)
-    arguments = how.look | {"marker": ""}
+    arguments = how.properties | {"marker": ""}
     axes.plot(depths, sizes, drawstyle="steps-post", label=name, **arguments)
-    arguments = how.look | {"linestyle": "", "markersize": how.marker_size * scale}
+    arguments = how.properties | {"linestyle": "", "markersize": how.marker_size * scale}
     axes.plot(*zip(*one.layers, strict=True), **arguments)

@@ -72,7 +72,7 @@ def _draw(axes: Axes, panel: Panel, styles: Mapping[str, style.Style]) -> None:
         if not points:
             continue
         sizes, values = zip(*points, strict=True)
-        axes.plot(sizes, values, label=name, **one.look)
+        axes.plot(sizes, values, label=name, **one.properties)
         for kernel, low, high in panel.ranges.get(name, ()):
             axes.plot([kernel] * 2, [low, high], color=one.colour, marker="_", linewidth=0.8, markersize=4)
     axes.set_yscale("log")
@@ -94,18 +94,18 @@ def _kernel_axis(axes: Axes, panels: Sequence[Panel]) -> None:
 def kernel_figures(report: Report, styles: Mapping[str, style.Style]) -> Iterator[Figure]:
     """Costs, and latencies where they were measured, of kernels of several sizes."""
     kernels = [one for one in report.comparisons if is_kernel(one)]
-    if len({kernel_size(one) for one in kernels}) > 1:
-        yield costs(kernels, styles)
+    if len({compared_kernel_size(one) for one in kernels}) > 1:
+        yield cost_figure(kernels, styles)
         yield from latencies(kernels, styles)
 
 
-def kernel_size(comparison: Comparison) -> int:
+def compared_kernel_size(comparison: Comparison) -> int:
     """The height of the kernel that is factorized."""
     kernel = next(kernel for block in comparison.variants[0].blocks for kernel in block.kernels)
     return kernel[0]
 
 
-def costs(comparisons: Sequence[Comparison], styles: Mapping[str, style.Style]) -> Figure:
+def cost_figure(comparisons: Sequence[Comparison], styles: Mapping[str, style.Style]) -> Figure:
     """Parameters, MACs and saved activations."""
     panels = [Panel(heading(key), _series(comparisons, key), quantity) for key, quantity in DRAWN.items()]
     first = comparisons[0]
@@ -121,7 +121,7 @@ def _series(comparisons: Sequence[Comparison], key: str) -> dict[str, list[tuple
         for variant in comparison.variants:
             value = variant.costs.get(key)
             if value is not None:
-                series.setdefault(variant.name, []).append((kernel_size(comparison), value))
+                series.setdefault(variant.name, []).append((compared_kernel_size(comparison), value))
     return series
 
 
@@ -142,7 +142,7 @@ def _latency_figures(
     ratios: dict[str, list[tuple[int, float]]] = {}
     intervals: dict[str, list[tuple[int, float, float]]] = {}
     for comparison in comparisons:
-        kernel = kernel_size(comparison)
+        kernel = compared_kernel_size(comparison)
         for variant in comparison.variants:
             latency = variant.latency_in(configuration)
             if latency is not None:

@@ -23,12 +23,12 @@ _WIDE_PANEL, _NARROW, _ROOF_AXIS, _KEY = 1.75, 1.35, 0.4, 0.45
 #: Points: the diameters of the layer that does the most of its variant's FLOPs, and the least one.
 _MOST, _LEAST = 11.0, 2.4
 
-_LAYER: style.Look = {
+_LAYER: style.Properties = {
     "marker": "o", "linestyle": "", "markerfacecolor": "#0072B240", "markeredgecolor": "#0072B2",
     "markeredgewidth": 0.6,
 }  # fmt: skip
-_RIDGE: style.Look = {"color": style.QUIET, "linewidth": 0.6, "linestyle": ":"}
-_WHOLE: style.Look = {"marker": "*", "color": "black", "linestyle": "", "markersize": 7.0}
+_RIDGE: style.Properties = {"color": style.QUIET, "linewidth": 0.6, "linestyle": ":"}
+_WHOLE: style.Properties = {"marker": "*", "color": "black", "linestyle": "", "markersize": 7.0}
 
 
 def roofline_figures(report: Report, styles: Mapping[str, style.Style]) -> Iterator[Figure]:
@@ -37,11 +37,11 @@ def roofline_figures(report: Report, styles: Mapping[str, style.Style]) -> Itera
     if others:
         return
     for roof in comparison.roofs:
-        if roof.mode != "training" and any(layers(comparison, roof, one) for one in comparison.variants):
+        if roof.mode != "training" and any(layer_intensities(comparison, roof, one) for one in comparison.variants):
             yield roofline(comparison, roof)
 
 
-def intensity(costs: Costs, comparison: Comparison, roof: Roof) -> float | None:
+def roofline_intensity(costs: Costs, comparison: Comparison, roof: Roof) -> float | None:
     """FLOPs per byte of compulsory traffic in the roof's dtype; None where there are none."""
     flops, traffic = costs["flops"], costs["traffic_bytes"]
     if not flops or not traffic:
@@ -49,10 +49,10 @@ def intensity(costs: Costs, comparison: Comparison, roof: Roof) -> float | None:
     return flops / (traffic * ITEMSIZE[roof.dtype] / ITEMSIZE[comparison.dtype])
 
 
-def layers(comparison: Comparison, roof: Roof, variant: Variant) -> list[tuple[float, float]]:
+def layer_intensities(comparison: Comparison, roof: Roof, variant: Variant) -> list[tuple[float, float]]:
     """For each layer that computes its intensity and its share of the variant's FLOPs."""
     whole = variant.costs["flops"] or 0
-    found = ((intensity(one.costs, comparison, roof), one.costs["flops"]) for one in variant.layers)
+    found = ((roofline_intensity(one.costs, comparison, roof), one.costs["flops"]) for one in variant.layers)
     return [(at, flops / whole) for at, flops in found if at is not None and flops]
 
 
@@ -74,15 +74,15 @@ def roofline(comparison: Comparison, roof: Roof) -> Figure:
         panels = list(grid.ravel())[: len(variants)]
         for axes in grid.ravel()[len(variants) :]:
             axes.remove()
-        most = max(share for variant in variants for _, share in layers(comparison, roof, variant))
+        most = max(share for variant in variants for _, share in layer_intensities(comparison, roof, variant))
         for axes, variant in zip(panels, variants, strict=True):
-            for at, share in layers(comparison, roof, variant):
+            for at, share in layer_intensities(comparison, roof, variant):
                 size = max(_MOST * (share / most) ** 0.5, _LEAST)
                 axes.plot(at, attainable(roof, at), zorder=3, **_LAYER | {"markersize": size})
             _measured_points(axes, comparison, roof, variant, _WHOLE)
             for block in variant.blocks:
                 if block.name in blocks:
-                    _measured_points(axes, comparison, roof, block, blocks[block.name].hollow(False).look)
+                    _measured_points(axes, comparison, roof, block, blocks[block.name].hollow(False).properties)
         _draw_roof(panels, roof)
         for axes in panels[-columns:]:
             axes.tick_params(labelbottom=True)
@@ -105,16 +105,16 @@ def roofline(comparison: Comparison, roof: Roof) -> Figure:
 def measured(comparison: Comparison, roof: Roof, one: Variant | BlockResult) -> tuple[float, float] | None:
     """The intensity and the FLOP/s of a variant or block, where it was timed in the roof's configuration."""
     latency = one.latency_in(roof.configuration)
-    at = intensity(one.costs, comparison, roof)
+    at = roofline_intensity(one.costs, comparison, roof)
     return (at, latency.flops_per_s) if at is not None and latency and latency.flops_per_s else None
 
 
 def _measured_points(
-    axes: Axes, comparison: Comparison, roof: Roof, one: Variant | BlockResult, look: style.Look
+    axes: Axes, comparison: Comparison, roof: Roof, one: Variant | BlockResult, properties: style.Properties
 ) -> None:
     where = measured(comparison, roof, one)
     if where is not None:
-        axes.plot(*where, zorder=4, **look)
+        axes.plot(*where, zorder=4, **properties)
 
 
 def _draw_roof(panels: Sequence[Axes], roof: Roof) -> None:
@@ -156,6 +156,6 @@ def _legend_key(figure: FigureBase, roof: Roof, blocks: Mapping[str, style.Style
         Line2D([], [], label="layer, area: share of FLOPs", **_LAYER | {"markersize": 5.0}),
         Line2D([], [], label=f"memory-bound below {units.number(ridge)}", **_RIDGE),
         Line2D([], [], label="whole, measured", **_WHOLE),
-        *(Line2D([], [], label=style.cut(name), **one.hollow(False).look) for name, one in blocks.items()),
+        *(Line2D([], [], label=style.cut(name), **one.hollow(False).properties) for name, one in blocks.items()),
     ]
     figure.legend(handles=handles, loc="outside upper left", ncols=2)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 WIDTH = 3.5
 
 #: How something is drawn, as matplotlib's arguments.
-Look = dict[str, Any]
+Properties = dict[str, Any]
 
 #: Points: the type of labels, and of what steps back.
 SIZE, SMALL = 7.0, 6.0
@@ -35,7 +35,7 @@ LINE, CHARACTER = 0.135, 0.056
 QUIET = "#666666"
 GRID = "#dddddd"
 
-_RC: Look = {
+_RC: Properties = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": SIZE,
@@ -95,7 +95,7 @@ class Style(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, line="", filled=not hollow)
 
     @property
-    def look(self) -> Look:
+    def properties(self) -> Properties:
         """For a line with markers."""
         inside = {"markeredgecolor": "white", "markeredgewidth": 0.3}
         outline = {"markerfacecolor": "white", "markeredgecolor": self.colour, "markeredgewidth": 0.8}
@@ -151,7 +151,7 @@ def key(figure: FigureBase, names: Mapping[str, Style], bold: Collection[str] = 
     """The legend of all series above all panels, where it covers no data; the names in `bold` are bold."""
     from matplotlib.lines import Line2D
 
-    handles = [Line2D([], [], label=name, **style.look) for name, style in names.items()]
+    handles = [Line2D([], [], label=name, **style.properties) for name, style in names.items()]
     legend = figure.legend(handles=handles, loc="outside upper left", ncols=key_columns(list(names)))
     for text in legend.get_texts():
         text.set_fontweight("bold" if text.get_text() in bold else "normal")

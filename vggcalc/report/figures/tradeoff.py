@@ -89,4 +89,4 @@ def _points(axes: Axes, panel: _Panel, comparison: Comparison, styles: Mapping[s
         interval = panel.interval(comparison[name])
         if interval:
             axes.plot([x, x], interval, color=style.QUIET, linewidth=0.8, marker="_", markersize=3)
-        axes.plot(x, y, label=name, **styles[name].hollow(name not in best).look)
+        axes.plot(x, y, label=name, **styles[name].hollow(name not in best).properties)

@@ -209,7 +209,7 @@ def _lines(variant: Variant, of: int, after: Sequence[Box]) -> list[str]:
     return [style.wrapped(variant.name, 24), ", ".join(sizes), f"{seen:,} of {of:,} pixels"]
 
 
-_CROSS: style.Look = {"color": style.QUIET, "marker": "x", "markersize": 3.0, "markeredgewidth": 0.5}
+_CROSS: style.Properties = {"color": style.QUIET, "marker": "x", "markersize": 3.0, "markeredgewidth": 0.5}
 
 
 def _scale(figure: FigureBase, panels: Sequence[Axes]) -> None:

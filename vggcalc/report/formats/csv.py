@@ -83,13 +83,13 @@ def _choice(comparison: Comparison, variant: Variant) -> dict[str, object]:
     """What there is to choose by, in columns that are there where several ways are compared."""
     if len(comparison.variants) < 3:
         return {}
-    keeps = variant.coverage
+    coverage = variant.coverage
     return {
         "family": variant.family,
-        "window": keeps.window if keeps else None,
-        "window_pixels": keeps.positions if keeps else None,
-        "window_of": keeps.of if keeps else None,
-        "mixing": keeps.mixing if keeps else None,
+        "window": coverage.window if coverage else None,
+        "window_positions": coverage.positions if coverage else None,
+        "window_of": coverage.of if coverage else None,
+        "mixing": coverage.mixing if coverage else None,
         "pareto": variant.name in comparison.pareto,
     }
 

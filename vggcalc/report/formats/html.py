@@ -133,7 +133,7 @@ def _chapters(report: Report) -> Iterator[Chapter]:
         from vggcalc.report.tables.changes import sections
 
         yield Chapter("changes", "Changes", sections=tuple(sections(report)))
-    figures = _figures(report)
+    figures = _drawings(report)
     if figures is not None:
         yield figures
     conventions = tuple((heading(key), text) for key, text in report.conventions.items())
@@ -147,7 +147,7 @@ def _of_comparison(id: str, title: str, comparison: Comparison) -> Chapter:
     return Chapter(id, title, findings, tuple(network_tables(comparison) + timings(comparison)))
 
 
-def _figures(report: Report) -> Chapter | None:
+def _drawings(report: Report) -> Chapter | None:
     """What matplotlib draws, or how to get it; None where there is nothing to draw."""
     from vggcalc.report.figures import svg
 

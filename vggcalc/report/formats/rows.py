@@ -8,7 +8,6 @@ from typing import IO, Any
 import msgspec
 
 from vggcalc.report import units
-from vggcalc.report.tables import cells
 from vggcalc.report.tables.cells import HEADINGS, Cell, Column, Row, Table, heading
 
 Rows = Iterable[Sequence[Any]]
@@ -77,7 +76,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> 
     shown = [i for i in range(len(columns)) if i not in fixed]
     heads = tuple(
         Column(
-            _SHORT.get(columns[i], _head(columns[i])),
+            _SHORT_HEADINGS.get(columns[i], _head(columns[i])),
             right=not isinstance(rows[0][i], str) or _kind(columns[i]) == "from",
             wide=columns[i] in _WIDE,
         )
@@ -88,7 +87,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> 
 
 
 #: Headings that are shorter than their columns' names.
-_SHORT = {"in_channels": "in", "out_channels": "out", "receptive_field": "sees"}
+_SHORT_HEADINGS = {"in_channels": "in", "out_channels": "out", "receptive_field": "RF", "window": "coverage"}
 
 #: What a table shows only where there is room.
 _WIDE = frozenset(HEADINGS) - {"parameters", "macs"} | {
@@ -115,11 +114,11 @@ def _head(name: str) -> str:
 def _cell(name: str, value: Any) -> Cell:
     kind = _kind(name)
     if kind == "cost":
-        return cells.cost({name: value}, name)
+        return Cell.cost({name: value}, name)
     if value is None:
-        return Cell("never" if kind == "from" else units.UNKNOWN)
+        return Cell("never" if kind == "from" else units.NO_FIGURE)
     if kind == "ratio":
-        return cells.ratio(value)
+        return Cell.ratio(value)
     if kind == "time":
-        return cells.duration(value)
+        return Cell.duration(value)
     return Cell(str(value), value if isinstance(value, int | float) else None)

@@ -5,7 +5,7 @@ import msgspec
 from vggcalc.results import SCHEMA_VERSION, Report
 
 
-def schema() -> str:
+def json_schema() -> str:
     """JSON Schema 2020-12 of `Report`."""
     document = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -58,7 +58,7 @@ def draw(sections: Sequence[Section], width: int, colour: bool) -> str:
             grid.add_column(Rich(visible(column.title)), justify=justify, no_wrap=True)
         for row, following in zip(section.rows, (*section.rows[1:], None), strict=True):
             grid.add_row(
-                *(Rich(_shown(row.cells[i])) for i in shown),
+                *(Rich(_printed(row.cells[i])) for i in shown),
                 style="bold" if row.bold else "",
                 end_section=following is not None and following.ruled,
             )
@@ -70,16 +70,14 @@ def draw(sections: Sequence[Section], width: int, colour: bool) -> str:
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
 
 
-def _shown(cell: Cell) -> str:
+def _printed(cell: Cell) -> str:
     return "" if cell.again else visible(cell.text)
 
 
 def _breadth(table: Table, shown: Sequence[int]) -> int:
     """What these columns take: each its longest text, and two spaces between."""
-    return sum(
-        max(len(text) for text in (visible(table.columns[i].title), *(_shown(row.cells[i]) for row in table.rows))) + 2
-        for i in shown
-    )
+    columns = ((visible(table.columns[i].title), *(_printed(row.cells[i]) for row in table.rows)) for i in shown)
+    return sum(max(map(len, texts)) + 2 for texts in columns)
 
 
 def _that_fit(table: Table, width: int) -> list[int]:

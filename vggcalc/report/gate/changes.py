@@ -6,7 +6,7 @@ import msgspec
 
 from vggcalc.errors import InputError
 from vggcalc.report import units
-from vggcalc.report.gate.values import Figure, LowerBound, Measured, Path, Value, figures_of, typical, values_at
+from vggcalc.report.gate.values import GatedFigure, LowerBound, Measured, Path, Value, figures_of, typical, values_at
 from vggcalc.results import SCHEMA_VERSION, Change, Comparison, Report
 
 #: What a time depends on, of an environment.
@@ -108,7 +108,7 @@ def _of_counterparts(before: Comparison, after: Comparison) -> Iterator[Change]:
             yield Change(after.name, name, "layers_new", None, come)
 
 
-def _differ(before: Figure | None, after: Figure | None) -> bool:
+def _differ(before: GatedFigure | None, after: GatedFigure | None) -> bool:
     """Whether it changed: a time only if both intervals are over processes (`ONE_PROCESS`) and do not overlap."""
     if not isinstance(before, Measured) and not isinstance(after, Measured):
         return before != after
@@ -119,7 +119,7 @@ def _differ(before: Figure | None, after: Figure | None) -> bool:
     return after.ci95[0] > before.ci95[1] or after.ci95[1] < before.ci95[0]
 
 
-def _plain(figure: Figure | None) -> int | float | str | tuple[int, ...] | None:
+def _plain(figure: GatedFigure | None) -> int | float | str | tuple[int, ...] | None:
     if isinstance(figure, Measured):
         return typical(figure)
     return figure.value if isinstance(figure, LowerBound) else figure

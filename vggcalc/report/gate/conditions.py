@@ -8,10 +8,10 @@ from fractions import Fraction
 import msgspec
 
 from vggcalc.errors import InputError, unknown
-from vggcalc.report.gate.values import AXES, COUNTS, FIELD, LATENCY, Path
+from vggcalc.report.gate.values import AXIS_NAMES, COUNTS, FIELD, LATENCY, Path
 from vggcalc.results import Comparison
 
-OPERATORS: dict[str, Callable[[Fraction, Fraction], bool]] = {
+COMPARATORS: dict[str, Callable[[Fraction, Fraction], bool]] = {
     ">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le,
     "==": operator.eq, "!=": operator.ne,
 }  # fmt: skip
@@ -39,7 +39,7 @@ class Condition(msgspec.Struct, frozen=True):
     bound: Fraction
 
 
-def parse(text: str, comparisons: Sequence[Comparison], earlier: bool) -> Condition:
+def parse_condition(text: str, comparisons: Sequence[Comparison], earlier: bool) -> Condition:
     """The condition that the text states about these comparisons; `earlier` if there is a report to compare with.
 
     Raises `InputError` with one line for what cannot be read, or names what does not exist.
@@ -50,8 +50,8 @@ def parse(text: str, comparisons: Sequence[Comparison], earlier: bool) -> Condit
             raise InputError('it is no condition: write one such as "factorized.macs > 16G"')
         left, sign, right = match.groups()
         sign = {"≥": ">=", "≤": "<=", "≠": "!="}.get(sign, sign)
-        if sign not in OPERATORS:
-            raise InputError(f"{sign} is no comparison: write one of {' '.join(OPERATORS)}")
+        if sign not in COMPARATORS:
+            raise InputError(f"{sign} is no comparison: write one of {' '.join(COMPARATORS)}")
         path = _left_side(left, comparisons)
         if path.against and not earlier:
             raise InputError(
@@ -94,7 +94,7 @@ def _of_variant(variant: str, text: str, comparisons: Sequence[Comparison]) -> P
         raise unknown("ratio" if ratio else "figure", rest, [*names, *more])
     if ratio and all(comparison.baseline == variant for comparison in comparisons):
         raise InputError(f"{variant} has no ratio: it is the baseline itself")
-    axes = AXES[-max(len(comparison.input_shape) - 2 for comparison in comparisons) :]
+    axes = AXIS_NAMES[-max(len(comparison.input_shape) - 2 for comparison in comparisons) :]
     if axis and axis not in axes:
         raise InputError(f"{axis} is no axis: there are {', '.join(axes)}")
     return Path(variant, name, ratio, against, axis)

@@ -7,7 +7,7 @@ import msgspec
 
 from vggcalc.errors import InputError
 from vggcalc.report.gate.changes import Earlier, changes, read_report
-from vggcalc.report.gate.conditions import OPERATORS, Condition, parse
+from vggcalc.report.gate.conditions import COMPARATORS, Condition, parse_condition
 from vggcalc.report.gate.values import FIELD, Path, Value, over, values_at
 from vggcalc.report.tables.changes import elsewhere
 from vggcalc.results import Comparison, Report
@@ -85,7 +85,7 @@ def gate(
     never be decided.
     """
     earlier = Earlier(against, read_report(against)) if against is not None else None
-    parsed = tuple(parse(text, comparisons, earlier is not None) for text in dict.fromkeys(conditions))
+    parsed = tuple(parse_condition(text, comparisons, earlier is not None) for text in dict.fromkeys(conditions))
     for one in parsed:
         if one.path.is_latency and not latency:
             raise InputError(f'condition "{one.text}" needs the latency measured: {remedy}')
@@ -105,7 +105,7 @@ def holds(condition: Condition, value: Value) -> bool | None:
 
     None where that depends on how much a lower bound lacks.
     """
-    compare, bound = OPERATORS[condition.sign], condition.bound
+    compare, bound = COMPARATORS[condition.sign], condition.bound
     if value.high is not None:
         return compare(value.low, bound) and compare(value.high, bound)
     if condition.sign in (">", ">="):

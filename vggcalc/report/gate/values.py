@@ -10,7 +10,7 @@ COUNTS = ("convolutions", "nonlinearities")
 FIELD, LATENCY = "receptive_field", "latency"
 
 #: The last of them are those of a feature map with fewer axes.
-AXES = ("depth", "height", "width")
+AXIS_NAMES = ("depth", "height", "width")
 
 #: Why two runs cannot be compared by intervals within one process: another run is another process.
 ONE_PROCESS = "one process differs from the next by more than its own interval"
@@ -23,14 +23,14 @@ class LowerBound(msgspec.Struct, frozen=True):
 
 
 Measured = Latency | LatencyRatio
-Figure = int | float | str | tuple[int, ...] | LowerBound | Measured
+GatedFigure = int | float | str | tuple[int, ...] | LowerBound | Measured
 
 
-def figures_of(comparison: Comparison, variant: str) -> dict[tuple[str, str], Figure]:
+def figures_of(comparison: Comparison, variant: str) -> dict[tuple[str, str], GatedFigure]:
     """Every figure of a variant that is known, by its path and, for times, the label of their configuration."""
     found = comparison[variant]
     field = found.receptive_field
-    single: dict[str, Figure | None] = {
+    single: dict[str, GatedFigure | None] = {
         key: LowerBound(value) if value is not None and key in found.partial else value
         for key, value in found.costs.items()
     }
@@ -106,7 +106,7 @@ def values_at(path: Path, comparison: Comparison) -> dict[str, Value]:
         return times or {"": Value(unknown="was not measured")}
     figure = found.get((path.name, ""))
     if isinstance(figure, tuple):
-        sizes = zip(AXES[-len(figure) :], figure, strict=True)
+        sizes = zip(AXIS_NAMES[-len(figure) :], figure, strict=True)
         return {"" if path.axis else f".{axis}": _value(n, path) for axis, n in sizes if path.axis in ("", axis)}
     if path.name == FIELD:
         why = {"image": "is the whole image", "varies": "varies from unit to unit"}
@@ -117,7 +117,7 @@ def values_at(path: Path, comparison: Comparison) -> dict[str, Value]:
     return {"": value}
 
 
-def _value(figure: Figure | None, path: Path) -> Value:
+def _value(figure: GatedFigure | None, path: Path) -> Value:
     if isinstance(figure, LowerBound):
         return Value(Fraction(figure.value))
     if isinstance(figure, int | float):

@@ -26,6 +26,72 @@ class Cell(msgspec.Struct, frozen=True):
     value: int | float | None = None
     again: bool = False
 
+    @classmethod
+    def count(cls, value: int | float | None) -> "Cell":
+        """An exact count."""
+        return cls(units.count(value), value)
+
+    @classmethod
+    def size(cls, value: int | float | None) -> "Cell":
+        """Bytes."""
+        return cls(units.size(value), value)
+
+    @classmethod
+    def duration(cls, value: float | None) -> "Cell":
+        """Seconds."""
+        return cls(units.duration(value), value)
+
+    @classmethod
+    def number(cls, value: float | None) -> "Cell":
+        """A plain figure."""
+        return cls(units.number(value), value)
+
+    @classmethod
+    def ratio(cls, value: float | None) -> "Cell":
+        """variant / baseline."""
+        return cls(units.ratio(value), value)
+
+    @classmethod
+    def ratio_if(cls, value: float | None) -> "Cell":
+        """A ratio, and nothing where there is none to expect."""
+        return EMPTY if value is None else cls.ratio(value)
+
+    @classmethod
+    def change(cls, value: float | None) -> "Cell":
+        """A ratio as the change in percent; the value is the ratio."""
+        return cls(units.change(value), value)
+
+    @classmethod
+    def share(cls, value: float | None) -> "Cell":
+        """A share in whole percent."""
+        return cls(units.share(value), value)
+
+    @classmethod
+    def error(cls, value: float | None) -> "Cell":
+        """A relative difference between two computations."""
+        return cls(units.error(value), value)
+
+    @classmethod
+    def interval(cls, ends: tuple[float, float] | None, rounds: int) -> "Cell":
+        """A 95% interval of a ratio, worth its lower end."""
+        return cls(units.interval(ends, rounds), ends[0] if ends else None)
+
+    @classmethod
+    def shape(cls, value: Sequence[int] | None) -> "Cell":
+        """A shape, worth its elements: 64×56×56."""
+        return cls(units.pair(value), None if value is None else math.prod(value))
+
+    @classmethod
+    def axes(cls, value: Sequence[int]) -> "Cell":
+        """One number where all axes agree, worth the product of all."""
+        return cls(units.axes(value), math.prod(value))
+
+    @classmethod
+    def cost(cls, costs: Costs, key: str, partial: bool = False) -> "Cell":
+        """A cost; a `partial` one is a lower bound."""
+        scaled = HEADINGS[key][1](costs[key]) if key in HEADINGS else units.count(costs[key])
+        return cls(units.LOWER_BOUND * partial + scaled, costs[key])
+
 
 class Column(msgspec.Struct, frozen=True):
     """`wide` columns are shown only where there is room; one with figures of several units is not `sortable`."""
@@ -68,8 +134,6 @@ class Text(msgspec.Struct, frozen=True):
 
 Section = Table | Text
 
-Figure = int | float | None
-
 EMPTY = Cell()
 
 
@@ -78,87 +142,16 @@ def words(*texts: str) -> tuple[Cell, ...]:
     return tuple(Cell(text) for text in texts)
 
 
-def name(text: str, again: bool = False) -> Cell:
-    """What a row is of; `again` where the row above is of the same."""
-    return Cell(text, again=again)
-
-
-def count(value: Figure) -> Cell:
-    """An exact count."""
-    return Cell(units.count(value), value)
-
-
-def size(value: Figure) -> Cell:
-    """Bytes."""
-    return Cell(units.size(value), value)
-
-
-def duration(value: float | None) -> Cell:
-    """Seconds."""
-    return Cell(units.duration(value), value)
-
-
-def number(value: float | None) -> Cell:
-    """A plain figure."""
-    return Cell(units.number(value), value)
-
-
-def ratio(value: float | None) -> Cell:
-    """variant / baseline."""
-    return Cell(units.ratio(value), value)
-
-
-def ratio_if(value: float | None) -> Cell:
-    """A ratio, and nothing where there is none to expect."""
-    return EMPTY if value is None else ratio(value)
-
-
-def change(value: float | None) -> Cell:
-    """A ratio as the change in percent; the value is the ratio."""
-    return Cell(units.change(value), value)
-
-
-def share(value: float | None) -> Cell:
-    """A share in whole percent."""
-    return Cell(units.share(value), value)
-
-
-def error(value: float | None) -> Cell:
-    """A relative difference between two computations."""
-    return Cell(units.error(value), value)
-
-
-def interval(ends: tuple[float, float] | None, rounds: int) -> Cell:
-    """A 95% interval of a ratio, worth its lower end."""
-    return Cell(units.interval(ends, rounds), ends[0] if ends else None)
-
-
-def shape(value: Sequence[int] | None) -> Cell:
-    """A shape, worth its elements: 64×56×56."""
-    return Cell(units.pair(value), None if value is None else math.prod(value))
-
-
-def axes(value: Sequence[int]) -> Cell:
-    """One number where all axes agree, worth the product of all."""
-    return Cell(units.axes(value), math.prod(value))
-
-
-def cost(costs: Costs, key: str, partial: bool = False) -> Cell:
-    """A cost; a `partial` one is a lower bound."""
-    scaled = HEADINGS[key][1](costs[key]) if key in HEADINGS else units.count(costs[key])
-    return Cell(units.LOWER_BOUND * partial + scaled, costs[key])
-
-
 def total_costs(costs: Costs, partial: dict[str, tuple[str, ...]]) -> tuple[Cell, ...]:
     """All costs of a total; those that lack what an operator without a formula costs are lower bounds."""
-    return tuple(cost(costs, key, key in partial) for key in costs)
+    return tuple(Cell.cost(costs, key, key in partial) for key in costs)
 
 
 #: The costs that stand in every table; the others where there is room.
 ALWAYS = ("parameters", "macs")
 
 #: How each cost is headed and scaled; a cost that is not listed is an exact count.
-HEADINGS: dict[str, tuple[str, Callable[[Figure], str]]] = {
+HEADINGS: dict[str, tuple[str, Callable[[int | float | None], str]]] = {
     "parameters": ("parameters", units.count),
     "macs": ("MACs", units.count),
     "flops": ("FLOPs", units.count),

@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterable, Iterator
 
 from vggcalc.report import units
-from vggcalc.report.tables import cells
 from vggcalc.report.tables.cells import EMPTY, Cell, Column, Row, Section, Table, Text, heading
 from vggcalc.results import Change, Report
 
@@ -12,7 +11,7 @@ from vggcalc.results import Change, Report
 def elsewhere(found: Iterable[Change]) -> str:
     """On what else the earlier times were measured, in words; empty where on the same."""
     return "; ".join(
-        f"{heading(one.figure)} {_shown(one.before, one).text} then, {_shown(one.after, one).text} now"
+        f"{heading(one.figure)} {_exact_cell(one.before, one).text} then, {_exact_cell(one.after, one).text} now"
         for one in found
         if one.comparison is None
     )
@@ -47,11 +46,11 @@ def _rows(found: Iterable[Change]) -> Iterator[Row]:
     for one in found:
         place = one.comparison, one.variant
         partial = [units.LOWER_BOUND * partial for partial in one.partial]
-        before, after = _shown(one.before, one), _shown(one.after, one)
+        before, after = _exact_cell(one.before, one), _exact_cell(one.after, one)
         yield Row(
             (
-                cells.name(one.comparison or "", again=place[0] == last[0]),
-                cells.name(one.variant or "", again=place == last),
+                Cell(one.comparison or "", again=place[0] == last[0]),
+                Cell(one.variant or "", again=place == last),
                 Cell(heading(one.figure) + (f" on {one.on}" if one.on else "")),
                 Cell(partial[0] + before.text, before.value),
                 Cell(partial[1] + after.text, after.value),
@@ -62,15 +61,15 @@ def _rows(found: Iterable[Change]) -> Iterator[Row]:
         last = place
 
 
-def _shown(value: object, change: Change) -> Cell:
+def _exact_cell(value: object, change: Change) -> Cell:
     """A figure in full: a change that rounding hides is one nevertheless."""
     match value:
         case None:
-            return Cell(units.UNKNOWN)
+            return Cell(units.NO_FIGURE)
         case tuple():
             return Cell(units.shape(value), math.prod(value))
         case float() if change.figure == "latency":
-            return cells.duration(value)
+            return Cell.duration(value)
         case float():
             return Cell(units.precise(value), value)
         case int():
@@ -84,5 +83,5 @@ def _difference(one: Change) -> Cell:
     if old is None or new is None:
         return Cell("new" if old is None else "gone")
     if isinstance(old, int | float) and isinstance(new, int | float) and old:
-        return cells.change(new / old)
+        return Cell.change(new / old)
     return EMPTY

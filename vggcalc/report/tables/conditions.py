@@ -103,7 +103,7 @@ def _within_one_call(variant: Variant, latency: Latency, dtype: str) -> list[str
         size = units.size(predicted)
         beside = f"{size} saved for backward" if training else f"lower bound {size}"
         held = units.size(latency.peak_allocated_bytes)
-        lines.append(f"Allocated within a call of {variant.name}, image included: {held} ({beside}).")
+        lines.append(f"Allocated within a call of {variant.name}, input included: {held} ({beside}).")
     return lines
 
 

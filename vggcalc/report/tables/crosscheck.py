@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from vggcalc.report.tables import cells
 from vggcalc.report.tables.cells import EMPTY, Cell, Column, Row, Section, Table, Text, heading
 from vggcalc.results import Comparison, Crosscheck, GradientProbe, Variant
 
@@ -41,17 +40,17 @@ def crosschecks(comparison: Comparison) -> list[Section]:
     for variant, check in checked:
         for what in _CHECKED:
             counted = getattr(check, what)
-            counts = map(cells.count, (counted.closed_form, counted.torch, counted.fvcore))
+            counts = map(Cell.count, (counted.closed_form, counted.torch, counted.fvcore))
             differs = Cell("" if counted.agrees else "differs")
             row = (Cell(variant.name), Cell(heading(what)), *counts, differs)
             rows.append(Row(row, strong=not counted.agrees))
         probe = check.receptive_field
         if probe is not None:
-            ends = Cell(_pixels(probe.expected)), Cell(_pixels(probe.seen)), EMPTY
+            ends = Cell(_spans(probe.expected)), Cell(_spans(probe.seen)), EMPTY
             differs = Cell("" if probe.agrees else "differs")
-            row = (Cell(variant.name), Cell(f"pixels of {_unit(probe)}"), *ends, differs)
+            row = (Cell(variant.name), Cell(f"RF of {_unit(probe)}"), *ends, differs)
             rows.append(Row(row, strong=not probe.agrees))
-    columns = ("variant", "cost", "closed form", "torch", "fvcore", "")
+    columns = ("variant", "cost", "formula", "torch", "fvcore", "")
     table = Table(
         f"The crosscheck of {comparison.name} disagrees",
         tuple(Column(title, right=2 <= i <= 4) for i, title in enumerate(columns)),
@@ -77,6 +76,6 @@ def _unit(probe: GradientProbe) -> str:
     return f"{probe.layer} at {','.join(map(str, probe.unit))}"
 
 
-def _pixels(spans: tuple[tuple[int, int], ...] | None) -> str:
-    """`6…217 × 6…217`, since an end before the image has a minus sign."""
+def _spans(spans: tuple[tuple[int, int], ...] | None) -> str:
+    """`6…217 × 6…217`, since an end before the input has a minus sign."""
     return " × ".join(f"{first}…{last}" for first, last in spans) if spans is not None else "none"

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 
 from vggcalc.nets.layers import Axes, Convolution
 from vggcalc.report import units
-from vggcalc.report.tables import cells
-from vggcalc.report.tables.cells import EMPTY, Cell, Column, Row, Section, Table, cost_columns, heading
+from vggcalc.report.tables.cells import EMPTY, Cell, Column, Row, Section, Table, cost_columns, heading, total_costs
 from vggcalc.report.tables.layers import field, kind, setting
-from vggcalc.report.tables.variants import choices, infeasible, is_choice, kept, layers
+from vggcalc.report.tables.variants import COVERAGE, choices, covered, infeasible, is_choice, kernels_or_count
 from vggcalc.results import Comparison, Variant
 
 
@@ -20,7 +19,7 @@ def kernel_tables(comparison: Comparison) -> list[Section]:
     """A kernel and its factorization, or a line for each of several."""
     if is_choice(comparison):
         return choices(comparison, f"{comparison.name} factorized: {_words(comparison)}")
-    return [_figures(comparison), _stack(comparison), *infeasible(comparison)]
+    return [_figure_by_figure(comparison), _stack(comparison), *infeasible(comparison)]
 
 
 def at_a_glance(comparisons: Sequence[Comparison]) -> list[Section]:
@@ -33,35 +32,35 @@ def _overview(comparisons: Sequence[Comparison]) -> Table:
     rows = []
     for comparison in comparisons:
         naive, *others = comparison.variants
-        one = naive.weights_per_channel_pair or 0
+        before = naive.weights_per_channel_pair or 0
         for i, other in enumerate(others):
-            many = other.weights_per_channel_pair
+            after = other.weights_per_channel_pair
             ratio = comparison.ratio(other.name)
             rows.append(
                 Row(
                     (
-                        cells.name(comparison.name, again=i > 0),
+                        Cell(comparison.name, again=i > 0),
                         Cell(other.name),
-                        Cell(layers(other)),
-                        Cell(f"{one}/{many}" if many else units.UNKNOWN, one if many else None),
-                        Cell(units.times(one / many), one / many) if many else Cell(units.UNKNOWN),
-                        cells.shape(other.layers[-1].same_size),
-                        cells.shape(other.layers[-1].valid_size),
-                        cells.ratio(ratio.parameters),
-                        cells.ratio(ratio.macs),
+                        Cell(kernels_or_count(other)),
+                        Cell(f"{before} → {after}" if after else units.NO_FIGURE, after),
+                        Cell.ratio(after / before if after and before else None),
+                        Cell.shape(other.layers[-1].same_size),
+                        Cell.shape(other.layers[-1].valid_size),
+                        Cell.ratio(ratio.parameters),
+                        Cell.ratio(ratio.macs),
                     ),
                     ruled=not i and is_choice(comparison),
                 )
             )
-    columns = ("kernel", "variant", "layers", "weights", "=", "padded map", "without", "params ×", "MACs ×")
-    title = "Weights per channel pair and output maps, kernel against what it becomes"
+    columns = ("kernel", "variant", "layers", "weights", "weights ×", "padded", "unpadded", "params ×", "MACs ×")
+    title = "Weights per channel pair and output size, kernel against its factorization"
     several = any(map(is_choice, comparisons))
-    wide = "padded map" if several else "variant"
-    heads = tuple(Column(head, right=i > 2, wide=head == wide) for i, head in enumerate(columns))
+    wide = ("padded", "weights ×") if several else ("variant",)
+    heads = tuple(Column(head, right=i > 2, wide=head in wide) for i, head in enumerate(columns))
     return Table(title, heads, tuple(rows), keys=1 + several)
 
 
-def _figures(comparison: Comparison) -> Table:
+def _figure_by_figure(comparison: Comparison) -> Table:
     """A kernel beside its factorization, a line for each figure."""
     variants = comparison.variants
     lossy = variants[1].family != "stack"
@@ -72,11 +71,11 @@ def _figures(comparison: Comparison) -> Table:
         return {
             "kernels": Cell(units.kernels(kernels)),
             "weights per channel pair": Cell(_weights(variant, kernels), variant.weights_per_channel_pair),
-            "receptive field": cells.shape(size),
-            "output": cells.shape(variant.output_shape),
-            "nonlinearities": cells.count(variant.nonlinearities),
-            **({key: Cell(kept(variant, key)) for key in ("window", "mixing")} if lossy else {}),
-        } | {heading(key): cells.cost(variant.costs, key) for key in variant.costs}
+            "receptive field": Cell.shape(size),
+            "output": Cell.shape(variant.output_shape),
+            "nonlinearities": Cell.count(variant.nonlinearities),
+            **({title: Cell(covered(variant, title)) for title in COVERAGE} if lossy else {}),
+        } | {heading(key): Cell.cost(variant.costs, key) for key in variant.costs}
 
     columns = [figures(variant) for variant in variants]
     ratios = {heading(key): value for ratio in comparison.ratios for key, value in ratio.costs.items()}
@@ -85,8 +84,8 @@ def _figures(comparison: Comparison) -> Table:
     rows = []
     for label in columns[0]:
         ratio = ratios.get(label)
-        change = cells.change(ratio) if ratio is not None else EMPTY
-        rows.append(Row((Cell(label), *(column[label] for column in columns), cells.ratio_if(ratio), change)))
+        change = Cell.change(ratio) if ratio is not None else EMPTY
+        rows.append(Row((Cell(label), *(column[label] for column in columns), Cell.ratio_if(ratio), change)))
     family = variants[1].family
     other = "its stack" if family == "stack" else f"its factorization, {family}"
     return Table(
@@ -129,35 +128,35 @@ def _words(comparison: Comparison) -> str:
 def _stack(comparison: Comparison) -> Table:
     """What the kernel becomes layer by layer, with the feature map's size as padding keeps it and without."""
     variant = comparison.variants[-1]
-    image = cells.shape(comparison.input_shape[2:])
-    blank = [Cell(units.UNKNOWN)] * len(variant.costs)
-    rows = [Row((Cell("input"), EMPTY, image, image, image, cells.axes((1, 1)), *blank))]
+    size = Cell.shape(comparison.input_shape[2:])
+    blank = [Cell(units.NO_FIGURE)] * len(variant.costs)
+    rows = [Row((Cell("input"), EMPTY, size, size, size, Cell.axes((1, 1)), *blank))]
     rows += [
         Row(
             (
                 Cell(layer.name.rpartition(".")[2]),
                 Cell(kind(layer)),
-                cells.shape(layer.output_shape[2:]),
-                cells.shape(layer.same_size),
-                cells.shape(layer.valid_size),
+                Cell.shape(layer.output_shape[2:]),
+                Cell.shape(layer.same_size),
+                Cell.shape(layer.valid_size),
                 field(layer),
-                *cells.total_costs(layer.costs, {}),
+                *total_costs(layer.costs, {}),
             )
         )
         for layer in variant.layers
     ]
-    costs = cells.total_costs(variant.costs, {})
+    costs = total_costs(variant.costs, {})
     rows.append(Row((Cell("total"), EMPTY, EMPTY, EMPTY, EMPTY, field(variant), *costs), "total", ruled=True))
     return Table(
-        f"{'The stack' if variant.family == 'stack' else variant.family}, layer by layer, and its map with "
-        "padding and without",
+        f"{'The stack' if variant.family == 'stack' else variant.family}, layer by layer: its output as "
+        "configured, padded and unpadded",
         (
             Column("layer", right=False),
             Column("kind", right=False),
-            Column("map"),
-            Column("with padding"),
-            Column("without"),
-            Column("sees"),
+            Column("output"),
+            Column("padded"),
+            Column("unpadded"),
+            Column("RF"),
             *cost_columns(variant.costs),
         ),
         tuple(rows),

@@ -1,12 +1,11 @@
 """Measured times, as tables: of whole networks and of their blocks."""
 
 from vggcalc.report import units
-from vggcalc.report.tables import cells
 from vggcalc.report.tables.cells import EMPTY, Cell, Column, Row, Section, Table, Text
 from vggcalc.report.tables.conditions import conditions
 from vggcalc.report.tables.crosscheck import crosschecks
 from vggcalc.report.tables.variants import marked
-from vggcalc.report.tables.verification import verifications
+from vggcalc.report.tables.verification import verification_tables
 from vggcalc.results import Comparison, Latency, LatencyRatio
 
 
@@ -25,7 +24,7 @@ def timings(comparison: Comparison) -> list[Section]:
         elif _could_have_blocks(comparison):
             found.append(Text(("The budget held no time for the blocks: give a larger --budget.",), quiet=True))
         found.append(Text(tuple(conditions(comparison)), quiet=True))
-    return found + verifications(comparison) + crosschecks(comparison)
+    return found + verification_tables(comparison) + crosschecks(comparison)
 
 
 _OWN_COLUMNS = (
@@ -46,11 +45,11 @@ _RATIO_COLUMNS = (
 
 def _own_cells(latency: Latency) -> tuple[Cell, ...]:
     return (
-        cells.duration(latency.median_s),
-        cells.duration(latency.iqr_s),
-        cells.number(None if latency.flops_per_s is None else latency.flops_per_s / 1e9),
-        cells.share(latency.roof_share),
-        Cell(latency.bound or units.UNKNOWN),
+        Cell.duration(latency.median_s),
+        Cell.duration(latency.iqr_s),
+        Cell.number(None if latency.flops_per_s is None else latency.flops_per_s / 1e9),
+        Cell.share(latency.roof_share),
+        Cell(latency.bound or units.NO_FIGURE),
     )
 
 
@@ -58,11 +57,11 @@ def _ratio_cells(ratio: LatencyRatio | None) -> tuple[Cell, ...]:
     if ratio is None:
         return (EMPTY,) * len(_RATIO_COLUMNS)
     return (
-        cells.ratio(ratio.ratio),
-        cells.interval(ratio.ci95, ratio.rounds),
+        Cell.ratio(ratio.ratio),
+        Cell.interval(ratio.ci95, ratio.rounds),
         Cell(ratio.verdict),
-        cells.ratio(ratio.control_ratio),
-        cells.interval(ratio.control_ci95, ratio.rounds),
+        Cell.ratio(ratio.control_ratio),
+        Cell.interval(ratio.control_ci95, ratio.rounds),
     )
 
 
@@ -76,7 +75,7 @@ def _latency(comparison: Comparison) -> Table:
                 figures = _own_cells(latency)
                 if comparison.ratios:
                     figures += _ratio_cells(ratios.get(variant.name))
-                names = cells.name(first.label, again=i > 0), Cell(marked(comparison, variant))
+                names = Cell(first.label, again=i > 0), Cell(marked(comparison, variant))
                 rows.append(Row((*names, *figures), ruled=not i))
     return Table(
         f"Latency of {comparison.name}, one call at batch {comparison.input_shape[0]}",
@@ -113,7 +112,7 @@ def _block_latency(comparison: Comparison) -> Table:
                     continue
                 timed = () if variant is baseline else comparison.ratio(variant.name).block(block.name)
                 ratio = LatencyRatio.find(timed, first.configuration)
-                names = cells.name(f"{block.name} {first.label}", again=i > 0), Cell(units.kernels(own.kernels))
+                names = Cell(f"{block.name} {first.label}", again=i > 0), Cell(units.kernels(own.kernels))
                 rows.append(Row((*names, *_own_cells(latency), *_ratio_cells(ratio)), ruled=not i))
     return Table(
         f"Latency of the blocks of {comparison.name}",

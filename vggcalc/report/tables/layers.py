@@ -4,7 +4,6 @@ from collections import Counter
 
 from vggcalc.nets.layers import Axes
 from vggcalc.report import units
-from vggcalc.report.tables import cells
 from vggcalc.report.tables.cells import Cell, Column, Row, Section, Table, Text, cost_columns, total_costs
 from vggcalc.results import BlockResult, Comparison, LayerResult, Variant
 
@@ -12,12 +11,12 @@ from vggcalc.results import BlockResult, Comparison, LayerResult, Variant
 _SEES = {"image": "image", "varies": "varies"}
 
 #: Kinds of layers whose names in torch are long.
-_SHORT = {"AdaptiveAvgPool2d": "avg-pool", "BatchNorm2d": "batch norm", "LocalResponseNorm": "LRN"}
+_SHORT_KINDS = {"AdaptiveAvgPool2d": "avg-pool", "BatchNorm2d": "batch norm", "LocalResponseNorm": "LRN"}
 
 
 def field(of: LayerResult | BlockResult | Variant) -> Cell:
     """The size of a receptive field, or in a word why there is none."""
-    return cells.axes(of.receptive_field.size) if of.receptive_field else Cell(_SEES.get(of.sees, units.UNKNOWN))
+    return Cell.axes(of.receptive_field.size) if of.receptive_field else Cell(_SEES.get(of.sees, units.NO_FIGURE))
 
 
 def setting(comparison: Comparison) -> str:
@@ -31,7 +30,7 @@ def kind(layer: LayerResult) -> str:
     if layer.type == "Opaque":
         return f"{function} (no formula)"
     if kernel is None or (set(kernel) == {1} and function):
-        return str(function).replace("_", " ") if function else _SHORT.get(layer.type, layer.type)
+        return str(function).replace("_", " ") if function else _SHORT_KINDS.get(layer.type, layer.type)
     words = [units.shape(kernel)]
     if function:
         words.append(function.rstrip("123d").replace("_", "-"))
@@ -60,7 +59,7 @@ def layer_table(comparison: Comparison, variant: Variant) -> Table:
     lengths = Counter(layer.block for layer in variant.layers)
     rows = [
         Row(
-            (Cell(layer.name), Cell(kind(layer)), cells.shape(layer.output_shape[1:]), field(layer),
+            (Cell(layer.name), Cell(kind(layer)), Cell.shape(layer.output_shape[1:]), field(layer),
              *total_costs(layer.costs, {})),
             ruled=i > 0
             and layer.block != (before := variant.layers[i - 1].block)
@@ -80,7 +79,7 @@ def layer_table(comparison: Comparison, variant: Variant) -> Table:
             Column("layer", right=False),
             Column("kind", right=False),
             Column("output"),
-            Column("sees"),
+            Column("RF"),
             *cost_columns(variant.costs),
         ),
         tuple(rows),
@@ -88,7 +87,7 @@ def layer_table(comparison: Comparison, variant: Variant) -> Table:
 
 
 def _totals(of: BlockResult | Variant) -> tuple[Cell, ...]:
-    return (cells.shape(of.output_shape[1:]), field(of), *total_costs(of.costs, of.partial))
+    return (Cell.shape(of.output_shape[1:]), field(of), *total_costs(of.costs, of.partial))
 
 
 def unit_field(comparison: Comparison) -> list[Section]:
@@ -99,12 +98,12 @@ def unit_field(comparison: Comparison) -> list[Section]:
     axis_names = ["row", "column"] if len(found.unit) == 2 else [f"axis {i}" for i in range(len(found.unit))]
     where = f"Unit {','.join(map(str, found.unit))} of {found.layer} sees"
     if found.span is None:
-        return [Text((f"{where} the whole image, {units.shape(comparison.input_shape[2:])} pixels.",))]
+        return [Text((f"{where} the whole input, {units.shape(comparison.input_shape[2:])}.",))]
     if not found.span:
         return [Text((f"{where} nothing but padding.",))]
     spans = [f"{name}s {first} to {last}" for name, (first, last) in zip(axis_names, found.span, strict=True)]
     size = units.shape([last - first + 1 for first, last in found.span])
-    lines = [f"{where} {' and '.join(spans)} of the image (from 0), {size} pixels."]
+    lines = [f"{where} {' and '.join(spans)} of the input (from 0): {size}."]
     if found.field is not None and units.shape(found.field.size) != size:
         lines.append(f"The receptive field there is {units.shape(found.field.size)}: the rest is padding.")
     return [Text(tuple(lines))]

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import msgspec
 
 from vggcalc.report import units
-from vggcalc.report.tables import cells
 from vggcalc.report.tables.cells import (
     ALWAYS,
     EMPTY,
@@ -21,7 +20,7 @@ from vggcalc.report.tables.cells import (
 from vggcalc.report.tables.kernels import at_a_glance, is_kernel, kernel_tables
 from vggcalc.report.tables.layers import field, layer_table, setting, short, unit_field
 from vggcalc.report.tables.reconciliation import reconciliation
-from vggcalc.report.tables.replaced import replacements
+from vggcalc.report.tables.replaced import replacement_tables
 from vggcalc.report.tables.variants import choices, infeasible, is_choice
 from vggcalc.results import BlockResult, Comparison, Variant
 
@@ -34,7 +33,7 @@ def network_tables(comparison: Comparison) -> list[Section]:
         return [*reconciliation(comparison), *unit_field(comparison), layer_table(comparison, comparison.variants[0])]
     if is_kernel(comparison):
         return kernel_tables(comparison)
-    sections = [*replacements(comparison), _network(comparison)]
+    sections = [*replacement_tables(comparison), _network(comparison)]
     if is_choice(comparison):
         return choices(comparison, f"{comparison.name}, {setting(comparison)}") + sections
     return sections + infeasible(comparison)
@@ -55,9 +54,9 @@ def _network(comparison: Comparison) -> Table:
             Column("block", right=False),
             Column("variant", right=False),
             Column("kernels", right=False),
-            Column("sees"),
+            Column("RF"),
             *cost_columns(comparison.variants[0].costs),
-            Column("ratio"),
+            Column("MACs ×"),
         ),
         tuple(rows),
         keys=2,
@@ -90,8 +89,8 @@ def _beside(label: str, lines: Sequence[tuple[str, str, BlockResult | Variant]])
     rows = []
     base = lines[0][2].macs
     for i, (name, kernels, one) in enumerate(lines):
-        ratio = cells.ratio(one.macs / base) if i and one.macs is not None and base else EMPTY
-        named = cells.name(label, again=i > 0), Cell(name), Cell(kernels)
+        ratio = Cell.ratio(one.macs / base) if i and one.macs is not None and base else EMPTY
+        named = Cell(label, again=i > 0), Cell(name), Cell(kernels)
         costs = total_costs(one.costs, one.partial)
         role: Role = "total" if isinstance(one, Variant) else "row"
         rows.append(Row((*named, field(one), *costs, ratio), role, ruled=not i))

@@ -1,7 +1,6 @@
 """What another counter would report, reconciled with the exact MACs line by line."""
 
 from vggcalc.report import units
-from vggcalc.report.tables import cells
 from vggcalc.report.tables.cells import EMPTY, Cell, Column, Row, Section, Table, Text
 from vggcalc.results import Comparison, Reconciliation
 
@@ -11,10 +10,10 @@ def reconciliation(comparison: Comparison) -> list[Section]:
     found = comparison.reconciliation
     if found is None:
         return []
-    return [_table(comparison, found), Text(_sources(comparison, found), quiet=True)]
+    return [_line_by_line(comparison, found), Text(_sources(comparison, found), quiet=True)]
 
 
-def _table(comparison: Comparison, found: Reconciliation) -> Table:
+def _line_by_line(comparison: Comparison, found: Reconciliation) -> Table:
     lower = "macs" in comparison.variants[0].partial
     what = "MACs, a lower bound" if lower else "exact MACs"
 
@@ -25,7 +24,7 @@ def _table(comparison: Comparison, found: Reconciliation) -> Table:
     if found.factor != 1:
         rows.append(Row((Cell(f"× {found.factor}"), EMPTY, bound(found.factor * found.macs))))
     for line in found.lines:
-        layers = cells.count(line.layers) if line.layers else EMPTY
+        layers = Cell.count(line.layers) if line.layers else EMPTY
         sign = "−" if line.amount < 0 else "+"
         rows.append(Row((Cell(f"{sign} {line.term}"), layers, Cell(units.count(abs(line.amount)), line.amount))))
     rows.append(Row((Cell(f"= {found.figure}"), EMPTY, bound(found.total)), "total", ruled=True))

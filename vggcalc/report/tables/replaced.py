@@ -1,16 +1,15 @@
-"""Which convolutions were replaced, what each replacing saves or costs, and which were skipped."""
+"""Which convolutions were replaced, what each replacement saves or costs, and which were skipped."""
 
 from vggcalc.report import units
-from vggcalc.report.tables import cells
-from vggcalc.report.tables.cells import Cell, Column, Row, Section, Table, Text
+from vggcalc.report.tables.cells import Cell, Column, Row, Section, Table, Text, words
 from vggcalc.results import Comparison, Costs
 
 
-def replacements(comparison: Comparison) -> list[Section]:
-    """A line for each replacing, the largest change of MACs first, and what was skipped."""
+def replacement_tables(comparison: Comparison) -> list[Section]:
+    """A line for each replacement, the largest change of MACs first, and what was skipped."""
     sections: list[Section] = []
     if comparison.replaced:
-        sections.append(_table(comparison))
+        sections.append(_replacement_table(comparison))
     if comparison.skipped:
         reasons: dict[tuple[str, str], list[str]] = {}
         for one in comparison.skipped:
@@ -25,16 +24,16 @@ def _listed(names: list[str]) -> str:
     return ", ".join(names[:4]) + (f" and {len(names) - 4} others" if len(names) > 4 else "")
 
 
-def _table(comparison: Comparison) -> Table:
+def _replacement_table(comparison: Comparison) -> Table:
     rows = []
     for one in comparison.replaced:
         before, after = one.costs
-        kernels = cells.words(*map(units.kernels, one.kernels))
-        changes = (cell for key in ("parameters", "macs") for cell in _cells(before, after, key))
+        kernels = words(*map(units.kernels, one.kernels))
+        changes = (cell for key in ("parameters", "macs") for cell in _before_and_after(before, after, key))
         rows.append(Row((Cell(one.name), *kernels, *changes)))
-    wide = {"parameters before", "parameters after"}
-    columns = ("replaced", "kernel", "by", "parameters before", "parameters after", "change",
-               "MACs before", "MACs after", "change")  # fmt: skip
+    wide = {"params before", "params after"}
+    columns = ("replaced", "kernel", "by", "params before", "params after", "Δ params",
+               "MACs before", "MACs after", "Δ MACs")  # fmt: skip
     return Table(
         f"What was replaced in {comparison.name}, the largest change of MACs first",
         tuple(Column(title, right=i > 2, wide=title in wide) for i, title in enumerate(columns)),
@@ -42,6 +41,6 @@ def _table(comparison: Comparison) -> Table:
     )
 
 
-def _cells(before: Costs, after: Costs, key: str) -> tuple[Cell, Cell, Cell]:
+def _before_and_after(before: Costs, after: Costs, key: str) -> tuple[Cell, Cell, Cell]:
     old, new = before[key], after[key]
-    return cells.count(old), cells.count(new), cells.change(new / old if old and new is not None else None)
+    return Cell.count(old), Cell.count(new), Cell.change(new / old if old and new is not None else None)

@@ -1,14 +1,16 @@
-"""Several ways to factorize side by side: what each keeps, costs, and whether another one beats it."""
+"""Several ways to factorize side by side: what each covers and costs, and whether another one beats it."""
 
 from collections.abc import Iterator, Sequence
 
 from vggcalc.nets.families import FAMILIES
 from vggcalc.report import units
-from vggcalc.report.tables import cells
 from vggcalc.report.tables.cells import Cell, Column, Row, Section, Table, Text, cost_columns, total_costs
 from vggcalc.results import PARETO_COSTS, Comparison, Costs, Variant
 
-#: Marks the variants that no other one beats.
+#: Columns of what a factorization covers: of the kernel's window, and of the mixing of channels.
+COVERAGE = ("coverage", "mixing")
+
+#: Marks the variants that are Pareto-optimal.
 MARK = "◆"
 
 
@@ -18,19 +20,19 @@ def is_choice(comparison: Comparison) -> bool:
 
 
 def choices(comparison: Comparison, title: str) -> list[Section]:
-    """A line for each variant; then, for each family, what it keeps and what it gives up."""
-    keeps = [key for key in ("window", "mixing") if any(kept(one, key) != "full" for one in comparison.variants)]
+    """A line for each variant; then, for each family, what it covers and what it gives up."""
+    differ = [title for title in COVERAGE if any(covered(one, title) != "full" for one in comparison.variants)]
     costs = _weighed_first(comparison.variants[0].costs)
     columns = [
         Column("", right=False),
         Column("variant", right=False),
         Column("layers", right=False, wide=True),
-        *(Column(key, right=False) for key in keeps),
-        Column("sees"),
+        *(Column(title, right=False) for title in differ),
+        Column("RF"),
         *cost_columns(costs),
-        Column("MACs ×", wide=len(keeps) > 1),
+        Column("MACs ×", wide=len(differ) > 1),
     ]
-    rows = [_row(comparison, variant, keeps) for variant in comparison.variants]
+    rows = [_row(comparison, variant, differ) for variant in comparison.variants]
     return [
         Table(title, tuple(columns), tuple(rows), keys=2),
         Text(tuple(_legend(comparison)), quiet=True),
@@ -38,18 +40,18 @@ def choices(comparison: Comparison, title: str) -> list[Section]:
     ]
 
 
-def _row(comparison: Comparison, variant: Variant, keeps: Sequence[str]) -> Row:
+def _row(comparison: Comparison, variant: Variant, differ: Sequence[str]) -> Row:
     field = variant.receptive_field
     ratio = next((ratio.macs for ratio in comparison.ratios if ratio.variant == variant.name), None)
     return Row(
         (
             Cell(MARK if variant.name in comparison.pareto else ""),
             Cell(variant.name),
-            Cell(layers(variant)),
-            *(Cell(kept(variant, key)) for key in keeps),
-            cells.axes(field.size) if field else Cell(variant.sees),
+            Cell(kernels_or_count(variant)),
+            *(Cell(covered(variant, title)) for title in differ),
+            Cell.axes(field.size) if field else Cell(variant.sees),
             *total_costs(_weighed_first(variant.costs), variant.partial),
-            cells.ratio_if(ratio),
+            Cell.ratio_if(ratio),
         ),
         strong=variant.name == comparison.baseline,
     )
@@ -60,27 +62,28 @@ def _weighed_first(costs: Costs) -> Costs:
     return {key: costs[key] for key in (*PARETO_COSTS, *(key for key in costs if key not in PARETO_COSTS))}
 
 
-def layers(variant: Variant) -> str:
+def kernels_or_count(variant: Variant) -> str:
     """The kernels of a variant, or how many convolutions it has where they are many."""
     kernels = [kernel for block in variant.blocks for kernel in block.kernels]
     text = units.kernels(kernels)
     return text if len(text) <= 24 else f"{variant.convolutions} convolutions"
 
 
-def kept(variant: Variant, key: str) -> str:
-    """What a factorization keeps of the `window` or the `mixing`; the kernel itself keeps all."""
-    keeps = variant.coverage
-    if keeps is None:
+def covered(variant: Variant, title: str) -> str:
+    """How much of the kernel's window a factorization covers, or how it mixes channels; the kernel itself does all."""
+    coverage = variant.coverage
+    if coverage is None:
         return "full"
-    if key == "mixing":
-        return f"to {keeps.narrowest}" if keeps.mixing == "reduced" else keeps.mixing
-    return keeps.window if keeps.positions == keeps.of else f"{keeps.window} {keeps.positions}/{keeps.of}"
+    if title == "mixing":
+        return f"to {coverage.narrowest}" if coverage.mixing == "reduced" else coverage.mixing
+    part = "" if coverage.positions == coverage.of else f" {coverage.positions}/{coverage.of}"
+    return coverage.window + part
 
 
 def _legend(comparison: Comparison) -> Iterator[str]:
     yield (
-        f"{MARK} no other variant is as good in parameters, MACs, saved activations and, where measured, "
-        "latency, and better in one of them."
+        f"{MARK} Pareto-optimal: no other variant is at least as good in parameters, MACs, saved activations and "
+        "measured latency, and better in one of them."
     )
     families = dict.fromkeys(variant.family for variant in comparison.variants if variant.family)
     for family in families:

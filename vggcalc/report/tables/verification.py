@@ -1,23 +1,22 @@
 """Factorized kernels without activations beside the one convolution that each of them is."""
 
 from vggcalc.report import units
-from vggcalc.report.tables import cells
 from vggcalc.report.tables.cells import Cell, Column, Row, Section, Table, Text
 from vggcalc.results import Comparison, Verification
 
 _COLUMNS = (
     Column("variant", right=False),
-    Column("is", right=False),
+    Column("kernel", right=False),
     Column("border"),
-    Column("seen"),
-    Column("interior"),
-    Column("at edge"),
-    Column("pads once"),
+    Column("border seen"),
+    Column("interior error"),
+    Column("border error"),
+    Column("padded once"),
     Column("dilation", wide=True),
 )
 
 
-def verifications(comparison: Comparison) -> list[Section]:
+def verification_tables(comparison: Comparison) -> list[Section]:
     """A line for each variant that was composed into one kernel: how wide a border differs, and by how much."""
     verified = {
         variant.name: variant.verification for variant in comparison.variants if variant.verification is not None
@@ -28,22 +27,22 @@ def verifications(comparison: Comparison) -> list[Section]:
         f"{comparison.name} without activations: every variant as one convolution, in float64",
         _COLUMNS,
         tuple(
-            Row((Cell(name), *_cells(verification)), strong=not verification.agrees)
+            Row((Cell(name), *_verified_cells(verification)), strong=not verification.agrees)
             for name, verification in verified.items()
         ),
     )
     return [table, Text(_conditions(verified), quiet=True)]
 
 
-def _cells(verification: Verification) -> tuple[Cell, ...]:
+def _verified_cells(verification: Verification) -> tuple[Cell, ...]:
     return (
         Cell(units.pair(verification.convolution.kernel_size)),
-        cells.axes(verification.border),
-        cells.axes(verification.border_seen),
-        cells.error(verification.interior_error),
-        cells.error(verification.border_error),
-        cells.error(verification.pads_once_error),
-        cells.axes(verification.convolution.dilation),
+        Cell.axes(verification.border),
+        Cell.axes(verification.border_seen),
+        Cell.error(verification.interior_error),
+        Cell.error(verification.border_error),
+        Cell.error(verification.pads_once_error),
+        Cell.axes(verification.convolution.dilation),
     )
 
 
@@ -53,14 +52,14 @@ def _conditions(verified: dict[str, Verification]) -> tuple[str, ...]:
     shapes = " or ".join(dict.fromkeys(units.shape(verification.input_shape) for verification in found))
     lines = [
         f"The largest difference over the largest output, with random weights from seed {found[0].seed} and a "
-        f"random image {shapes}."
+        f"random input {shapes}."
     ]
     if any(any(verification.border) for verification in found):
         lines.append(
-            "Border: so many pixels from each edge may differ, because a later layer pads zeros where the one "
-            "kernel meets the image or a bias. A stack that pads once, in its first layer, is exact everywhere."
+            "Border: up to so many positions from each edge differ, because a later layer pads with zeros where the "
+            "one kernel reads the input or a bias. A stack that pads once, in its first layer, is exact everywhere."
         )
     refuted = [name for name, verification in verified.items() if not verification.agrees]
     if refuted:
-        lines.insert(0, f"Refuted: {', '.join(refuted)}, by more than rounding where all is to be exact.")
+        lines.insert(0, f"Not the same: {', '.join(refuted)} differs by more than rounding where it should be exact.")
     return tuple(lines)

@@ -15,7 +15,7 @@ from vggcalc.nets.layers import (
     Pair,
     is_nonlinearity,
 )
-from vggcalc.nets.shapes import output_shape, window
+from vggcalc.nets.shapes import output_shape, window_extent
 from vggcalc.results import ROUNDING, Verification
 from vggcalc.runtime.build import build, make
 from vggcalc.runtime.fuse.fuse import FusedConv2d, fuse
@@ -137,7 +137,7 @@ def _depth(difference: Tensor) -> int:
 def _sizes_to_try(plain: Network, conv: Conv2d, border: Pair) -> Axes:
     """An image whose map has an interior and is not too large."""
     units = [2 * pixels + INTERIOR for pixels in border]
-    numbers = zip(units, conv.stride, window(conv), conv.padding, strict=True)
+    numbers = zip(units, conv.stride, window_extent(conv), conv.padding, strict=True)
     needed = tuple(max((n - 1) * s + w - 2 * p, 1) for n, s, w, p in numbers)
     sizes = tuple(map(max, plain.input_shape[2:], needed))
     with torch.device("meta"), FlopCounterMode(display=False) as counter, torch.no_grad():

@@ -35,7 +35,7 @@ class Device(Protocol):
     def least_timing_s(self) -> float:
         """The least length of one timing, beside which the clock's own cost is negligible."""
 
-    def facts(self) -> results.Device:
+    def facts(self) -> results.DeviceInfo:
         """Name, model and the flags that were set."""
 
     def free_bytes(self) -> int | None:
@@ -68,8 +68,8 @@ class Cpu:
     def least_timing_s(self) -> float:
         return 1e-3
 
-    def facts(self) -> results.Device:
-        return results.Device(self.name, cpu_model(), {"flushed_bytes": str(self._cache_bytes())})
+    def facts(self) -> results.DeviceInfo:
+        return results.DeviceInfo(self.name, cpu_model(), {"flushed_bytes": str(self._cache_bytes())})
 
     def free_bytes(self) -> int | None:
         return None
@@ -160,7 +160,7 @@ class Accelerator:
             self.clock()
         return max(1e-3, 50 * (self.clock() - start) / 10)
 
-    def facts(self) -> results.Device:
+    def facts(self) -> results.DeviceInfo:
         details = {"clock": "wall time after torch.accelerator.synchronize", "L2": "warm unless cold"}
         model = self._kind
         if self._kind == "cuda":
@@ -175,7 +175,7 @@ class Accelerator:
                 details["sm_clock_mhz"] = str(torch.cuda.clock_rate(self.name))
         elif self._kind == "xpu":
             model = torch.xpu.get_device_name(self.name)
-        return results.Device(self.name, model, details)
+        return results.DeviceInfo(self.name, model, details)
 
     def free_bytes(self) -> int | None:
         return torch.cuda.mem_get_info(self.name)[0] if self._kind == "cuda" else None
@@ -271,7 +271,7 @@ def available() -> tuple[str, ...]:
     return ("cpu",) if here is None else ("cpu", here.type)
 
 
-def environment(*devices: results.Device) -> results.Environment:
+def environment(*devices: results.DeviceInfo) -> results.Environment:
     """What every figure measured here holds for."""
     from importlib.metadata import version
 
