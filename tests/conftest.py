@@ -140,8 +140,11 @@ def accept(request: pytest.FixtureRequest) -> bool:
 
 
 @pytest.fixture(scope="session")
-def _warm_command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, ...]]:
-    """What starts a worker that need not import torch, see `warm.py`."""
+def warm_command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, ...]]:
+    """What starts a worker that need not import torch, see `warm.py`; where that cannot be, what starts any."""
+    if sys.platform != "linux":
+        yield worker.COMMAND
+        return
     script, path = Path(__file__).with_name("warm.py"), tmp_path_factory.mktemp("warm") / "socket"
     command = (sys.executable, "-P", str(script), "serve", str(path))
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True) as server:
@@ -152,11 +155,8 @@ def _warm_command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[st
 
 
 @pytest.fixture(scope="module")
-def warm_workers(request: pytest.FixtureRequest) -> Iterator[None]:
+def warm_workers(warm_command: tuple[str, ...]) -> Iterator[None]:
     """Workers that are started from this process begin at once."""
-    if sys.platform != "linux":
-        yield
-        return
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(worker, "COMMAND", request.getfixturevalue("_warm_command"))
+        patch.setattr(worker, "COMMAND", warm_command)
         yield

@@ -201,12 +201,12 @@ def test_standard_error_that_nobody_reads_changes_no_status() -> None:
     gate = f"{sys.executable} -m vggcalc compare vgg16 --no-latency --fail-if 'factorized.macs > 1'"
     wrong = f"{sys.executable} -m vggcalc compare nothing"
     for command, status in ((f"{gate} 2>&1 | head -1", 4), (f"{wrong} 2>&1 | true", 2)):
-        done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, timeout=60)
+        done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, timeout=600)
         assert done.returncode == status
     if os.path.exists("/dev/full"):
         for command, status in ((gate, 4), (wrong, 2)):
             with open("/dev/full", "w") as full:
-                done = subprocess.run(command, shell=True, stdout=subprocess.DEVNULL, stderr=full, timeout=60)
+                done = subprocess.run(command, shell=True, stdout=subprocess.DEVNULL, stderr=full, timeout=600)
             assert done.returncode == status
 
 

@@ -227,7 +227,7 @@ def test_head_ends_quietly(command: str) -> None:
         ["bash", "-o", "pipefail", "-c", f"{sys.executable} -m vggcalc {command} | head -c 10"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
     )
     assert done.stderr in ("", "vggcalc: sweep\n")
     assert (done.returncode, len(done.stdout)) == (0, 10)

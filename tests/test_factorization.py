@@ -122,6 +122,7 @@ def test_same_padding_gives_each_layer_its_own_with_the_stride_first(kernel: int
 
 
 @pytest.mark.parametrize("kernel", ODD)
+@settings(max_examples=12)
 @given(data=st.data())
 def test_stride_in_the_last_layer_keeps_everything(kernel: int, data: st.DataObject) -> None:
     conv = data.draw(convolutions(kernel))
@@ -137,6 +138,7 @@ def test_stride_in_the_last_layer_keeps_everything(kernel: int, data: st.DataObj
 
 
 @pytest.mark.parametrize("kernel", ODD)
+@settings(max_examples=12)
 @given(data=st.data())
 def test_stack_has_n_layers_of_3x3(kernel: int, data: st.DataObject) -> None:
     conv = data.draw(convolutions(kernel))
@@ -148,6 +150,7 @@ def test_stack_has_n_layers_of_3x3(kernel: int, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("kernel", ODD)
+@settings(max_examples=12)
 @given(data=st.data())
 def test_stride_in_the_first_layer_keeps_the_map_and_covers_k(kernel: int, data: st.DataObject) -> None:
     conv = data.draw(convolutions(kernel))
@@ -245,6 +248,7 @@ def test_widths(factorization: Factorization, channels: list[int]) -> None:
 
 
 @pytest.mark.parametrize("kernel", ODD)
+@settings(max_examples=12)
 @given(data=st.data())
 def test_widening_changes_nothing_but_widths(kernel: int, data: st.DataObject) -> None:
     conv, widen = data.draw(convolutions(kernel)), data.draw(st.sampled_from(["first", "last"]))

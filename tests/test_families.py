@@ -62,12 +62,16 @@ def gradient(network: vggcalc.Network, size: int) -> torch.Tensor:
 
 @pytest.mark.parametrize(("family", "kernel"), CASES)
 def test_a_gradient_sees_the_receptive_field_and_the_pixels(family: str, kernel: int) -> None:
-    size = 3 * kernel + 8
-    comparison = vggcalc.factorize(
-        kernel, in_channels=2, out_channels=2 if family != "bottleneck" else 8, size=size, activation="none",
-        padding=None if kernel % 2 else kernel // 2, into=[family],
-    )  # fmt: skip
-    naive, made = comparison.variants
+    def compared(size: int) -> vggcalc.Comparison:
+        return vggcalc.factorize(
+            kernel, in_channels=2, out_channels=2 if family != "bottleneck" else 8, size=size, activation="none",
+            padding=None if kernel % 2 else kernel // 2, into=[family],
+        )  # fmt: skip
+
+    field = compared(kernel)[family].receptive_field
+    assert field is not None
+    size = max(field.size) + 10  # room for more than it is said to see
+    naive, made = compared(size).variants
     window, seen = gradient(naive.network, size), gradient(made.network, size)
     places = seen.nonzero()
     extent = tuple((places.amax(0) - places.amin(0) + 1).tolist())

@@ -498,7 +498,7 @@ def test_the_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
 )
 def test_counting_loads_no_torch(source: str) -> None:
     check = "; import sys; assert not {'torch', 'numpy', 'rich', 'scipy', 'pandas'} & set(sys.modules)"
-    subprocess.run([sys.executable, "-c", source + check], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", source + check], check=True, timeout=600)
 
 
 def test_the_check_of_imports_can_fail() -> None:

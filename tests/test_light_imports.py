@@ -24,7 +24,7 @@ print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})), file
 
 def loaded(*arguments: str) -> set[str]:
     done = subprocess.run(
-        [sys.executable, "-c", RUN, json.dumps(arguments)], capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", RUN, json.dumps(arguments)], capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 0, done.stderr
     return set(json.loads(done.stdout))

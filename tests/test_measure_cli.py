@@ -17,7 +17,7 @@ from typing import Any
 import jsonschema
 import pytest
 import torch
-from process import invoke, run, wait_until
+from process import invoke, wait_until
 from scipy import stats
 
 #: Rounds instead of seconds end it, and no machine is so slow that it spends the budget before.
@@ -151,7 +151,7 @@ def with_blocks() -> Any:
 
 
 def test_quick_shows_the_counts_the_times_and_who_confirms_them() -> None:
-    done = run(*QUICK)
+    done = invoke(*QUICK)
     assert done.returncode == 0, done.stderr
     text = " ".join(done.stdout.split())
     assert "of 7×7 confirmed by torch and fvcore." in text

@@ -399,7 +399,7 @@ def test_figures_stand_in_the_page() -> None:
 
 
 def python(source: str) -> str:
-    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -421,8 +421,8 @@ def test_the_command_line_writes_it(tmp_path: Path) -> None:
     """A name that ends with .html asks for it; the JSON in it is what --json prints, to the letter."""
     path = tmp_path / "page.html"
     command = [sys.executable, "-m", "vggcalc", "factorize", "5", "7", "--no-latency"]
-    subprocess.run([*command, "--output", path], check=True, timeout=60)
-    printed = subprocess.run([*command, "--json"], check=True, capture_output=True, text=True, timeout=60).stdout
+    subprocess.run([*command, "--output", path], check=True, timeout=600)
+    printed = subprocess.run([*command, "--json"], check=True, capture_output=True, text=True, timeout=600).stdout
     document = Parsed(path.read_text(encoding="utf-8"))
     assert document.texts("h1") == ["5×5, 7×7"]
     assert document.texts("script")[0] == printed
@@ -673,4 +673,9 @@ def test_in_print_nothing_is_cut_off_and_nothing_is_to_be_pressed(
     assert browser.evaluate(
         "[...document.querySelectorAll('button')].every((one) => getComputedStyle(one).display === 'contents')"
     )
+
+
+@in_browser
+def test_it_prints(browser: Browser, files: dict[str, Path]) -> None:
+    browser.open(files["compare vgg11, timed"])
     assert browser.pdf().startswith(b"%PDF")

@@ -552,7 +552,7 @@ def run(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         encoding="utf-8",
-        timeout=300,
+        timeout=600,
         env=environment(**more),
     )
 

@@ -79,8 +79,13 @@ def test_every_layer_that_can_be_probed_sees_what_it_should(form: str) -> None:
     assert len(probed) > 100
 
 
-@pytest.mark.parametrize("model", ["A", "A-LRN", "64,M,64,64,M", "8,M,8@5,M"])
-def test_a_built_network_is_probed_at_the_last_layer_on_a_map(model: str) -> None:
+SMALL = vggcalc.Config("small", ("8", "LRN", "M", "16", "16", "M"), (16, 32, 32), (8, 5))
+
+
+@pytest.mark.parametrize(
+    "model", [SMALL, msgspec.structs.replace(SMALL, batch_norm=True), "64,M,64,64,M", "8,M,8@5,M"], ids=str
+)
+def test_a_built_network_is_probed_at_the_last_layer_on_a_map(model: str | vggcalc.Config) -> None:
     comparison = vggcalc.compare(model, size=128, batch=2)
     for variant in comparison.variants:
         counts = count(Subject(variant.name, variant.network, None, tuple(targets(variant))), False, "float32")

@@ -685,7 +685,7 @@ def test_ctrl_c_while_something_is_imported(scripted: Scripted, module: str) -> 
         capture_output=True,
         text=True,
         encoding="utf-8",
-        timeout=300,
+        timeout=600,
     )
     assert "Traceback" not in done.stderr
     assert done.returncode == 130
