@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -85,10 +86,13 @@ def test_counts_in_the_readme_are_what_is_printed(command: str, shown: str, envi
         assert line in printed.splitlines(), f"{command} does not print {line!r}"
 
 
-def test_python_of_the_readme() -> None:
+@pytest.mark.filterwarnings("ignore::vggcalc.library.measuring.MeasurementWarning")  # a loaded machine is warned of
+@pytest.mark.usefixtures("warm_workers")
+def test_python_of_the_readme(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
     assert PYTHON
     for source in PYTHON:
-        subprocess.run([sys.executable, "-c", source], cwd=ROOT, check=True, timeout=600)
+        exec(compile(source, "README.md", "exec"), {"__name__": "__main__"})
 
 
 def test_the_two_commands_to_set_up_are_single_lines() -> None:
@@ -159,12 +163,9 @@ def test_example_configuration(environment: dict[str, str]) -> None:
     assert comparison["variants"][0]["output_shape"] == [1, 10]
 
 
-def test_example_training(environment: dict[str, str]) -> None:
-    done = subprocess.run(
-        [sys.executable, "examples/train_both.py"], cwd=ROOT, capture_output=True, text=True, timeout=600
-    )
-    assert done.returncode == 0, done.stderr
-    losses = re.findall(r"^(\w+) .* loss ([\d.]+) → ([\d.]+)$", done.stdout, re.MULTILINE)
+def test_example_training(capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_path(str(ROOT / "examples/train_both.py"), run_name="__main__")
+    losses = re.findall(r"^(\w+) .* loss ([\d.]+) → ([\d.]+)$", capsys.readouterr().out, re.MULTILINE)
     assert [name for name, _, _ in losses] == ["naive", "factorized"]
     assert all(float(last) < 0.5 * float(first) for _, first, last in losses)
 

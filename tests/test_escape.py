@@ -8,6 +8,7 @@ import re
 
 import msgspec
 import pytest
+from builders import report
 from markupsafe import escape
 
 import vggcalc
@@ -16,7 +17,6 @@ from vggcalc.report.escape import csv_value, json_in_ascii, markdown_text, repla
 from vggcalc.report.formats import FORMATS, Screen
 from vggcalc.report.formats.html import table_html
 from vggcalc.report.tables.cells import Column, Table
-from vggcalc.results import CONVENTIONS, SCHEMA_VERSION, Report
 
 
 @pytest.mark.parametrize(
@@ -71,8 +71,7 @@ EVIL = "=a|b\x1b[2J\n\u202e`<i>`[x](y)"
 @pytest.mark.parametrize("format_", ["table", "markdown", "csv", "html"])
 def test_every_format_escapes_a_models_name(format_: str) -> None:
     comparison = msgspec.structs.replace(vggcalc.compare("64,64,M"), name=EVIL)
-    report = Report(SCHEMA_VERSION, vggcalc.__version__, "compare", CONVENTIONS, None, (comparison,))
-    text = FORMATS[format_](report, Screen(200))
+    text = FORMATS[format_](report(comparison), Screen(200))
     if format_ == "html":  # the page's JSON is data, in which the name stays what it is
         before, data, after = re.split(r'<script type="application/json" id="report">(.*?)</script>', text, flags=re.S)
         assert json.loads(data)["comparisons"][0]["name"] == EVIL

@@ -15,6 +15,7 @@ import jsonschema
 import msgspec
 import pytest
 import torch
+from builders import latency, latency_ratio, report
 from hypothesis import given
 from hypothesis import strategies as st
 from process import invoke as run
@@ -31,16 +32,12 @@ from vggcalc.report.gate.values import Path as FigurePath
 from vggcalc.report.gate.values import Value
 from vggcalc.report.tables.changes import sections
 from vggcalc.results import (
-    CONVENTIONS,
-    SCHEMA_VERSION,
     Comparison,
     Configuration,
     Counted,
     Crosscheck,
     DeviceInfo,
     Environment,
-    Latency,
-    LatencyRatio,
     ReceptiveField,
     Report,
 )
@@ -56,10 +53,6 @@ SEVEN = vggcalc.factorize(7, in_channels=8, out_channels=8, size=14)
 NINE = vggcalc.factorize(9, in_channels=8, out_channels=8, size=14)
 ALONE = vggcalc.summary("64,M,128", size=32)
 replace = msgspec.structs.replace
-
-
-def report(*comparisons: Comparison, environment: Environment | None = None) -> Report:
-    return Report(SCHEMA_VERSION, "0", "test", CONVENTIONS, environment, comparisons)
 
 
 def judged(text: str, *comparisons: Comparison, earlier: Report | None = None) -> GateResult:
@@ -90,21 +83,16 @@ def timed(
     processes: int = 3,
 ) -> Comparison:
     """With a latency of every variant and a ratio of every other, in one configuration, of that interval."""
-    how = msgspec.structs.asdict(configuration)
     rounds = (8 if ends else 3,) * processes
     middle = sum(ends) / 2 if ends else 1.0
-    latency = Latency(
-        **how, median_s=middle, iqr_s=0.0, times_s=(middle,) * sum(rounds), calls_per_round=1,
-        faults_per_call=0.0, rounds_per_process=rounds, ci95=ends,
-    )  # fmt: skip
-    ratio = LatencyRatio(
-        **how, ratio=middle, ci95=ends, verdict="unclear", basis="processes", compared=1, processes=processes,
-        rounds=rounds[0], rounds_per_process=rounds, control_ratio=1.0, control_ci95=None,
-        control_times_s=(), floor=0.01, allocator="pinned", contended=None, load=None, seed=0, stopped="",
-    )  # fmt: skip
+    times = (middle,) * sum(rounds)
+    time = latency(middle, configuration, times_s=times, rounds_per_process=rounds, ci95=ends)
+    ratio = latency_ratio(
+        middle, ends, configuration, basis="processes", processes=processes, rounds=rounds[0], rounds_per_process=rounds
+    )
     return replace(
         comparison,
-        variants=tuple(replace(one, latency=(*one.latency, latency)) for one in comparison.variants),
+        variants=tuple(replace(one, latency=(*one.latency, time)) for one in comparison.variants),
         ratios=tuple(replace(one, latency=(*one.latency, ratio)) for one in comparison.ratios),
     )
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from browser import CHROMIUM, Browser
+from builders import latency, latency_ratio, report
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,13 +27,10 @@ from vggcalc.report.tables import counted_sections, measured_sections
 from vggcalc.report.tables.cells import Cell, Column, Row, Table
 from vggcalc.results import (
     CONVENTIONS,
-    SCHEMA_VERSION,
     Change,
     Comparison,
     DeviceInfo,
     Environment,
-    Latency,
-    LatencyRatio,
     Report,
 )
 
@@ -40,36 +38,22 @@ EVIL = """a"b'c&d</script><!--<script>throw 1</script><b onclick="x">"""
 
 
 def of(command: str, *comparisons: Comparison, environment: Environment | None = None) -> Report:
-    with_notes = tuple(msgspec.structs.replace(one, findings=findings(one)) for one in comparisons)
-    return Report(SCHEMA_VERSION, vggcalc.__version__, command, CONVENTIONS, environment, with_notes)
+    with_notes = (msgspec.structs.replace(one, findings=findings(one)) for one in comparisons)
+    return report(*with_notes, command=command, environment=environment)
 
 
 def timed(comparison: Comparison) -> Comparison:
     """As if it had been measured: 5.25 ms for the baseline, 987 µs for every other."""
-    way = {"device": "cpu", "dtype": "float32"}
-
-    def latency(median: float) -> Latency:
-        return Latency(
-            **way,
-            median_s=median,
-            iqr_s=1e-5,
-            times_s=(median,),
-            calls_per_round=1,
-            faults_per_call=0.0,
-        )
-
     first, *others = comparison.variants
-    ratio = LatencyRatio(
-        **way, ratio=0.188, ci95=(0.18, 0.2), verdict="faster", basis="processes", compared=1, processes=6,
-        rounds=30, rounds_per_process=(30,) * 6, control_ratio=1.0, control_ci95=(0.99, 1.01),
-        control_times_s=(0.005,), floor=0.01, allocator="pinned", contended=0.0, load=0.5, seed=0,
-        stopped="precise",
+    ratio = latency_ratio(
+        0.188, (0.18, 0.2), verdict="faster", basis="processes", processes=6, rounds=30, rounds_per_process=(30,) * 6,
+        control_ci95=(0.99, 1.01), control_times_s=(0.005,), contended=0.0, load=0.5,
     )  # fmt: skip
     return msgspec.structs.replace(
         comparison,
         variants=(
-            msgspec.structs.replace(first, latency=(latency(5.25e-3),)),
-            *(msgspec.structs.replace(other, latency=(latency(987e-6),)) for other in others),
+            msgspec.structs.replace(first, latency=(latency(5.25e-3, iqr_s=1e-5),)),
+            *(msgspec.structs.replace(other, latency=(latency(987e-6, iqr_s=1e-5),)) for other in others),
         ),
         ratios=tuple(msgspec.structs.replace(one, latency=(ratio,)) for one in comparison.ratios),
     )

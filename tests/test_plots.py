@@ -15,12 +15,15 @@ from msgspec.structs import asdict, replace
 
 pytest.importorskip("matplotlib", reason="the extra `plot`")
 
+from builders import CPU, latency, latency_ratio
+from builders import report as of
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.legend import Legend
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
+from process import invoke, run
 
 import vggcalc
 from vggcalc.analysis.pareto import pareto
@@ -41,8 +44,6 @@ from vggcalc.pipeline.picture import Picture
 from vggcalc.report import figures as plots
 from vggcalc.report.figures import growth, style, ticks
 from vggcalc.results import (
-    CONVENTIONS,
-    SCHEMA_VERSION,
     Comparison,
     Configuration,
     Latency,
@@ -52,11 +53,9 @@ from vggcalc.results import (
 )
 
 SIZES = tuple(range(3, 32, 2))
-CPU, HALF = Configuration("cpu", "float32"), Configuration("cpu", "bfloat16", threads=2)
+HALF = Configuration("cpu", "bfloat16", threads=2)
 
-
-def of(*comparisons: Comparison) -> Report:
-    return Report(SCHEMA_VERSION, vggcalc.__version__, "test", CONVENTIONS, None, comparisons)
+pytestmark = pytest.mark.usefixtures("warm_workers")
 
 
 def every(kernel: int, **how: int) -> Comparison:
@@ -67,26 +66,19 @@ def every(kernel: int, **how: int) -> Comparison:
 def timed(comparison: Comparison, *ways: Configuration, blocks: bool = False) -> Comparison:
     """The same with made-up latencies: variant i takes (i + 1) ms, give or take 10%."""
 
-    def latency(way: Configuration, seconds: float, flops: float) -> Latency:
-        return Latency(
-            **asdict(way), median_s=seconds, iqr_s=None, times_s=(seconds,), calls_per_round=1,
-            faults_per_call=0.0, flops_per_s=flops / seconds, roof_share=0.25,
-            ci95=(0.9 * seconds, 1.1 * seconds),
-        )  # fmt: skip
+    def timing(way: Configuration, seconds: float, flops: float) -> Latency:
+        ends = (0.9 * seconds, 1.1 * seconds)
+        return latency(seconds, way, iqr_s=None, flops_per_s=flops / seconds, roof_share=0.25, ci95=ends)
 
     def against(way: Configuration, ratio: float) -> LatencyRatio:
-        return LatencyRatio(
-            **asdict(way), ratio=ratio, ci95=(0.95 * ratio, 1.05 * ratio), verdict="slower", basis="process",
-            compared=1, processes=1, rounds=9, rounds_per_process=(9,), control_ratio=1.0, control_ci95=None,
-            control_times_s=(), floor=0.01, allocator="pinned", contended=None, load=None, seed=0, stopped="",
-        )  # fmt: skip
+        return latency_ratio(ratio, (0.95 * ratio, 1.05 * ratio), way, verdict="slower")
 
     variants = tuple(
         replace(
             variant,
-            latency=tuple(latency(way, 1e-3 * (i + 1), variant.costs["flops"]) for way in ways),
+            latency=tuple(timing(way, 1e-3 * (i + 1), variant.costs["flops"]) for way in ways),
             blocks=tuple(
-                replace(block, latency=tuple(latency(way, 2e-4, block.costs["flops"]) for way in ways))
+                replace(block, latency=tuple(timing(way, 2e-4, block.costs["flops"]) for way in ways))
                 if blocks and block.kernels
                 else block
                 for block in variant.blocks
@@ -491,17 +483,10 @@ def test_svg_is_the_same_every_time_and_fit_for_a_page() -> None:
 
 
 def test_svg_is_the_same_in_another_process(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "vggcalc", "factorize", "5", "--no-latency", "--plot"]
     for name, seed in (("a.svg", "1"), ("b.svg", "2")):
-        done = subprocess.run([*command, str(tmp_path / name)], env=environment(PYTHONHASHSEED=seed))
+        done = run("factorize", "5", "--no-latency", "--plot", str(tmp_path / name), PYTHONHASHSEED=seed)
         assert done.returncode == 0
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
-
-
-def environment(**more: str) -> dict[str, str]:
-    import os
-
-    return {**os.environ, "COLUMNS": "80", **more}
 
 
 @pytest.mark.parametrize(("suffix", "magic"), [("svg", b"<?xml"), ("png", b"\x89PNG"), ("PDF", b"%PDF")])
@@ -546,21 +531,10 @@ def test_the_users_own_settings_change_nothing() -> None:
 # The command line
 
 
-def run(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "vggcalc", *arguments],
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=600,
-        env=environment(**more),
-    )
-
-
 def test_plot_writes_a_file_beside_the_report(tmp_path: Path) -> None:
     path = tmp_path / "figures.svg"
-    plain = run("factorize", "3", "5", "7", "--no-latency", "--json")
-    done = run("factorize", "3", "5", "7", "--no-latency", "--json", "--plot", str(path))
+    plain = invoke("factorize", "3", "5", "7", "--no-latency", "--json")
+    done = invoke("factorize", "3", "5", "7", "--no-latency", "--json", "--plot", str(path))
     assert (done.returncode, done.stdout, done.stderr) == (0, plain.stdout, "")
     assert "Costs over kernel size" in path.read_text(encoding="utf-8")
 
@@ -568,7 +542,7 @@ def test_plot_writes_a_file_beside_the_report(tmp_path: Path) -> None:
 def test_plot_draws_what_was_measured(tmp_path: Path) -> None:
     path = tmp_path / "figures.svg"
     how = ("--channels", "4", "--size", "8", "--rounds", "6", "--quick", "--no-check")
-    done = run("factorize", "5", "7", *how, "--plot", str(path))
+    done = invoke("factorize", "5", "7", *how, "--plot", str(path))
     assert done.returncode == 0, done.stderr
     text = path.read_text(encoding="utf-8")
     assert "Latency over kernel size, cpu" in text
@@ -585,9 +559,10 @@ def test_plot_draws_what_was_measured(tmp_path: Path) -> None:
     ],
 )
 def test_a_plot_that_cannot_be_is_said_before_anything_is_measured(
-    arguments: tuple[str, ...], message: str, tmp_path: Path
+    arguments: tuple[str, ...], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    done = subprocess.run([sys.executable, "-m", "vggcalc", *arguments], capture_output=True, text=True, cwd=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    done = invoke(*arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert message in done.stderr
     assert done.stderr.count("\n") == 1

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from builders import report
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,14 +13,13 @@ import vggcalc
 from vggcalc.report import units
 from vggcalc.report.findings import findings
 from vggcalc.report.formats import FORMATS, Screen
-from vggcalc.results import CONVENTIONS, SCHEMA_VERSION, Comparison, Report
+from vggcalc.results import Comparison
 
 GOLDEN = Path(__file__).parent / "golden"
 
 
 def rendered(*comparisons: Comparison, format_: str = "table", width: int = 80) -> str:
-    report = Report(SCHEMA_VERSION, vggcalc.__version__, "test", CONVENTIONS, None, comparisons)
-    return FORMATS[format_](report, Screen(width))
+    return FORMATS[format_](report(*comparisons), Screen(width))
 
 
 def cells(line: str) -> list[str]:

@@ -4,27 +4,15 @@ from collections.abc import Sequence
 
 import msgspec
 import pytest
+from builders import latency
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from vggcalc.measurement.roof import placed, raised
-from vggcalc.results import Costs, Latency, Roof
+from vggcalc.results import Costs, Roof
 
 #: FLOPs, bytes of traffic, seconds.
 Module = tuple[int, int, float]
-
-
-def latency(seconds: float, mode: str = "inference") -> Latency:
-    return Latency(
-        device="cpu",
-        dtype="float32",
-        mode=mode,
-        median_s=seconds,
-        iqr_s=0.0,
-        times_s=(seconds,),
-        calls_per_round=1,
-        faults_per_call=0.0,
-    )
 
 
 def costs(flops: int, traffic: int) -> Costs:
@@ -137,7 +125,7 @@ def test_rates_are_amounts_over_seconds() -> None:
 def test_training_has_a_rate_and_no_share() -> None:
     """What training moves no law here tells."""
     before = roof(100.0, 10.0)
-    training = latency(1.0, "training")
+    training = latency(1.0, mode="training")
     assert raised(before, "fast", training, costs(10**6, 1)) == before
     found = placed(training, costs(10**6, 1), before)
     assert found.flops_per_s == 3 * 10**6, "training's own FLOPs"
