@@ -14,7 +14,7 @@ from vggcalc.analysis.reach import covered_window
 from vggcalc.nets.families import FAMILIES, Factorization, factorized
 from vggcalc.nets.graph import INPUT, Network, Node
 from vggcalc.nets.layers import Add, Conv2d
-from vggcalc.nets.paths import PathCounts, chain_paths, network_paths, path_counts
+from vggcalc.nets.paths import PathCounts, chain_paths, chain_positions, network_paths, path_counts
 
 
 def gradient(branches: Sequence[Sequence[Conv2d]]) -> tuple[torch.Tensor, list[int]]:
@@ -135,6 +135,6 @@ def test_the_largest_kernel_is_covered_wholly() -> None:
 
 @pytest.mark.parametrize(("kernel", "stride", "padding", "dilation"), [(3, 2, 1, 1), (5, 1, 0, 2), (2, 3, 4, 5)])
 def test_one_layer_reads_what_its_arguments_say(kernel: int, stride: int, padding: int, dilation: int) -> None:
-    rows, columns = chain_paths([Conv2d(1, 1, kernel, stride, padding, dilation)])
+    rows, columns = chain_positions([Conv2d(1, 1, kernel, stride, padding, dilation)])
     assert rows == columns
-    assert rows.positions == {dilation * tap - padding for tap in range(kernel)}
+    assert rows == {dilation * tap - padding for tap in range(kernel)}

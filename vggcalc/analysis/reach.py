@@ -5,7 +5,7 @@ from collections import Counter
 from vggcalc.nets.chains import Branches
 from vggcalc.nets.families import FAMILIES
 from vggcalc.nets.layers import Conv2d
-from vggcalc.nets.paths import chain_paths
+from vggcalc.nets.paths import chain_positions
 from vggcalc.results import CoveredWindow, WindowCoverage
 
 
@@ -22,8 +22,8 @@ def coverage(conv: Conv2d, branches: Branches, family: str) -> WindowCoverage:
 
 def covered_window(conv: Conv2d, branches: Branches) -> tuple[CoveredWindow, int, int]:
     """What the output unit at (0, 0) sees of the window of `conv`: the kind, how many positions, and of how many."""
-    rows, columns = (paths.positions for paths in chain_paths((conv,)))
-    seen = [tuple(paths.positions for paths in chain_paths(branch)) for branch in branches]
+    rows, columns = chain_positions((conv,))
+    seen = [chain_positions(branch) for branch in branches]
     # A row is seen by some of the branches, and in it the columns that any of those sees.
     by = Counter(tuple(columns for rows, columns in seen if row in rows) for row in rows)
     covered = sum(count * len(columns.intersection(frozenset().union(*across))) for across, count in by.items())

@@ -71,7 +71,12 @@ def factorize(
     """One k×k convolution against its stack of 3×3 layers, or what --into names, for every KERNEL."""
     from vggcalc.cli.run import finish
     from vggcalc.library.kernels import factorize_options
+    from vggcalc.nets.graph import MOST_LAYERS
 
     sizes = [size for several in kernel_sizes for size in several]
-    comparisons = [factorize_options(size, kernel, factorizing, stem, measuring.dtype) for size in sizes]
+    comparisons = []
+    for size in sizes:
+        comparisons.append(factorize_options(size, kernel, factorizing, stem, measuring.dtype))
+        if sum(len(variant.layers) for one in comparisons for variant in one) > MOST_LAYERS:
+            raise click.UsageError(f"so many kernels have more than {MOST_LAYERS:,} layers: ask for fewer, or sweep")
     finish("factorize", comparisons, measuring, gate, output, verify=verify)

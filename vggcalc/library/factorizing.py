@@ -127,9 +127,8 @@ def replacings(
     else:
         ways = factorizing.factorizations()
         found = {variant: Replacing(one, min_kernel, replacing.only) for variant, one in ways.items()}
-    chooses = next(iter(found.values())).chooses
-    convolutions = [node.name for node in network.nodes if isinstance(node.layer, Convolution)]
-    if replacing.only is not None and not any(map(chooses, convolutions)):
+    if not next(iter(found.values())).chosen(network) and replacing.only is not None:
+        convolutions = [node.name for node in network.nodes if isinstance(node.layer, Convolution)]
         some = ", ".join(convolutions[:6]) + (" …" if len(convolutions) > 6 else "")
         raise InputError(f"only {replacing.only!r} is found in the name of no convolution: {some}")
     return found

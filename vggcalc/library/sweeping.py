@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from vggcalc.analysis.sweep import Grid
 
 
+#: A sweep of so many rows, or of so many layers in its different kernels, takes minutes.
+MOST_ROWS, MOST_SWEPT_LAYERS = 20_000_000, 5_000_000
+
+
 class SweepAxes(msgspec.Struct, frozen=True, kw_only=True):
     """The axes of a sweep, each ascending, and what is the same for all points."""
 
@@ -122,6 +126,13 @@ def grid(axes: "SweepAxes", factorizing: FactorizingOptions) -> "Grid":
             )
         pairs = tuple(product(*ends))
     groups = axes.groups or (1,)
+    chosen = factorizing.factorizations()
+    structures = sum(axes.kernels) * len(axes.strides) * len(axes.dilations)
+    points = len(axes.kernels) * len(axes.strides) * len(axes.dilations) * len(pairs) * len(groups)
+    rows = points * len(axes.sizes) * len(axes.batches) * (len(chosen) + 1)
+    for what, number, most in (("rows", rows, MOST_ROWS), ("layers", structures * len(chosen), MOST_SWEPT_LAYERS)):
+        if number > most:
+            raise InputError(f"the sweep has about {number:,} {what}, more than {most:,}: give larger steps, or parts")
     values = {
         "batch": axes.batches,
         "stride": axes.strides,
@@ -135,7 +146,6 @@ def grid(axes: "SweepAxes", factorizing: FactorizingOptions) -> "Grid":
             check_number(name, number)
     for kernel in axes.kernels:
         check_kernel(kernel)
-    chosen = factorizing.factorizations()
     return Grid(
         axes.kernels,
         pairs,

@@ -273,6 +273,9 @@ FAMILIES: dict[str, Family] = {
 
 def factorized(conv: Conv2d, factorization: Factorization = Factorization()) -> Branches:
     """The branches that a convolution becomes. Raises `InputError` where it cannot become any."""
+    for k in conv.kernel_size:
+        if k > LARGEST_KERNEL:
+            check_kernel(k)
     return FAMILIES[factorization.family].split(conv, factorization)
 
 

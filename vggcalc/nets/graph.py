@@ -33,6 +33,9 @@ from vggcalc.nets.layers import (
     Window,
 )
 
+#: What is made of a user's words has no more layers: so many take seconds, and real networks have fewer.
+MOST_LAYERS = 20_000
+
 #: The name of a network's input, which is no node.
 INPUT = "input"
 

@@ -25,11 +25,6 @@ class AxisPaths(NamedTuple):
     def last(self) -> int:
         return self.first + len(self.counts) - 1
 
-    @property
-    def positions(self) -> frozenset[int]:
-        """The positions that at least one path leads from."""
-        return frozenset(position for position, count in enumerate(self.counts, self.first) if count)
-
     def per_cell(self, step: int) -> "AxisPaths":
         """The counts of every `step` positions together, in cells that begin at the multiples of `step`."""
         first = self.first // step
@@ -77,12 +72,21 @@ def read_by(paths: AxisPaths, kernel: int, stride: int, padding: int, dilation: 
     return AxisPaths(paths.first * stride - padding, tuple(counts))
 
 
-@lru_cache(maxsize=64)  # a sweep and the two axes of a square kernel ask for the same again
 def _axis(chain: tuple[tuple[int, int, int, int], ...]) -> AxisPaths:
     paths = UNIT
     for arguments in reversed(chain):
         paths = read_by(paths, *arguments)
     return paths
+
+
+@lru_cache(maxsize=64)  # a sweep and the two axes of a square kernel ask for the same again
+def _positions(chain: tuple[tuple[int, int, int, int], ...]) -> frozenset[int]:
+    """The positions that at least one path leads from: with large dilations or strides few of those between."""
+    found = frozenset((0,))
+    for kernel, stride, padding, dilation in reversed(chain):
+        taps = range(-padding, dilation * kernel - padding, dilation)
+        found = frozenset([unit * stride + tap for unit in found for tap in taps])
+    return found
 
 
 def _arguments(layer: Layer, axis: int) -> tuple[int, int, int, int] | None:
@@ -97,6 +101,12 @@ def chain_paths(layers: Iterable[Layer]) -> ChainPaths:
     chain = list(layers)
     height, width = (_axis(tuple(filter(None, (_arguments(layer, axis) for layer in chain)))) for axis in (0, 1))
     return height, width
+
+
+def chain_positions(layers: Sequence[Layer]) -> tuple[frozenset[int], frozenset[int]]:
+    """The rows and the columns of the input of a chain of 2-D layers that the output unit at (0, 0) sees."""
+    rows, columns = (_positions(tuple(filter(None, (_arguments(one, axis) for one in layers)))) for axis in (0, 1))
+    return rows, columns
 
 
 def network_paths(network: Network) -> dict[str, tuple[ChainPaths, ...]]:

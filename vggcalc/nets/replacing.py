@@ -1,6 +1,5 @@
 """Factorizing the large convolutions of a network, and merging runs of convolutions back."""
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import overload
@@ -10,7 +9,7 @@ import msgspec
 from vggcalc.errors import InputError
 from vggcalc.nets.chains import Branches
 from vggcalc.nets.families import Factorization, factorized
-from vggcalc.nets.graph import Namer, Network, Node
+from vggcalc.nets.graph import MOST_LAYERS, Namer, Network, Node
 from vggcalc.nets.layers import (
     Add,
     Axes,
@@ -23,6 +22,7 @@ from vggcalc.nets.layers import (
     check_number,
     is_nonlinearity,
 )
+from vggcalc.nets.patterns import check_pattern, found_in
 from vggcalc.nets.shapes import output_shape, shapes
 
 
@@ -44,14 +44,12 @@ class Replacing(msgspec.Struct, frozen=True):
         if not isinstance(self.factorization, Factorization):
             raise TypeError(f"factorization {self.factorization!r} is no vggcalc.Factorization")
         check_number("min_kernel", self.min_kernel, 2)
-        try:
-            re.compile(self.only or "")
-        except re.error as error:
-            raise InputError(f"only {self.only!r} is no regular expression: {error}") from None
+        check_pattern(self.only or "")
 
-    def chooses(self, name: str) -> bool:
-        """Whether `only` allows that node."""
-        return self.only is None or re.search(self.only, name) is not None
+    def chosen(self, network: Network) -> frozenset[str]:
+        """The names of the convolutions that `only` allows."""
+        names = tuple(node.name for node in network.nodes if isinstance(node.layer, Convolution))
+        return frozenset(names) if self.only is None else found_in(self.only, names)
 
 
 class Replaced(msgspec.Struct, frozen=True):
@@ -131,9 +129,10 @@ def replace(network: Network, replacing: Replacing) -> Replaced:
     nodes: list[Node] = []
     new_names: dict[str, str] = {}
     pairs, skipped = [], []
+    chosen = replacing.chosen(network)
     for node in network.nodes:
         branches: Branches = ()
-        if is_large(node.layer, replacing.min_kernel) and replacing.chooses(node.name):
+        if is_large(node.layer, replacing.min_kernel) and node.name in chosen:
             try:
                 branches = _branches(node, replacing.factorization)
             except InputError as error:
@@ -147,6 +146,8 @@ def replace(network: Network, replacing: Replacing) -> Replaced:
         source = new_names.get(node.inputs[0], node.inputs[0])
         came = branch_nodes(Namer(), node.name, branches, following, source)
         nodes += _with_new_shapes(came, {source: shape_of[node.inputs[0]]})
+        if len(nodes) > MOST_LAYERS:
+            raise InputError(f"{network.name} would become more than {MOST_LAYERS:,} layers: replace fewer of them")
         new_names[node.name] = came[-1].name
         pairs.append(((node.name,), tuple(new.name for new in came)))
     return Replaced(msgspec.structs.replace(network, nodes=tuple(nodes)), tuple(pairs), tuple(skipped))
@@ -250,12 +251,12 @@ def _continues(before: Conv2d, after: Conv2d, dilation: Axes) -> bool:
 
 
 def _merged(network: Network, replacing: Replacing) -> Replaced:
-    readers = network.readers()
+    readers, chosen = network.readers(), replacing.chosen(network)
     merged: dict[str, Node] = {}
     gone: set[str] = set()
     pairs = []
     for node in network.nodes:
-        if node.name in gone or not isinstance(node.layer, Conv2d) or not _may_go(node, replacing):
+        if node.name in gone or not isinstance(node.layer, Conv2d) or not _may_go(node, chosen):
             continue
         run, interior = [node.layer], [node.name]
         end = node
@@ -265,7 +266,7 @@ def _merged(network: Network, replacing: Replacing) -> Replaced:
             after = readers[tail.name][0] if len(readers[tail.name]) == 1 else None
             if after is None or not isinstance(after.layer, Conv2d):
                 break
-            if not all(_may_go(part, replacing) for part in (*between, after)):
+            if not all(_may_go(part, chosen) for part in (*between, after)):
                 break
             if not _continues(run[-1], after.layer, _dilation([*run, after.layer])):
                 break
@@ -282,7 +283,8 @@ def _merged(network: Network, replacing: Replacing) -> Replaced:
     return Replaced(msgspec.structs.replace(network, nodes=nodes), tuple(pairs))
 
 
-def _may_go(node: Node, replacing: Replacing) -> bool:
+def _may_go(node: Node, chosen: frozenset[str]) -> bool:
     """Whether the node can be taken out: a convolution that is chosen, or what stands between two."""
-    chosen = not isinstance(node.layer, Conv2d) or replacing.chooses(node.name)
-    return chosen and (node.traced is None or node.traced.module is not None)
+    return (not isinstance(node.layer, Conv2d) or node.name in chosen) and (
+        node.traced is None or node.traced.module is not None
+    )

@@ -8,7 +8,7 @@ import re
 import msgspec
 
 from vggcalc.errors import InputError, unknown
-from vggcalc.nets.graph import Network, chain
+from vggcalc.nets.graph import MOST_LAYERS, Network, chain
 from vggcalc.nets.layers import (
     GELU,
     AdaptiveAvgPool2d,
@@ -96,6 +96,8 @@ def _features(config: Config) -> list[tuple[str, Layer]]:
     chosen = activation(config.activation)
     layers: list[tuple[str, Layer]] = []
     channels, block = config.input[0], 1
+    if len(config.features) > MOST_LAYERS // 2:
+        raise InputError(f"features are {len(config.features):,} tokens: give at most {MOST_LAYERS // 2:,}")
     for position, token in enumerate(config.features, 1):
         name = f"block{block}"
         match str(token).strip().upper():

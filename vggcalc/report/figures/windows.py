@@ -29,6 +29,9 @@ _TYPE, _DIGIT = 4.5, 0.64
 #: The frame of the kernel's window and those of the windows after each layer; points.
 _FRAME, _FRAME_WIDTH, _THIN = "#D55E00", 1.4, 0.6
 
+#: A larger window, such as of a large dilation, is not drawn.
+LARGEST_DRAWN = 10_000
+
 #: Points that the sizes of two windows differ at least if both are framed.
 _APART = 16.0
 
@@ -48,8 +51,11 @@ class Box(NamedTuple):
 
 
 def window_figures(report: Report, styles: Mapping[str, style.Style]) -> Iterator[Figure]:
-    """One for a single kernel."""
+    """One for a single kernel whose windows are not too large to be drawn."""
     if len(report.comparisons) == 1 and is_kernel(report.comparisons[0]):
+        fields = [variant.receptive_field for variant in report.comparisons[0]]
+        if any(field is not None and max(field.size) > LARGEST_DRAWN for field in fields):
+            return
         yield windows(report.comparisons[0])
 
 
@@ -197,7 +203,7 @@ def _frames(axes: Axes, kernel: Box, after: Sequence[Box], points: float) -> Non
 def _pixels_of(terms: Sequence[ChainPaths]) -> int:
     """How many pixels a single convolution sees."""
     ((rows, columns),) = terms
-    return len(rows.positions) * len(columns.positions)
+    return sum(map(bool, rows.counts)) * sum(map(bool, columns.counts))
 
 
 def _lines(variant: Variant, of: int, after: Sequence[Box]) -> list[str]:
