@@ -15,14 +15,14 @@ def shortened(text: str) -> str:
 
 
 class VggcalcError(Exception):
-    """What the command line prints in one line, with exit status 2."""
+    """The base of all of them; the command line prints it in one line, with exit status 2."""
 
     def __init__(self, message: str = "") -> None:
         super().__init__(shortened(message))
 
 
 class InputError(VggcalcError, ValueError):
-    """What was given is no network, option value or document that can be used."""
+    """An argument, option, model or document cannot be used."""
 
 
 class FeatureMapTooSmall(InputError):
@@ -34,7 +34,7 @@ class OutputError(VggcalcError):
 
 
 class WorkerError(VggcalcError):
-    """A worker process did not do its job; the message says why."""
+    """A worker process failed; the message says why."""
 
 
 def unknown(what: str, name: object, names: Iterable[str]) -> InputError:

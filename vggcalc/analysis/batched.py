@@ -1,8 +1,9 @@
-"""Numbers of many points at once, in place of one: laws are arithmetic, and a decision is made for all.
+"""Costs of many convolutions at once: NumPy arrays take the place of the integers in families and formulas.
 
-What the families and the laws compute of a convolution holds for arrays of channels as well. Where one of
-them asks a question, such as whether groups divide the channels, the array is the answer if it is the same
-for all of it; else `MixedAnswers` says for which points it is yes.
+Arithmetic on shapes and channels works for arrays as it does for integers. An `if` does not: whether the groups divide
+the channels may be true for some convolutions of an array and false for others. A `BatchedInts` in an `if` is true or
+false where all of its elements agree; where they do not, it raises `MixedAnswers`, and the caller splits the array into
+the convolutions for which the condition holds and those for which it does not, and evaluates each part on its own.
 """
 
 from typing import Any
@@ -14,7 +15,7 @@ from vggcalc.nets.layers import Conv2d
 
 
 class MixedAnswers(Exception):
-    """A question has one answer for some points and another for others; `truths` says which."""
+    """A condition holds for some elements of an array only: those where `truths` is true."""
 
     def __init__(self, truths: Any) -> None:
         super().__init__()
@@ -22,7 +23,7 @@ class MixedAnswers(Exception):
 
 
 class BatchedInts(np.ndarray[Any, np.dtype[Any]]):
-    """Numbers of many points; as a truth, what holds for all of them or for none."""
+    """An array of integers, one for each convolution, that can stand in an `if`. Raises `MixedAnswers` there."""
 
     def __bool__(self) -> bool:
         truths = np.asarray(self).astype(bool)
@@ -34,10 +35,10 @@ class BatchedInts(np.ndarray[Any, np.dtype[Any]]):
 
 
 class BatchedConv2d(Conv2d, frozen=True):
-    """A `Conv2d` whose channels and groups are arrays, which who makes it has checked."""
+    """Many `Conv2d`s whose channels and groups are arrays; whoever makes one checks the values."""
 
     def __post_init__(self) -> None:
         pass
 
 
-KINDS[BatchedConv2d] = KINDS[Conv2d]  # it is named as any other
+KINDS[BatchedConv2d] = KINDS[Conv2d]  # so that layers of it get the same names

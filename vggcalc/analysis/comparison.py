@@ -93,7 +93,7 @@ def analyze(
 
 
 def _has_feature_map(layer: LayerResult) -> bool:
-    """Whether its output is a feature map: the last such layer's receptive field is the network's.
+    """Whether its output is a feature map. The receptive field of the last such layer is that of the network.
 
     What follows a global pooling or a flattening has none, and neither has the adaptive pooling before a
     classifier.
@@ -121,7 +121,7 @@ def compared(
     unit_field: UnitField | None = None,
     reconciliation: Reconciliation | None = None,
 ) -> Comparison:
-    """The first variant, the baseline, against the others; `break_even` are widths by variant."""
+    """The comparison of the first variant, the baseline, with the others; `break_even` are widths by variant."""
     baseline, *others = variants
     ratios = tuple(
         Ratio(

@@ -1,4 +1,4 @@
-"""From where on along an axis a variant wins, for every line of a sweep."""
+"""From which value of an axis on a variant costs less than `naive`, with everything else in a sweep fixed."""
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -20,15 +20,15 @@ CROSSOVER_AXES: dict[str, tuple[tuple[str, ...], str]] = {
     "groups": (("groups",), ""),
 }
 
-#: In place of a start: the line is not measured to its end; and it has won, but not at its end.
+#: In place of a value: latencies are missing; or the variant costs less somewhere, but not up to the end of the axis.
 NOT_MEASURED, NOT_TO_THE_END = "not measured", "not to the end"
 
-#: There is one state for each line, so that more of them would fill the memory.
+#: More lines would take too much memory, since each has a state of its own.
 MOST_CROSSOVERS = 200_000
 
 
 def along(grid: Grid, axis: str) -> Sequence[Any]:
-    """The values of a grid along an axis. Raises `InputError` for an axis that is none."""
+    """The values of a grid along an axis. Raises `InputError` for a name that is no axis."""
     if axis not in CROSSOVER_AXES:
         raise InputError(f"axis {axis!r} is none of {', '.join(CROSSOVER_AXES)}")
     values: dict[str, Sequence[Any]] = {
@@ -45,17 +45,17 @@ def along(grid: Grid, axis: str) -> Sequence[Any]:
     return values[axis]
 
 
-#: Where a variant starts to win, if it does.
+#: From which value on a variant costs less, None where it never does.
 CrossoverStart = int | str | None
 
 
 class Crossovers:
-    """From where on the variants win; takes a sweep's rows in order, the axis ascending within each line.
+    """From which value of an axis on each variant costs less than `naive`, found while a sweep's rows come by.
 
-    A line is a variant with everything fixed but one axis. It wins from that value of the axis on at
-    which, and at every larger one, it is below `naive`: in each of `RATIOS` and, where it is measured,
-    in latency with its whole interval. There is one state for each line.
-    Raises `InputError` for an axis that is none, or whose pairs are in no order.
+    A line is a variant with everything fixed but that axis, along which its rows come in ascending order. Its start is
+    the value from which on it is below `naive` up to the end of the axis: in each of `RATIOS` and, where it is
+    measured, in latency with its whole 95% interval.
+    Raises `InputError` for a name that is no axis, or pairs of channels or sizes that have no order.
     """
 
     def __init__(self, axis: str, grid: Grid, latency: bool) -> None:
@@ -79,7 +79,7 @@ class Crossovers:
         self._starts: dict[tuple[Any, ...], dict[str, CrossoverStart]] = {}
 
     def add(self, row: Mapping[str, Any]) -> None:
-        """One more row, by its columns."""
+        """Take one more row, by its columns."""
         if row["variant"] == "naive":
             return
         line = (row["variant"], *(row[name] for name in self._fixed))
@@ -101,9 +101,9 @@ class Crossovers:
                 starts[measure] = value
 
     def found(self) -> list[dict[str, Any]]:
-        """For each line, in the order in which they began, its variant, what is fixed, and its starts.
+        """For each line, in the order of their first rows, its variant, what is fixed, and its starts.
 
-        A start is a number or, of a pair, text; None where it never wins.
+        A start is a number or, of a pair, text; None where the variant never costs less.
         """
         return [
             dict(zip(("variant", *self._fixed), line, strict=True))

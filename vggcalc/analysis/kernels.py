@@ -28,7 +28,7 @@ def factorize_kernel(kernel: Kernel, factorizations: Mapping[str, Factorization]
 
 
 def try_factorizations(kernel: Kernel, factorizations: Mapping[str, Factorization], dtype: str) -> Comparison:
-    """The same, but where no factorization can be made the convolution stands alone."""
+    """The same, but where no factorization can be made the comparison has `naive` alone."""
     conv = kernel.convolution(factorizations.values())
     naive = _analyzed(kernel, "naive", ((conv,),), dtype)
     variants, infeasible = [naive], []
@@ -57,9 +57,9 @@ def _analyzed(
     family: str | None = None,
     covered: WindowCoverage | None = None,
 ) -> Variant:
-    """A variant with what only a factorized kernel has: weights per channel pair, and sizes by padding.
+    """A variant with its weights per channel pair, and each layer's output size with and without padding.
 
-    49 for a 7×7, 9 + 9 + 9 for its stack; they have no meaning where a layer is depthwise or a 1×1.
+    The weights are 49 for a 7×7 and 9 + 9 + 9 for its stack; None where a layer is depthwise or a 1×1.
     """
     network = kernel.network(branches)
     variant = analyze(network, name, dtype, family=family, coverage=covered)

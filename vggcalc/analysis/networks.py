@@ -20,9 +20,9 @@ def compare_network(
 ) -> Comparison:
     """A network against what its convolutions can be factorized into, by the names of the variants.
 
-    With `replacings` it is the network as `given` against what each makes of it, and `replaced` says what every
-    single replacement saves; a trace is always compared so. Else the network's runs of convolutions are
-    merged, `naive`, against them `factorized` again, or against each of several `factorizations`.
+    With `replacings` the baseline is the network itself, called `given`, and each variant what one of them makes of it;
+    a traced network is always compared so. Else the baseline is `naive`, the network with its runs of convolutions
+    merged, and the variants are that `factorized` again, or by each of several `factorizations`.
     """
     factorizations = factorizations or {"factorized": Factorization()}
     if replacings is None and network.layout != "traced" and "factorized" in factorizations:
@@ -50,8 +50,9 @@ def summarize(
 ) -> Comparison:
     """One network, layer by layer: a comparison with one variant, named after the network.
 
-    `unit` is a layer and a position on its feature map, for which `unit_field` says what of the input it sees;
-    `counter` names another tool whose figure `reconciliation` explains. Raises `InputError` for names that are unknown.
+    `unit` is a layer and a position on its feature map, for which `unit_field` says on which part of the input it
+    depends; `counter` names another tool whose figure
+    `reconciliation` explains. Raises `InputError` for unknown names.
     """
     variant = analyze(network, network.name, dtype, origin=origin)
     reconciliation = None

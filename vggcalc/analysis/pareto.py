@@ -1,4 +1,4 @@
-"""Which of several variants to choose: the Pareto-optimal ones, and the width at which one pays."""
+"""The Pareto-optimal ones of several variants, and the width below which a factorization has fewer MACs."""
 
 from collections.abc import Sequence
 from math import sqrt
@@ -9,9 +9,9 @@ from vggcalc.results import PARETO_COSTS, Configuration, LayerResult, Ratio, Var
 
 
 def pareto(variants: Sequence[Variant], ratios: Sequence[Ratio]) -> tuple[str, ...]:
-    """The variants that no other one beats: it is no worse in any of `PARETO_COSTS` and better in something.
+    """The Pareto-optimal variants: no other one is at least as good in all of `PARETO_COSTS` and better in one.
 
-    A latency is better only if its whole interval is: where two overlap neither is. Empty for fewer
+    Of two measured latencies the lower is better only if their 95% intervals do not overlap. Empty for fewer
     than three variants.
     """
     if len(variants) < 3:
@@ -24,7 +24,7 @@ _Intervals = dict[Configuration, dict[str, tuple[float, float]]]
 
 
 def _intervals(baseline: Variant, ratios: Sequence[Ratio]) -> _Intervals:
-    """In each configuration every variant's time over the baseline's, from the least to the most."""
+    """For each configuration the ends of the interval of every variant's time relative to the baseline's."""
     found: _Intervals = {latency.configuration: {baseline.name: (1.0, 1.0)} for latency in baseline.latency}
     for ratio in ratios:
         for measured in ratio.latency:
@@ -51,7 +51,7 @@ def _beats(one: Variant, two: Variant, intervals: _Intervals) -> bool:
 
 
 def break_even_width(naive: Variant, variant: Variant) -> float | None:
-    """How many channels between its layers make a chain do as many MACs as the one convolution.
+    """The number of channels between its layers with which a chain does as many MACs as the one convolution.
 
     With M channels between all layers, the ends as they are and a_i MACs of layer i for each pair of
     its channels, a₁·C_in·M + Σa_i·M² + a_n·M·C_out = MACs of the one: a quadratic equation. None

@@ -10,7 +10,7 @@ from vggcalc.results import CoveredWindow, WindowCoverage
 
 
 def coverage(conv: Conv2d, branches: Branches, family: str) -> WindowCoverage:
-    """What the branches that a family makes of `conv` cover of its window: see `WindowCoverage`."""
+    """How much of the window of `conv` the branches that a family makes of it cover: see `WindowCoverage`."""
     narrowest = min(layer.out_channels for branch in branches for layer in branch)
     mixing = FAMILIES[family].mixing
     if conv.groups == conv.in_channels == conv.out_channels:  # it mixes none itself
@@ -21,7 +21,7 @@ def coverage(conv: Conv2d, branches: Branches, family: str) -> WindowCoverage:
 
 
 def covered_window(conv: Conv2d, branches: Branches) -> tuple[CoveredWindow, int, int]:
-    """What the output unit at (0, 0) sees of the window of `conv`: the kind, how many positions, and of how many."""
+    """Which part of the window of `conv` the branches cover: its kind, how many positions, and of how many."""
     rows, columns = chain_positions((conv,))
     seen = [chain_positions(branch) for branch in branches]
     # A row is seen by some of the branches, and in it the columns that any of those sees.

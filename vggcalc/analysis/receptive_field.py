@@ -2,8 +2,8 @@
 
 Araujo, Norris, Sim, "Computing Receptive Fields of Convolutional Neural Networks", Distill 2019:
 per axis r = 1 + Σ(k_l − 1)·∏ s_i over the layers before l, S = ∏ s, P = Σ p_l·∏ s_i, where k
-is the dilated kernel and p the padding on the left. Norms and activations are taken as if they
-looked at one unit alone.
+is the dilated kernel and p the padding on the left. Norms and activations are taken to read
+one unit only.
 """
 
 from collections.abc import Iterable, Mapping
@@ -45,9 +45,9 @@ FieldOrSees = ReceptiveField | Sees
 
 
 def receptive_fields(network: Network, shapes: Mapping[str, Shape]) -> dict[str, FieldOrSees]:
-    """By node name, `input` included: its field, or, where no field holds for every unit, what one sees.
+    """The receptive field of each node and of `input`, by name; where it is not the same for every unit, its kind.
 
-    Behind a linear layer over the feature map or a global pooling it is the whole image. Where paths join it is
+    Behind a linear layer over the feature map or a global pooling it is the whole input. Where paths join it is
     their union, which varies from unit to unit where their strides differ.
     """
     axes = len(network.input_shape) - 2
@@ -73,7 +73,7 @@ _SLIDING = frozenset((Conv2d, MaxPool2d))
 
 
 def _reach(node: Node, input_shape: Shape) -> str:
-    """What a unit of the node's output sees of its inputs: see `Traced`."""
+    """Which units of its inputs a unit of the node's output depends on: see `Traced.reach`."""
     if node.traced is None and type(node.layer) in _SLIDING:
         return "window"
     match node.layer:
@@ -91,7 +91,7 @@ def _reach(node: Node, input_shape: Shape) -> str:
 
 
 def _behind(node: Node, seen: FieldOrSees, input_shape: Shape) -> FieldOrSees:
-    """The field behind a node whose inputs have the field `seen`: Araujo's recurrence."""
+    """The receptive field of a node whose inputs have the receptive field `seen`: the recurrence of Araujo et al."""
     reach = _reach(node, input_shape)
     if reach == "window" and isinstance(seen, ReceptiveField):
         layer = node.layer
@@ -208,7 +208,7 @@ def _check_unit(layer: str, unit: Axes, sizes: Mapping[str, Axes]) -> None:
 
 
 def _union_of_units(wanted: list[Units], size: Axes) -> Units:
-    """What several readers see of a feature map of that size."""
+    """The units of a feature map of that size that any of its readers depends on."""
     if None in wanted:
         return tuple(frozenset(range(n)) for n in size) or None
     along = zip(*(units for units in wanted if units is not None), strict=True)

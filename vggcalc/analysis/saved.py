@@ -37,7 +37,7 @@ INDEX_BYTES = 8
 
 
 def needs_gradient(network: Network) -> dict[str, bool]:
-    """Whether a gradient flows into each node's output: there are parameters in it or before it."""
+    """Whether each node's output requires a gradient: it or a node before it has parameters."""
     needs = {INPUT: False}
     for node in network.nodes:
         layer = node.layer

@@ -1,7 +1,7 @@
-"""Many convolutions and their factorizations at once: the same families and laws, over arrays.
+"""Costs of a whole grid of convolutions and their factorizations, computed over NumPy arrays.
 
-Where something is to be decided and the points of an array differ in the answer, they are parted by it:
-see `many`.
+The families and formulas are those of a single convolution. Kernel, stride and dilation decide which layers there are,
+so each combination of them is evaluated by itself; channels, groups, sizes and batches are arrays: see `batched`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -26,17 +26,17 @@ from vggcalc.nets.names import ITEMSIZE
 from vggcalc.nets.shapes import propagate
 from vggcalc.results import PARETO_COSTS, Comparison, ReceptiveField
 
-#: So many points are computed together: enough for numpy, little for the memory.
+#: The most points that are computed together: enough to be fast, few enough for little memory.
 MOST_POINTS = 1024
 
-#: Up to here float64 holds every integer, so that numpy's quotients are those of Python.
+#: float64 holds every integer up to this one, so that NumPy's quotients are those of Python.
 _EXACT = 2**53
 
 
 class Grid(msgspec.Struct, frozen=True):
     """The axes of a sweep: every kernel with every stride, dilation, channels, groups, size and batch.
 
-    `channels` are those in and out, `sizes` (height, width), groups None as many as channels in.
+    `channels` are (in, out), `sizes` (height, width); None among `groups` stands for as many as channels in.
     `factorizations` are the variants beside `naive`; the rest is as in `factorize`.
     """
 
@@ -64,7 +64,7 @@ class Grid(msgspec.Struct, frozen=True):
         return len(self.channels), len(self.groups), len(self.sizes), len(self.batches)
 
     def comparison(self, row: "SweepRow") -> Comparison:
-        """What `factorize` says of the point that a row belongs to."""
+        """The comparison that `factorize` makes of the point of a row."""
         return self._attempted(*row[: len(POINT)])
 
     def _attempted(
@@ -78,23 +78,23 @@ class Grid(msgspec.Struct, frozen=True):
         return try_factorizations(point, self.factorizations, self.dtype)
 
 
-#: What tells a point from every other.
+#: The columns that tell one point of a grid from another.
 POINT = ("kernel", "stride", "dilation", "in_channels", "out_channels", "groups", "height", "width", "batch")
 
-#: Of which costs a row has the ratio to those of `naive`.
+#: The costs that a row has as a ratio to those of `naive` too.
 RATIOS = PARETO_COSTS
 
-#: What stands in a row: receptive field (both axes) in pixels, costs as in `COSTS`, ratios to `naive`.
+#: The columns of a row: receptive field along either axis in input positions, costs as in `COSTS`, ratios to `naive`.
 COLUMNS = (*POINT, "variant", "receptive_field", "window", *COSTS, *(f"{key}_ratio" for key in RATIOS))
 
 SweepRow = tuple[Any, ...]
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """What is found of so many points: for each its rows, `naive` first, but for those that are none.
+    """The rows of some points: a sequence for each point that is a valid convolution, `naive` first.
 
-    `refused` are how many are no convolution, and of the first of them why; `infeasible` says the same
-    of the points that lack a variant, by its name.
+    `refused` is how many points are no valid convolution, with the reason for the first of them; `infeasible` is the
+    same for each variant that cannot be made of every point, by its name.
     """
 
     points: int
@@ -104,7 +104,7 @@ class Batch(msgspec.Struct, frozen=True):
 
 
 def sweep_batches(grid: Grid, most: int = MOST_POINTS) -> Iterator[Batch]:
-    """Every point's rows: `naive`, then the variants; the batches vary fastest, the kernels slowest."""
+    """The rows of every point, `naive` first; batches vary fastest, kernels slowest."""
     inner = prod(grid._inner)
     axes = {exact: _Axes(grid, exact) for exact in (np.int64, object)}
     for structure in product(grid.kernels, grid.strides, grid.dilations):
@@ -117,7 +117,7 @@ def sweep_batches(grid: Grid, most: int = MOST_POINTS) -> Iterator[Batch]:
 
 
 def _largest(grid: Grid, kernel: int, stride: int, dilation: int) -> int:
-    """No cost of the structure is larger: that of the largest convolution, or, if it is none, infinite."""
+    """The largest cost with this kernel, stride and dilation, or `_EXACT` where the largest point cannot be made."""
     channels = (max(max(pair) for pair in grid.channels),) * 2
     size = max(n for pair in grid.sizes for n in pair)
     try:
@@ -125,12 +125,12 @@ def _largest(grid: Grid, kernel: int, stride: int, dilation: int) -> int:
     except InputError:
         return _EXACT
     if any(grid.factorizations[one.variant].widths for one in comparison.infeasible):
-        return _EXACT  # with other channels it can be made
+        return _EXACT  # with fewer channels it might be made
     return int(max(cost for variant in comparison.variants for cost in variant.costs.values() if cost is not None))
 
 
 class _Axes:
-    """A grid's inner axes as arrays: exact integers of 64 bits, or Python's own."""
+    """The axes of a grid that are computed as arrays, of 64-bit or of Python's unlimited integers."""
 
     def __init__(self, grid: Grid, exact: Any) -> None:
         def array(values: Sequence[int]) -> Any:
@@ -143,7 +143,7 @@ class _Axes:
         self._batches = array(grid.batches)
 
     def at(self, numbers: Any) -> list[BatchedInts]:
-        """Channels in and out, groups, height, width and batch of the points of those numbers."""
+        """Channels in and out, groups, height, width and batch of the points with these numbers."""
         channels, groups, sizes, batches = np.unravel_index(numbers, self._shape)
         into, out_of = (axis[channels] for axis in self._channels)
         apart = self._groups[groups]
@@ -153,7 +153,7 @@ class _Axes:
 
 
 class _Found:
-    """What is found of a chunk, part by part."""
+    """The rows of a chunk of points, collected part by part."""
 
     def __init__(self) -> None:
         self._parts: list[tuple[Any, list[tuple[SweepRow, ...]]]] = []
@@ -183,7 +183,7 @@ class _Found:
 
 
 def _evaluate(grid: Grid, axes: _Axes, structure: tuple[int, int, int], numbers: Any, found: _Found) -> None:
-    """The points of those numbers, in as many parts as their answers ask for."""
+    """Compute the points with these numbers, split in parts where they differ in the answer to a condition."""
     try:
         _evaluated(grid, axes, structure, numbers, found)
     except MixedAnswers as mixed:
@@ -201,7 +201,7 @@ def _evaluated(grid: Grid, axes: _Axes, structure: tuple[int, int, int], numbers
         padding = same_padding(kernel, dilation, grid.factorizations.values()) if grid.padding is None else grid.padding
         one = Conv2d(1, 1, (kernel, kernel), (stride, stride), (padding, padding), (dilation, dilation))
         if into % groups or out_of % groups:
-            raise InputError("groups")  # said by `factorize`, as everything else
+            raise InputError("groups")  # `_reason` gives the words of `factorize`
         conv = BatchedConv2d(
             cast(int, into), cast(int, out_of), one.kernel_size, one.stride, one.padding, one.dilation,
             cast(int, groups), grid.bias,
@@ -232,7 +232,7 @@ def _evaluated(grid: Grid, axes: _Axes, structure: tuple[int, int, int], numbers
 
 
 def _columns(grid: Grid, conv: Conv2d, branches: Branches, shape: Any) -> dict[str, Any]:
-    """A variant's columns: what it sees, and every cost."""
+    """A variant's columns: receptive field, window coverage, and every cost."""
     network = kernel_network(shape, branches, following(conv.out_channels, grid.batch_norm, grid.activation))
     known = propagate(network, shape)
     rows = [costs(context) for context in layer_contexts(network, known, ITEMSIZE[grid.dtype])]
@@ -249,7 +249,7 @@ def _columns(grid: Grid, conv: Conv2d, branches: Branches, shape: Any) -> dict[s
 
 
 def _as_list(value: Any, points: int) -> list[Any]:
-    """A column as Python's own numbers and words."""
+    """A column as a list of Python's own numbers and strings."""
     return value.tolist() if isinstance(value, np.ndarray) else [value] * points
 
 

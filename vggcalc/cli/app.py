@@ -1,4 +1,4 @@
-"""The command line's commands, each loaded when it is called, and what becomes of their errors."""
+"""The command line's commands, each loaded when it is called, and how errors end it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 
 class CommandLine(click.Group):
-    """Commands that are loaded when they are called."""
+    """A click group whose commands are imported when they are called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)

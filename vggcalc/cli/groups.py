@@ -1,4 +1,4 @@
-"""Groups of options: what belongs together stands together in the help, and reaches the command as one struct."""
+"""Groups of options, which have a heading in the help and reach the command as one struct."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ THREADS = Parsed("n|all", types.parse_threads)
 
 
 def _models(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
-    """What MODEL may be, for the shell: the published names, and files."""
+    """Completions of MODEL for the shell: the published names, and files."""
     from click.shell_completion import CompletionItem
 
     from vggcalc.nets.classics import CLASSICS
@@ -40,7 +40,7 @@ def _parse_arguments(ctx: click.Context, param: click.Parameter, values: tuple[s
 
 
 def layer_options() -> tuple[GroupedOption, ...]:
-    """What every convolution of a kernel or a VGG has."""
+    """Options of all convolutions of a kernel or a VGG: bias, batch norm, activation."""
     return (
         option("--batch-norm", is_flag=True, default=None, help="Batch norm after every convolution."),
         option("--activation", type=Word(ACTIVATIONS), help="After every layer.  [default: relu]"),
@@ -54,9 +54,9 @@ NETWORK = group(
     "overrides",
     "Model",
     "vggcalc.library.models:Overrides",
-    option("--size", type=SIZE_TYPE, help="Image: 224 or HxW.  [default: the model's own, or 224]"),
-    option("--batch", type=int, help="Images at once.  [default: 1]"),
-    option("--in-channels", type=int, help="Channels of the image.  [default: the model's own]"),
+    option("--size", type=SIZE_TYPE, help="Of the input: 224 or HxW.  [default: the model's own, or 224]"),
+    option("--batch", type=int, help="Batch size.  [default: 1]"),
+    option("--in-channels", type=int, help="Channels of the input.  [default: the model's own]"),
     option("--classes", type=int, help="Width of the last linear layer.  [default: the model's own]"),
     *layer_options(),
     option(
@@ -65,7 +65,7 @@ NETWORK = group(
         metavar="NAME=VALUE",
         multiple=True,
         callback=_parse_arguments,
-        help="Of an imported model: an argument of its factory, such as pretrained=false. Repeatable.",
+        help="An argument of an imported model's factory, such as pretrained=false. Repeatable.",
     ),
 )
 
@@ -112,7 +112,7 @@ REPLACING = group(
     "replacing",
     "Factorizing",
     "vggcalc.library.factorizing:ReplacingOptions",
-    option("--min-kernel", type=int, help="Split kernels of so much or more.  [default: 5]"),
+    option("--min-kernel", type=int, help="Split kernels of this size or larger.  [default: 5]"),
     option("--only", metavar="REGEX", help="Replace only convolutions in whose names this is found.  [default: all]"),
     option("--merge", is_flag=True, default=None, help="Merge runs of convolutions instead of splitting kernels."),
 )
@@ -129,7 +129,7 @@ MEASURING = group(
         multiple=True,
         help="cpu, cuda, mps, …; auto is the CPU and an accelerator. Repeatable.  [default: auto]",
     ),
-    option("--threads", type=THREADS, multiple=True, help="On the CPU. Repeatable.  [default: 1]"),
+    option("--threads", type=THREADS, multiple=True, help="CPU threads. Repeatable.  [default: 1]"),
     option(
         "--dtype",
         "dtypes",
@@ -138,28 +138,38 @@ MEASURING = group(
         multiple=True,
         help="float32, float64, bfloat16, float16; counts' bytes are the first's. Repeatable.  [default: float32]",
     ),
-    option("--mode", "modes", type=Word(MODES), multiple=True, help="Repeatable.  [default: inference]"),
+    option(
+        "--mode",
+        "modes",
+        type=Word(MODES),
+        multiple=True,
+        help="Forward, or forward and backward. Repeatable.  [default: inference]",
+    ),
     option(
         "--memory-format",
         "memory_formats",
         type=Word(MEMORY_FORMATS),
         multiple=True,
-        help="Repeatable.  [default: contiguous]",
+        help="Of input and weights. Repeatable.  [default: contiguous]",
     ),
     option("--compile", "compiled", is_flag=True, default=None, help="torch.compile's modules beside the eager ones."),
     option("--cold", is_flag=True, default=None, help="Flush the caches before every call."),
-    option("--budget", type=SECONDS_TYPE, help="For each comparison and configuration.  [default: 30]"),
+    option("--budget", type=SECONDS_TYPE, help="Seconds for each comparison and configuration.  [default: 30]"),
     option(
         "--precision",
         type=Parsed("percent", types.parse_precision),
         metavar="3%",
-        help="Interval that is narrow enough.  [default: 3%]",
+        help="Stop once intervals are this narrow (full width).  [default: 3%]",
     ),
-    option("--processes", type=click.IntRange(1, 100), help="At most.  [default: 6]"),
-    option("--rounds", type=click.IntRange(1, 100_000), help="In each process.  [default: until precise]"),
-    option("--quick", is_flag=True, default=None, help="One process and 5 s: a claim for this process only."),
-    option("--seed", type=click.IntRange(0, 2**50), help="Of weights, input and order.  [default: 0]"),
-    option("--allocator", type=Word(("pinned", "default")), help="malloc's thresholds.  [default: pinned]"),
+    option("--processes", type=click.IntRange(1, 100), help="The most processes.  [default: 6]"),
+    option("--rounds", type=click.IntRange(1, 100_000), help="Rounds in each process.  [default: until precise]"),
+    option("--quick", is_flag=True, default=None, help="One process and 5 s: an interval of this process only."),
+    option("--seed", type=click.IntRange(0, 2**50), help="Seed of weights, input and order.  [default: 0]"),
+    option(
+        "--allocator",
+        type=Word(("pinned", "default")),
+        help="malloc's thresholds.  [default: pinned]",
+    ),
 )
 
 GATE = group(
@@ -185,7 +195,7 @@ OUTPUT_FORMATS = ("table", "json", "csv", "markdown", "html")
 
 
 def plot_option() -> GroupedOption:
-    """Where figures go."""
+    """`--plot`."""
     return option(
         "--plot",
         type=click.Path(),

@@ -20,11 +20,10 @@ def finish(
     source: str | None = None,
     not_in_csv: Sequence[str] = (),
 ) -> None:
-    """Have the comparisons measured and written, and exit with what became of it.
+    """Have the comparisons measured and written, and exit with the exit status.
 
-    `source` is a file that was read, which is never written over; `not_in_csv` are options that were given and make no
-    rows of a CSV. Raises `click.UsageError` and `InputError` before
-    anything is measured.
+    `source` is a file that was read, which is never written over; `not_in_csv` are options that were given and
+    that a CSV has no rows for. Raises `click.UsageError` and `InputError` before anything is measured.
     """
     from vggcalc.pipeline.run import measure_and_write
 

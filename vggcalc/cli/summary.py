@@ -19,12 +19,17 @@ if TYPE_CHECKING:
 @MODEL
 @NETWORK
 @INPUTS
-@alone("Summary", "--receptive-field", metavar="LAYER", help="With --unit: what of the input a unit of LAYER sees.")
+@alone(
+    "Summary",
+    "--receptive-field",
+    metavar="LAYER",
+    help="With --unit: on which part of the input a unit of LAYER depends.",
+)
 @alone(
     "Summary",
     "--unit",
     type=Parsed("y,x", parse_unit),
-    help="Its position on the layer's feature map, from 0,0: row and column.",
+    help="The unit's position on the layer's feature map, from 0,0: row and column.",
 )
 @alone(
     "Summary",

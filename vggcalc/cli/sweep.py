@@ -32,7 +32,7 @@ GRID_AXES = group(
         "--size",
         "sizes",
         type=Parsed("size,…|from:to:step", arguments.parse_sizes),
-        help="Feature maps: 7,14 or HxW,….  [default: 56]",
+        help="Input sizes: 7,14 or HxW,….  [default: 56]",
     ),
     option("--batch", "batches", type=NUMBERS, help="[default: 1]"),
     option("--stride", "strides", type=NUMBERS, help="[default: 1]"),
@@ -42,7 +42,7 @@ GRID_AXES = group(
     option(
         "--padding",
         type=Parsed("same|n", arguments.parse_padding),
-        help="On each side, or same, which keeps the size.  [default: same]",
+        help="On each side, or same to keep the size.  [default: same]",
     ),
     *layer_options(),
     option("--dtype", type=DTYPE, help="[default: float32]"),
@@ -53,13 +53,13 @@ TIMING = group(
     "Measuring",
     "vggcalc.cli.structs:SweepTiming",
     option("--latency", is_flag=True, default=None, help="Time every point too."),
-    option("--budget", type=SECONDS_TYPE, help="For all the timing together.  [default: 300]"),
+    option("--budget", type=SECONDS_TYPE, help="Seconds for all points together.  [default: 300]"),
     option("--device", help="cpu, cuda, mps, ….  [default: cpu]"),
-    option("--threads", type=THREADS, help="On the CPU.  [default: 1]"),
-    option("--mode", type=Word(MODES), help="[default: inference]"),
-    option("--processes", type=click.IntRange(1, 100), help="At most, for each point.  [default: 6]"),
-    option("--rounds", type=click.IntRange(1, 100_000), help="In each process.  [default: until precise]"),
-    option("--seed", type=click.IntRange(0, 2**50), help="Of weights, input and order.  [default: 0]"),
+    option("--threads", type=THREADS, help="CPU threads.  [default: 1]"),
+    option("--mode", type=Word(MODES), help="Forward, or forward and backward.  [default: inference]"),
+    option("--processes", type=click.IntRange(1, 100), help="The most processes for each point.  [default: 6]"),
+    option("--rounds", type=click.IntRange(1, 100_000), help="Rounds in each process.  [default: until precise]"),
+    option("--seed", type=click.IntRange(0, 2**50), help="Seed of weights, input and order.  [default: 0]"),
 )
 
 ROWS = group(

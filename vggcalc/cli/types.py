@@ -35,7 +35,7 @@ class Parsed(ParamType):
 
 
 class Word(Choice):
-    """One of several words, in any case, or an alias of one; a near miss is told which was meant."""
+    """One of several words, in any case, or an alias of one; the error for a near miss names the nearest."""
 
     def __init__(self, words: tuple[str, ...], aliases: dict[str, str] | None = None) -> None:
         super().__init__(words, case_sensitive=False)

@@ -1,4 +1,4 @@
-"""How arguments are written, in Python and on the command line: each function returns the value or says what is right.
+"""Reading arguments, of Python and of the command line: each function returns the value or says what would be right.
 
 A value of a wrong type is a `TypeError` that names what is accepted, a wrong value an `InputError`. Importing
 this costs nothing, so that `vggcalc --help` can use it.
@@ -54,7 +54,7 @@ def check_text(**values: object) -> None:
 
 
 def word(name: str, value: object, accepted: Iterable[str]) -> str:
-    """One of the accepted words. Raises `TypeError` for what is no string, `InputError` with the nearest for another.
+    """One of the accepted words. Raises `TypeError` for anything but a string, `InputError` with the nearest word.
 
     >>> word("widen", "first", ("first", "last"))
     'first'
@@ -68,7 +68,7 @@ def word(name: str, value: object, accepted: Iterable[str]) -> str:
 
 
 def path(value: object, name: str = "path") -> str:
-    """A path as a string. Raises `TypeError` for what is none."""
+    """A path as a string. Raises `TypeError` for anything else."""
     import os
 
     if not isinstance(value, str | os.PathLike):

@@ -58,9 +58,9 @@ def compare(
         replacing: rules by the names of the variants, instead of the options above.
         stride_at, widths, widen: see `factorize`.
         size, batch, in_channels: parts of the input's shape, where `inputs` is not given.
-        classes, batch_norm, activation, bias: what of a built-in or specified network is changed.
+        classes, batch_norm, activation, bias: change these in a built-in network, a configuration or tokens.
         args: arguments of an imported model's factory, such as {"pretrained": False}.
-        dtype: of the bytes: a name, an alias such as "fp16", or a torch.dtype.
+        dtype: in which bytes are counted: a name, an alias such as "fp16", or a torch.dtype.
 
     Raises:
         TypeError: an argument is of a type that is not accepted.
@@ -96,7 +96,7 @@ def compare(
 def compare_options(
     name: str, resolved: Resolved, factorizing: FactorizingOptions, replacing: ReplacingOptions, dtype: str
 ) -> Comparison:
-    """`compare` with its options as structs, as the command line has them; `name` is what the model was called."""
+    """`compare` with its options as structs, as the command line has them; `name` is how the user called the model."""
     network, origin = resolved
     rules = replacings(name, network, origin, factorizing, replacing)
     return compare_network(network, factorizing.factorizations(), rules, dtype, origin)
@@ -124,7 +124,7 @@ def summary(
     Args:
         model, inputs, size … args, dtype: see `compare`.
         receptive_field: the name of a layer, with `unit`, a position on its feature map such as (7, 7):
-            `unit_field` then says which part of the input that unit sees.
+            `unit_field` then says on which part of the input that unit depends.
         counter: another tool ("fvcore", "torchinfo", "ptflops", "thop", …) whose figure `reconciliation` explains.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Which factorizations and replacements are meant: the same words for a kernel, a network, a sweep and a rewriting."""
+"""Options that choose factorizations and replacements, the same for `factorize`, `compare`, `sweep` and `rewrite`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -35,7 +35,7 @@ class FactorizingOptions(msgspec.Struct, frozen=True, kw_only=True):
     widen: str | None = None
 
     def factorizations(self) -> dict[str, Factorization]:
-        """By the names of the variants: `factorized` alone where no family is named."""
+        """The factorizations by the names of their variants: `factorized` alone where no family is named."""
         if self.widen is not None:
             arguments.word("widen", self.widen, WIDEN)
         if isinstance(self.into, Factorization):
@@ -54,9 +54,9 @@ class FactorizingOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _several(value: Any, parse: Any, single: tuple[type, ...], items: type | None = None) -> tuple[Any, ...]:
-    """The values of an argument that may be given once or several times; () if it is not given.
+    """The values of an argument that takes one or several; () for None.
 
-    A list of `items` is one value.
+    A list whose elements are all of the types `items` is one value.
     """
     if value is None or (isinstance(value, list | tuple) and not value):
         return ()

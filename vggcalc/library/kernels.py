@@ -108,7 +108,7 @@ def factorize(
         widths: channels out of each layer, or one number for all but the last; several lists make a variant each.
         widen: which layer changes the channels, "first" or "last".
         stem: ask for a network's first layer: 3 → 64 channels, stride 2, 224×224, in every placement of the stride.
-        dtype: of the bytes: a name, an alias such as "fp16", or a torch.dtype.
+        dtype: in which bytes are counted: a name, an alias such as "fp16", or a torch.dtype.
 
     Returns:
         A comparison; a family that cannot be made of this kernel is in its `infeasible`.
@@ -160,9 +160,9 @@ def factorize_options(
 def stem_question(
     kernel_size: int, kernel: KernelOptions, factorizing: FactorizingOptions
 ) -> tuple[KernelOptions, FactorizingOptions]:
-    """The question of a network's first layer, where nothing else is given: 3 → 64 channels, stride 2, 224×224.
+    """The kernel and factorizations of `stem`, a network's first layer: 3 → 64 channels, stride 2, 224×224 by default.
 
-    The stride stands in the first of as few layers as cover the kernel, or in each layer of the whole
+    The stride is in the first of as few layers as cover the kernel, or in each layer of the whole
     stack in turn; between the layers are as many channels as come out, or half of them (ResNet-C: He et
     al. 2018, arXiv 1812.01187, section 4.2).
     """

@@ -22,7 +22,7 @@ from vggcalc.results import Comparison
 
 
 class MeasurementWarning(UserWarning):
-    """What could not be measured, or speaks against believing it."""
+    """Something could not be measured, or there is a reason to doubt a measurement."""
 
 
 def measure(
@@ -48,16 +48,16 @@ def measure(
 
     Args:
         comparison: with one variant or several; of `vggcalc.compare`, `factorize` or `summary`.
-        budget: seconds for each way of running.
+        budget: seconds for each configuration.
         device: "cpu", "cuda", "mps", …; "auto" is the CPU and an accelerator, where there is one.
         threads: on the CPU; "all" for as many as this process may use.
         mode: "inference" or "training" (forward and backward, without an optimizer's step).
         memory_format: "contiguous" or "channels_last".
         dtype: of the weights and the input; that of the comparison unless given.
         compile: torch.compile's modules beside the eager ones.
-        cold: flush the caches before every call.
-        precision: the full width at which an interval is narrow enough, 0.03 for 3%.
-        processes, rounds: at most, and in each process; left to the budget unless given.
+        cold: flush the CPU's or device's caches before every call.
+        precision: stop when the full width of each interval is this share of its ratio, 0.03 for 3%.
+        processes, rounds: the most processes, and the rounds in each; by default as many as the budget allows.
         quick: one process and 5 s, for a claim about this process only.
         check: count again with torch and fvcore first.
         seed: of weights, input and order.
@@ -181,7 +181,7 @@ def _threads(value: int | str | Sequence[int]) -> tuple[int, ...]:
 
 
 def _carried_out(comparison: Comparison, plan: Plan) -> Comparison:
-    """The comparison with what the workers found; what they could not is warned of."""
+    """The comparison with the workers' results, and a warning for what they could not measure."""
     progress = Progress() if sys.stderr.isatty() else None
     try:
         with _importable(comparison) as sendable:
@@ -197,7 +197,7 @@ def _carried_out(comparison: Comparison, plan: Plan) -> Comparison:
 
 
 def _quietly(line: str) -> None:
-    """Progress that nobody sees."""
+    """Discard progress messages."""
 
 
 def _with_environment(before: Comparison, outcome: MeasurementOutcome) -> Comparison:
@@ -213,7 +213,7 @@ def _with_environment(before: Comparison, outcome: MeasurementOutcome) -> Compar
 
 @contextmanager
 def _importable(comparison: Comparison) -> Iterator[Comparison]:
-    """The comparison with a file for each module of this process, from which a worker makes it again."""
+    """The comparison with each module of this process saved to a file, from which a worker loads it."""
     given = [variant.origin for variant in comparison.variants if is_of_this_process(variant.origin)]
     if not given:
         yield comparison
@@ -234,7 +234,7 @@ def _importable(comparison: Comparison) -> Iterator[Comparison]:
 
 
 def _pickled(origin: Origin, folder: str) -> str:
-    """Save the module that the origin stands for; what a worker calls it. Raises `InputError` where it cannot be."""
+    """Save the module that the origin stands for, for the worker. Raises `InputError` if it cannot be saved."""
     import cloudpickle
     import torch
 

@@ -1,4 +1,4 @@
-"""From what a user calls a model to a network: a name, tokens, a file, a specification or an `nn.Module`."""
+"""From a model as the user names it to a network: a name, tokens, a file, a `Network` or an `nn.Module`."""
 
 import os
 import sys
@@ -31,9 +31,9 @@ ACCEPTED = (
 
 
 class Overrides(msgspec.Struct, frozen=True, kw_only=True):
-    """What replaces the model's own; None leaves what the model says.
+    """Values that override those of the model; None leaves the model's own.
 
-    `size` is that of the image, one number or (height, width); `classes` the width of the last linear layer;
+    `size` is that of the input, one number or (height, width); `classes` the width of the last linear layer;
     `arguments` are those of an imported model's factory.
     """
 
@@ -77,7 +77,7 @@ def resolve(
     """The network that `model` names or is, for `inputs`: a shape with the batch first, or a tensor.
 
     An imported model is traced in a worker process, a module in this one.
-    Raises `TypeError` for what no model is, `InputError` with one line for a model that cannot be used.
+    Raises `TypeError` for anything else, `InputError` with one line for a model that cannot be used.
     """
     overrides.check()
     if isinstance(model, os.PathLike):
@@ -116,7 +116,7 @@ def _module(model: object) -> "nn.Module | None":
 
 
 def _input_shape(inputs: Any) -> Shape:
-    """Of a tensor its shape."""
+    """`inputs` as a shape, or the shape of the tensor that they are."""
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(inputs, torch.Tensor):
         return tuple(inputs.shape)
@@ -124,7 +124,7 @@ def _input_shape(inputs: Any) -> Shape:
 
 
 def _with_shape(whole: Shape, name: str, overrides: Overrides) -> Overrides:
-    """A whole shape as batch, channels and size. Raises `InputError` for what no image has."""
+    """The overrides with batch, channels and size of a whole shape. Raises `InputError` unless it has four numbers."""
     if len(whole) != 4:
         raise InputError(f"inputs {whole} is no shape for {name}: it takes (batch, channels, height, width)")
     if overrides.size is not None or overrides.batch is not None or overrides.in_channels is not None:
@@ -182,10 +182,10 @@ def _of_module(module: "nn.Module", inputs: Any, overrides: Overrides) -> Resolv
 
 
 def module_of(origin: Origin) -> "nn.Module | None":
-    """The module of this process that an origin stands for, None if it is another one's or gone."""
+    """The module of this process that an origin stands for; None if there is none, or none any more."""
     return _MODULES.get(origin.source)
 
 
 def is_of_this_process(origin: Origin | None) -> bool:
-    """Whether the origin is a module that was given, not a name that can be imported again."""
+    """Whether the origin is an `nn.Module` of this process, not a name that can be imported again."""
     return origin is not None and origin.where.startswith("module ")

@@ -26,7 +26,7 @@ def _checked(module: object) -> "nn.Module":
 
 
 def trace(module: "nn.Module", inputs: "str | Sequence[int] | Tensor | None" = None) -> Network:
-    """The network that a module is, without a weight and without computing a forward pass.
+    """The network of a module, traced on the meta device: no weight is copied and nothing is computed.
 
     Args:
         module: any `torch.nn.Module`; it is left as it was.
@@ -49,7 +49,7 @@ def build(network: Network | Variant) -> "nn.Module":
     """The `torch.nn.Module` of a network that is not a trace, or of a variant of a comparison.
 
     Its weights have torch's own initialization; VGGs keep torchvision's names (`features.0.weight`).
-    Raises `TypeError` for anything else, `InputError` for a trace, whose module is at hand: see `rewrite`.
+    Raises `TypeError` for anything else, `InputError` for a trace, whose module you already have: see `rewrite`.
 
     >>> vggcalc.build(vggcalc.factorize(7)["factorized"])[0].conv1
     Conv2d(64, 64, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1))
@@ -81,9 +81,9 @@ def rewrite(
 ) -> "nn.Module":
     """A copy of a module with its large convolutions replaced: what `compare` with the same arguments counts.
 
-    What stands instead has torch's own initialization, the dtype, device and mode of what it replaces; everything
+    The new layers have torch's own initialization and the dtype, device and mode of those that they replace; everything
     else keeps its weights. The arguments are those of `compare`, with one family.
-    Raises `TypeError` for what is no module, `InputError` for several families or a module that cannot be traced.
+    Raises `TypeError` for anything but a module, `InputError` for several families or a module that cannot be traced.
 
     >>> import torch
     >>> vggcalc.rewrite(torch.nn.Sequential(torch.nn.Conv2d(8, 8, 5, padding=2)), (1, 8, 16, 16))[0]
@@ -110,7 +110,7 @@ def rewrite(
 def fuse(module: "nn.Module") -> "FusedConv2d":
     """The one convolution that a chain or sum of convolutions, norms and additions is without activations.
 
-    Raises `TypeError` for what is no module, `InputError` for one that is not linear.
+    Raises `TypeError` for anything but a module, `InputError` for one that is not linear.
 
     >>> stack = vggcalc.build(vggcalc.factorize(7, activation="none")["factorized"])
     >>> fused = vggcalc.fuse(stack)

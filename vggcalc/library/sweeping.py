@@ -20,7 +20,7 @@ MOST_ROWS, MOST_SWEPT_LAYERS = 20_000_000, 5_000_000
 
 
 class SweepAxes(msgspec.Struct, frozen=True, kw_only=True):
-    """The axes of a sweep, each ascending, and what is the same for all points."""
+    """The axes of a sweep, each ascending, and the arguments that are the same for all points."""
 
     kernels: tuple[int, ...]
     channels: tuple[int, ...] | None = None
@@ -67,7 +67,7 @@ def sweep(
     `in_channels` goes with every `out_channels`. Combinations that are no convolution, or that a family cannot take,
     have no rows. The rows are computed as they are taken, 200,000 and more in a second.
 
-    Raises `TypeError` for an argument of a type that is not accepted, `InputError` for what no axis is.
+    Raises `TypeError` for an argument of a type that is not accepted, `InputError` for values that make no axis.
 
     >>> rows = list(vggcalc.sweep(range(3, 8, 2), channels=(16, 64), into="stack,asymmetric"))
     >>> len(rows), rows[1]["variant"], rows[1]["macs_ratio"]

@@ -1,4 +1,4 @@
-"""The blocks of a network as networks of their own, so that each can be timed where it stands."""
+"""The blocks of a network as networks of their own, so that each can be timed on the feature map it meets there."""
 
 from vggcalc.nets.graph import INPUT, Network, Node
 from vggcalc.nets.layers import Conv2d, MaxPool2d

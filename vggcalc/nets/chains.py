@@ -1,4 +1,4 @@
-"""Chains of convolutions that take the place of one: where its stride, its padding and its channels go."""
+"""Chains of convolutions that replace one: which layers get its stride, its padding and its channels."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ Branches = tuple[tuple[Conv2d, ...], ...]
 
 
 class Link(msgspec.Struct, frozen=True):
-    """A layer of a chain to be built: `dilation` is in multiples of the convolution's, `groups` None are its own."""
+    """A layer of a chain: `dilation` in multiples of the convolution's; `groups` None is the convolution's own."""
 
     out_channels: int
     kernel: Axes
@@ -21,7 +21,7 @@ class Link(msgspec.Struct, frozen=True):
 
 
 def build_chain(conv: Conv2d, links: Sequence[Link], stride_at: str | int) -> tuple[Conv2d, ...]:
-    """The links as convolutions whose output has, for every input size, the shape of `conv`'s.
+    """The chain of convolutions with these links, whose output has the shape of `conv`'s for every input size.
 
     `stride_at` is as in `families.Factorization`. Raises `InputError` where no padding does that.
     """
@@ -49,7 +49,7 @@ def build_chain(conv: Conv2d, links: Sequence[Link], stride_at: str | int) -> tu
 
 
 def _stride_index(spans: Sequence[int], stride: int, stride_at: str | int) -> int:
-    """The index of the layer that takes the stride along an axis, whose layers span so many positions beyond one."""
+    """The index of the layer with the stride along an axis; `spans` are each layer's dilated kernel − 1."""
     if isinstance(stride_at, int):
         if stride_at > len(spans):
             raise InputError(f"stride_at {stride_at} is no layer: there are {len(spans)}")
@@ -61,8 +61,8 @@ def _stride_index(spans: Sequence[int], stride: int, stride_at: str | int) -> in
 def _paddings(conv: Conv2d, axis: int, spans: Sequence[int], at: int) -> list[int]:
     """The padding of each layer along one axis; `at` is the index of the layer with the stride s.
 
-    Padding and windows behind the stride count s times on the input (Araujo et al. 2019). The output has the
-    same size for every input size exactly if 2·padding − window, summed so, is that of `conv`.
+    In input positions, padding and window of the layers after the stride count s times (Araujo et al. 2019). The output
+    size is that of `conv` for every input size exactly if the sum of 2·padding − window is the same.
     """
     stride, window = conv.stride[axis], conv.dilation[axis] * (conv.kernel_size[axis] - 1)
     if stride == 1:
@@ -79,7 +79,7 @@ def _paddings(conv: Conv2d, axis: int, spans: Sequence[int], at: int) -> list[in
 
 
 def _proportional(total: int, spans: Sequence[int]) -> list[int]:
-    """`total` distributed in proportion to the spans; the remainder goes to the first ones, 1 each."""
+    """`total` distributed in proportion to the spans; the first ones get 1 more each of what remains."""
     whole = sum(spans)
     if not whole:
         return [total if not i else 0 for i in range(len(spans))]

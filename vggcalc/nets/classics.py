@@ -73,7 +73,7 @@ def _alexnet(channels: int, towers: _Towers, normalized: int) -> list[Layer]:
 
 
 def _chained(name: str, input_shape: Shape, layers: list[Layer], layout: str = "nodes") -> Network:
-    """A chain in blocks that end at its max-pools, and its classifier."""
+    """A chain of layers, a block up to each max-pooling, and a classifier."""
     blocks, named = 1, []
     classifier = next(i for i, layer in enumerate(layers) if isinstance(layer, AdaptiveAvgPool2d))
     for i, layer in enumerate(layers):

@@ -94,7 +94,7 @@ def _no_widths(factorization: Factorization) -> None:
 
 
 def _layers(conv: Conv2d, kernel: int, factorization: Factorization) -> int:
-    """How many 3×3 cover the kernel; behind the stride each covers `stride` times as much."""
+    """How many 3×3 layers cover the kernel; one after the stride covers `stride` times as much."""
     needed = (kernel - 1) // 2
     return 1 - (1 - needed) // min(conv.stride) if factorization.stride_at == "first" else needed
 
@@ -272,7 +272,7 @@ FAMILIES: dict[str, Family] = {
 
 
 def factorized(conv: Conv2d, factorization: Factorization = Factorization()) -> Branches:
-    """The branches that a convolution becomes. Raises `InputError` where it cannot become any."""
+    """The branches that replace a convolution. Raises `InputError` where the family cannot take it."""
     for k in conv.kernel_size:
         if k > LARGEST_KERNEL:
             check_kernel(k)
@@ -285,9 +285,9 @@ def factorization_grid(
     widths: Sequence[tuple[int, ...] | None] = (None,),
     widen: str = "first",
 ) -> dict[str, Factorization]:
-    """Every combination of family, stride placement and widths, by a name made of what differs.
+    """Every combination of family, stride placement and widths, named after what differs among them.
 
-    A family without widths to choose stands there once for each stride placement.
+    A family without widths to choose is there once for each stride placement.
     """
     found = {}
     for family, at in product(dict.fromkeys(families), dict.fromkeys(stride_at)):

@@ -41,15 +41,15 @@ INPUT = "input"
 
 
 class Traced(msgspec.Struct, frozen=True):
-    """What a trace knows of a node beyond its layer.
+    """What only a trace knows of a node, beside its layer.
 
-    `reach` is what a unit of the output sees of the inputs: "pixel" the unit at its own position, "window"
-    what kernel, stride and padding say, "image" all of it, "varies" a part that differs from unit to unit, or
-    "unknown". `spatial_size` is the output's, () where its axes can no longer be told apart. Each of the
-    `parameters` is counted at the first node that uses it. `module` is the path of the module that `rewrite` can
-    replace; where it is None, `reason` says why none can be. `weights` is "own" where parameters take part, also
-    those that another node counts, "computed" where the weight is computed from them, and "" where none do.
-    `by_function`: a function computes it, and not a module of torch.nn.
+    `reach` is on which units of the inputs a unit of the output depends: "pixel" the one at its own position, "window"
+    those that kernel, stride and padding give, "image" all, "varies" others from unit to unit, or "unknown".
+    `spatial_size` is the output's, () where its axes can no longer be told apart. Each of the `parameters` is counted
+    at the first node that uses it. `module` is the path of the module that `rewrite` can replace; where it is None,
+    `reason` says why none can be. `weights` is "own" where parameters take part, also those that another node counts,
+    "computed" where the weight is computed from them, and "" where none do. `by_function`: a function
+    computes it, and not a module of torch.nn.
     """
 
     reach: str
@@ -62,9 +62,9 @@ class Traced(msgspec.Struct, frozen=True):
 
 
 class Node(msgspec.Struct, frozen=True):
-    """A named layer with the names of the nodes that it reads; `input` is the image.
+    """A named layer with the names of the nodes that it reads; `input` is the network's input.
 
-    Only in a trace may it read none: what is made of weights alone.
+    Only in a trace may it read none: a tensor that is computed from weights alone.
     """
 
     name: str
@@ -124,8 +124,8 @@ class Network(msgspec.Struct, frozen=True):
     def in_place(self) -> frozenset[str]:
         """The activations that overwrite their input: nothing else reads it, nor does backward need it.
 
-        What `Flatten` and `Dropout` hand on is, in inference, the tensor that they read; the image
-        belongs to the caller; and a ReLU saves its output for the backward pass.
+        `Flatten` and `Dropout` return, in inference, the tensor that they read; the network's input belongs to the
+        caller; and a ReLU saves its output for the backward pass.
         """
         readers, nodes = self.readers(), {node.name: node for node in self.nodes}
         found = set()
@@ -194,7 +194,7 @@ def chain(name: str, input_shape: Shape, layers: list[tuple[str, Layer]], layout
 
 
 def renumbered(network: Network) -> Network:
-    """The same network with every node named by its block, its kind and its number."""
+    """The same network with its nodes named anew, by block, kind and number."""
     namer = Namer()
     new = {INPUT: INPUT}
     for node in network.nodes:

@@ -46,7 +46,7 @@ class Kernel(msgspec.Struct, frozen=True):
         return (self.batch, self.in_channels, *self.size)
 
     def convolution(self, factorizations: Iterable[Factorization] = ()) -> Conv2d:
-        """The convolution. Raises `InputError` where no padding keeps its size and a family would take it."""
+        """The convolution. Raises `InputError` for an even kernel that a family takes and no padding keeps the size."""
         k, s, d = self.kernel_size, self.stride, self.dilation
         p = same_padding(k, d, factorizations) if self.padding is None else self.padding
         return Conv2d(
@@ -54,7 +54,7 @@ class Kernel(msgspec.Struct, frozen=True):
         )  # fmt: skip
 
     def network(self, branches: Branches) -> Network:
-        """The branches that it becomes on its input, with batch norm and activation behind every layer."""
+        """The network of the branches that replace it, with batch norm and activation behind every layer."""
         return kernel_network(
             self.input_shape, branches, following(self.out_channels, self.batch_norm, self.activation)
         )
@@ -63,7 +63,7 @@ class Kernel(msgspec.Struct, frozen=True):
 def same_padding(kernel_size: int, dilation: int, factorizations: Iterable[Factorization]) -> int:
     """The padding on each side that keeps the size at stride 1.
 
-    Raises `InputError` where there is none; for families that take no even kernel they say so themselves.
+    Raises `InputError` where there is none, unless no family takes an even kernel: each then gives its own reason.
     """
     total = dilation * (kernel_size - 1) if isinstance(dilation, int) else 0
     if total % 2 and any(FAMILIES[one.family].even for one in factorizations):

@@ -2,9 +2,9 @@
 
 A layer is a frozen Struct with the name and the arguments of its `torch.nn` class, so that
 building it is a call with the same arguments. Shapes are `(batch, channels, height, width)`,
-what there is for each spatial axis `(height, width)`; one axis or three where the layer has so many.
+what there is for each spatial axis is `(height, width)`, or one number or three for 1-D and 3-D layers.
 Operators of a traced model that have no such class are an `Operation`, a `Window` or, without a formula, `Opaque`.
-It is over 300 lines long because a union's members must stand in one place; each is but its fields.
+It is over 300 lines long because the members of a union must be in one module; each is only its fields.
 """
 
 from collections.abc import Callable
@@ -32,7 +32,7 @@ _SEQUENCES = (tuple, list)
 
 
 def _expand_axes(layer: msgspec.Struct, argument: str, least: int, axes: int = 2) -> None:
-    """Let one integer stand for every axis, as torch does, and hold all to `least`."""
+    """Let one integer stand for every axis, as torch does. Raises `InputError` below `least`."""
     given = value = getattr(layer, argument)
     if isinstance(value, int):
         value = (value,) * axes
@@ -66,7 +66,7 @@ def spatial(size: int | Pair) -> Pair:
 
 
 class Convolution(_Layer, frozen=True):
-    """What every convolution has. An integer given for `Axes` stands for every axis.
+    """The arguments that all convolutions have. An integer given for `Axes` stands for every axis.
 
     Raises `InputError` where a number is out of range or the groups do not divide the channels.
     """
@@ -121,7 +121,7 @@ class Conv3d(Convolution, frozen=True):
 
 
 class Transposed(Convolution, frozen=True):
-    """What every transposed convolution has: `stride`, `padding` and `dilation` are those of the
+    """The arguments that all transposed convolutions have: `stride`, `padding` and `dilation` are those of the
     convolution whose gradient it is."""
 
     output_padding: Axes = 0  # type: ignore[assignment]
@@ -278,7 +278,7 @@ class Opaque(_Layer, frozen=True):
 
 
 class CustomOperator(_Layer, frozen=True):
-    """An operator, or a module taken whole, whose MACs a formula of the user's says: see `register_formula`."""
+    """An operator, or a module as a whole, whose MACs come from a formula of the user's: see `register_formula`."""
 
     function: str
     output_shape: Shape
@@ -357,7 +357,7 @@ LAYERS: dict[str, Callable[..., Layer]] = {kind.__name__: kind for kind in Layer
 
 
 def is_view(layer: Layer) -> bool:
-    """Whether it puts out, in inference, the very tensor that it reads."""
+    """Whether its output is, in inference, the same memory as its input."""
     kind = type(layer)
     return kind in VIEWS or (kind in _TRACED and layer.view)  # type: ignore[union-attr]
 

@@ -21,10 +21,10 @@ OWN = 0
 
 
 class Origin(msgspec.Struct, frozen=True):
-    """Where a traced network comes from, which is enough to make its module again.
+    """Where the module of a traced network comes from, so that it can be built again.
 
     `source` is MODEL, `arguments` are what its factory is called with, `replacing` what was
-    replaced in it. Importing it runs its code. `OWN` in the shape stands for the model's own size.
+    replaced in it. Importing it runs its code. `OWN` in the shape stands for the size that the model itself states.
     """
 
     source: str

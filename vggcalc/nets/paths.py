@@ -110,7 +110,7 @@ def chain_positions(layers: Sequence[Layer]) -> tuple[frozenset[int], frozenset[
 
 
 def network_paths(network: Network) -> dict[str, tuple[ChainPaths, ...]]:
-    """From the input and from each node's output to the output unit at (0, 0): one entry a branch, to be added."""
+    """Paths to the output unit at (0, 0) from the input and from each node's output; the entries of a node add up."""
     found: dict[str, tuple[ChainPaths, ...]] = dict.fromkeys((INPUT, *(node.name for node in network.nodes)), ())
     found[network.nodes[-1].name] = ((UNIT, UNIT),)
     for node in reversed(network.nodes):

@@ -119,8 +119,8 @@ def branch_nodes(namer: Namer, block: str, branches: Branches, following: Sequen
 def replace(network: Network, replacing: Replacing) -> Replaced:
     """The network with the convolutions that `replacing` chooses split, or its runs merged.
 
-    The layers that come are named within the convolution's own name (`conv1.conv1`, `conv1.relu1`,
-    `conv1.conv2`); the batch norm and activation behind it stay and so follow the last of them.
+    The new layers are named below the convolution (`conv1.conv1`, `conv1.relu1`, `conv1.conv2`); the batch norm and
+    activation after it stay where they are, after the last of them.
     """
     if replacing.merge:
         return _merged(network, replacing)
@@ -154,7 +154,7 @@ def replace(network: Network, replacing: Replacing) -> Replaced:
 
 
 def _with_new_shapes(nodes: Sequence[Node], shape_of: dict[str, Shape]) -> Iterator[Node]:
-    """The nodes with the recorded shape of every traced activation brought up to date."""
+    """The nodes, with the output shapes that a trace has recorded for activations replaced by their new ones."""
     for node in nodes:
         inputs = [shape_of[name] for name in node.inputs]
         if isinstance(node.layer, Operation):
@@ -237,7 +237,7 @@ def _along(run: Sequence[Conv2d], of: Callable[[Conv2d, int], int], start: int) 
 
 
 def _dilation(run: Sequence[Conv2d]) -> Axes:
-    """The dilation of a run: that of its first kernel larger than 1×1, whose dilation is none."""
+    """The dilation of a run: that of its first kernel larger than 1×1 (the dilation of a 1×1 means nothing)."""
     return next((conv.dilation for conv in run if conv.kernel_size != (1, 1)), run[0].dilation)
 
 
@@ -284,7 +284,7 @@ def _merged(network: Network, replacing: Replacing) -> Replaced:
 
 
 def _may_go(node: Node, chosen: frozenset[str]) -> bool:
-    """Whether the node can be taken out: a convolution that is chosen, or what stands between two."""
+    """Whether the node can be removed: a convolution that is chosen, or a layer between two of them."""
     return (not isinstance(node.layer, Conv2d) or node.name in chosen) and (
         node.traced is None or node.traced.module is not None
     )

@@ -176,7 +176,7 @@ def map_sizes(network: Network, padding: str) -> dict[str, Pair | None]:
 
 
 def propagate(network: Network, input_shape: Shape) -> dict[str, Shape]:
-    """The same as `shapes` for any input shape, which is not validated. Raises `InputError`."""
+    """As `shapes`, for an input shape that the caller chooses and that is not checked. Raises `InputError`."""
     known: dict[str, Shape] = {INPUT: input_shape}
     for node in network.nodes:
         try:

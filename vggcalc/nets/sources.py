@@ -125,7 +125,7 @@ def _toml(text: str, where: str) -> object:
 
 
 def _position_of_error(message: str, text: str) -> str:
-    """msgspec's message with the line on which the key at fault stands, where there is one."""
+    """msgspec's message with the line of the wrong key, where it can be found."""
     key = re.search(r"\$\.(\w+)|field `(\w+)`", message)
     name = key and (key[1] or key[2])
     for number, line in enumerate(text.splitlines(), 1):
@@ -135,9 +135,9 @@ def _position_of_error(message: str, text: str) -> str:
 
 
 class NetworkOverrides(TypedDict, total=False):
-    """What replaces the model's own: None, as if it were not given, leaves what the model says.
+    """Values that override those of the model; None leaves the model's own.
 
-    `size` is the image, one number or (height, width); `classes` the width of the last linear layer.
+    `size` is that of the input, one number or (height, width); `classes` the width of the last linear layer.
     """
 
     size: int | Pair | None
@@ -186,7 +186,7 @@ def network(
 
 
 def is_classic(model: str) -> bool:
-    """Whether it is built in and no VGG: a name of `CLASSICS`, in any case."""
+    """Whether it names a built-in network other than a VGG: a name of `CLASSICS`, in any case of letters."""
     if not model.isidentifier() or published(model) is not None:
         return False
     from vggcalc.nets.classics import CLASSICS
@@ -202,7 +202,7 @@ def _as_published(
     classes: int | None = None,
     **fixed: bool | str | None,
 ) -> Network:
-    """One of `CLASSICS`, of which no override but these changes a layer."""
+    """One of `CLASSICS`, for which only these overrides are allowed."""
     from vggcalc.nets.classics import CLASSICS
 
     refused = [key for key, value in fixed.items() if value is not None]

@@ -1,4 +1,4 @@
-"""What a run ends with, and how it writes: exit statuses, standard output whose reader may go, messages.
+"""Exit statuses, messages on standard error, and standard output whose reader may close the pipe.
 
 Encodings: to anything but a terminal it is UTF-8. A terminal that lacks a sign gets it in ASCII (`x` for ×), and any
 other character as its escape. JSON is all ASCII where the locale's encoding is not UTF-8, since that is what its reader
@@ -17,7 +17,7 @@ from vggcalc.report.escape import json_in_ascii, replace_unencodable, visible
 
 
 class ExitStatus(IntEnum):
-    """What became of a run. Where several apply, the one that stands first here is the exit status."""
+    """The result of a run. Where several apply, the exit status is the first of them in this order."""
 
     INTERRUPTED = 130
     USAGE = 2
@@ -28,7 +28,7 @@ class ExitStatus(IntEnum):
 
 
 def exit_status(found: Iterable[ExitStatus]) -> int:
-    """The exit status of a run of which all these are true; an interrupted one's is 128 + the signal."""
+    """The exit status of a run to which all these apply; that of an interrupted one is 128 + the signal."""
     applies = set(found)
     first = next((status for status in ExitStatus if status in applies), ExitStatus.DONE)
     if first is ExitStatus.INTERRUPTED:
@@ -54,10 +54,10 @@ def writes_utf8() -> bool:
 
 
 class StandardOutput:
-    """Standard output, whose reader may go (`| head`).
+    """Standard output, whose reader may close the pipe (`| head`).
 
-    That ends the run quietly, by `BrokenPipeError`, unless more than this output is waited for: then what else is
-    written goes nowhere.
+    That ends the run quietly, by `BrokenPipeError`, unless there is `more_to_come`, such as a file or an exit status
+    that says something: then the run goes on, and what else is written is discarded.
     """
 
     def __init__(self, more_to_come: bool) -> None:
@@ -65,7 +65,7 @@ class StandardOutput:
         self.abandoned = False
 
     def write(self, write: Callable[[], None]) -> None:
-        """Call `write` while somebody reads."""
+        """Call `write`, unless the reader has closed the pipe."""
         if self.abandoned:
             return
         try:
@@ -78,18 +78,18 @@ class StandardOutput:
 
 
 def discard_stdout() -> None:
-    """Send what else is written to standard output, the flush at exit included, nowhere."""
+    """Discard what is still written to standard output, at exit too."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class TolerantStderr:
-    """Standard error that nobody may read: what cannot be written changes no exit status."""
+    """Standard error that may be closed: a failed write neither raises nor changes the exit status."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        """Write, or from the first failure on to nowhere."""
+        """Write; from the first failure on, discard."""
         try:
             written = self._stream.write(text)
             self._stream.flush()

@@ -8,9 +8,9 @@ from vggcalc.errors import OutputError
 
 
 class Output:
-    """A place to write text or bytes once, which `option` named.
+    """A file or standard output, to be written once; `option` is the option that named it, for messages.
 
-    Raises `OutputError` before anything is measured in vain.
+    Raises `OutputError` at once where it cannot be written, before anything is measured for it.
     """
 
     def __init__(self, path: str | None, option: str = "--output") -> None:
@@ -58,7 +58,7 @@ class Output:
             raise self._cannot(error) from None
 
     def discard(self) -> None:
-        """Leave nothing behind that was not written whole."""
+        """Remove the temporary file, if it was not written whole."""
         if self._beside is not None:
             os.unlink(self._beside)
             self._beside = None

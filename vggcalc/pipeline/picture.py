@@ -24,7 +24,7 @@ class Picture:
         self._output = Output(path, "--plot")
 
     def check(self, figures: Sequence[Figure]) -> None:
-        """Raise `InputError` where there are none."""
+        """Raise `InputError` where there are no figures to draw."""
         if not figures:
             raise InputError(
                 f"--plot {self._path}: there is nothing to draw: figures need one kernel or several sizes, a "
@@ -32,7 +32,7 @@ class Picture:
             )
 
     def draw(self, figures: Sequence[Figure]) -> bool:
-        """Write the figures; whether there are any."""
+        """Write the figures. Returns whether there are any."""
         if figures:
             self._output.write(render(figures, self._suffix))
         return bool(figures)

@@ -23,9 +23,9 @@ _NOT_MEASURED: SweepRow = (None,) * len(MEASURED)
 
 
 class PointTimer:
-    """Times every variant of a point after another. `stopped` is why it times no more, once it does not.
+    """Times the variants of one point after another, until the budget is spent; `stopped` is then the reason.
 
-    `unmeasured` points had several variants and have no latency; `warnings` are those of all points.
+    `unmeasured` counts the points with several variants and no latency; `warnings` are those of all points.
     """
 
     def __init__(self, grid: Grid, plan: Plan, clock: Callable[[], float] = monotonic) -> None:
@@ -38,11 +38,11 @@ class PointTimer:
 
     @property
     def configuration(self) -> str:
-        """In which configuration the points are timed, in a few words."""
+        """The configuration in which the points are timed, as its label."""
         return self._plan.configurations([])[0].label
 
     def read(self, rows: Sequence[dict[str, str]]) -> list[SweepRow]:
-        """What an earlier run has measured of a point. Raises `OutputError` for what is no number."""
+        """The latencies of a point that an earlier run wrote. Raises `OutputError` for a value that is no number."""
         try:
             return self._counted(
                 [
@@ -59,7 +59,7 @@ class PointTimer:
     def measure(
         self, rows: Sequence[SweepRow], points_left: int, progress: Callable[[str], None], say: Callable[[str], None]
     ) -> list[SweepRow]:
-        """What is measured of each row of a point; a point with `naive` alone has nothing to compare.
+        """The measured columns of each row of a point; a point with `naive` alone has nothing to compare.
 
         Raises `KeyboardInterrupt` if it is interrupted.
         """

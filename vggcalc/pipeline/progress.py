@@ -8,7 +8,7 @@ from vggcalc.report.escape import visible
 
 
 class Progress:
-    """Called with what is going on; `close` clears the line."""
+    """Shows the text that it is called with; `close` clears the line."""
 
     def __init__(self) -> None:
         self._terminal = sys.stderr.isatty()
@@ -28,7 +28,7 @@ class Progress:
         sys.stderr.flush()
 
     def say(self, text: str) -> None:
-        """A line that stays."""
+        """Print a line that stays."""
         self.close()
         message(text)
 

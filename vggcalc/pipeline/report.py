@@ -21,7 +21,7 @@ def make_report(
     environment: Environment | None = None,
     gate: "Gate | None" = None,
 ) -> Report:
-    """The report of a command: what was measured changes which variants are Pareto-optimal, and what is found."""
+    """The report of a command, with findings and the Pareto-optimal variants as they follow from what was measured."""
     environment = environment or next((one.environment for one in comparisons if one.environment), None)
     complete = []
     for comparison in comparisons:

@@ -1,4 +1,4 @@
-"""Where a sweep's rows go as they come: standard output, or a file that may have the first of them."""
+"""Writing a sweep's rows as they are computed, to standard output or a file that may already have the first ones."""
 
 import csv
 import io
@@ -65,7 +65,7 @@ class RowWriter:
         return []
 
     def write(self, rows: Sequence[Sequence[Any]]) -> None:
-        """Write rows, behind those that are there."""
+        """Write rows after those that are there."""
         try:
             writer = self._begun()
             text.STREAMED[self._format](writer, self._columns, rows)
@@ -76,7 +76,7 @@ class RowWriter:
             raise self._cannot(error) from None
 
     def _begun(self) -> IO[str]:
-        """What to write to; a last line that was cut off is gone."""
+        """The file to write to, without a last line that was cut off."""
         if self._writer is not None:
             return self._writer
         if self._file is None:
@@ -91,7 +91,7 @@ class RowWriter:
         return self._writer
 
     def finish(self) -> None:
-        """All rows have come. Raises `OutputError` if the file has more."""
+        """Called after the last row. Raises `OutputError` if the file has more rows than the sweep."""
         try:
             more = next(self._there, None) is not None
         except (ValueError, csv.Error):
@@ -101,7 +101,7 @@ class RowWriter:
         self._begun()
 
     def close(self) -> None:
-        """Let the file go; what is not whole is at most its last line."""
+        """Close the file; only its last line may be incomplete."""
         try:
             if self._writer is not None and self._file is not None:
                 self._writer.close()

@@ -30,7 +30,7 @@ def measure_and_write(
     plot: str | None = None,
     host: "Host | None" = None,
 ) -> int:
-    """Measure as `plan` says, write in that format to `path` or standard output; the exit status.
+    """Measure as `plan` says, and write in that format to `path` or standard output. Returns the exit status.
 
     A table on standard output comes in two parts: the counts at once, the rest once it is measured.
     The figures in the file `plot` come last.
@@ -90,7 +90,7 @@ def measure_and_write(
 
 
 def _judge(gate: "Gate | None", report: Report) -> list[ExitStatus]:
-    """Report which conditions hold and which cannot be decided; the statuses that follow."""
+    """Report which conditions hold and which cannot be decided. Returns the statuses that follow."""
     if gate is None:
         return []
     result = gate.judge(report)

@@ -1,4 +1,4 @@
-"""A sweep from its grid to its rows: measured if there is a plan, written row by row, resumed, summed up."""
+"""Running a sweep: its rows are computed, timed if there is a plan, and written, or summed up as crossovers."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -28,7 +28,7 @@ MOST_TABLE_ROWS = 2000
 
 
 class SweepRequest(msgspec.Struct, frozen=True):
-    """What becomes of the rows: written in that format, or with `crossover`, an axis, summed up.
+    """What to do with the rows: write them in that format, or find the crossovers along the axis `crossover`.
 
     Rows go to the file `path`, if there is one. `plan` None measures nothing; else its budget is for
     all points together. `plot` is a file for figures.
@@ -43,7 +43,7 @@ class SweepRequest(msgspec.Struct, frozen=True):
 
 
 def run_sweep(grid: Grid, request: SweepRequest, screen: Screen) -> int:
-    """Carry the sweep out; the exit status.
+    """Run the sweep. Returns the exit status.
 
     Raises `InputError` or `OutputError`, before it begins, for a request that cannot be carried out.
     """
@@ -81,7 +81,7 @@ def _check_table(grid: Grid, crossover: str | None) -> None:
 
 
 class Sweep:
-    """A sweep under way: where its rows go, and what is reported at its end."""
+    """A running sweep: where its rows go, and what is reported at its end."""
 
     def __init__(self, grid: Grid, request: SweepRequest, crossovers: Crossovers | None) -> None:
         self.columns = COLUMNS if request.plan is None else (*COLUMNS, *MEASURED)
@@ -102,7 +102,7 @@ class Sweep:
 
     @property
     def _stopped(self) -> str:
-        """Why there are no more rows, or nothing."""
+        """Why the sweep stopped early, or the empty string."""
         return "interrupted" if self._interrupted else self._timer.stopped if self._timer is not None else ""
 
     def draw_to(self, path: str) -> None:
@@ -168,7 +168,7 @@ class Sweep:
                 self._progress(self._far())
 
     def _far(self) -> str:
-        """How far the sweep is, for people."""
+        """Progress: how many points are done."""
         spent, points = monotonic() - self._began, len(self._grid)
         left = f", about {spent / self._points * (points - self._points):,.0f} s left" if self._points else ""
         return f"sweep: {self._points:,} of {points:,} points{left if spent > 1 else ''}"
@@ -205,7 +205,7 @@ class Sweep:
             self._table += rows
 
     def _report(self) -> None:
-        """What has no rows, and why."""
+        """Report which points and variants have no rows, and why."""
         points = f"{len(self._grid):,} points"
         for warning in self._timer.warnings if self._timer is not None else ():
             message(f"warning: {warning}")
@@ -249,5 +249,5 @@ _ONE_PROCESS = "Some points were timed in one process: their intervals and verdi
 
 
 def _more(before: tuple[int, str] | None, points: int, reason: str) -> tuple[int, str]:
-    """So many points more; the first reason stays."""
+    """Add to a number of points; the first reason stays."""
     return (before[0] + points, before[1]) if before else (points, reason)

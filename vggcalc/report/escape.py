@@ -13,7 +13,7 @@ _MARKUP = re.compile(r"[\\|`*]|\](?=[(\[:])")
 
 
 def visible(text: str) -> str:
-    r"""What a terminal would obey or hide, as an escape: ESC is `\x1b`, a new line `\n`, U+202E `\u202e`."""
+    r"""The text with what a terminal would obey or hide escaped: ESC is `\x1b`, a new line `\n`, U+202E `\u202e`."""
     return _UNSEEN.sub(lambda match: ascii(match[0])[1:-1], text)
 
 

@@ -82,12 +82,12 @@ def precise(value: float) -> str:
 
 
 def times(value: float) -> str:
-    """A factor in words: 1.81, 8.0, 0.33."""
+    """A factor in a sentence: 8.04, 20.3."""
     return f"{value:.2f}" if value < 10 else f"{value:,.1f}"
 
 
 def pair(value: Sequence[int] | None) -> str:
-    """A kernel or a map: 7×7."""
+    """A kernel or the size of a feature map: 7×7."""
     return NO_FIGURE if value is None else shape(value)
 
 

@@ -1,4 +1,4 @@
-"""What every room hands on: frozen results in integers, seconds and names, without formatting.
+"""Results: frozen Structs with integers, seconds and names, without formatting.
 
 These Structs are the JSON output, schema version 1.
 """

@@ -1,6 +1,6 @@
-"""What a network costs and sees, by layer, by block and in total, and a comparison of several.
+"""Costs and receptive fields of a network, by layer, by block and in total, and a comparison of several networks.
 
-It is over 300 lines long because the results hold one another, and JSON's reader needs their types in one place.
+It is over 300 lines long because the results contain one another, and the JSON reader needs their types in one module.
 """
 
 from collections.abc import Iterator, Mapping
@@ -46,9 +46,9 @@ Sees = Literal["window", "image", "varies", "nothing", "unknown"]
 
 
 class ReceptiveField(msgspec.Struct, frozen=True, omit_defaults=True):
-    """In input positions, (height, width): output unit u sees u·stride − padding … + size − 1.
+    """In input positions, (height, width): output unit u depends on u·stride − padding … u·stride − padding + size − 1.
 
-    `aligned` unless paths with other centres meet in it.
+    It is `aligned` unless paths with different centres meet in it.
     """
 
     size: Axes
@@ -133,9 +133,9 @@ def _macs(costs: Costs) -> str:
 class LayerResult(_HasCosts, frozen=True):
     """One layer: `layer` with its torch arguments, `inputs` the nodes that it reads.
 
-    `sees` is "window" where the receptive field holds for every unit; else there is none. `traced` is
-    what only a trace knows. For a factorized kernel `same_size` and `valid_size` are its output's
-    (height, width) if all convolutions had padding="same", or padding="valid"; None where nothing is left.
+    `sees` is "window" where one `receptive_field` holds for every unit; else that is None. `traced` is what only a
+    trace knows. For a factorized kernel `same_size` and `valid_size` are the (height, width) that the output would have
+    if all convolutions had padding="same", or padding="valid"; None where nothing would be left.
     """
 
     name: str
@@ -155,12 +155,12 @@ class LayerResult(_HasCosts, frozen=True):
 
     @property
     def type(self) -> str:
-        """The name of its class, for most layers that of `torch.nn`."""
+        """The name of its class: for most layers that of `torch.nn`."""
         return type(self.layer).__name__
 
     @property
     def kernel_size(self) -> Axes | None:
-        """Its window along each axis, None where it slides none."""
+        """The size of its window along each axis, None for a layer without one."""
         size: Axes | None = getattr(self.layer, "kernel_size", None)
         return size
 
@@ -177,10 +177,10 @@ class LayerResult(_HasCosts, frozen=True):
 
 
 class BlockResult(_HasCosts, frozen=True):
-    """The layers that share the first part of their names; `kernels` are its convolutions'.
+    """The layers that share the first part of their names; `kernels` are the kernel sizes of its convolutions.
 
     A cost in `partial` is a lower bound: it lacks what the operators named there cost.
-    Its latency is that of its convolutions and what follows them, on the feature map that they meet.
+    Its latency is that of its convolutions and what follows each, on the feature map that they get in the network.
     """
 
     name: str
@@ -201,12 +201,12 @@ class BlockResult(_HasCosts, frozen=True):
 
 
 class WindowCoverage(msgspec.Struct, frozen=True):
-    """What a factorization sees of the convolution's window, and how it mixes channels.
+    """How much of the convolution's window a factorization covers, and how it mixes channels.
 
-    `positions` of the `of` positions of the window are seen: "full", all of them, or with "holes" or
-    as a "cross". `mixing` of channels is "full", as the convolution's own, "separable" (depthwise,
-    then 1×1) or "reduced", through no more than `narrowest` channels. Of several convolutions the
-    sums, and the words of the one that covers least.
+    `positions` of the `of` positions of the window are covered: "full", all of them, or with "holes" or as a "cross".
+    `mixing` of channels is "full", as the convolution's own, "separable" (depthwise, then 1×1) or "reduced", through no
+    more than `narrowest` channels. Of several convolutions together the positions are summed, and `window` and `mixing`
+    are those of the one that covers least.
     """
 
     window: CoveredWindow
@@ -220,9 +220,9 @@ class Variant(_HasCosts, frozen=True):
     """One network of a comparison and what it costs.
 
     A cost in `partial` is a lower bound: it lacks what the operators named there cost. `origin` is
-    where the module of a traced network comes from, `family` the way in which it was factorized,
-    None for the baseline; `coverage` is of all that was replaced together, and `verification` is
-    there for a factorized kernel alone.
+    where the module of a traced network comes from, `family` how it was factorized, None for the
+    baseline; `coverage` is that of all replaced convolutions together, and only a factorized kernel
+    has a `verification`.
     """
 
     name: str
@@ -292,9 +292,9 @@ class Ratio(_HasCosts, frozen=True):
 
 
 class Replacement(msgspec.Struct, frozen=True):
-    """One replacement in a network: the nodes that went and those that came, with their costs.
+    """One replacement in a network: the nodes `before` and `after` it.
 
-    `kernels` are those of the convolutions that went and of those that came.
+    `kernels` (of the convolutions) and `costs` are pairs: before, after.
     """
 
     name: str
@@ -305,7 +305,7 @@ class Replacement(msgspec.Struct, frozen=True):
 
 
 class UnitField(msgspec.Struct, frozen=True):
-    """What one unit of a layer sees: along each axis its first and last position, None if all of the image.
+    """On which input positions one unit of a layer depends: along each axis the first and the last; None if on all.
 
     `field` is the layer's receptive field, whose positions outside the input are padding.
     """
@@ -318,7 +318,7 @@ class UnitField(msgspec.Struct, frozen=True):
 
 
 class Skipped(msgspec.Struct, frozen=True):
-    """A convolution that was chosen to be replaced and cannot be; `variant` names the variant, of several."""
+    """A convolution that was chosen to be replaced and cannot be; `variant` is in which, where there are several."""
 
     name: str
     kernel: Axes
@@ -334,7 +334,7 @@ class Infeasible(msgspec.Struct, frozen=True):
 
 
 class ReconciledLine(msgspec.Struct, frozen=True):
-    """What a counter adds to the MACs, or below 0 leaves out, in so many layers; in the counter's unit."""
+    """What a counter adds to the MACs in so many layers, in its own unit; below 0 what it leaves out."""
 
     term: str
     layers: int
@@ -344,8 +344,8 @@ class ReconciledLine(msgspec.Struct, frozen=True):
 class Reconciliation(msgspec.Struct, frozen=True):
     """What another counter reports: `total` = `factor` × `macs` + the amounts of the lines, to the unit.
 
-    `figure` is what the counter calls it, `source` where its rule stands in `version`. `unsure` names
-    operators whose treatment by the counter is not established: with any of them the total may differ.
+    `figure` is the counter's own name for it, `source` where in its `version` the rule is. `unsure` names operators of
+    which it is not established how the counter treats them: with any of them the total may differ.
     """
 
     counter: str
@@ -361,7 +361,7 @@ class Reconciliation(msgspec.Struct, frozen=True):
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """A sentence that follows from the numbers by a rule, which `code` names."""
+    """A sentence derived from the numbers; `code` says by which rule of `report.findings`."""
 
     code: str
     text: str
@@ -370,9 +370,9 @@ class Finding(msgspec.Struct, frozen=True):
 class Comparison(Display, frozen=True):
     """The variants of one network or kernel; `comparison["naive"]` is one of them.
 
-    `pareto` are those that no other beats in parameters, MACs, saved activations and measured
-    latency together; it is there where more than two are compared. `environment` is what was measured on, in
-    Python; a document has it once.
+    `pareto` are the Pareto-optimal variants in parameters, MACs, saved activations and measured latency; empty for
+    fewer than three variants. `environment` is the machine that was measured on; a JSON document has it once, beside
+    its comparisons.
     """
 
     name: str
@@ -404,7 +404,7 @@ class Comparison(Display, frozen=True):
         return iter(self.variants)
 
     def __getattr__(self, name: str) -> int | float | None:
-        """Of a single variant its costs: `vggcalc.summary("vgg16").macs`."""
+        """The costs, where there is a single variant: `vggcalc.summary("vgg16").macs`."""
         if name not in COST_NAMES:
             raise AttributeError(f"a comparison has no {name!r}")
         if len(self.variants) > 1:

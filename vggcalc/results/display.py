@@ -1,7 +1,7 @@
-"""How a comparison shows itself: as the command's table, in a notebook, as a document.
+"""How a comparison is shown: as the command's table, in a notebook, as a document.
 
-Results know no formats. This module alone reaches up to the rooms that do, when it is called, so that
-`print(comparison)` is what the command prints and importing results stays cheap.
+This module alone imports the formats, and only when one is asked for: `print(comparison)` shows what the command
+prints, and importing results stays cheap.
 """
 
 import os
@@ -28,7 +28,7 @@ def _file_name_of(path: object) -> str:
 
 
 class Display(msgspec.Struct, frozen=True):
-    """What shows a comparison; `str` is the command's table, `repr` one line."""
+    """The methods that show a comparison; `str` is the command's table, `repr` one line."""
 
     def _rendered(self, format_: str, width: int = 80) -> str:
         from vggcalc.pipeline.report import make_report

@@ -24,11 +24,11 @@ CONVENTIONS: dict[str, str] = {
 class Change(msgspec.Struct, frozen=True):
     """A figure of a variant in an earlier report and now; None on the side where there is none.
 
-    `figure` is a cost's key, convolutions, nonlinearities, receptive_field (its size),
-    receptive_field_stride, receptive_field_padding or sees; layers_gone and layers_new count the layers
-    that only the one side has; latency and ratio.latency, `on` a configuration, are there only where
-    the 95% intervals over processes do not overlap. A whole `variant` or `comparison` is new or gone. Without a
-    comparison it is what the times were measured on. `partial` says on which side a cost is a lower bound.
+    `figure` is a cost's key, convolutions, nonlinearities, receptive_field (its size), receptive_field_stride,
+    receptive_field_padding or sees; layers_gone and layers_new count the layers that only the one side has; latency and
+    ratio.latency, `on` a configuration, are there only where the 95% intervals over processes do not overlap. A whole
+    `variant` or `comparison` is new or gone. Without a comparison it is a property of the machine that was measured on.
+    `partial` says on which side a cost is a lower bound.
     """
 
     comparison: str | None
@@ -41,7 +41,7 @@ class Change(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What a command puts out. `changes` are those since the report in the file `against`."""
+    """The output of a command. `changes` are those since the report in the file `against`."""
 
     schema_version: int
     vggcalc_version: str

@@ -43,7 +43,7 @@ class Configuration(msgspec.Struct, frozen=True):
 
     @property
     def label(self) -> str:
-        """In a few words, defaults left out: `cpu`, `cpu bfloat16 2 threads training`."""
+        """Device and whatever is not the default: `cpu`, `cpu bfloat16 2 threads training`."""
         words = [self.device]
         if self.dtype != "float32":
             words.append(self.dtype)
@@ -69,10 +69,10 @@ class Latency(Configuration, frozen=True, kw_only=True):
 
     `times_s` are per call, one for each round, process after process in the order measured;
     `iqr_s` is the distance between their quartiles, None for a single round. `faults_per_call` are
-    minor page faults. `rounds_per_process` cuts `times_s` into its processes; `ci95` is the interval
-    of the time of a call over them, on the same basis as a `LatencyRatio`'s, None where there is none.
-    `flops_per_s` is FLOPs / median, `roof_share` that rate against what the roofline allows (see
-    `Roof`), which is `bound` by "compute" or by "memory". `kernels` are the kernels that torch
+    minor page faults. `rounds_per_process` says which of `times_s` are of which process; `ci95` is the
+    interval of the time of a call over them, on the same basis as a `LatencyRatio`'s, None where there is none.
+    `flops_per_s` is FLOPs / median, `roof_share` its share of what the roofline allows (see `Roof`), which is
+    `bound` by "compute" or by "memory". `kernels` are the kernels that torch
     names, `peak_allocated_bytes` the allocator's peak in a pass of its own; each None or empty
     where it was not measured.
     """
@@ -99,9 +99,9 @@ class LatencyRatio(Configuration, frozen=True, kw_only=True):
     median log-ratios, "process" the exact interval of one process's median, "none" that there is
     no interval, because fewer than six rounds hold no exact one. `compared` intervals hold their
     95% together (Bonferroni). `rounds` is the fewest in a process, `rounds_per_process` all.
-    `control_ratio` is a second copy of the baseline against the baseline, and `floor` what that
-    shows to be indistinguishable from 1. `contended` is the share of timings whose wall time
-    exceeded the processor time by a tenth, None where that says nothing. `stopped` is why measuring
+    `control_ratio` is a second copy of the baseline against the baseline (A/A), and `floor` the difference
+    from 1 that according to it cannot be told from none. `contended` is the share of timings whose wall time
+    exceeded the processor time by a tenth, None where the two cannot be compared. `stopped` is why measuring
     ended: every process was "precise" enough, the "budget" was spent, all "rounds" asked for were
     done, a worker "failed", or the user "interrupted" it.
     """
@@ -146,7 +146,7 @@ class Roof(Configuration, frozen=True, kw_only=True):
 
 
 class Counted(msgspec.Struct, frozen=True):
-    """One figure as its formula has it and as torch and fvcore counted it; None where they did not."""
+    """One figure by its formula (`closed_form`), and as torch and fvcore counted it; None where they did not."""
 
     closed_form: int
     torch: int | None = None
@@ -159,11 +159,11 @@ class Counted(msgspec.Struct, frozen=True):
 
 
 class GradientProbe(msgspec.Struct, frozen=True):
-    """What one unit sees: along each axis the first and last position, `expected` and by its gradient.
+    """The input positions that one unit depends on, along each axis the first and last: `expected`, and by gradient.
 
-    The gradient is that of the real module in float64 with positive weights, averages for maxima,
-    and neither norms nor activations; `seen` is None if it is zero everywhere. An expected position may
-    lie outside the input, which is then an end that is not compared. `sees` is "window" or "image".
+    The gradient is that of the real module in float64 with positive weights, average instead of max pooling, and
+    neither norms nor activations; `seen` is where it is not zero, None if it is zero everywhere. An end that is
+    expected outside of the input, in the padding, is not compared. `sees` is "window" or "image".
     """
 
     layer: str
@@ -175,7 +175,7 @@ class GradientProbe(msgspec.Struct, frozen=True):
 
 
 class Crosscheck(msgspec.Struct, frozen=True):
-    """The formulas' figures beside torch's and fvcore's counts of the real modules, and a gradient."""
+    """The figures by formula beside torch's and fvcore's counts of the real modules; a receptive field by gradient."""
 
     agrees: bool
     parameters: Counted
@@ -188,13 +188,13 @@ class Crosscheck(msgspec.Struct, frozen=True):
 
 
 class Verification(msgspec.Struct, frozen=True):
-    """A variant without its activations beside the one `convolution` that it then is, in float64.
+    """A variant without its activations, compared with the one `convolution` that it then equals, in float64.
 
     Both ran on one random input of `input_shape`, with weights drawn from `seed`. An error is the
     largest absolute difference over the largest absolute output: of the interior, of the border, and
     of the variant when it pads once, by the total, in its first layer. `border` (height, width) is how
-    many output positions from each edge at most differ, because a padding between layers is zeros where
-    the one kernel meets real values or a bias; `border_seen` how many did by more than 1e-9. None
+    many output positions from each edge may differ, because padding between layers is zeros where the
+    one kernel reads real values or a bias; `border_seen` how many did by more than 1e-9. None
     where there is no border, or no chain whose first layer could have all of the padding.
     """
 
@@ -209,13 +209,13 @@ class Verification(msgspec.Struct, frozen=True):
 
     @property
     def agrees(self) -> bool:
-        """Whether all that is exact is so but for rounding."""
+        """Whether all that should be exact differs by no more than rounding."""
         exact = (self.interior_error, self.pads_once_error)
         return all(error is None or error <= ROUNDING for error in exact)
 
 
 class DeviceInfo(msgspec.Struct, frozen=True):
-    """What was measured on: `name` as torch has it, `model` as its maker calls it."""
+    """A device that was measured on: torch's name for it, and its maker's `model`."""
 
     name: str
     model: str
@@ -223,7 +223,7 @@ class DeviceInfo(msgspec.Struct, frozen=True):
 
 
 class Environment(msgspec.Struct, frozen=True):
-    """What every measured figure holds for."""
+    """The machine and the versions that every measured figure holds for."""
 
     python: str
     torch: str

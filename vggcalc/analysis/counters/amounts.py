@@ -29,13 +29,13 @@ def biases(layer: LayerResult) -> int:
 
 
 def unseen(layer: LayerResult) -> int | None:
-    """−MACs: the counter does not see the layer."""
+    """−MACs: the counter leaves the layer out."""
     macs = layer.costs["macs"]
     return None if macs is None else -int(macs)
 
 
 def unseen_biases(layer: LayerResult) -> int:
-    """−output elements that get a bias: the counter does not see the layer."""
+    """−output elements that get a bias: the counter leaves the layer out."""
     return -biases(layer)
 
 
@@ -50,25 +50,25 @@ def affine(plain: int, scaled: int) -> Amount:
 
 
 def _norm_weights(layer: LayerResult) -> int | None:
-    """Weights and biases of a norm or PReLU. Of a traced one that has none they may be another layer's too."""
+    """Weights and biases of a norm or PReLU. A traced one without any may share another layer's."""
     if isinstance(layer.layer, BatchNorm2d):
         return 2 * layer.layer.num_features * layer.layer.affine
     return layer.traced.parameters or None if layer.traced else None
 
 
 def image_weights(layer: LayerResult) -> int | None:
-    """Images × weights and biases of a norm or PReLU: torchinfo's rule for what is no convolution."""
+    """Batch size × weights and biases of a norm or PReLU: torchinfo's rule for what is no convolution."""
     weights = _norm_weights(layer)
     return None if weights is None else layer.output_shape[0] * weights
 
 
 def image_biases(layer: LayerResult) -> int:
-    """Images × biases of a linear layer, where each is added at every position: torchinfo's rule."""
+    """Batch size × biases of a linear layer, where each is added at every position: torchinfo's rule."""
     return layer.output_shape[0] * _linear_of(layer).out_features if _has_bias(layer) else 0
 
 
 def beyond_first(layer: LayerResult) -> int:
-    """Images × weights − MACs of a linear layer, whose weights every position meets: torchinfo's rule."""
+    """Batch size × weights − MACs of a linear layer that is applied at every position: torchinfo's rule."""
     into, out = _linear_of(layer).in_features, _linear_of(layer).out_features
     return layer.output_shape[0] * into * out - outputs(layer) * into
 
@@ -142,7 +142,7 @@ def mean_of_map(layer: LayerResult) -> int:
 
 
 def product(layer: LayerResult) -> int | None:
-    """Elements of the first factor × columns of the second, where both depend on the image."""
+    """Elements of the first factor × columns of the second, where both are activations."""
     both = len(layer.inputs) == 2 and len(layer.input_shape) == len(layer.output_shape)
     return inputs(layer) * layer.output_shape[-1] if both else None
 

@@ -57,7 +57,7 @@ def reconcile(variant: Variant, counter: str) -> Reconciliation:
 
 
 def _doubts(variant: Variant, rule: Counter) -> dict[str, int]:
-    """How many layers of which kinds the counter may treat in a way that the rule does not establish."""
+    """How many layers of which kinds there are of which it is not established how the counter treats them."""
     found: dict[str, int] = {}
     settled = {*rule.zero, *(kind for term in rule.terms for kind in term.kinds)}
     for layer in variant.layers:

@@ -60,9 +60,9 @@ def kind_of(layer: LayerResult) -> str:
 
 
 def caller(layer: LayerResult) -> str:
-    """Whether a module of torch.nn is the layer; else a function, or a module of another make, runs it.
+    """Whether a module of torch.nn runs the layer; else it is a function or a module of some other package.
 
-    An average pooling in a module that runs more than it is LocalResponseNorm's call of a function.
+    An average pooling in a module that runs more than that is the one that LocalResponseNorm calls.
     """
     traced = layer.traced
     if traced is None:

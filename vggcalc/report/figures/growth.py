@@ -26,8 +26,8 @@ class Growth(msgspec.Struct, frozen=True):
     """The convolutions and poolings of a variant, in order.
 
     `layers` are (depth, size), `largest` the same for the largest at each depth. `depth` counts the
-    layers on the longest path from the image, and `size` is the height of the receptive field.
-    `begins` are the depth and name of each block's first; blocks of a single one are none, unless all are.
+    layers on the longest path from the input, and `size` is the height of the receptive field.
+    `begins` are the depth and name of each block's first layer; blocks of one layer are left out, unless all are.
     """
 
     layers: tuple[tuple[int, int], ...]
@@ -36,7 +36,7 @@ class Growth(msgspec.Struct, frozen=True):
 
 
 def growth(variant: Variant) -> Growth:
-    """See `Growth`. A layer that is without a receptive field counts for the depth alone."""
+    """The growth of one variant. A layer without a receptive field counts for the depth alone."""
     depths = {INPUT: 0}
     found: list[tuple[int, int]] = []
     blocks: dict[str, list[int]] = {}
@@ -71,7 +71,7 @@ def growth_figures(report: Report, styles: Mapping[str, style.Style]) -> Iterato
 
 
 def field_growth(comparison: Comparison, styles: Mapping[str, style.Style]) -> Figure:
-    """A line of steps for each variant, with the image's height beside it."""
+    """A line of steps for each variant, and the height of the input as a line across."""
     grown = {variant.name: growth(variant) for variant in comparison.variants}
     grown = {name: one for name, one in grown.items() if one.largest}
     shown = {name: styles[name] for name in grown}
@@ -112,7 +112,7 @@ def field_growth(comparison: Comparison, styles: Mapping[str, style.Style]) -> F
 
 
 def _image(axes: Axes, height: int) -> None:
-    """The height of the image, with its label beside the panel."""
+    """Draw the height of the input, with its label beside the panel."""
     axes.axhline(height, color=style.QUIET, linewidth=0.8, linestyle=(0, (4, 2)))
     axes.annotate(
         f"image\n{height:,}", (1, height), (3, 0), ("axes fraction", "data"), textcoords="offset points",
@@ -121,7 +121,7 @@ def _image(axes: Axes, height: int) -> None:
 
 
 def _far_apart(one: Growth) -> list[tuple[int, str]]:
-    """The beginnings of blocks that leave room for a name, and more than one."""
+    """The beginnings of blocks whose names have room; none if only one has."""
     last = one.largest[-1][0]
     places = dict(reversed(one.begins))  # of several at one depth the first
     kept = thinned(sorted(places), last * _BESIDE / (style.WIDTH - 0.6))

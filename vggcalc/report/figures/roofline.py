@@ -1,4 +1,4 @@
-"""The roofline (Williams, Waterman, Patterson 2009): what bounds each layer, and how near it came."""
+"""The roofline (Williams, Waterman, Patterson 2009): what bounds each layer, and how near it came to that."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def roofline_intensity(costs: Costs, comparison: Comparison, roof: Roof) -> floa
 
 
 def layer_intensities(comparison: Comparison, roof: Roof, variant: Variant) -> list[tuple[float, float]]:
-    """For each layer that computes its intensity and its share of the variant's FLOPs."""
+    """Intensity and share of the variant's FLOPs, for each layer that does any."""
     whole = variant.costs["flops"] or 0
     found = ((roofline_intensity(one.costs, comparison, roof), one.costs["flops"]) for one in variant.layers)
     return [(at, flops / whole) for at, flops in found if at is not None and flops]

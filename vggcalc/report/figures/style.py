@@ -1,4 +1,4 @@
-"""How every figure looks: the width of a paper's column, its type and its colours.
+"""The style of all figures: the width of a paper's column, fonts and colours.
 
 No series is told by its colour alone: each has a marker and a line of its own. The colours are those
 of Okabe and Ito (2008), which every kind of colour vision tells apart, and three more. matplotlib is
@@ -96,7 +96,7 @@ class Style(msgspec.Struct, frozen=True):
 
     @property
     def properties(self) -> Properties:
-        """For a line with markers."""
+        """The properties of a matplotlib `Line2D` with markers."""
         inside = {"markeredgecolor": "white", "markeredgewidth": 0.3}
         outline = {"markerfacecolor": "white", "markeredgecolor": self.colour, "markeredgewidth": 0.8}
         return {
@@ -158,7 +158,7 @@ def key(figure: FigureBase, names: Mapping[str, Style], bold: Collection[str] = 
 
 
 def cut(name: str, most: int = 18) -> str:
-    """A name that stands where there is room for `most` characters."""
+    """A name cut to `most` characters."""
     return name if len(name) <= most else name[: most - 1] + "…"
 
 

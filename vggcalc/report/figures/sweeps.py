@@ -18,7 +18,7 @@ _Series = dict[str, list[Any]]
 class Lines:
     """Takes a sweep's rows, by column, and keeps what is drawn of them.
 
-    A line is what has the same channels, groups, map, batch, stride and dilation; `lines` says how
+    A line are the rows with the same channels, groups, feature map, batch, stride and dilation; `lines` says how
     many there will be. Raises `InputError` for too many.
     """
 
@@ -47,12 +47,12 @@ class Lines:
         put("interval", row.get("ci95_low"), row.get("ci95_high"))
 
     def figures(self) -> list[Figure]:
-        """What there is to see, line by line."""
+        """The figures, line by line."""
         return [figure for name, of in self._lines.items() for figure in _figures_of_sweep(name, of)]
 
 
 def _line_name(row: Mapping[str, Any]) -> str:
-    """What all of a line has in common."""
+    """The axes that are the same along a line, in words."""
     words = [f"{row['in_channels']} → {row['out_channels']}, {row['height']}×{row['width']}"]
     for name, usual in (("batch", 1), ("groups", 1), ("stride", 1), ("dilation", 1)):
         if row[name] != usual:

@@ -1,4 +1,4 @@
-"""The kernel's window and what each factorization sees of it: which pixels, and along how many paths."""
+"""The kernel's window and what each factorization covers of it: which positions, and by how many paths."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _ABOVE, _BETWEEN, _SCALE = 0.36, 0.12, 0.66
 
 
 class Box(NamedTuple):
-    """In pixels of the image, of which the unit's kernel begins at −padding."""
+    """A rectangle of input positions; the kernel of the unit that is drawn begins at −padding."""
 
     left: int
     top: int
@@ -106,7 +106,7 @@ def _per_cell(terms: Sequence[ChainPaths], step: int) -> PathCounts:
 
 
 def _box(terms: Sequence[ChainPaths]) -> Box:
-    """What all terms span."""
+    """The box around all of them."""
     (top, bottom), (left, right) = (
         (min(term[axis].first for term in terms), max(term[axis].last for term in terms)) for axis in (0, 1)
     )
@@ -149,7 +149,7 @@ def _seen_positions(axes: Axes, seen: PathCounts, step: int) -> None:
 
 
 def _crosses(axes: Axes, seen: PathCounts, kernel: PathCounts, step: int, points: float) -> None:
-    """On the cells that the kernel sees and the variant does not."""
+    """Mark the cells that the kernel covers and the variant does not."""
     unseen = [
         ((x + 0.5) * step, (y + 0.5) * step)
         for y, row in enumerate(kernel.rows, kernel.top)
@@ -162,7 +162,7 @@ def _crosses(axes: Axes, seen: PathCounts, kernel: PathCounts, step: int, points
 
 
 def _numbers(axes: Axes, seen: PathCounts, step: int, points: float) -> None:
-    """The counts, if they all fit their cells."""
+    """Write the counts into the cells, if they all fit."""
     most = max(map(max, seen.rows))
     size = min(style.SMALL, points * step / (_DIGIT * len(str(most)) + 0.4))
     if size < _TYPE:

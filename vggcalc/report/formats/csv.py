@@ -80,7 +80,7 @@ def records(comparison: Comparison) -> Iterator[dict[str, object]]:
 
 
 def _choice(comparison: Comparison, variant: Variant) -> dict[str, object]:
-    """What there is to choose by, in columns that are there where several ways are compared."""
+    """Family, coverage and Pareto-optimality, in columns that are there for more than two variants."""
     if len(comparison.variants) < 3:
         return {}
     coverage = variant.coverage
@@ -107,7 +107,7 @@ def _of_block(ratio: Ratio | None, name: str) -> tuple[LatencyRatio, ...]:
 def _timed(
     place: dict[str, object], latencies: Iterable[Latency], ratios: Sequence[LatencyRatio]
 ) -> Iterator[dict[str, object]]:
-    """A line for each way of running, with its ratio where there is one."""
+    """A row for each configuration, with its ratio where there is one."""
     for latency in latencies:
         row = place | {"level": "latency"} | msgspec.structs.asdict(latency)
         for key in ("times_s", "rounds_per_process", "ci95"):
@@ -123,7 +123,7 @@ def _timed(
 
 
 def _verified(verification: Verification) -> dict[str, object]:
-    """The one kernel, and how far from it the variant is without activations."""
+    """The one kernel, and how far the variant without activations is from it."""
     flat: dict[str, object] = {"kernels": units.pair(verification.convolution.kernel_size)}
     for what in ("border", "border_seen"):
         height, width = getattr(verification, what)

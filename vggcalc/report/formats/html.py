@@ -102,7 +102,7 @@ def _file_name(report: Report) -> str:
 
 
 def _subject(report: Report) -> str:
-    """Under the heading: what is compared with what."""
+    """The line under the heading: what is compared with what."""
     baseline, *others = dict.fromkeys(
         variant.name for comparison in report.comparisons for variant in comparison.variants
     )
@@ -112,7 +112,7 @@ def _subject(report: Report) -> str:
 
 
 def _facts(report: Report) -> Iterator[tuple[str, str]]:
-    """What the whole page holds for."""
+    """Input, dtype, version and machine, which hold for the whole page."""
     inputs = dict.fromkeys(units.shape(comparison.input_shape) for comparison in report.comparisons)
     yield "input", ", ".join(inputs)
     yield "dtype", ", ".join(dict.fromkeys(comparison.dtype for comparison in report.comparisons))
@@ -148,7 +148,7 @@ def _of_comparison(id: str, title: str, comparison: Comparison) -> Chapter:
 
 
 def _drawings(report: Report) -> Chapter | None:
-    """What matplotlib draws, or how to get it; None where there is nothing to draw."""
+    """The figures, or how to install matplotlib; None where there is nothing to draw."""
     from vggcalc.report.figures import svg
 
     try:
@@ -162,7 +162,7 @@ def _drawings(report: Report) -> Chapter | None:
 
 
 def _visible_lines(element: str) -> str:
-    """A drawing, whose labels may hold what a name from outside holds."""
+    """A drawing with invisible characters in its labels, which may come from outside, escaped."""
     return "\n".join(visible(line) for line in element.split("\n"))
 
 

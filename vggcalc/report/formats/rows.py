@@ -1,4 +1,4 @@
-"""A sweep's rows as text: written as they come, and read again where a sweep goes on."""
+"""A sweep's rows as text: written as they are computed, and read again by --resume."""
 
 import csv
 import os
@@ -29,12 +29,12 @@ STREAMED: dict[str, Callable[[IO[str], Sequence[str], Rows], None]] = {"csv": wr
 
 
 def header(format_: str, columns: Sequence[str]) -> str:
-    """What stands before the first row."""
+    """The text before the first row."""
     return ",".join(columns) + "\n" if format_ == "csv" else ""
 
 
 def read(file: IO[bytes], format_: str, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
-    """Every row that is there whole, as text by column, with the place in the file where it ends.
+    """Every complete row, as text by column, with the offset in the file where it ends.
 
     A last line that was cut off is left out, and so is a header. Raises `ValueError` for a line that is no row.
     """
@@ -61,12 +61,12 @@ def read(file: IO[bytes], format_: str, columns: Sequence[str]) -> Iterator[tupl
 
 
 def format_of(path: str | None) -> str:
-    """The format that a file's name asks for; a table where it asks for none."""
+    """The format that the ending of a file's name stands for; a table for any other."""
     return {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}.get(os.path.splitext(path or "")[1].lower(), "table")
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
-    """Rows side by side; what is the same in all of them stands in the title."""
+    """A table of rows; columns with the same value in all of them go into the title."""
     fixed = [
         i
         for i, name in enumerate(columns)
@@ -96,7 +96,7 @@ _WIDE = frozenset(HEADINGS) - {"parameters", "macs"} | {
 
 
 def _kind(name: str) -> str:
-    """Whether a column holds a cost, a ratio, seconds, where something begins, or else a place."""
+    """What a column holds: a "cost", a "ratio", a "time", "from" where something begins, or an axis: "place"."""
     endings = {"_ratio": "ratio", "_low": "ratio", "_high": "ratio", "_s": "time", "_from": "from"}
     if name in HEADINGS:
         return "cost"

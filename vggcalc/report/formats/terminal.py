@@ -1,4 +1,4 @@
-"""Sections for a terminal, by rich. Importing this takes rich's time."""
+"""Tables and sentences for a terminal, by rich, which is slow to import."""
 
 import io
 from collections.abc import Sequence
@@ -22,12 +22,12 @@ def render(report: Report, screen: Screen) -> str:
 
 
 def first_part(report: Report, screen: Screen) -> str:
-    """What is known before anything is measured."""
+    """The tables that need no measuring."""
     return draw(counted_sections(report), screen.width, screen.colour)
 
 
 def second_part(report: Report, screen: Screen) -> str:
-    """What was measured, and what is found in it all."""
+    """What was measured, and the findings."""
     return draw(measured_sections(report), screen.width, screen.colour)
 
 
@@ -75,7 +75,7 @@ def _printed(cell: Cell) -> str:
 
 
 def _breadth(table: Table, shown: Sequence[int]) -> int:
-    """What these columns take: each its longest text, and two spaces between."""
+    """The width of these columns: of each its longest text, and two spaces between."""
     columns = ((visible(table.columns[i].title), *(_printed(row.cells[i]) for row in table.rows)) for i in shown)
     return sum(max(map(len, texts)) + 2 for texts in columns)
 
@@ -83,7 +83,7 @@ def _breadth(table: Table, shown: Sequence[int]) -> int:
 def _that_fit(table: Table, width: int) -> list[int]:
     """The columns to show: all that are not wide, and the wide ones, from the left, while they fit.
 
-    A figure is never cut: where the others alone are wider, so is the table.
+    A figure is never cut: where the columns that are not wide are too wide already, so is the table.
     """
     room = width - _breadth(table, [i for i, column in enumerate(table.columns) if not column.wide])
     shown = []

@@ -1,4 +1,4 @@
-"""An earlier JSON output: read, and what has changed since."""
+"""Reading an earlier JSON output, and what has changed since."""
 
 from collections.abc import Iterator
 
@@ -17,7 +17,7 @@ LARGEST_REPORT = 512_000_000
 
 
 class _Head(msgspec.Struct):
-    """What every JSON output of vggcalc has, of whatever version."""
+    """The key that every JSON output of vggcalc has, of whatever version."""
 
     schema_version: int
     vggcalc_version: str
@@ -34,7 +34,7 @@ class Earlier(msgspec.Struct, frozen=True):
         return next((one for one in self.report.comparisons if _key(one) == _key(comparison)), None)
 
     def values_at(self, path: Path, comparison: Comparison) -> dict[str, Value]:
-        """What the path led to in the counterpart."""
+        """The values at the path in the counterpart."""
         nothing, other = "has nothing to compare with: ", self.counterpart(comparison)
         if other is None:
             return {"": Value(unknown=f"{nothing}{self.file} has no {comparison.name} with this input and dtype")}
@@ -70,7 +70,7 @@ def _key(comparison: Comparison) -> tuple[object, ...]:
 
 
 def changes(earlier: Earlier, report: Report) -> tuple[Change, ...]:
-    """What differs, comparison by comparison and variant by variant; then what it was measured on."""
+    """All changes, comparison by comparison and variant by variant; then those of the machine."""
     found: list[Change] = []
     for comparison in report.comparisons:
         before = earlier.counterpart(comparison)
@@ -126,7 +126,7 @@ def _plain(figure: GatedFigure | None) -> int | float | str | tuple[int, ...] | 
 
 
 def _of_surroundings(before: Report, after: Report) -> Iterator[Change]:
-    """On what the times were measured, where there are times on both sides."""
+    """Changes of the machine and versions, where both sides have times."""
     old, new = _surroundings(before), _surroundings(after)
     for figure in dict.fromkeys([*old, *new]) if old and new else ():
         if old.get(figure) != new.get(figure):
@@ -134,7 +134,7 @@ def _of_surroundings(before: Report, after: Report) -> Iterator[Change]:
 
 
 def _surroundings(report: Report) -> dict[str, str | int]:
-    """What the times depend on; empty where there are no times."""
+    """The machine and versions that times depend on; empty where there are no times."""
     found = report.environment
     if found is None or not any(variant.latency for comparison in report.comparisons for variant in comparison):
         return {}

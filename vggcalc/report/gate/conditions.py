@@ -1,4 +1,4 @@
-"""Conditions as they are written, `factorized.macs > 16G`; a wrong one is an error before anything is measured."""
+"""Reading conditions such as `factorized.macs > 16G`; a wrong one is an error before anything is measured."""
 
 import operator
 import re

@@ -61,7 +61,7 @@ class Gate(msgspec.Struct, frozen=True):
         return GateResult(tuple(held), tuple(undecided))
 
     def _values(self, path: Path, comparison: Comparison) -> dict[str, Value]:
-        """By axis and configuration, where there are several."""
+        """The values of a condition, by axis and configuration where there are several."""
         found = values_at(path, comparison)
         if path.against and self.earlier is not None:
             then = self.earlier.values_at(path, comparison)
@@ -135,7 +135,7 @@ def _excess(condition: Condition, value: Value) -> str:
 
 
 def _then(path: Path, report: Report) -> str:
-    """On what else the earlier times were measured, if on anything else."""
+    """On which other machine or versions the earlier times were measured, if any."""
     where = elsewhere(report.changes) if path.against and path.is_latency and not path.ratio else ""
     return f"; measured on something else: {where}" if where else ""
 
@@ -146,7 +146,7 @@ def _percent(share: Fraction) -> str:
 
 
 def _amount(value: Fraction, path: Path) -> str:
-    """In full where it is a count; else to four digits or more."""
+    """A count in full, any other value to four digits or more."""
     if path.is_quotient or path.name == "intensity":
         return f"{float(value):,.6g}"
     if path.is_latency:

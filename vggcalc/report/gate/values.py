@@ -92,7 +92,7 @@ class Value(msgspec.Struct, frozen=True):
 
 
 def values_at(path: Path, comparison: Comparison) -> dict[str, Value]:
-    """What the path leads to, without regard to `against`: several values if there are several axes or configurations.
+    """The values at a path, without regard to `against`: several if there are several axes or configurations.
 
     They are keyed by what follows the path where one of them is named: ".height", " on cpu".
     """
@@ -137,7 +137,7 @@ def _value(figure: GatedFigure | None, path: Path) -> Value:
 
 
 def over(value: Value, base: Value) -> Value:
-    """value / base. Of two intervals it is the widest that their ends allow: it holds at least 95%."""
+    """value / base. Of two 95% intervals it is the widest that their ends allow, which holds at least 95%."""
     unknown = value.unknown or base.unknown
     if not unknown and (base.high is None or base.low <= 0):
         unknown = "is divided by a lower bound" if base.high is None else "is divided by 0"

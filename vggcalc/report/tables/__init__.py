@@ -5,7 +5,7 @@ from vggcalc.results import Report
 
 
 def counted_sections(report: Report) -> list[Section]:
-    """What is known before anything is measured."""
+    """The tables that need no measuring."""
     from vggcalc.report.tables.networks import at_a_glance, network_tables
 
     sections = [section for comparison in report.comparisons for section in network_tables(comparison)]

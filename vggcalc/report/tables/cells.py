@@ -1,6 +1,6 @@
-"""What every format for people renders: tables of cells, and sentences.
+"""Tables of cells, and sentences: what all formats for people render.
 
-A cell holds what is printed and, for a figure, its exact value, by which formats sort and export.
+A cell has the text that is printed and, for a figure, its exact value, which formats sort and export.
 """
 
 import math
@@ -17,7 +17,7 @@ Role = Literal["row", "subtotal", "total"]
 
 
 class Cell(msgspec.Struct, frozen=True):
-    """`value` is in units (counts, bytes, seconds, ratios); a shape is worth its product.
+    """The text of a cell, and its value: a count, bytes, seconds or a ratio; of a shape the product.
 
     `again` repeats the cell above, which only a sorted table needs to show.
     """
@@ -126,7 +126,7 @@ class Table(msgspec.Struct, frozen=True):
 
 
 class Text(msgspec.Struct, frozen=True):
-    """Sentences, one a line; `quiet` ones step back."""
+    """Sentences, one a line; `quiet` ones are printed dim."""
 
     lines: tuple[str, ...]
     quiet: bool = False

@@ -9,7 +9,7 @@ from vggcalc.results import Change, Report
 
 
 def elsewhere(found: Iterable[Change]) -> str:
-    """On what else the earlier times were measured, in words; empty where on the same."""
+    """On which other machine or versions the earlier times were measured, in words; empty where on the same."""
     return "; ".join(
         f"{heading(one.figure)} {_exact_cell(one.before, one).text} then, {_exact_cell(one.after, one).text} now"
         for one in found

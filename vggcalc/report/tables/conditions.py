@@ -89,7 +89,7 @@ def _basis(ratio: LatencyRatio) -> list[str]:
 
 
 def _within_one_call(variant: Variant, latency: Latency, dtype: str) -> list[str]:
-    """The kernels that ran, and the memory that was allocated beside what the formula says.
+    """The kernels that ran, and the memory that was allocated beside that of the formula.
 
     `dtype` is that of the comparison, in which the costs' bytes are.
     """
@@ -123,7 +123,7 @@ def _together(ratio: LatencyRatio) -> str:
 
 
 def surroundings(environment: Environment) -> Text:
-    """What every latency holds for."""
+    """The machine and the versions that every latency holds for."""
     lines = [
         f"{environment.cpu}, {environment.instruction_set}, {environment.cores} cores, "
         f"torch {environment.torch}, fvcore {environment.fvcore}, Python {environment.python}"

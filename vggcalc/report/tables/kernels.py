@@ -23,7 +23,7 @@ def kernel_tables(comparison: Comparison) -> list[Section]:
 
 
 def at_a_glance(comparisons: Sequence[Comparison]) -> list[Section]:
-    """Several kernels together: weights per channel pair, costs, the output's size without padding."""
+    """Several kernels together: weights per channel pair, output sizes, and ratios of costs."""
     kernels = [comparison for comparison in comparisons if is_kernel(comparison)]
     return [_overview(kernels)] if len(kernels) > 1 else []
 
@@ -126,7 +126,7 @@ def _words(comparison: Comparison) -> str:
 
 
 def _stack(comparison: Comparison) -> Table:
-    """What the kernel becomes layer by layer, with the feature map's size as padding keeps it and without."""
+    """The factorization layer by layer, with the output's size as configured, with padding="same" and with "valid"."""
     variant = comparison.variants[-1]
     size = Cell.shape(comparison.input_shape[2:])
     blank = [Cell(units.NO_FIGURE)] * len(variant.costs)

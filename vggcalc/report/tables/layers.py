@@ -20,12 +20,12 @@ def field(of: LayerResult | BlockResult | Variant) -> Cell:
 
 
 def setting(comparison: Comparison) -> str:
-    """What a comparison holds for."""
+    """Input shape and dtype, which a comparison holds for."""
     return f"input {units.shape(comparison.input_shape)}, {comparison.dtype}"
 
 
 def kind(layer: LayerResult) -> str:
-    """A layer in a word: 3×3 for a convolution, with what is not plain about it; else its type."""
+    """A layer in a few words: 3×3 for a convolution, with stride and groups where there are any; else its type."""
     kernel, function = layer.kernel_size, layer.function
     if layer.type == "Opaque":
         return f"{function} (no formula)"
@@ -91,7 +91,7 @@ def _totals(of: BlockResult | Variant) -> tuple[Cell, ...]:
 
 
 def unit_field(comparison: Comparison) -> list[Section]:
-    """What one unit sees of the input."""
+    """On which part of the input one unit depends, as a sentence."""
     found = comparison.unit_field
     if found is None:
         return []

@@ -1,4 +1,4 @@
-"""What follows from shapes alone, as tables: a network's layers, or its variants block by block."""
+"""Tables of costs by formula: a network's layers, or its variants block by block."""
 
 from collections.abc import Sequence
 

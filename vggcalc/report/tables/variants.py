@@ -1,4 +1,4 @@
-"""Several ways to factorize side by side: what each covers and costs, and whether another one beats it."""
+"""Several ways to factorize side by side: what each covers and costs, and whether it is Pareto-optimal."""
 
 from collections.abc import Iterator, Sequence
 
@@ -58,7 +58,7 @@ def _row(comparison: Comparison, variant: Variant, differ: Sequence[str]) -> Row
 
 
 def _weighed_first(costs: Costs) -> Costs:
-    """The costs that a choice weighs before the others."""
+    """The costs in the order of `PARETO_COSTS`, then the others."""
     return {key: costs[key] for key in (*PARETO_COSTS, *(key for key in costs if key not in PARETO_COSTS))}
 
 
@@ -91,7 +91,7 @@ def _legend(comparison: Comparison) -> Iterator[str]:
 
 
 def marked(comparison: Comparison, variant: Variant) -> str:
-    """A variant's name, marked if no other one beats it, where there are several to choose from."""
+    """A variant's name, marked if it is Pareto-optimal, where there are several to choose from."""
     if not is_choice(comparison):
         return variant.name
     return f"{MARK if variant.name in comparison.pareto else ' '} {variant.name}"

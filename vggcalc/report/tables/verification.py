@@ -1,4 +1,4 @@
-"""Factorized kernels without activations beside the one convolution that each of them is."""
+"""Factorized kernels without activations, compared with the one convolution that each of them equals."""
 
 from vggcalc.report import units
 from vggcalc.report.tables.cells import Cell, Column, Row, Section, Table, Text
@@ -47,7 +47,7 @@ def _verified_cells(verification: Verification) -> tuple[Cell, ...]:
 
 
 def _conditions(verified: dict[str, Verification]) -> tuple[str, ...]:
-    """What was compared with what, and why there is a border; first of all what is not one convolution."""
+    """How it was compared, and why there is a border; first, which variants are not the same as one convolution."""
     found = list(verified.values())
     shapes = " or ".join(dict.fromkeys(units.shape(verification.input_shape) for verification in found))
     lines = [
