@@ -12,6 +12,7 @@ from conftest import pairs
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.func import jacrev
 
 import vggcalc
 from vggcalc.errors import InputError
@@ -230,6 +231,22 @@ def test_its_kernel_is_what_an_impulse_leaves(stack: nn.Sequential, data: st.Dat
                 expected[0, group * into : (group + 1) * into, row, column] = fused.weight[-1, :, y, x].detach()
     scale = float(expected.abs().max())
     assert float((gradient - expected).abs().max()) <= 1e-10 * scale
+
+
+@settings(max_examples=25)
+@given(stack=stacks(), data=st.data())
+@torch.no_grad()
+def test_its_jacobian_and_its_offset_are_the_stacks(stack: nn.Sequential, data: st.DataObject) -> None:
+    """An affine map is these two: where they are equal, so is what both make of every image."""
+    fused = fuse(randomized(stack))
+    image = torch.zeros_like(image_for(fused, data)[:1])
+    offset = fused(image)
+    assume(offset.numel() * image.numel() < 2 * 10**5)
+    rows, columns = (slice(border, n - border) for border, n in zip(fused.border, offset.shape[2:], strict=True))
+    for found, expected in ((offset, stack(image)), (jacrev(fused)(image), jacrev(stack)(image))):
+        assert expected[:, :, rows, columns].numel()
+        scale = float(expected.abs().max())
+        assert float((found - expected)[:, :, rows, columns].abs().max()) <= 1e-10 * scale
 
 
 def one_channel(taps: list[float], **options: Any) -> nn.Conv2d:
