@@ -91,7 +91,8 @@ def run(caller: int, streams: list[int]) -> None:
     import random
     import traceback
 
-    from vggcalc.runtime import load, worker
+    from vggcalc.runtime import worker
+    from vggcalc.runtime.load import factories
 
     os.setsid()
     random.seed()
@@ -103,7 +104,7 @@ def run(caller: int, streams: list[int]) -> None:
         os.environb.clear()
         os.environb.update(dict(pairs))
     os.chdir(f"/proc/{caller}/cwd")
-    load.START = os.getcwd()
+    factories.START = os.getcwd()
     status = 1
     try:
         worker.main()

@@ -14,7 +14,7 @@ from vggcalc.library.arguments import check_flags, check_whole, parse_shape, par
 from vggcalc.nets.graph import Network
 from vggcalc.nets.layers import Shape, check_number
 from vggcalc.nets.names import ACTIVATIONS
-from vggcalc.nets.origins import OWN, Argument, Origin, is_import
+from vggcalc.nets.origins import OWN, Argument, Origin, is_exported, is_import
 from vggcalc.nets.sources import network as specified
 from vggcalc.nets.vgg import Config
 
@@ -87,7 +87,7 @@ def resolve(
         return _of_module(module, inputs, overrides)
     if isinstance(model, list | tuple) and all(isinstance(token, int | str) for token in model):
         model = Config("tokens", tuple(model))
-    if isinstance(model, str) and is_import(model) and not os.path.exists(model):
+    if isinstance(model, str) and (is_exported(model) or (is_import(model) and not os.path.exists(model))):
         return _imported(model, inputs, overrides)
     if not isinstance(model, str | Config | Network):
         raise wrong_type("model", model, ACCEPTED)
@@ -134,7 +134,7 @@ def _with_shape(whole: Shape, name: str, overrides: Overrides) -> Overrides:
 
 
 def _imported_shape(name: str, inputs: Any, overrides: Overrides) -> Shape:
-    """The shape for a module, with `OWN` where its own size is meant."""
+    """The shape for a module, with `OWN` where its own is meant."""
     for option in ("classes", "batch_norm", "activation", "bias"):
         if getattr(overrides, option) is not None:
             raise InputError(f"{name} is used as it is: {option} cannot change it, its own arguments may")
@@ -143,8 +143,7 @@ def _imported_shape(name: str, inputs: Any, overrides: Overrides) -> Shape:
             raise InputError("inputs gives the whole shape: leave out size, in_channels and batch")
         return _input_shape(inputs)
     height, width = (None, None) if overrides.size is None else parse_size(overrides.size)
-    batch = 1 if overrides.batch is None else overrides.batch
-    numbers = {"batch": batch, "in_channels": overrides.in_channels, "height": height, "width": width}
+    numbers = {"batch": overrides.batch, "in_channels": overrides.in_channels, "height": height, "width": width}
     for what, number in numbers.items():
         if number is not None:
             check_number(what, number)
@@ -163,10 +162,14 @@ def _imported(model: str, inputs: Any, overrides: Overrides) -> Resolved:
 def _of_module(module: "nn.Module", inputs: Any, overrides: Overrides) -> Resolved:
     from vggcalc.runtime.load.errors import in_one_line
     from vggcalc.runtime.load.load import own_shape
+    from vggcalc.runtime.load.preparing import lazy_tensor, unwrapped
     from vggcalc.runtime.trace.formulas import FormulaTypeError
     from vggcalc.runtime.trace.tracer import trace
 
+    module = unwrapped(module)
     name = type(module).__name__
+    if lazy_tensor(module) is not None:
+        raise InputError(f"{name} has lazy modules, which have no shapes yet: run it once before")
     if overrides.arguments:
         raise InputError(f"{name} is made already: args cannot change it")
     wanted = own_shape(module, _imported_shape(name, inputs, overrides))

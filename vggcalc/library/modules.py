@@ -93,8 +93,10 @@ def rewrite(
     )
     """
     from vggcalc.errors import InputError
+    from vggcalc.runtime.load.preparing import unwrapped
     from vggcalc.runtime.rewrite import rewrite as rewritten
 
+    module = unwrapped(_checked(module))
     traced = trace(module, inputs)
     if replacing is None:
         factorizing = FactorizingOptions(into=into, stride_at=stride_at, widths=widths, widen=widen)

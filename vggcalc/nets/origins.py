@@ -1,4 +1,4 @@
-"""MODEL where it is a module to be imported: `torchvision:resnet50`, `net.py:Net`, `package.module:make`."""
+"""MODEL where it is a module to be imported: `torchvision:resnet50`, `net.py:Net`, `package.module:make`, `net.pt2`."""
 
 import math
 import re
@@ -63,6 +63,11 @@ def is_import(model: str) -> bool:
     """Whether MODEL names something to be imported."""
     match = _SOURCE.fullmatch(model)
     return match is not None and not match["where"].isdigit() and "," not in model
+
+
+def is_exported(model: str) -> bool:
+    """Whether MODEL is a file that `torch.export.save` wrote, by its name."""
+    return model.endswith(".pt2")
 
 
 def arguments(texts: Sequence[str]) -> dict[str, Argument]:

@@ -99,10 +99,16 @@ def _import(name: str) -> ModuleType:
         raise
 
 
-def _file(path: str) -> ModuleType:
+def existing_file(path: str) -> str:
+    """Where a file is that was named when the process was started. Raises `LoadError`."""
     path = os.path.join(START, path)
     if not os.path.isfile(path):
         raise LoadError(f"there is no file {os.path.relpath(path, START)}")
+    return path
+
+
+def _file(path: str) -> ModuleType:
+    path = existing_file(path)
     folder = os.path.dirname(os.path.abspath(path))
     if folder not in sys.path:
         sys.path.append(folder)

@@ -2,16 +2,15 @@
 
 import copy
 
-import torch
 from torch import nn
-from torch.nn.parameter import is_lazy
 
 from vggcalc.nets.graph import Network
 from vggcalc.nets.layers import Shape
-from vggcalc.nets.origins import OWN, Origin
+from vggcalc.nets.origins import OWN, Origin, is_exported
 from vggcalc.runtime.load.constructing import without_weights
 from vggcalc.runtime.load.errors import LoadError, one_line_errors
 from vggcalc.runtime.load.factories import factory
+from vggcalc.runtime.load.preparing import exported, give_shapes, lazy_tensor, unwrapped
 from vggcalc.runtime.rewrite import rewrite
 from vggcalc.runtime.trace.tracer import trace
 
@@ -22,29 +21,25 @@ def load(origin: Origin, meta: bool = False) -> nn.Module:
     Raises `LoadError`, with the last line of its own traceback where its code raises.
     """
     with one_line_errors(origin):
-        found = factory(origin)
-        if isinstance(found, nn.Module):
-            if origin.arguments:
-                raise LoadError(f"{origin.source} is a module already: it takes no arguments")
-            module = found if meta else copy.deepcopy(found)  # it is moved and run, and the next one too
-        else:
-            module = without_weights(lambda: found(**origin.arguments)) if meta else found(**origin.arguments)
-        if not isinstance(module, nn.Module):
-            raise LoadError(f"{origin.source} gives {type(module).__name__}, and no torch.nn.Module")
-        _check(module, origin)
+        module = unwrapped(_named_module(origin, meta))
+        if lazy_tensor(module) is not None:
+            give_shapes(module, own_shape(module, origin.input_shape))
         if origin.replacing is not None:
             module = rewrite(module, origin.replacing, origin.input_shape)
     return module
 
 
-def _check(module: nn.Module, origin: Origin) -> None:
-    """Refuse what cannot be traced, with what would be right."""
-    for part in module.modules():
-        if isinstance(part, torch.jit.ScriptModule):
-            raise LoadError(f"{origin.source} is or has a ScriptModule: give the nn.Module that it was made of")
-        held = (*part._parameters.values(), *part._buffers.values())
-        if any(is_lazy(tensor) for tensor in held if tensor is not None):
-            raise LoadError(f"{origin.source} has lazy modules, which have no shapes yet: run it once before")
+def _named_module(origin: Origin, meta: bool) -> nn.Module:
+    found = exported(origin.source, meta) if is_exported(origin.source) else factory(origin)
+    if isinstance(found, nn.Module):
+        if origin.arguments:
+            raise LoadError(f"{origin.source} is a module already: it takes no arguments")
+        fresh = meta or is_exported(origin.source)
+        return found if fresh else copy.deepcopy(found)  # it is moved and run, and the next one too
+    module = without_weights(lambda: found(**origin.arguments)) if meta else found(**origin.arguments)
+    if not isinstance(module, nn.Module):
+        raise LoadError(f"{origin.source} gives {type(module).__name__}, and no torch.nn.Module")
+    return module
 
 
 def traced(origin: Origin, name: str) -> Network:
@@ -55,8 +50,13 @@ def traced(origin: Origin, name: str) -> Network:
 
 
 def own_shape(module: nn.Module, wanted: Shape) -> Shape:
-    """The shape that is wanted, and where it says `OWN` the size that a model of timm was made for, or 3×224×224."""
+    """The shape that is wanted, and where it says `OWN` the module's own.
+
+    That is the one it was exported with, the size that a model of timm was made for, or 3×224×224.
+    """
     made_for = getattr(module, "default_cfg", None)
-    own = made_for.get("input_size") if isinstance(made_for, dict) else None
-    usual = (1, *(own or (3, 224, 224)))
-    return tuple(usual[i] if number == OWN else number for i, number in enumerate(wanted))
+    size = made_for.get("input_size") if isinstance(made_for, dict) else None
+    own: Shape = getattr(module, "exported_shape", None) or (1, *(size or (3, 224, 224)))
+    if not any(wanted):
+        return own
+    return tuple(own[i] if number == OWN else number for i, number in enumerate(wanted))
