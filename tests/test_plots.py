@@ -149,7 +149,7 @@ def test_costs_over_kernel_size_are_the_reports() -> None:
     (figure,) = plots.figures(of(*comparisons))
     found = panels(drawn(figure))
     assert [axes.get_ylabel() for axes in found] == ["parameters", "MACs", "saved activations"]
-    assert found[-1].get_xlabel() == "kernel size (pixels)"
+    assert found[-1].get_xlabel() == "kernel size"
     for axes, key in zip(found, ("parameters", "macs", "saved_bytes"), strict=True):
         expected = {
             variant.name: [
@@ -218,7 +218,7 @@ def test_the_windows_picture_shows_counts_holes_and_nested_frames() -> None:
     assert len(holes.get_xdata()) == 49 - 9
     assert len(found["stripes"].lines[0].get_xdata()) == 49 - comparison["stripes"].coverage.positions
     assert not found["naive"].lines
-    assert found["dilated"].get_title("left").splitlines() == ["dilated", "7×7", "9 of 49 pixels"]
+    assert found["dilated"].get_title("left").splitlines() == ["dilated", "7×7", "9 of 49 positions"]
     assert {axes.get_xlim() for axes in found.values()} == {found["naive"].get_xlim()}  # one scale
 
 
@@ -233,8 +233,8 @@ def test_growth_follows_the_layers_of_a_chain() -> None:
         sizes = [x.receptive_field.size[0] for x in variant.layers if x.type in ("Conv2d", "MaxPool2d")]
         assert lines(axes)[variant.name] == list(enumerate(sizes, 1))
     assert [224, 224] in [list(line.get_ydata()) for line in axes.lines]
-    assert "image\n224" in [text.get_text() for text in axes.texts]
-    assert "pixels" in axes.get_ylabel()
+    assert "input\n224" in [text.get_text() for text in axes.texts]
+    assert axes.get_ylabel() == "receptive field, height"
     (top,) = axes.child_axes
     begins = {"block1": 1, "block2": 4, "block3": 7, "block4": 12, "block5": 17}
     assert dict(zip((text.get_text() for text in top.get_xticklabels()), top.get_xticks(), strict=True)) == begins

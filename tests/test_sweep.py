@@ -377,7 +377,7 @@ def test_figures_of_a_sweep_are_its_rows(tmp_path: Path) -> None:
     done = run("--kernel", "3:9:2", "--plot", str(path), "--format", "csv")
     assert done.returncode == 0, done.stderr
     assert len(rows_of(done.stdout)) == 8
-    assert "kernel size (pixels)" in path.read_text(encoding="utf-8")
+    assert "kernel size" in path.read_text(encoding="utf-8")
 
 
 def test_what_stays_on_paper_is_told_apart_from_what_was_not_measured(tmp_path: Path) -> None:

@@ -76,21 +76,21 @@ def field_growth(comparison: Comparison, styles: Mapping[str, style.Style]) -> F
     grown = {name: one for name, one in grown.items() if one.largest}
     shown = {name: styles[name] for name in grown}
     deepest = max(grown, key=lambda name: grown[name].largest[-1][0])
-    image = comparison.input_shape[2:3]
+    heights = comparison.input_shape[2:3]
     begins = _far_apart(grown[deepest])
 
     def draw(figure: FigureBase) -> None:
         from matplotlib.ticker import MaxNLocator
 
         axes = figure.subplots()
-        for height in image:
-            _image(axes, height)
+        for height in heights:
+            _input_height(axes, height)
         scale = min(0.8, 20 / grown[deepest].largest[-1][0])
         for name, one in grown.items():
             _steps(axes, one, shown[name], name, scale)
         axes.set_xlabel("depth (convolutions and poolings on the longest path)")
-        axes.set_ylabel("receptive field, height (pixels)")
-        axes.set_ylim(0, 1.06 * max(*image, *(size for one in grown.values() for _, size in one.largest)))
+        axes.set_ylabel("receptive field, height")
+        axes.set_ylim(0, 1.06 * max(*heights, *(size for one in grown.values() for _, size in one.largest)))
         axes.grid(False, axis="x")
         for depth, _ in begins:
             axes.axvline(depth, color=style.GRID, linewidth=0.5, zorder=0)
@@ -101,21 +101,21 @@ def field_growth(comparison: Comparison, styles: Mapping[str, style.Style]) -> F
         if len(shown) > 1:
             style.key(figure, shown)
 
-    above = f"; names above stand where the blocks of {deepest} begin" if begins else ""
+    above = f"; the names above are those of the blocks of {deepest}, where they begin" if begins else ""
     caption = (
-        f"Receptive field of the layers of {comparison.name} in pixels of the image, over depth: the line goes "
-        f"through the largest at each depth, and the dashed line is the image's height{above}."
+        f"Receptive field of the layers of {comparison.name} in input positions, over depth: the line goes "
+        f"through the largest at each depth, and the dashed line is the height of the input{above}."
     )
     names = max((len(style.cut(name)) for _, name in begins), default=0) * style.CHARACTER
     height = _GROWTH_PANEL + _AROUND + names + (style.key_height(list(shown)) if len(shown) > 1 else 0)
     return Figure(f"Receptive field through {comparison.name}", caption, height, draw)
 
 
-def _image(axes: Axes, height: int) -> None:
+def _input_height(axes: Axes, height: int) -> None:
     """Draw the height of the input, with its label beside the panel."""
     axes.axhline(height, color=style.QUIET, linewidth=0.8, linestyle=(0, (4, 2)))
     axes.annotate(
-        f"image\n{height:,}", (1, height), (3, 0), ("axes fraction", "data"), textcoords="offset points",
+        f"input\n{height:,}", (1, height), (3, 0), ("axes fraction", "data"), textcoords="offset points",
         va="center", fontsize=style.SMALL, color=style.QUIET,
     )  # fmt: skip
 

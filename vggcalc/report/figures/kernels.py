@@ -88,7 +88,7 @@ def _kernel_axis(axes: Axes, panels: Sequence[Panel]) -> None:
     axes.xaxis.set_major_locator(FixedLocator(sizes, nbins=15) if even else MaxNLocator(8, integer=True))
     axes.xaxis.set_minor_locator(FixedLocator(sizes))
     axes.tick_params(axis="x", which="minor", size=1.5)
-    axes.set_xlabel("kernel size (pixels)")
+    axes.set_xlabel("kernel size")
 
 
 def kernel_figures(report: Report, styles: Mapping[str, style.Style]) -> Iterator[Figure]:

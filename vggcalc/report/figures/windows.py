@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import FigureBase
     from matplotlib.lines import Line2D
 
-#: Cells along an axis that a panel can show; of larger windows several pixels are one cell.
+#: Cells along an axis that a panel can show; of larger windows several positions are one cell.
 _CELLS = 150
 
 #: Points: the smallest type of a number in a cell; of its size a digit takes so much.
@@ -60,7 +60,7 @@ def window_figures(report: Report, styles: Mapping[str, style.Style]) -> Iterato
 
 
 def windows(comparison: Comparison) -> Figure:
-    """A panel for each variant of one kernel, all on one grid of pixels."""
+    """A panel for each variant of one kernel, all on one grid of input positions."""
     variants = comparison.variants
     found = {variant.name: network_paths(variant.network) for variant in variants}
     boxes = {name: _box(terms[INPUT]) for name, terms in found.items()}
@@ -70,7 +70,7 @@ def windows(comparison: Comparison) -> Figure:
     columns = 2 if len(variants) in (2, 4) else 3
     rows = ceil(len(variants) / columns)
     side = style.WIDTH / columns - _BETWEEN
-    points = side * 72 / (high - low)  # of a pixel
+    points = side * 72 / (high - low)  # of a position
 
     def draw(figure: FigureBase) -> None:
         grid = figure.subplots(rows, columns, squeeze=False).ravel()
@@ -86,18 +86,20 @@ def windows(comparison: Comparison) -> Figure:
             _frames(axes, kernel, after, points)
             axes.set(xlim=(low, high), ylim=(high, low), aspect="equal")
             axes.set_axis_off()
-            axes.set_title("\n".join(_lines(variant, _pixels_of(given), after)), fontsize=style.SMALL, linespacing=1.15)
+            axes.set_title(
+                "\n".join(_lines(variant, _positions_of(given), after)), fontsize=style.SMALL, linespacing=1.15
+            )
         _scale(figure, list(grid[: len(variants)]))
 
     name = units.pair((kernel.height, kernel.width))
-    cells = "" if step == 1 else f" one cell is {step}×{step} pixels;"
+    cells = "" if step == 1 else f" one cell is {step}×{step} positions;"
     caption = (
-        f"Which pixels one output unit of each variant sees, on the {name} window of the kernel (thick frame): "
-        "the darker, the more paths lead from there to the unit, as if every map had one channel;"
-        f"{cells} crosses are pixels that it does not see, thin frames windows after a layer."
+        f"Which input positions one output unit of each variant depends on, around the {name} window of the kernel "
+        "(thick frame): the darker, the more paths lead from there to the unit, as if all feature maps had one channel;"
+        f"{cells} crosses are positions that it does not cover, thin frames the receptive fields after a layer."
     )
     height = rows * (side + _ABOVE + _BETWEEN) + _SCALE
-    return Figure(f"What a unit sees of the {name} window", caption, height, draw)
+    return Figure(f"Coverage of the {name} window", caption, height, draw)
 
 
 def _per_cell(terms: Sequence[ChainPaths], step: int) -> PathCounts:
@@ -182,7 +184,7 @@ def _numbers(axes: Axes, seen: PathCounts, step: int, points: float) -> None:
 
 
 def _frames(axes: Axes, kernel: Box, after: Sequence[Box], points: float) -> None:
-    """The kernel's around its pixels, the others on theirs."""
+    """Draw the frame of the kernel around its positions, the others on theirs."""
     from matplotlib.patches import Rectangle
     from matplotlib.patheffects import withStroke
 
@@ -200,19 +202,19 @@ def _frames(axes: Axes, kernel: Box, after: Sequence[Box], points: float) -> Non
         axes.add_patch(thin)
 
 
-def _pixels_of(terms: Sequence[ChainPaths]) -> int:
-    """How many pixels a single convolution sees."""
+def _positions_of(terms: Sequence[ChainPaths]) -> int:
+    """How many positions the window of a single convolution has."""
     ((rows, columns),) = terms
     return sum(map(bool, rows.counts)) * sum(map(bool, columns.counts))
 
 
 def _lines(variant: Variant, of: int, after: Sequence[Box]) -> list[str]:
-    """The name, the windows after each layer, and how many of the kernel's pixels are seen."""
+    """The name, the windows after each layer, and how many of the kernel's positions are covered."""
     sizes = list(dict.fromkeys(units.pair((box.height, box.width)) for box in after))
     if len(sizes) > 3:
         sizes = [*sizes[:2], "…", sizes[-1]]
     seen = variant.coverage.positions if variant.coverage is not None else of
-    return [style.wrapped(variant.name, 24), ", ".join(sizes), f"{seen:,} of {of:,} pixels"]
+    return [style.wrapped(variant.name, 24), ", ".join(sizes), f"{seen:,} of {of:,} positions"]
 
 
 _CROSS: style.Properties = {"color": style.QUIET, "marker": "x", "markersize": 3.0, "markeredgewidth": 0.5}
@@ -223,11 +225,11 @@ def _scale(figure: FigureBase, panels: Sequence[Axes]) -> None:
 
     bar = figure.colorbar(panels[0].images[0], ax=panels, location="bottom", aspect=45, shrink=0.9, pad=0.02)
     bar.set_ticks([0, 0.25, 0.5, 0.75, 1], labels=["0%", "25%", "50%", "75%", "100%"])
-    bar.set_label("paths from a pixel, as a share of the most from any pixel")
+    bar.set_label("paths from a position, as a share of the most from any")
     bar.outline.set_linewidth(0.5)
     handles: list[Line2D] = [
         Line2D([], [], color=_FRAME, linewidth=_FRAME_WIDTH, label="the kernel's window"),
         Line2D([], [], color="black", linewidth=_THIN, label="after a layer"),
-        Line2D([], [], linestyle="", label="not seen", **_CROSS),
+        Line2D([], [], linestyle="", label="not covered", **_CROSS),
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=3)
