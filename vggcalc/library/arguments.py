@@ -5,8 +5,8 @@ this costs nothing, so that `vggcalc --help` can use it.
 """
 
 import re
-from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from collections.abc import Iterable
+from typing import TypeVar
 
 from vggcalc.errors import InputError, unknown
 from vggcalc.nets.names import ITEMSIZE, STRIDE_AT
@@ -255,8 +255,3 @@ def parse_shape(value: object, name: str = "inputs") -> tuple[int, ...]:
     if isinstance(value, tuple | list) and value and all(type(side) is int for side in value):
         return tuple(value)
     raise wrong_type(name, value, "a shape with the batch first, such as (1, 3, 224, 224)")
-
-
-def repeated(value: Any, parse: Callable[[object], T], single: Callable[[object], bool]) -> tuple[T, ...]:
-    """One value, or a list of them: `single` says which it is."""
-    return (parse(value),) if single(value) else tuple(dict.fromkeys(parse(one) for one in value))

@@ -168,7 +168,7 @@ def stem_question(
     """
     if kernel.channels is not None or kernel.depthwise:
         option = "channels" if kernel.channels is not None else "depthwise"
-        raise InputError(f"stem is a first layer with 3 channels in: leave out {option}")
+        raise InputError(f"stem has fewer channels in than out: leave out {option}")
     if kernel.stride == 1:
         raise InputError("stem places a stride, and a stride of 1 is none: give 2 or more")
     out = 64 if kernel.out_channels is None else kernel.out_channels

@@ -178,11 +178,6 @@ def is_large(layer: Layer, min_kernel: int = 5) -> bool:
     return isinstance(layer, Convolution) and max(layer.kernel_size) >= min_kernel
 
 
-def has_large_kernels(network: Network) -> bool:
-    """Whether `split` would change anything."""
-    return any(is_large(node.layer) for node in network.nodes)
-
-
 def _following(node: Node, readers: dict[str, list[Node]]) -> list[Node]:
     """The batch norm and activation behind a convolution, up to the first node that is neither."""
     found: list[Node] = []

@@ -86,14 +86,9 @@ def times(value: float) -> str:
     return f"{value:.2f}" if value < 10 else f"{value:,.1f}"
 
 
-def pair(value: Sequence[int] | None) -> str:
-    """A kernel or the size of a feature map: 7×7."""
-    return NO_FIGURE if value is None else shape(value)
-
-
-def shape(value: Sequence[int]) -> str:
-    """A whole shape: 1×64×56×56."""
-    return "×".join(str(n) for n in value)
+def shape(value: Sequence[int] | None) -> str:
+    """A kernel, the size of a feature map, or a whole shape: 1×64×56×56."""
+    return NO_FIGURE if value is None else "×".join(str(n) for n in value)
 
 
 def kernels(value: Sequence[Sequence[int]]) -> str:
@@ -105,3 +100,10 @@ def kernels(value: Sequence[Sequence[int]]) -> str:
 def axes(value: Sequence[int]) -> str:
     """One number where all axes agree, `7`, or all: `7×5`."""
     return str(value[0]) if len(set(value)) == 1 else shape(value)
+
+
+def names(value: Sequence[str], most: int | None = None) -> str:
+    """Names in a sentence: `a, b and c`; where there are more than `most`, the first ones `and 3 others`."""
+    others = len(value) - most if most is not None else 0
+    *first, last = [*value[:most], f"{others} others"] if others > 0 else value or [""]
+    return f"{', '.join(first)} and {last}" if first else last

@@ -91,7 +91,7 @@ def windows(comparison: Comparison) -> Figure:
             )
         _scale(figure, list(grid[: len(variants)]))
 
-    name = units.pair((kernel.height, kernel.width))
+    name = units.shape((kernel.height, kernel.width))
     cells = "" if step == 1 else f" one cell is {step}×{step} positions;"
     caption = (
         f"Which input positions one output unit of each variant depends on, around the {name} window of the kernel "
@@ -210,7 +210,7 @@ def _positions_of(terms: Sequence[ChainPaths]) -> int:
 
 def _lines(variant: Variant, of: int, after: Sequence[Box]) -> list[str]:
     """The name, the windows after each layer, and how many of the kernel's positions are covered."""
-    sizes = list(dict.fromkeys(units.pair((box.height, box.width)) for box in after))
+    sizes = list(dict.fromkeys(units.shape((box.height, box.width)) for box in after))
     if len(sizes) > 3:
         sizes = [*sizes[:2], "…", sizes[-1]]
     seen = variant.coverage.positions if variant.coverage is not None else of

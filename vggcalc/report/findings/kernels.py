@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from vggcalc.nets.layers import Convolution
+from vggcalc.report import units
 from vggcalc.report.findings.wording import (
     amount_against,
     amount_of,
@@ -11,7 +12,6 @@ from vggcalc.report.findings.wording import (
     cost_ratio,
     each_pair,
     is_kernel_variant,
-    joined,
     only_pair,
     replacement_name,
 )
@@ -58,7 +58,7 @@ def break_even(comparison: Comparison) -> Iterator[str]:
     for width, names in found.items():
         does, its = ("does", "its") if len(names) == 1 else ("do", "their")
         yield (
-            f"With fewer than {width} channels between {its} layers, {joined(names)} {does} fewer MACs than "
+            f"With fewer than {width} channels between {its} layers, {units.names(names)} {does} fewer MACs than "
             f"{comparison.baseline}."
         )
 

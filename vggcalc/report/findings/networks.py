@@ -12,7 +12,6 @@ from vggcalc.report.findings.wording import (
     cost_ratio,
     each_pair,
     is_kernel_variant,
-    joined,
     known_cost,
     only_pair,
     replacement_name,
@@ -38,11 +37,12 @@ def fewest_and_different(comparison: Comparison) -> Iterator[str]:
     for size, names in fields.items():
         if own is not None and size != own.size:
             fields_of, are = ("field of", "is") if len(names) == 1 else ("fields of", "are")
-            yield f"The receptive {fields_of} {joined(names)} {are} {units.pair(size)}, not {units.pair(own.size)}."
+            differ = f"{units.shape(size)}, not {units.shape(own.size)}"
+            yield f"The receptive {fields_of} {units.names(names)} {are} {differ}."
     partly = [other.name for other in others if other.coverage and other.coverage.positions < other.coverage.of]
     if partly:
         verb = "covers" if len(partly) == 1 else "cover"
-        yield f"{joined(partly)} {verb} only a part of the kernel's window: see the column coverage."
+        yield f"{units.names(partly)} {verb} only a part of the kernel's window: see the column coverage."
 
 
 def whole_network(comparison: Comparison) -> Iterator[str]:
@@ -145,7 +145,7 @@ def lower_bounds(comparison: Comparison) -> Iterator[str]:
             lacking = variant.partial.get(key, ())
             if lacking and (noun, lacking) not in seen:
                 seen.add((noun, lacking))
-                names = ", ".join(lacking[:6]) + (f" and {len(lacking) - 6} others" if len(lacking) > 6 else "")
+                names = units.names(lacking, most=6)
                 yield f"The {noun} of {variant.name} are a lower bound, without those of {names}."
 
 
@@ -195,7 +195,7 @@ def receptive_field_kept(comparison: Comparison) -> Iterator[str]:
 
 
 def _described(field: ReceptiveField) -> str:
-    return units.pair(field.size) + (f" at stride {units.axes(field.stride)}" if max(field.stride) > 1 else "")
+    return units.shape(field.size) + (f" at stride {units.axes(field.stride)}" if max(field.stride) > 1 else "")
 
 
 def _without_field(variant: Variant) -> Iterator[str]:

@@ -56,11 +56,6 @@ def replacement_name(variant: Variant) -> str:
     return f"the {variant.family or 'stack'}" if variant.family in (None, "stack") else variant.family
 
 
-def joined(names: Sequence[str]) -> str:
-    """Names in a sentence: `a`, `a and b`, `a, b and c`."""
-    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
-
-
 def convolutions_of(variant: Variant, block: str) -> list[LayerResult]:
     """The convolutions of a block."""
     return [layer for layer in variant.layers if layer.type == "Conv2d" and layer.block == block]

@@ -14,7 +14,6 @@ from vggcalc.results import (
     Costs,
     Latency,
     LatencyRatio,
-    Ratio,
     ReceptiveField,
     Report,
     Variant,
@@ -45,7 +44,7 @@ def records(comparison: Comparison) -> Iterator[dict[str, object]]:
                     "level": "layer",
                     "name": layer.name,
                     "type": layer.type,
-                    "kernels": units.pair(layer.kernel_size) if layer.kernel_size else "",
+                    "kernels": units.shape(layer.kernel_size) if layer.kernel_size else "",
                     "output_shape": units.shape(layer.output_shape),
                 }
                 | _flat(layer.receptive_field, layer.costs)
@@ -56,13 +55,13 @@ def records(comparison: Comparison) -> Iterator[dict[str, object]]:
                 | {
                     "level": "block",
                     "name": block.name,
-                    "kernels": " ".join(units.pair(kernel) for kernel in block.kernels),
+                    "kernels": " ".join(units.shape(kernel) for kernel in block.kernels),
                     "output_shape": units.shape(block.output_shape),
                 }
                 | _flat(block.receptive_field, block.costs)
                 | _partial(block.partial)
             )
-            yield from _timed(place | {"name": block.name}, block.latency, _of_block(ratios, block.name))
+            yield from _timed(place | {"name": block.name}, block.latency, ratios.block(block.name) if ratios else ())
         yield (
             place
             | {
@@ -99,11 +98,6 @@ def _partial(partial: dict[str, tuple[str, ...]]) -> dict[str, object]:
     return {"lower_bounds": " ".join(partial)} if partial else {}
 
 
-def _of_block(ratio: Ratio | None, name: str) -> tuple[LatencyRatio, ...]:
-    """The ratios of the block of that name."""
-    return next((block.latency for block in ratio.blocks if block.name == name), ()) if ratio else ()
-
-
 def _timed(
     place: dict[str, object], latencies: Iterable[Latency], ratios: Sequence[LatencyRatio]
 ) -> Iterator[dict[str, object]]:
@@ -124,7 +118,7 @@ def _timed(
 
 def _verified(verification: Verification) -> dict[str, object]:
     """The one kernel, and how far the variant without activations is from it."""
-    flat: dict[str, object] = {"kernels": units.pair(verification.convolution.kernel_size)}
+    flat: dict[str, object] = {"kernels": units.shape(verification.convolution.kernel_size)}
     for what in ("border", "border_seen"):
         height, width = getattr(verification, what)
         flat |= {f"{what}_height": height, f"{what}_width": width}

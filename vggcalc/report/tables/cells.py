@@ -52,11 +52,6 @@ class Cell(msgspec.Struct, frozen=True):
         return cls(units.ratio(value), value)
 
     @classmethod
-    def ratio_if(cls, value: float | None) -> "Cell":
-        """A ratio, and nothing where there is none to expect."""
-        return EMPTY if value is None else cls.ratio(value)
-
-    @classmethod
     def change(cls, value: float | None) -> "Cell":
         """A ratio as the change in percent; the value is the ratio."""
         return cls(units.change(value), value)
@@ -79,7 +74,7 @@ class Cell(msgspec.Struct, frozen=True):
     @classmethod
     def shape(cls, value: Sequence[int] | None) -> "Cell":
         """A shape, worth its elements: 64×56×56."""
-        return cls(units.pair(value), None if value is None else math.prod(value))
+        return cls(units.shape(value), None if value is None else math.prod(value))
 
     @classmethod
     def axes(cls, value: Sequence[int]) -> "Cell":

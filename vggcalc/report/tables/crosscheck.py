@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from vggcalc.report import units
 from vggcalc.report.tables.cells import EMPTY, Cell, Column, Row, Section, Table, Text, heading
 from vggcalc.results import Comparison, Crosscheck, GradientProbe, Variant
 
@@ -33,7 +34,7 @@ def crosschecks(comparison: Comparison) -> list[Section]:
         if len(checked) < len(comparison.variants):
             whom += f" ({', '.join(variant.name for variant, _ in checked)} only)"
         by = "torch and fvcore" if by_fvcore else "torch"
-        listed = " and ".join(", ".join(part) for part in (words[:-1], words[-1:]) if part)
+        listed = units.names(words)
         said = f"{listed[:1].upper()}{listed[1:]} of {whom} confirmed by {by}." + _confirmed_field(checked)
         return [Text((said, *notes), quiet=True)]
     rows = []
@@ -61,14 +62,14 @@ def crosschecks(comparison: Comparison) -> list[Section]:
 
 def _confirmed_field(checked: Sequence[tuple[Variant, Crosscheck]]) -> str:
     """The sentence on the receptive fields that a gradient has confirmed, empty if none has."""
-    units: dict[str, list[str]] = {}
+    probed: dict[str, list[str]] = {}
     for variant, check in checked:
         if check.receptive_field is not None:
-            units.setdefault(_unit(check.receptive_field), []).append(variant.name)
-    if not units:
+            probed.setdefault(_unit(check.receptive_field), []).append(variant.name)
+    if not probed:
         return ""
-    by_all = [len(checked)] == [len(names) for names in units.values()]
-    named = [unit if by_all else f"{unit} ({', '.join(names)})" for unit, names in units.items()]
+    by_all = [len(checked)] == [len(names) for names in probed.values()]
+    named = [unit if by_all else f"{unit} ({', '.join(names)})" for unit, names in probed.items()]
     return f" Receptive field confirmed by the gradient of {' and of '.join(named)}."
 
 

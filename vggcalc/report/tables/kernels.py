@@ -84,8 +84,8 @@ def _figure_by_figure(comparison: Comparison) -> Table:
     rows = []
     for label in columns[0]:
         ratio = ratios.get(label)
-        change = Cell.change(ratio) if ratio is not None else EMPTY
-        rows.append(Row((Cell(label), *(column[label] for column in columns), Cell.ratio_if(ratio), change)))
+        compared = (EMPTY, EMPTY) if ratio is None else (Cell.ratio(ratio), Cell.change(ratio))
+        rows.append(Row((Cell(label), *(column[label] for column in columns), *compared)))
     family = variants[1].family
     other = "its stack" if family == "stack" else f"its factorization, {family}"
     return Table(

@@ -14,14 +14,12 @@ def replacement_tables(comparison: Comparison) -> list[Section]:
         reasons: dict[tuple[str, str], list[str]] = {}
         for one in comparison.skipped:
             where = f" in {one.variant}" if one.variant else ""
-            reasons.setdefault((where, one.reason), []).append(f"{one.name} ({units.pair(one.kernel)})")
-        lines = [f"Skipped{where}: {_listed(names)}: {reason}." for (where, reason), names in reasons.items()]
+            reasons.setdefault((where, one.reason), []).append(f"{one.name} ({units.shape(one.kernel)})")
+        lines = [
+            f"Skipped{where}: {units.names(names, most=4)}: {reason}." for (where, reason), names in reasons.items()
+        ]
         sections.append(Text(tuple(lines)))
     return sections
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:4]) + (f" and {len(names) - 4} others" if len(names) > 4 else "")
 
 
 def _replacement_table(comparison: Comparison) -> Table:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from vggcalc.nets.families import FAMILIES
 from vggcalc.report import units
-from vggcalc.report.tables.cells import Cell, Column, Row, Section, Table, Text, cost_columns, total_costs
+from vggcalc.report.tables.cells import EMPTY, Cell, Column, Row, Section, Table, Text, cost_columns, total_costs
 from vggcalc.results import PARETO_COSTS, Comparison, Costs, Variant
 
 #: Columns of what a factorization covers: of the kernel's window, and of the mixing of channels.
@@ -51,7 +51,7 @@ def _row(comparison: Comparison, variant: Variant, differ: Sequence[str]) -> Row
             *(Cell(covered(variant, title)) for title in differ),
             Cell.axes(field.size) if field else Cell(variant.sees),
             *total_costs(_weighed_first(variant.costs), variant.partial),
-            Cell.ratio_if(ratio),
+            Cell.ratio(ratio) if ratio is not None else EMPTY,
         ),
         strong=variant.name == comparison.baseline,
     )
