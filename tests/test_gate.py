@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from process import invoke as run
 
 import vggcalc
-from vggcalc.errors import InputError
+from vggcalc.errors import LONGEST_MESSAGE, InputError
 from vggcalc.measurement.plan import Plan
 from vggcalc.measurement.session import MeasurementOutcome
 from vggcalc.pipeline import run as pipeline
@@ -236,7 +236,8 @@ def test_what_cannot_be_read_is_an_error_of_one_line(text: str, expected: str) -
     with pytest.raises(InputError) as caught:
         gate([text], None, [SEVEN, NINE], True)
     message = str(caught.value)
-    assert message.startswith(f'condition "{text}": ')
+    assert message.startswith(f'condition "{text}": '[:600])  # a very long one is quoted in part
+    assert len(message) <= LONGEST_MESSAGE
     assert expected in message
     assert "\n" not in message
 
