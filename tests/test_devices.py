@@ -60,8 +60,8 @@ class FakeDevice:
     def least_timing_s(self) -> float:
         return 1e-3
 
-    def facts(self) -> results.Device:
-        return results.Device(self.name, "made up")
+    def facts(self) -> results.DeviceInfo:
+        return results.DeviceInfo(self.name, "made up")
 
     def free_bytes(self) -> int | None:
         return None

@@ -98,7 +98,7 @@ def bytes_kept(network: Network, dtype: str = "float32") -> int:
 
 
 @drawn
-@settings(max_examples=120)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_saved_bytes_are_what_autograd_keeps(form: str, data: st.DataObject) -> None:
     network = data.draw(DRAWN[form])

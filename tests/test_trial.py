@@ -238,6 +238,14 @@ class Scripted:
         return [entry[what] for entry in entries if what in entry]
 
 
+@pytest.fixture(autouse=True)
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C interrupts also where a shell, for its background jobs, has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture
 def scripted(tmp_path: Path) -> Iterator[Scripted]:
     """Scripted workers, none of which is left behind."""

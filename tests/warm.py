@@ -82,7 +82,8 @@ def keep(client: socket.socket) -> None:
     threading.Thread(target=kill, daemon=True).start()
     status = os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1])
     ended.set()
-    client.send(str(status).encode())
+    with suppress(BrokenPipeError):  # it was killed first
+        client.send(str(status).encode())
     os._exit(0)
 
 
