@@ -280,7 +280,6 @@ def test_names_are_never_markup() -> None:
         (Cell.change(None), Cell("—")),
         (Cell.share(0.987), Cell("99%", 0.987)),
         (Cell.ratio(27 / 49), Cell("0.5510", 27 / 49)),
-        (Cell.ratio_if(None), Cell("")),
         (Cell.interval((0.6349, 0.641), 9), Cell("0.635–0.641", 0.6349)),
         (Cell.interval(None, 5), Cell("none: 5 rounds")),
         (Cell.error(1.23e-7), Cell("1.2e-7", 1.23e-7)),

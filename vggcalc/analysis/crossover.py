@@ -27,7 +27,7 @@ NOT_MEASURED, NOT_TO_THE_END = "not measured", "not to the end"
 MOST_CROSSOVERS = 200_000
 
 
-def along(grid: Grid, axis: str) -> Sequence[Any]:
+def axis_values(grid: Grid, axis: str) -> Sequence[Any]:
     """The values of a grid along an axis. Raises `InputError` for a name that is no axis."""
     if axis not in CROSSOVER_AXES:
         raise InputError(f"axis {axis!r} is none of {', '.join(CROSSOVER_AXES)}")
@@ -59,7 +59,7 @@ class Crossovers:
     """
 
     def __init__(self, axis: str, grid: Grid, latency: bool) -> None:
-        values = along(grid, axis)
+        values = axis_values(grid, axis)
         if len(values) < 2:
             raise InputError(f"a crossover along {axis} needs more than one value there")
         lines = len(grid) // len(values) * len(grid.factorizations)

@@ -63,7 +63,7 @@ def receptive_fields(network: Network, shapes: Mapping[str, Shape]) -> dict[str,
         if type(node.layer) in _POSITIONWISE or seen is NOTHING:
             fields[node.name] = seen
         else:
-            fields[node.name] = _behind(node, seen, shapes[node.inputs[0]])
+            fields[node.name] = _after_node(node, seen, shapes[node.inputs[0]])
     return fields
 
 
@@ -90,7 +90,7 @@ def _reach(node: Node, input_shape: Shape) -> str:
     return "pixel"
 
 
-def _behind(node: Node, seen: FieldOrSees, input_shape: Shape) -> FieldOrSees:
+def _after_node(node: Node, seen: FieldOrSees, input_shape: Shape) -> FieldOrSees:
     """The receptive field of a node whose inputs have the receptive field `seen`: the recurrence of Araujo et al."""
     reach = _reach(node, input_shape)
     if reach == "window" and isinstance(seen, ReceptiveField):

@@ -185,13 +185,13 @@ class _Found:
 def _evaluate(grid: Grid, axes: _Axes, structure: tuple[int, int, int], numbers: Any, found: _Found) -> None:
     """Compute the points with these numbers, split in parts where they differ in the answer to a condition."""
     try:
-        _evaluated(grid, axes, structure, numbers, found)
+        _evaluate_uniform(grid, axes, structure, numbers, found)
     except MixedAnswers as mixed:
         for part in (numbers[mixed.truths], numbers[~mixed.truths]):
             _evaluate(grid, axes, structure, part, found)
 
 
-def _evaluated(grid: Grid, axes: _Axes, structure: tuple[int, int, int], numbers: Any, found: _Found) -> None:
+def _evaluate_uniform(grid: Grid, axes: _Axes, structure: tuple[int, int, int], numbers: Any, found: _Found) -> None:
     kernel, stride, dilation = structure
     into, out_of, groups, height, width, batch = inner = axes.at(numbers)
     first = [*structure, *(int(array[0]) for array in inner)]

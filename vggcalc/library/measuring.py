@@ -106,7 +106,7 @@ def measure(
         seed=seed,
         pin_allocator=allocator != "default",
     )
-    measured = _carried_out(comparison, plan)
+    measured = _with_measurements(comparison, plan)
     if not any(variant.latency for variant in measured.variants):
         raise WorkerError(f"nothing of {comparison.name} could be measured: see the warnings")
     return measured
@@ -122,7 +122,7 @@ def check(comparison: Comparison) -> Comparison:
     True
     """
     _check_comparison(comparison)
-    checked = _carried_out(comparison, Plan(latency=False, check=True))
+    checked = _with_measurements(comparison, Plan(latency=False, check=True))
     if all(variant.crosscheck is None for variant in checked.variants):
         raise WorkerError(f"nothing of {comparison.name} could be counted: see the warnings")
     return checked
@@ -141,7 +141,7 @@ def verify(comparison: Comparison, seed: int = 0) -> Comparison:
     _check_seed(seed)
     if comparison.variants[0].weights_per_channel_pair is None:
         raise InputError(f"verify is for factorized kernels, and {comparison.name} is a network")
-    return _carried_out(comparison, Plan(latency=False, check=False, verify=True, seed=seed))
+    return _with_measurements(comparison, Plan(latency=False, check=False, verify=True, seed=seed))
 
 
 def _check_comparison(comparison: object) -> None:
@@ -180,12 +180,14 @@ def _threads(value: int | str | Sequence[int]) -> tuple[int, ...]:
     return tuple(counts)
 
 
-def _carried_out(comparison: Comparison, plan: Plan) -> Comparison:
+def _with_measurements(comparison: Comparison, plan: Plan) -> Comparison:
     """The comparison with the workers' results, and a warning for what they could not measure."""
     progress = Progress() if sys.stderr.isatty() else None
     try:
-        with _importable(comparison) as sendable:
-            outcome = measure_all([sendable], plan, progress or _quietly, progress.say if progress else _quietly)
+        with _with_saved_modules(comparison) as sendable:
+            outcome = measure_all(
+                [sendable], plan, progress or _no_progress, progress.say if progress else _no_progress
+            )
     finally:
         if progress is not None:
             progress.close()
@@ -196,7 +198,7 @@ def _carried_out(comparison: Comparison, plan: Plan) -> Comparison:
     return _with_environment(comparison, outcome)
 
 
-def _quietly(line: str) -> None:
+def _no_progress(line: str) -> None:
     """Discard progress messages."""
 
 
@@ -212,14 +214,14 @@ def _with_environment(before: Comparison, outcome: MeasurementOutcome) -> Compar
 
 
 @contextmanager
-def _importable(comparison: Comparison) -> Iterator[Comparison]:
+def _with_saved_modules(comparison: Comparison) -> Iterator[Comparison]:
     """The comparison with each module of this process saved to a file, from which a worker loads it."""
     given = [variant.origin for variant in comparison.variants if is_of_this_process(variant.origin)]
     if not given:
         yield comparison
         return
     with tempfile.TemporaryDirectory(prefix="vggcalc-") as folder:
-        files = {origin.source: _pickled(origin, folder) for origin in given if origin is not None}
+        files = {origin.source: _save_module(origin, folder) for origin in given if origin is not None}
         yield msgspec.structs.replace(
             comparison,
             variants=tuple(
@@ -233,7 +235,7 @@ def _importable(comparison: Comparison) -> Iterator[Comparison]:
         )
 
 
-def _pickled(origin: Origin, folder: str) -> str:
+def _save_module(origin: Origin, folder: str) -> str:
     """Save the module that the origin stands for, for the worker. Raises `InputError` if it cannot be saved."""
     import cloudpickle
     import torch

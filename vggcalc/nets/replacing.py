@@ -251,7 +251,7 @@ def _merged(network: Network, replacing: Replacing) -> Replaced:
     gone: set[str] = set()
     pairs = []
     for node in network.nodes:
-        if node.name in gone or not isinstance(node.layer, Conv2d) or not _may_go(node, chosen):
+        if node.name in gone or not isinstance(node.layer, Conv2d) or not _removable(node, chosen):
             continue
         run, interior = [node.layer], [node.name]
         end = node
@@ -261,7 +261,7 @@ def _merged(network: Network, replacing: Replacing) -> Replaced:
             after = readers[tail.name][0] if len(readers[tail.name]) == 1 else None
             if after is None or not isinstance(after.layer, Conv2d):
                 break
-            if not all(_may_go(part, chosen) for part in (*between, after)):
+            if not all(_removable(part, chosen) for part in (*between, after)):
                 break
             if not _continues(run[-1], after.layer, _dilation([*run, after.layer])):
                 break
@@ -278,7 +278,7 @@ def _merged(network: Network, replacing: Replacing) -> Replaced:
     return Replaced(msgspec.structs.replace(network, nodes=nodes), tuple(pairs))
 
 
-def _may_go(node: Node, chosen: frozenset[str]) -> bool:
+def _removable(node: Node, chosen: frozenset[str]) -> bool:
     """Whether the node can be removed: a convolution that is chosen, or a layer between two of them."""
     return (not isinstance(node.layer, Conv2d) or node.name in chosen) and (
         node.traced is None or node.traced.module is not None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from vggcalc.analysis.crossover import CROSSOVER_AXES, Crossovers, along
+from vggcalc.analysis.crossover import CROSSOVER_AXES, Crossovers, axis_values
 from vggcalc.analysis.sweep import COLUMNS, POINT, Grid, SweepRow, sweep_batches
 from vggcalc.errors import InputError
 from vggcalc.pipeline.emit import ExitStatus, StandardOutput, exit_status, message
@@ -74,7 +74,7 @@ def _check_table(grid: Grid, crossover: str | None) -> None:
     """Raise `InputError` where a table would have more lines than anyone reads."""
     most = len(grid) * (len(grid.factorizations) + 1)
     if crossover is not None:
-        most = len(grid) // len(along(grid, crossover)) * len(grid.factorizations)
+        most = len(grid) // len(axis_values(grid, crossover)) * len(grid.factorizations)
     if most > MOST_TABLE_ROWS:
         instead = "" if crossover else ", or --crossover"
         raise InputError(f"{most:,} rows are no table that anyone reads: give --format csv or jsonl{instead}")
@@ -151,9 +151,9 @@ class Sweep:
         """The rows as they are computed, or, where they are measured, of one point at a time."""
         for batch in sweep_batches(self._grid):
             for name, (points, reason) in batch.infeasible.items():
-                self._infeasible[name] = _more(self._infeasible.get(name), points, reason)
+                self._infeasible[name] = _added(self._infeasible.get(name), points, reason)
             if batch.refused is not None:
-                self._refused = _more(self._refused, *batch.refused)
+                self._refused = _added(self._refused, *batch.refused)
             if self._timer is None:
                 if batch.rows:
                     yield [row for rows in batch.rows for row in rows]
@@ -248,6 +248,6 @@ class Sweep:
 _ONE_PROCESS = "Some points were timed in one process: their intervals and verdicts hold for that one only."
 
 
-def _more(before: tuple[int, str] | None, points: int, reason: str) -> tuple[int, str]:
+def _added(before: tuple[int, str] | None, points: int, reason: str) -> tuple[int, str]:
     """Add to a number of points; the first reason stays."""
     return (before[0] + points, before[1]) if before else (points, reason)

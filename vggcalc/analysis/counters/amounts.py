@@ -28,13 +28,13 @@ def biases(layer: LayerResult) -> int:
     return outputs(layer) if _has_bias(layer) else 0
 
 
-def unseen(layer: LayerResult) -> int | None:
+def uncounted(layer: LayerResult) -> int | None:
     """−MACs: the counter leaves the layer out."""
     macs = layer.costs["macs"]
     return None if macs is None else -int(macs)
 
 
-def unseen_biases(layer: LayerResult) -> int:
+def uncounted_biases(layer: LayerResult) -> int:
     """−output elements that get a bias: the counter leaves the layer out."""
     return -biases(layer)
 
@@ -56,13 +56,13 @@ def _norm_weights(layer: LayerResult) -> int | None:
     return layer.traced.parameters or None if layer.traced else None
 
 
-def image_weights(layer: LayerResult) -> int | None:
+def weights_per_sample(layer: LayerResult) -> int | None:
     """Batch size × weights and biases of a norm or PReLU: torchinfo's rule for what is no convolution."""
     weights = _norm_weights(layer)
     return None if weights is None else layer.output_shape[0] * weights
 
 
-def image_biases(layer: LayerResult) -> int:
+def biases_per_sample(layer: LayerResult) -> int:
     """Batch size × biases of a linear layer, where each is added at every position: torchinfo's rule."""
     return layer.output_shape[0] * _linear_of(layer).out_features if _has_bias(layer) else 0
 

@@ -8,7 +8,7 @@ where it is installed. It is over 300 lines long because the rules stand side by
 """
 
 from vggcalc.analysis.counters import amounts
-from vggcalc.analysis.counters.amounts import affine, biases, inputs, outputs, unseen
+from vggcalc.analysis.counters.amounts import affine, biases, inputs, outputs, uncounted
 from vggcalc.analysis.counters.terms import ANY, AVERAGE_POOLS, FUNCTION, MODULE, Counter, Term, caller, kind_of
 from vggcalc.errors import unknown
 from vggcalc.results import ReconciledLine, Reconciliation, Variant
@@ -97,7 +97,7 @@ _CONVOLUTION_BIASES = Term("bias additions of convolutions", (*CONVOLUTION_KINDS
 _LINEAR_BIASES = Term("bias additions of linear layers", ("Linear",), biases)
 _OF_ACTIVATIONS = Term("products of two activations", PRODUCT_KINDS, amounts.product)
 _BY_OUTPUTS = Term("transposed convolutions, by output and not input positions", TRANSPOSED, amounts.over_outputs)
-_NOT_SEEN = Term("convolutions and linear layers that no module runs", WEIGHTED_KINDS, unseen, by=FUNCTION)
+_NOT_SEEN = Term("convolutions and linear layers that no module runs", WEIGHTED_KINDS, uncounted, by=FUNCTION)
 _FVCORE = (
     Term("batch norm: twice its input, once without weights", BATCH_NORMS, affine(1, 2)),
     Term("other norms: 5 times their input, 4 times without weights", OTHER_NORMS, affine(4, 5)),
@@ -138,9 +138,9 @@ COUNTERS: dict[str, Counter] = {
         terms=(
             _CONVOLUTION_BIASES,
             _BY_OUTPUTS,
-            Term("bias additions of linear layers, once an image", ("Linear",), amounts.image_biases),
+            Term("bias additions of linear layers, once an image", ("Linear",), amounts.biases_per_sample),
             Term("linear layers, at one position an image", ("Linear",), amounts.beyond_first),
-            Term("norms and PReLU: their weights and biases, once an image", SCALED, amounts.image_weights),
+            Term("norms and PReLU: their weights and biases, once an image", SCALED, amounts.weights_per_sample),
         ),
         zero=ATTENTION,
         doubtful=((FUNCTION, (*WEIGHTED_KINDS, *SCALED)),),
@@ -165,7 +165,7 @@ COUNTERS: dict[str, Counter] = {
             Term("local response norm: its products and sums", ("mul", "add"), outputs, by=MODULE),
             Term("softmax: its input", ("softmax",), inputs, by=MODULE),
             _NOT_SEEN,
-            Term("bias additions that no module runs", WEIGHTED_KINDS, amounts.unseen_biases, by=FUNCTION),
+            Term("bias additions that no module runs", WEIGHTED_KINDS, amounts.uncounted_biases, by=FUNCTION),
         ),
         doubtful=((ANY, UPSAMPLING), (FUNCTION, ("softmax",))),
         one_image=True,

@@ -77,7 +77,7 @@ def field_growth(comparison: Comparison, styles: Mapping[str, style.Style]) -> F
     shown = {name: styles[name] for name in grown}
     deepest = max(grown, key=lambda name: grown[name].largest[-1][0])
     heights = comparison.input_shape[2:3]
-    begins = _far_apart(grown[deepest])
+    begins = _labelled_blocks(grown[deepest])
 
     def draw(figure: FigureBase) -> None:
         from matplotlib.ticker import MaxNLocator
@@ -120,7 +120,7 @@ def _input_height(axes: Axes, height: int) -> None:
     )  # fmt: skip
 
 
-def _far_apart(one: Growth) -> list[tuple[int, str]]:
+def _labelled_blocks(one: Growth) -> list[tuple[int, str]]:
     """The beginnings of blocks whose names have room; none if only one has."""
     last = one.largest[-1][0]
     places = dict(reversed(one.begins))  # of several at one depth the first

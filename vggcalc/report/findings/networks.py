@@ -92,7 +92,7 @@ def costliest_and_best_block(comparison: Comparison) -> Iterator[str]:
             ratio = known_cost(after.costs, "macs") / known_cost(before.costs, "macs")
             if ratio > 1.01:
                 yield (
-                    _in_place(after.name, other, ratio, before.kernels)
+                    _macs_replaced(after.name, other, ratio, before.kernels)
                     + because(convolutions_of(other, after.name))
                     + "."
                 )
@@ -100,7 +100,7 @@ def costliest_and_best_block(comparison: Comparison) -> Iterator[str]:
                 best = ratio, before
         if best is not None and best[0] < 1 / 1.01:
             ratio, before = best
-            yield f"{_in_place(before.name, other, ratio, before.kernels)}, the largest relative saving."
+            yield f"{_macs_replaced(before.name, other, ratio, before.kernels)}, the largest relative saving."
 
 
 def costliest_and_best_replacement(comparison: Comparison) -> Iterator[str]:
@@ -117,12 +117,12 @@ def costliest_and_best_replacement(comparison: Comparison) -> Iterator[str]:
     best, worst = ordered[0], ordered[-1]
     if ratio(worst) > 1.01:
         came = [layers[name] for name in worst.after if layers[name].type == "Conv2d"]
-        yield f"{_in_place(worst.name, last, ratio(worst), worst.kernels[0])}{because(came)}."
+        yield f"{_macs_replaced(worst.name, last, ratio(worst), worst.kernels[0])}{because(came)}."
     if ratio(best) < 0.99:
-        yield f"{_in_place(best.name, last, ratio(best), best.kernels[0])}, the largest relative saving."
+        yield f"{_macs_replaced(best.name, last, ratio(best), best.kernels[0])}, the largest relative saving."
 
 
-def _in_place(name: str, variant: Variant, ratio: float, kernels: tuple[Axes, ...]) -> str:
+def _macs_replaced(name: str, variant: Variant, ratio: float, kernels: tuple[Axes, ...]) -> str:
     """What replacing does to the MACs of one block or convolution."""
     return (
         f"In {name} {replacement_name(variant)} does {amount_against(ratio, 'MACs', f'its {units.kernels(kernels)}')}"

@@ -47,7 +47,7 @@ def records(comparison: Comparison) -> Iterator[dict[str, object]]:
                     "kernels": units.shape(layer.kernel_size) if layer.kernel_size else "",
                     "output_shape": units.shape(layer.output_shape),
                 }
-                | _flat(layer.receptive_field, layer.costs)
+                | _field_and_cost_columns(layer.receptive_field, layer.costs)
             )
         for block in variant.blocks:
             yield (
@@ -58,10 +58,12 @@ def records(comparison: Comparison) -> Iterator[dict[str, object]]:
                     "kernels": " ".join(units.shape(kernel) for kernel in block.kernels),
                     "output_shape": units.shape(block.output_shape),
                 }
-                | _flat(block.receptive_field, block.costs)
-                | _partial(block.partial)
+                | _field_and_cost_columns(block.receptive_field, block.costs)
+                | _lower_bound_columns(block.partial)
             )
-            yield from _timed(place | {"name": block.name}, block.latency, ratios.block(block.name) if ratios else ())
+            yield from _latency_rows(
+                place | {"name": block.name}, block.latency, ratios.block(block.name) if ratios else ()
+            )
         yield (
             place
             | {
@@ -69,16 +71,18 @@ def records(comparison: Comparison) -> Iterator[dict[str, object]]:
                 "name": comparison.name,
                 "output_shape": units.shape(variant.output_shape),
             }
-            | _choice(comparison, variant)
-            | _flat(variant.receptive_field, variant.costs)
-            | _partial(variant.partial)
+            | _pareto_columns(comparison, variant)
+            | _field_and_cost_columns(variant.receptive_field, variant.costs)
+            | _lower_bound_columns(variant.partial)
         )
-        yield from _timed(place | {"name": comparison.name}, variant.latency, ratios.latency if ratios else ())
+        yield from _latency_rows(place | {"name": comparison.name}, variant.latency, ratios.latency if ratios else ())
         if variant.verification is not None:
-            yield place | {"level": "verification", "name": comparison.name} | _verified(variant.verification)
+            yield (
+                place | {"level": "verification", "name": comparison.name} | _verification_columns(variant.verification)
+            )
 
 
-def _choice(comparison: Comparison, variant: Variant) -> dict[str, object]:
+def _pareto_columns(comparison: Comparison, variant: Variant) -> dict[str, object]:
     """Family, coverage and Pareto-optimality, in columns that are there for more than two variants."""
     if len(comparison.variants) < 3:
         return {}
@@ -93,12 +97,12 @@ def _choice(comparison: Comparison, variant: Variant) -> dict[str, object]:
     }
 
 
-def _partial(partial: dict[str, tuple[str, ...]]) -> dict[str, object]:
+def _lower_bound_columns(partial: dict[str, tuple[str, ...]]) -> dict[str, object]:
     """The costs that are lower bounds, in a column that is there where any is."""
     return {"lower_bounds": " ".join(partial)} if partial else {}
 
 
-def _timed(
+def _latency_rows(
     place: dict[str, object], latencies: Iterable[Latency], ratios: Sequence[LatencyRatio]
 ) -> Iterator[dict[str, object]]:
     """A row for each configuration, with its ratio where there is one."""
@@ -116,7 +120,7 @@ def _timed(
         yield row
 
 
-def _verified(verification: Verification) -> dict[str, object]:
+def _verification_columns(verification: Verification) -> dict[str, object]:
     """The one kernel, and how far the variant without activations is from it."""
     flat: dict[str, object] = {"kernels": units.shape(verification.convolution.kernel_size)}
     for what in ("border", "border_seen"):
@@ -127,7 +131,7 @@ def _verified(verification: Verification) -> dict[str, object]:
     return flat
 
 
-def _flat(field: ReceptiveField | None, costs: Costs) -> dict[str, object]:
+def _field_and_cost_columns(field: ReceptiveField | None, costs: Costs) -> dict[str, object]:
     flat: dict[str, object] = {}
     for what in ("size", "stride", "padding"):
         height, width = getattr(field, what) if field else (None, None)

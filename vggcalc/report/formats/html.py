@@ -60,7 +60,7 @@ def render(report: Report, screen: Screen) -> str:
 
 def fragment(comparison: Comparison) -> str:
     """A comparison's tables and findings as HTML for a notebook, with their own style and no script."""
-    chapter = _of_comparison("vggcalc", "", comparison)
+    chapter = _comparison_chapter("vggcalc", "", comparison)
     return _templates().get_template("fragment.html").render(chapter=chapter, numbers=count(1))
 
 
@@ -128,7 +128,7 @@ def _chapters(report: Report) -> Iterator[Chapter]:
         yield Chapter("overview", "At a glance", sections=tuple(glance))
     for i, comparison in enumerate(report.comparisons, start=1):
         title = comparison.name if len(report.comparisons) > 1 else "Results"
-        yield _of_comparison(f"comparison-{i}", title, comparison)
+        yield _comparison_chapter(f"comparison-{i}", title, comparison)
     if report.against is not None:
         from vggcalc.report.tables.changes import sections
 
@@ -142,7 +142,7 @@ def _chapters(report: Report) -> Iterator[Chapter]:
         yield Chapter("environment", "Environment", terms=tuple(_measured_on(report.environment)))
 
 
-def _of_comparison(id: str, title: str, comparison: Comparison) -> Chapter:
+def _comparison_chapter(id: str, title: str, comparison: Comparison) -> Chapter:
     findings = tuple(finding.text for finding in comparison.findings)
     return Chapter(id, title, findings, tuple(network_tables(comparison) + timings(comparison)))
 

@@ -50,7 +50,7 @@ def draw(sections: Sequence[Section], width: int, colour: bool) -> str:
                 console.print(Rich(visible(line), style="dim" if section.quiet else ""))
             console.print()
             continue
-        shown = _that_fit(section, width)
+        shown = _columns_that_fit(section, width)
         grid = Grid(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
         for i in shown:
             column = section.columns[i]
@@ -63,7 +63,7 @@ def draw(sections: Sequence[Section], width: int, colour: bool) -> str:
                 end_section=following is not None and following.ruled,
             )
         console.print(Rich(visible(section.title), style="bold cyan"))
-        console.width = max(width, _breadth(section, shown))
+        console.width = max(width, _columns_width(section, shown))
         console.print(grid)
         console.width = width
         console.print()
@@ -74,22 +74,22 @@ def _printed(cell: Cell) -> str:
     return "" if cell.again else visible(cell.text)
 
 
-def _breadth(table: Table, shown: Sequence[int]) -> int:
+def _columns_width(table: Table, shown: Sequence[int]) -> int:
     """The width of these columns: of each its longest text, and two spaces between."""
     columns = ((visible(table.columns[i].title), *(_printed(row.cells[i]) for row in table.rows)) for i in shown)
     return sum(max(map(len, texts)) + 2 for texts in columns)
 
 
-def _that_fit(table: Table, width: int) -> list[int]:
+def _columns_that_fit(table: Table, width: int) -> list[int]:
     """The columns to show: all that are not wide, and the wide ones, from the left, while they fit.
 
     A figure is never cut: where the columns that are not wide are too wide already, so is the table.
     """
-    room = width - _breadth(table, [i for i, column in enumerate(table.columns) if not column.wide])
+    room = width - _columns_width(table, [i for i, column in enumerate(table.columns) if not column.wide])
     shown = []
     for i, column in enumerate(table.columns):
         if column.wide:
-            room -= _breadth(table, [i])
+            room -= _columns_width(table, [i])
         if not column.wide or room >= 0:
             shown.append(i)
     return shown

@@ -77,18 +77,18 @@ def changes(earlier: Earlier, report: Report) -> tuple[Change, ...]:
         if before is None:
             found.append(Change(comparison.name, None, "comparison", None, _input(comparison)))
         else:
-            found += _of_counterparts(before, comparison)
+            found += _comparison_changes(before, comparison)
     now = {_key(comparison) for comparison in report.comparisons}
     gone = [one for one in earlier.report.comparisons if _key(one) not in now]
     found += [Change(one.name, None, "comparison", _input(one), None) for one in gone]
-    return (*found, *_of_surroundings(earlier.report, report))
+    return (*found, *_machine_changes(earlier.report, report))
 
 
 def _input(comparison: Comparison) -> str:
     return f"{units.shape(comparison.input_shape)} {comparison.dtype}"
 
 
-def _of_counterparts(before: Comparison, after: Comparison) -> Iterator[Change]:
+def _comparison_changes(before: Comparison, after: Comparison) -> Iterator[Change]:
     """Every figure that differs, and how many layers, by name, kind and arguments, only one side has."""
     for name in dict.fromkeys(variant.name for variant in (*after, *before)):
         if name not in before or name not in after:
@@ -100,7 +100,9 @@ def _of_counterparts(before: Comparison, after: Comparison) -> Iterator[Change]:
             pair = old.get((path, label)), new.get((path, label))
             if _differ(*pair):
                 partial = isinstance(pair[0], LowerBound), isinstance(pair[1], LowerBound)
-                yield Change(after.name, name, path, _plain(pair[0]), _plain(pair[1]), partial, label or None)
+                yield Change(
+                    after.name, name, path, _reported_value(pair[0]), _reported_value(pair[1]), partial, label or None
+                )
         layers, others = ({layer.name: layer.layer for layer in one[name].layers} for one in (before, after))
         if gone := sum(others.get(layer) != arguments for layer, arguments in layers.items()):
             yield Change(after.name, name, "layers_gone", gone, None)
@@ -119,21 +121,21 @@ def _differ(before: GatedFigure | None, after: GatedFigure | None) -> bool:
     return after.ci95[0] > before.ci95[1] or after.ci95[1] < before.ci95[0]
 
 
-def _plain(figure: GatedFigure | None) -> int | float | str | tuple[int, ...] | None:
+def _reported_value(figure: GatedFigure | None) -> int | float | str | tuple[int, ...] | None:
     if isinstance(figure, Measured):
         return typical(figure)
     return figure.value if isinstance(figure, LowerBound) else figure
 
 
-def _of_surroundings(before: Report, after: Report) -> Iterator[Change]:
+def _machine_changes(before: Report, after: Report) -> Iterator[Change]:
     """Changes of the machine and versions, where both sides have times."""
-    old, new = _surroundings(before), _surroundings(after)
+    old, new = _machine_and_versions(before), _machine_and_versions(after)
     for figure in dict.fromkeys([*old, *new]) if old and new else ():
         if old.get(figure) != new.get(figure):
             yield Change(None, None, figure, old.get(figure), new.get(figure))
 
 
-def _surroundings(report: Report) -> dict[str, str | int]:
+def _machine_and_versions(report: Report) -> dict[str, str | int]:
     """The machine and versions that times depend on; empty where there are no times."""
     found = report.environment
     if found is None or not any(variant.latency for comparison in report.comparisons for variant in comparison):

@@ -76,13 +76,13 @@ def _left_side(text: str, comparisons: Sequence[Comparison]) -> Path:
     failures = []
     for name, rest in split:
         try:
-            return _of_variant(name, rest, [one for one in comparisons if name in one])
+            return _figure_path(name, rest, [one for one in comparisons if name in one])
         except InputError as error:
             failures.append(error)
     raise failures[0]
 
 
-def _of_variant(variant: str, text: str, comparisons: Sequence[Comparison]) -> Path:
+def _figure_path(variant: str, text: str, comparisons: Sequence[Comparison]) -> Path:
     """The path to a figure of the variant, which all these comparisons have."""
     against, rest = text.startswith("against."), text.removeprefix("against.")
     ratio, rest = rest.startswith("ratio."), rest.removeprefix("ratio.")

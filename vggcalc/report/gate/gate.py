@@ -9,7 +9,7 @@ from vggcalc.errors import InputError
 from vggcalc.report.gate.changes import Earlier, changes, read_report
 from vggcalc.report.gate.conditions import COMPARATORS, Condition, parse_condition
 from vggcalc.report.gate.values import FIELD, Path, Value, over, values_at
-from vggcalc.report.tables.changes import elsewhere
+from vggcalc.report.tables.changes import machine_differences
 from vggcalc.results import Comparison, Report
 
 
@@ -44,7 +44,7 @@ class Gate(msgspec.Struct, frozen=True):
         """Decide every condition in every comparison that has its variant."""
         held, undecided = [], []
         for condition in self.conditions:
-            for comparison in _having(condition.path, report.comparisons):
+            for comparison in _comparisons_with(condition.path, report.comparisons):
                 for place, value in self._values(condition.path, comparison).items():
                     name = f"{condition.path}{place}"
                     if condition.path.variant != comparison.name:
@@ -56,8 +56,8 @@ class Gate(msgspec.Struct, frozen=True):
                         )
                         undecided.append(f'condition "{condition.text}" cannot be decided: {name} {why}')
                     elif holding:
-                        line = f'condition "{condition.text}" holds: {name} {_excess(condition, value)}'
-                        held.append(line + _then(condition.path, report))
+                        line = f'condition "{condition.text}" holds: {name} {_beyond_bound(condition, value)}'
+                        held.append(line + _measured_elsewhere(condition.path, report))
         return GateResult(tuple(held), tuple(undecided))
 
     def _values(self, path: Path, comparison: Comparison) -> dict[str, Value]:
@@ -90,13 +90,17 @@ def gate(
         if one.path.is_latency and not latency:
             raise InputError(f'condition "{one.text}" needs the latency measured: {remedy}')
         if one.path.against and earlier is not None:
-            found = [value for c in _having(one.path, comparisons) for value in earlier.values_at(one.path, c).values()]
+            found = [
+                value
+                for c in _comparisons_with(one.path, comparisons)
+                for value in earlier.values_at(one.path, c).values()
+            ]
             if all(value.unknown for value in found):
                 raise InputError(f'condition "{one.text}": {one.path.variant} {found[0].unknown}')
     return Gate(parsed, earlier)
 
 
-def _having(path: Path, comparisons: Sequence[Comparison]) -> list[Comparison]:
+def _comparisons_with(path: Path, comparisons: Sequence[Comparison]) -> list[Comparison]:
     return [one for one in comparisons if path.variant in one]
 
 
@@ -115,7 +119,7 @@ def holds(condition: Condition, value: Value) -> bool | None:
     return condition.sign == "!=" if value.low > bound else None
 
 
-def _excess(condition: Condition, value: Value) -> str:
+def _beyond_bound(condition: Condition, value: Value) -> str:
     """The value, the bound, and by how much the nearest end is beyond it."""
     path, bound = condition.path, condition.bound
     low, end = _amount(value.low, path), value.low
@@ -134,9 +138,9 @@ def _excess(condition: Condition, value: Value) -> str:
     return f"is {figure}: {least}{_amount(abs(gap), path)}{percent} {side} {_amount(bound, path)}"
 
 
-def _then(path: Path, report: Report) -> str:
+def _measured_elsewhere(path: Path, report: Report) -> str:
     """On which other machine or versions the earlier times were measured, if any."""
-    where = elsewhere(report.changes) if path.against and path.is_latency and not path.ratio else ""
+    where = machine_differences(report.changes) if path.against and path.is_latency and not path.ratio else ""
     return f"; measured on something else: {where}" if where else ""
 
 

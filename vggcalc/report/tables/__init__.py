@@ -14,12 +14,12 @@ def counted_sections(report: Report) -> list[Section]:
 
 def measured_sections(report: Report) -> list[Section]:
     """What was measured, the findings, and what has changed since an earlier report."""
-    from vggcalc.report.tables.conditions import surroundings
+    from vggcalc.report.tables.conditions import environment_text
     from vggcalc.report.tables.latency import timings
 
     sections = [section for comparison in report.comparisons for section in timings(comparison)]
     if report.environment is not None:
-        sections.append(surroundings(report.environment))
+        sections.append(environment_text(report.environment))
     for comparison in report.comparisons:
         lines = tuple(note.text for note in comparison.findings)
         name = (f"{comparison.name}:",) if len(report.comparisons) > 1 else ()

@@ -132,7 +132,7 @@ Section = Table | Text
 EMPTY = Cell()
 
 
-def words(*texts: str) -> tuple[Cell, ...]:
+def text_cells(*texts: str) -> tuple[Cell, ...]:
     """A cell for each text."""
     return tuple(Cell(text) for text in texts)
 

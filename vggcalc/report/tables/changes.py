@@ -8,7 +8,7 @@ from vggcalc.report.tables.cells import EMPTY, Cell, Column, Row, Section, Table
 from vggcalc.results import Change, Report
 
 
-def elsewhere(found: Iterable[Change]) -> str:
+def machine_differences(found: Iterable[Change]) -> str:
     """On which other machine or versions the earlier times were measured, in words; empty where on the same."""
     return "; ".join(
         f"{heading(one.figure)} {_exact_cell(one.before, one).text} then, {_exact_cell(one.after, one).text} now"
@@ -33,7 +33,7 @@ def sections(report: Report) -> list[Section]:
 
 
 def _of_another_run(file: str, found: Iterable[Change]) -> str:
-    where = elsewhere(found)
+    where = machine_differences(found)
     apart = f", measured on something else ({where})" if where else ""
     return (
         f"Times in {file} are of another run{apart}; one is called changed only where both, in the "

@@ -122,7 +122,7 @@ def _together(ratio: LatencyRatio) -> str:
     return f", 95% for {ratio.compared} comparisons together" if ratio.compared > 1 else ""
 
 
-def surroundings(environment: Environment) -> Text:
+def environment_text(environment: Environment) -> Text:
     """The machine and the versions that every latency holds for."""
     lines = [
         f"{environment.cpu}, {environment.instruction_set}, {environment.cores} cores, "

@@ -5,8 +5,15 @@ from collections.abc import Sequence
 from vggcalc.nets.layers import Axes, Convolution
 from vggcalc.report import units
 from vggcalc.report.tables.cells import EMPTY, Cell, Column, Row, Section, Table, cost_columns, heading, total_costs
-from vggcalc.report.tables.layers import field, kind, setting
-from vggcalc.report.tables.variants import COVERAGE, choices, covered, infeasible, is_choice, kernels_or_count
+from vggcalc.report.tables.layers import field_cell, input_and_dtype, layer_kind
+from vggcalc.report.tables.variants import (
+    COVERAGE,
+    covered,
+    has_several_variants,
+    infeasible,
+    kernels_or_count,
+    variant_tables,
+)
 from vggcalc.results import Comparison, Variant
 
 
@@ -17,8 +24,8 @@ def is_kernel(comparison: Comparison) -> bool:
 
 def kernel_tables(comparison: Comparison) -> list[Section]:
     """A kernel and its factorization, or a line for each of several."""
-    if is_choice(comparison):
-        return choices(comparison, f"{comparison.name} factorized: {_words(comparison)}")
+    if has_several_variants(comparison):
+        return variant_tables(comparison, f"{comparison.name} factorized: {_words(comparison)}")
     return [_figure_by_figure(comparison), _stack(comparison), *infeasible(comparison)]
 
 
@@ -49,12 +56,12 @@ def _overview(comparisons: Sequence[Comparison]) -> Table:
                         Cell.ratio(ratio.parameters),
                         Cell.ratio(ratio.macs),
                     ),
-                    ruled=not i and is_choice(comparison),
+                    ruled=not i and has_several_variants(comparison),
                 )
             )
     columns = ("kernel", "variant", "layers", "weights", "weights ×", "padded", "unpadded", "params ×", "MACs ×")
     title = "Weights per channel pair and output size, kernel against its factorization"
-    several = any(map(is_choice, comparisons))
+    several = any(map(has_several_variants, comparisons))
     wide = ("padded", "weights ×") if several else ("variant",)
     heads = tuple(Column(head, right=i > 2, wide=head in wide) for i, head in enumerate(columns))
     return Table(title, heads, tuple(rows), keys=1 + several)
@@ -122,7 +129,7 @@ def _words(comparison: Comparison) -> str:
             words.append(f"{key} {units.axes(value)}")
     if conv.groups != 1:
         words.append(f"{conv.groups} groups")
-    return ", ".join([*words, setting(comparison)])
+    return ", ".join([*words, input_and_dtype(comparison)])
 
 
 def _stack(comparison: Comparison) -> Table:
@@ -135,18 +142,18 @@ def _stack(comparison: Comparison) -> Table:
         Row(
             (
                 Cell(layer.name.rpartition(".")[2]),
-                Cell(kind(layer)),
+                Cell(layer_kind(layer)),
                 Cell.shape(layer.output_shape[2:]),
                 Cell.shape(layer.same_size),
                 Cell.shape(layer.valid_size),
-                field(layer),
+                field_cell(layer),
                 *total_costs(layer.costs, {}),
             )
         )
         for layer in variant.layers
     ]
     costs = total_costs(variant.costs, {})
-    rows.append(Row((Cell("total"), EMPTY, EMPTY, EMPTY, EMPTY, field(variant), *costs), "total", ruled=True))
+    rows.append(Row((Cell("total"), EMPTY, EMPTY, EMPTY, EMPTY, field_cell(variant), *costs), "total", ruled=True))
     return Table(
         f"{'The stack' if variant.family == 'stack' else variant.family}, layer by layer: its output as "
         "configured, padded and unpadded",

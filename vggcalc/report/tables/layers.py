@@ -14,17 +14,17 @@ _SEES = {"image": "image", "varies": "varies"}
 _SHORT_KINDS = {"AdaptiveAvgPool2d": "avg-pool", "BatchNorm2d": "batch norm", "LocalResponseNorm": "LRN"}
 
 
-def field(of: LayerResult | BlockResult | Variant) -> Cell:
+def field_cell(of: LayerResult | BlockResult | Variant) -> Cell:
     """The size of a receptive field, or in a word why there is none."""
     return Cell.axes(of.receptive_field.size) if of.receptive_field else Cell(_SEES.get(of.sees, units.NO_FIGURE))
 
 
-def setting(comparison: Comparison) -> str:
+def input_and_dtype(comparison: Comparison) -> str:
     """Input shape and dtype, which a comparison holds for."""
     return f"input {units.shape(comparison.input_shape)}, {comparison.dtype}"
 
 
-def kind(layer: LayerResult) -> str:
+def layer_kind(layer: LayerResult) -> str:
     """A layer in a few words: 3×3 for a convolution, with stride and groups where there are any; else its type."""
     kernel, function = layer.kernel_size, layer.function
     if layer.type == "Opaque":
@@ -47,7 +47,7 @@ def kind(layer: LayerResult) -> str:
     return " ".join(words)
 
 
-def short(kernels: str, most: int = 24) -> str:
+def shortened_kernels(kernels: str, most: int = 24) -> str:
     """The kernels of a block, cut at a comma where they are many."""
     if len(kernels) <= most:
         return kernels
@@ -59,7 +59,7 @@ def layer_table(comparison: Comparison, variant: Variant) -> Table:
     lengths = Counter(layer.block for layer in variant.layers)
     rows = [
         Row(
-            (Cell(layer.name), Cell(kind(layer)), Cell.shape(layer.output_shape[1:]), field(layer),
+            (Cell(layer.name), Cell(layer_kind(layer)), Cell.shape(layer.output_shape[1:]), field_cell(layer),
              *total_costs(layer.costs, {})),
             ruled=i > 0
             and layer.block != (before := variant.layers[i - 1].block)
@@ -69,12 +69,12 @@ def layer_table(comparison: Comparison, variant: Variant) -> Table:
     ]  # fmt: skip
     several = [block for block in variant.blocks if lengths[block.name] > 1]
     for i, block in enumerate(several):
-        kernels = Cell(short(units.kernels(block.kernels)))
+        kernels = Cell(shortened_kernels(units.kernels(block.kernels)))
         rows.append(Row((Cell(block.name), kernels, *_totals(block)), "subtotal", ruled=i == 0))
     convolutions = Cell(f"{variant.convolutions} conv")
     rows.append(Row((Cell("total"), convolutions, *_totals(variant)), "total", ruled=True))
     return Table(
-        f"{comparison.name}, {setting(comparison)}",
+        f"{comparison.name}, {input_and_dtype(comparison)}",
         (
             Column("layer", right=False),
             Column("kind", right=False),
@@ -87,7 +87,7 @@ def layer_table(comparison: Comparison, variant: Variant) -> Table:
 
 
 def _totals(of: BlockResult | Variant) -> tuple[Cell, ...]:
-    return (Cell.shape(of.output_shape[1:]), field(of), *total_costs(of.costs, of.partial))
+    return (Cell.shape(of.output_shape[1:]), field_cell(of), *total_costs(of.costs, of.partial))
 
 
 def unit_field(comparison: Comparison) -> list[Section]:

@@ -18,10 +18,10 @@ from vggcalc.report.tables.cells import (
     total_costs,
 )
 from vggcalc.report.tables.kernels import at_a_glance, is_kernel, kernel_tables
-from vggcalc.report.tables.layers import field, layer_table, setting, short, unit_field
+from vggcalc.report.tables.layers import field_cell, input_and_dtype, layer_table, shortened_kernels, unit_field
 from vggcalc.report.tables.reconciliation import reconciliation
 from vggcalc.report.tables.replaced import replacement_tables
-from vggcalc.report.tables.variants import choices, infeasible, is_choice
+from vggcalc.report.tables.variants import has_several_variants, infeasible, variant_tables
 from vggcalc.results import BlockResult, Comparison, Variant
 
 __all__ = ["at_a_glance", "is_kernel", "network_tables"]
@@ -34,8 +34,8 @@ def network_tables(comparison: Comparison) -> list[Section]:
     if is_kernel(comparison):
         return kernel_tables(comparison)
     sections = [*replacement_tables(comparison), _network(comparison)]
-    if is_choice(comparison):
-        return choices(comparison, f"{comparison.name}, {setting(comparison)}") + sections
+    if has_several_variants(comparison):
+        return variant_tables(comparison, f"{comparison.name}, {input_and_dtype(comparison)}") + sections
     return sections + infeasible(comparison)
 
 
@@ -43,13 +43,15 @@ def _network(comparison: Comparison) -> Table:
     """Block by block, the variants under each other; totals with the classifier apart."""
     rows: list[Row] = []
     for block in comparison.variants[0].blocks:
-        groups = _alike(comparison, block.name)
+        groups = _distinct_blocks(comparison, block.name)
         if not any(one.costs[key] or key in one.partial for _, one in groups for key in ALWAYS):
             continue  # such as a lone pooling of a traced model
-        rows += _beside(block.name, [(name, short(units.kernels(one.kernels)), one) for name, one in groups])
-    rows += _beside("total", [(v.name, f"{v.convolutions} conv", v) for v in comparison.variants])
+        rows += _variant_rows(
+            block.name, [(name, shortened_kernels(units.kernels(one.kernels)), one) for name, one in groups]
+        )
+    rows += _variant_rows("total", [(v.name, f"{v.convolutions} conv", v) for v in comparison.variants])
     return Table(
-        f"{comparison.name}, {setting(comparison)}",
+        f"{comparison.name}, {input_and_dtype(comparison)}",
         (
             Column("block", right=False),
             Column("variant", right=False),
@@ -63,7 +65,7 @@ def _network(comparison: Comparison) -> Table:
     )
 
 
-def _alike(comparison: Comparison, name: str) -> list[tuple[str, BlockResult]]:
+def _distinct_blocks(comparison: Comparison, name: str) -> list[tuple[str, BlockResult]]:
     """The different blocks of that name, each with the variants that have it so."""
     groups: list[tuple[list[str], BlockResult]] = []
     for variant in comparison.variants:
@@ -84,7 +86,7 @@ def _alike(comparison: Comparison, name: str) -> list[tuple[str, BlockResult]]:
     ]
 
 
-def _beside(label: str, lines: Sequence[tuple[str, str, BlockResult | Variant]]) -> list[Row]:
+def _variant_rows(label: str, lines: Sequence[tuple[str, str, BlockResult | Variant]]) -> list[Row]:
     """The variants under each other, with the ratio of their MACs to the first one's."""
     rows = []
     base = lines[0][2].macs
@@ -93,5 +95,5 @@ def _beside(label: str, lines: Sequence[tuple[str, str, BlockResult | Variant]])
         named = Cell(label, again=i > 0), Cell(name), Cell(kernels)
         costs = total_costs(one.costs, one.partial)
         role: Role = "total" if isinstance(one, Variant) else "row"
-        rows.append(Row((*named, field(one), *costs, ratio), role, ruled=not i))
+        rows.append(Row((*named, field_cell(one), *costs, ratio), role, ruled=not i))
     return rows

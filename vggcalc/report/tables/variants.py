@@ -14,12 +14,12 @@ COVERAGE = ("coverage", "mixing")
 MARK = "◆"
 
 
-def is_choice(comparison: Comparison) -> bool:
+def has_several_variants(comparison: Comparison) -> bool:
     """Whether there is more to choose from than the baseline and one variant."""
     return len(comparison.variants) > 2
 
 
-def choices(comparison: Comparison, title: str) -> list[Section]:
+def variant_tables(comparison: Comparison, title: str) -> list[Section]:
     """A line for each variant; then, for each family, what it covers and what it gives up."""
     differ = [title for title in COVERAGE if any(covered(one, title) != "full" for one in comparison.variants)]
     costs = _weighed_first(comparison.variants[0].costs)
@@ -92,7 +92,7 @@ def _legend(comparison: Comparison) -> Iterator[str]:
 
 def marked(comparison: Comparison, variant: Variant) -> str:
     """A variant's name, marked if it is Pareto-optimal, where there are several to choose from."""
-    if not is_choice(comparison):
+    if not has_several_variants(comparison):
         return variant.name
     return f"{MARK if variant.name in comparison.pareto else ' '} {variant.name}"
 
