@@ -282,7 +282,7 @@ BAD: list[tuple[tuple[str, ...], str]] = [
     (("factorize", "7", "--channels", "1" + "0" * 18), r"in_channels 10+ is out of range"),
     (("factorize", "7", "--channels", "3", "--in-channels", "4"), r"channels is both ends"),
     (("factorize", "7", "--depthwise", "--groups", "2"), r"depthwise says the groups"),
-    (("factorize", "7", "--widths", "3,64,64", "--widen", "first"), r"leave out widen"),
+    (("factorize", "7", "--widths", "3,64,64", "--widen", "last"), r"leave out widen"),
     (("factorize", "7", "--widths", "3,64"), r"name 3 widths"),
     (("factorize", "7", "--widths", "3,64,65"), r"must end with out_channels, 64"),
     (("factorize", "7", "--widths", "x"), r"widths 'x' is no number"),
@@ -323,6 +323,16 @@ BAD: list[tuple[tuple[str, ...], str]] = [
 
 #: What has nothing to act on, says its default, or is written in another way, is accepted.
 ACCEPTED = [
+    ("factorize", "7", "--widths", "3,64,64", "--widen", "FIRST"),
+    ("factorize", "7", "--into", "Stack,SEPARABLE", "--device", "CPU", "--mode", "Inference"),
+    ("factorize", "7", "--channels", "32", "--in-channels", "32"),
+    ("factorize", "7", "--depthwise", "--groups", "1"),
+    ("factorize", "7", "--quick", "--processes", "6", "--budget", "30", "--rounds", "9"),
+    ("factorize", "7", "--no-check", "--precision", "3%", "--allocator", "PINNED", "--memory-format", "Contiguous"),
+    ("compare", "alexnet", "--activation", "RELU", "--bias"),
+    ("compare", "googlenet", "--into", "STACK", "--widen", "first"),
+    ("COMPARE", "VGG16"),
+    ("summary", "vgg16", "--as", "FVCORE"),
     ("factorize", "7", "--stride-at", "first"),
     ("factorize", "7", "--widen", "last"),
     ("factorize", "7", "--in-channels", "3", "--into", "separable", "--widen", "last"),

@@ -255,7 +255,7 @@ def test_a_wrong_name_is_an_input_error_with_the_nearest(call: str, hint: str) -
 WRONG_VALUES = [
     ("vggcalc.factorize((7, 9))", "kernel 7×9 is not square"),
     ("vggcalc.factorize(8)", "kernel 8 is even"),
-    ("vggcalc.factorize(7, channels=8, in_channels=8)", "channels is both ends"),
+    ("vggcalc.factorize(7, channels=8, in_channels=9)", "channels is both ends"),
     ("vggcalc.factorize(7, depthwise=True, groups=2)", "depthwise says the groups already"),
     ("vggcalc.factorize(7, dtype=torch.int8)", "integers have no gradient"),
     ("vggcalc.compare('vgg16', merge=True, into='stack')", "merge goes the other way"),
@@ -274,7 +274,7 @@ WRONG_VALUES = [
     ("vggcalc.verify(VGG)", "verify is for factorized kernels"),
     ("vggcalc.build(vggcalc.trace(STEM))", "use vggcalc.rewrite"),
     ("vggcalc.sweep('7:3')", "is an empty range"),
-    ("vggcalc.load('nowhere.json')", "nowhere.json cannot be read"),
+    ("vggcalc.load('nowhere.json')", "nowhere.json: No such file"),
     ("VGG.save('figures.foo')", "does not say the format"),
     ("VGG.to_pandas('rows')", "There are layer, block, total, latency"),
     ("SEVEN.ratio('naive')", "There are factorized"),

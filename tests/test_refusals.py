@@ -1,8 +1,10 @@
 """What nets/ refuses, each `raise` of it by a case of its own, and its guards at both sides of their boundaries."""
 
 import ast
+import os
 import re
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,8 @@ from vggcalc.nets.layers import (
     spatial,
 )
 from vggcalc.nets.origins import Origin, arguments, input_shape
+from vggcalc.nets.patterns import check_pattern, found_in
+from vggcalc.nets.reader import Kind, json_value, read_at_most, read_file, toml_value
 from vggcalc.nets.replacing import Replacing, _branches, merge, replace, split
 from vggcalc.nets.shapes import output_shape, shapes
 from vggcalc.nets.sources import LARGEST_FILE, load, network, parse_config
@@ -35,6 +39,11 @@ from vggcalc.nets.vgg import Config, from_config
 
 SEVEN = Conv2d(8, 8, (7, 7), padding=3)
 IMAGE = (1, 3, 8, 8)
+OBJECT = Kind("object", "write one", 3, b"{")
+
+
+def without_memory(size: int) -> bytes:
+    raise MemoryError
 
 
 def family(name: str, conv: Conv2d = SEVEN, **options: object) -> Callable[[], object]:
@@ -84,6 +93,28 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
     ),
     (family("bottleneck", Conv2d(8, 1, (7, 7))), r"^a bottleneck leaves no fewer channels than 1$"),
     (family("stripes", square(2)), r"^kernel 2 is too small for stripes\. Try 3$"),
+    (lambda: from_config(Config("net", (64,) * 10_001)), r"^features are 10,001 tokens: give at most 10,000$"),
+    (
+        lambda: replace(network("64@999," * 41 + "64"), Replacing()),
+        r" would become more than 20,000 layers: replace fewer of them$",
+    ),
+    # patterns
+    (lambda: check_pattern("a" * 1001), r"^only 'a{40}' … is longer than 1,000 characters"),
+    (lambda: check_pattern("("), r"^only '\(' is no regular expression: missing \)"),
+    (lambda: check_pattern("\ud800"), r"^only '\\ud800' is no text"),
+    (lambda: check_pattern("x{99999999999}"), r"a number in it is too large$"),
+    (lambda: found_in("(a+)+b", ("a" * 99,), 0.1), r"^only '\(a\+\)\+b' takes more than 0\.1 s"),
+    # reader
+    (lambda: read_at_most(BytesIO(b"[]").read, "x", OBJECT), r"^x is no object: write one$"),
+    (lambda: read_at_most(BytesIO(b"{...").read, "x", OBJECT), r"^x is larger than 3 bytes: no object is$"),
+    (lambda: read_at_most(without_memory, "x", OBJECT), r"^x is larger than the memory that is free: write one$"),
+    (lambda: read_file("nowhere", OBJECT), r"^nowhere: No such file or directory: write one$"),
+    (lambda: read_file(f"/dev/fd/{os.pipe()[0]}", OBJECT, 0.01), r": nobody writes to this pipe: write one$"),
+    (lambda: read_file(__file__, OBJECT), r"test_refusals\.py is no object: write one$"),
+    (lambda: json_value(r'"\ud800"', "x"), r"^x: malformed JSON: half of a surrogate pair"),
+    (lambda: toml_value("[" * 9000, "x"), r"^x: malformed TOML"),
+    (lambda: json_value("9" * 5000, "x"), r"^x: malformed JSON: Exceeds the limit"),
+    (lambda: network(Config("n" * 301, (64,))), r"^n+: name 'n+' is longer than 300 characters$"),
     # graph
     (lambda: Network("net", IMAGE, ()), r"^net: a network needs at least one layer$"),
     (lambda: Network("net", IMAGE, (Node("a", ReLU(), ("b",)),)), r"^a reads \['b'\], which no node before it makes$"),
@@ -163,8 +194,8 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
         lambda: load("nowhere/net.toml"),
         r"^nowhere/net\.toml: No such file or directory: a TOML or JSON file is",
     ),
-    (lambda: load("-", lambda size: b"\xff"), r"^standard input is not text: byte 0 is not UTF-8"),
-    (lambda: load("-", lambda size: b" \n"), r"^standard input is empty: name features"),
+    (lambda: load("-", BytesIO(b"\xff").read), r"^standard input is not text: byte 0 is not UTF-8"),
+    (lambda: load("-", BytesIO(b" \n").read), r"^standard input is empty: name features"),
     (lambda: load("-", lambda size: b" " * size), r"^standard input is larger than 1,000,000 bytes"),
     (lambda: parse_config("key = 1", "net.toml"), r"^net\.toml: .*the keys are name, features, input, "),
     (lambda: parse_config('{"features": NaN}', "net.json"), r"^net\.json: NaN is no number of a network$"),

@@ -316,7 +316,7 @@ def test_latency_is_measured_under_a_budget_and_never_twice(tmp_path: Path) -> N
         (["--kernel", "3,5", "--format", "csv", "--output", "x.svg", "--plot", "./x.svg"], "give two files"),
         (["--kernel", "7", "--crossover", "depth"], "'depth' is none of kernel, channels"),
         (["--kernel", "7", "--resume"], "give --output FILE too"),
-        (["--kernel", "7", "--channels", "4", "--in-channels", "4"], "channels is both ends"),
+        (["--kernel", "7", "--channels", "4", "--in-channels", "5"], "channels is both ends"),
         (["--kernel", "3:31:2", "--channels", "1:99"], "are no table"),
         (["--kernel", "7", "--output", "rows.txt"], "name it .csv or .jsonl"),
         (["--kernel", "7", "--channels", "0"], "must be at least 1"),
@@ -447,7 +447,7 @@ def test_a_measured_figure_that_is_none_is_refused(tmp_path: Path) -> None:
 
 
 def test_too_many_lines_are_refused_at_once() -> None:
-    done = run("--kernel", "3:31:2", "--channels", "1:1000", "--size", "1:1000", "--crossover", "--format", "csv")
+    done = run("--kernel", "7", "--channels", "1:1000", "--size", "1:1000", "--crossover", "--format", "csv")
     assert (done.returncode, done.stdout) == (2, "")
     assert "1,000,000 lines are too many for crossovers" in done.stderr
 

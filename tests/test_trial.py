@@ -85,6 +85,11 @@ def send(kind, **fields):
 def act(now):
     if now != moment:
         return
+    if deed == "die once":
+        with open(script["log"]) as file:
+            if [json.loads(line)["key"] for line in file].count(key) > 1:
+                return
+        os.kill(os.getpid(), signal.SIGKILL)
     if deed == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
     if deed == "raise":
@@ -507,6 +512,17 @@ def test_a_worker_that_fails_after_its_rounds_leaves_them(scripted: Scripted, de
     assert outcome.comparisons[0].variants[0].latency[0].kernels == ("jit:x",), "the next process looks again"
     (roof,) = outcome.comparisons[0].roofs
     assert roof.peak_by == "a product"
+
+
+def test_a_worker_that_dies_while_probing_is_started_once_more(scripted: Scripted) -> None:
+    """Its job holds nothing; the second one's death is a failure."""
+    scripted({"ProbeJob": ("facts", "die once")})
+    outcome = scripted.measured(dtypes=("bfloat16",), rounds=6, processes=3)
+    assert outcome.failures == ()
+    assert outcome.comparisons[0]["naive"].latency
+    scripted({"ProbeJob": ("facts", "kill")})
+    (failure,) = scripted.measured(dtypes=("bfloat16",), rounds=6, processes=3).failures
+    assert "the worker was ended by SIGKILL" in failure
 
 
 def test_a_failure_costs_only_its_own_comparison(scripted: Scripted) -> None:

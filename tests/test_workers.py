@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from vggcalc.errors import WorkerError
+from vggcalc.measurement import worker as workers
 from vggcalc.measurement.worker import Worker
 from vggcalc.nets.graph import chain
 from vggcalc.nets.layers import Conv2d
@@ -73,3 +74,23 @@ def test_leaving_ends_the_process_whatever_it_does() -> None:
         running.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
         with pytest.raises(ProcessLookupError):
             os.kill(pid, signal.SIG_DFL)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "while True: os.write(1, b'x' * 65536)",
+        "while True: os.write(1, b'\\n' * 65536)",
+        'while True: os.write(1, b\'{"type":"ArmReady","arm":{"variant":"a"}}\\n\' * 1000)',
+    ],
+)
+def test_a_worker_that_writes_without_end(script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "LONGEST_MESSAGE_LINE", 1_000_000)
+    monkeypatch.setattr(workers, "MOST_MESSAGE_BYTES", 5_000_000)
+    with pytest.raises(WorkerError, match=r"sent rubbish|sent something that is no message"):
+        messages(script)
+
+
+def test_a_worker_that_cannot_be_started() -> None:
+    with pytest.raises(WorkerError, match="no worker can be started: No such file or directory"):
+        Worker(JOB, 1.0, ("/nowhere/python",))

@@ -126,6 +126,8 @@ MEASURING = group(
     option(
         "--device",
         "devices",
+        type=Parsed("name", str.lower),
+        metavar="NAME",
         multiple=True,
         help="cpu, cuda, mps, …; auto is the CPU and an accelerator. Repeatable.  [default: auto]",
     ),

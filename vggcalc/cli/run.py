@@ -25,6 +25,7 @@ def finish(
     `source` is a file that was read, which is never written over; `not_in_csv` are options that were given and
     that a CSV has no rows for. Raises `click.UsageError` and `InputError` before anything is measured.
     """
+    from vggcalc.pipeline.emit import message
     from vggcalc.pipeline.run import measure_and_write
 
     output.check_apart(source)
@@ -36,4 +37,7 @@ def finish(
         from vggcalc.report.gate.gate import gate as read_gate
 
         condition = read_gate(gate.fail_if, gate.against, comparisons, measuring.latency, "leave out --no-latency")
-    sys.exit(measure_and_write(command, comparisons, plan, output.format, output.path, condition, output.plot))
+    status = measure_and_write(command, comparisons, plan, output.format, output.path, condition, output.plot)
+    if output.mismatch:
+        message(output.mismatch)
+    sys.exit(status)

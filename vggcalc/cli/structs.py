@@ -46,7 +46,9 @@ class MeasuringOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     def plan(self, verify: bool = False) -> "Plan | None":
         """What the workers are to do, None if nothing. Raises `click.UsageError` for contradictions."""
-        if self.quick and self.processes not in (None, 1):
+        from vggcalc.measurement.schedule import MOST_PROCESSES
+
+        if self.quick and self.processes not in (None, 1, MOST_PROCESSES):  # the default says nothing
             raise click.UsageError("--quick is one process: leave it out beside --processes")
         check = self.latency if self.check is None else self.check
         if not (self.latency or check or verify):
@@ -99,6 +101,14 @@ class OutputOptions(msgspec.Struct, frozen=True, kw_only=True):
         return {".json": "json", ".csv": "csv", ".md": "markdown", ".html": "html"}.get(suffix, "table")
 
     @property
+    def mismatch(self) -> str:
+        """What to say where the file's name asks for another format than the one that is named."""
+        of_name = OutputOptions(output=self.path).format
+        if self.path is None or of_name in ("table", self.format):
+            return ""
+        return f"{self.path} is written as {self.format}, which its name does not say"
+
+    @property
     def path(self) -> str | None:
         """The file, None for standard output."""
         return None if self.output == "-" else self.output
@@ -107,14 +117,25 @@ class OutputOptions(msgspec.Struct, frozen=True, kw_only=True):
         """Raise `click.UsageError` if two things would go to one file, or an input would be overwritten."""
         if self.plot is not None and self.path is not None and _same(self.plot, self.path):
             raise click.UsageError(f"--plot and --output both name {self.plot}: give two files")
-        for source in inputs:
-            for option, target in (("--output", self.path), ("--plot", self.plot)):
-                if source is not None and target is not None and os.path.isfile(source) and _same(source, target):
-                    raise click.UsageError(f"{option} {target} would overwrite what is read: give another file")
+        named = [source for source in inputs if source is not None]
+        named += [source.rpartition(":")[0] for source in named]  # of net.py:Net
+        read = [_identity(source) for source in named if source == "-" or os.path.isfile(source)]
+        for option, target in (("--output", self.path), ("--plot", self.plot)):
+            if target is not None and os.path.isfile(target) and _identity(target) in read:
+                raise click.UsageError(f"{option} {target} would overwrite what is read: give another file")
 
 
 def _same(one: str, two: str) -> bool:
-    return os.path.realpath(one) == os.path.realpath(two)
+    return _identity(one) == _identity(two)
+
+
+def _identity(path: str) -> tuple[int, int] | str:
+    """What is the same for two names of one file; `-` is standard input."""
+    try:
+        found = os.fstat(sys.stdin.fileno()) if path == "-" else os.stat(path)
+    except (OSError, ValueError, AttributeError):  # it is not there yet, or standard input is no file
+        return os.path.normpath(path)
+    return found.st_dev, found.st_ino
 
 
 class SweepTiming(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,10 +152,10 @@ class SweepTiming(msgspec.Struct, frozen=True, kw_only=True):
 
     def plan(self, dtype: str) -> "Plan | None":
         """The plan for all points together, None if none is timed. Raises `click.UsageError`."""
-        if self.device == "auto":
-            raise click.UsageError("--device auto may be several: name one, such as cpu")
         if not self.latency:
             return None
+        if self.device == "auto":
+            raise click.UsageError("--device auto may be several: name one, such as cpu")
         from vggcalc.measurement.plan import Plan
 
         return Plan(
@@ -161,7 +182,10 @@ class SweepOutput(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_standard_input(size: int) -> bytes:
-    """So many bytes of standard input, for MODEL `-`."""
+    """At most so many bytes of standard input, for MODEL `-`."""
     if sys.stdin is None:
         raise click.UsageError("standard input is closed: name a model or a file")
-    return sys.stdin.buffer.read(size)
+    try:
+        return sys.stdin.buffer.read(size)
+    except OSError as error:
+        raise click.UsageError(f"standard input cannot be read: {error.strerror or error}") from None

@@ -168,6 +168,7 @@ def parse_families(value: object) -> tuple[str, ...] | None:
         value = tuple(FAMILIES) if value.lower() == "all" else tuple(part.strip() for part in value.split(","))
     if not isinstance(value, tuple | list) or not all(isinstance(name, str) for name in value):
         raise wrong_type("into", value, '"all", names such as "stack,asymmetric", or a list of names')
+    value = [name.lower() for name in value]
     for name in value:
         if name not in FAMILIES:
             raise unknown("family", name, FAMILIES)

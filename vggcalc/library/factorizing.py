@@ -45,7 +45,7 @@ class FactorizingOptions(msgspec.Struct, frozen=True, kw_only=True):
         families = arguments.parse_families(self.into)
         places = _several(self.stride_at, arguments.parse_stride_at, (str, int)) or ("last",)
         widths = _several(self.widths, arguments.parse_widths, (str, int), int) or (None,)
-        if self.widths and self.widen:
+        if self.widths and self.widen not in (None, WIDEN[0]):  # the default says nothing
             raise InputError("widths name every layer already: leave out widen")
         found = factorization_grid(families or ("stack",), places, widths, self.widen or "first")
         if families is None and len(found) == 1:
@@ -136,7 +136,7 @@ def replacings(
 
 def check_ends(channels: object, in_channels: object, out_channels: object, depthwise: bool, groups: object) -> None:
     """Raise `InputError` for channels and groups that are given twice."""
-    if channels is not None and (in_channels is not None or out_channels is not None):
+    if channels is not None and {channels, in_channels, out_channels} - {channels, None}:
         raise InputError("channels is both ends: leave it out beside in_channels or out_channels")
-    if depthwise and groups is not None:
+    if depthwise and groups not in (None, 1, (1,)):  # the default says nothing
         raise InputError("depthwise says the groups already: leave out groups")

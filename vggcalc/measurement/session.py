@@ -223,8 +223,17 @@ class _Session:
         return chain("probe", (2, 4, 8, 8), [("block1", layer) for layer in layers])
 
     def _probe(self, configurations: Sequence[Configuration]) -> dict[int, str]:
-        """Which of the configurations cannot be run here, and why."""
+        """Which of the configurations cannot be run here, and why.
+
+        The job holds nothing: where its worker dies it is tried once more.
+        """
         self.progress("looking at what this machine supports")
+        try:
+            return self._probe_once(configurations)
+        except WorkerError:
+            return self._probe_once(configurations)
+
+    def _probe_once(self, configurations: Sequence[Configuration]) -> dict[int, str]:
         refused = {}
         with self.host.start_worker(ProbeJob(tuple(configurations), self._tiny()), warm_up_timeout_s([])) as worker:
             for message in worker.messages():

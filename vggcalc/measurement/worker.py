@@ -16,6 +16,14 @@ import msgspec
 from vggcalc.errors import WorkerError
 from vggcalc.protocol import PROTOCOL, Job, JobDone, JobRefused, Message, WorkerInfo
 
+#: A network of many layers is one line of many megabytes; a worker that writes without end is ended at these bounds.
+LONGEST_MESSAGE_LINE, MOST_MESSAGE_BYTES = 100_000_000, 400_000_000
+
+#: What a line takes beside its bytes while it waits to be read.
+_LINE_OVERHEAD = 100
+
+_RUBBISH = b"rubbish\n"
+
 COMMAND = (sys.executable, "-P", "-m", "vggcalc.runtime.worker")
 
 
@@ -54,15 +62,18 @@ class Worker:
         first = msgspec.json.encode(job) + b"\n"  # a job that cannot be encoded fails here, before there is a process
         self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._errors: list[bytes] = []
-        # A session of its own: Ctrl-C in the terminal reaches the parent alone, which then decides.
-        self._process = subprocess.Popen(
-            command or COMMAND,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-            env=_environment(),
-        )
+        try:
+            # A session of its own: Ctrl-C in the terminal reaches the parent alone, which then decides.
+            self._process = subprocess.Popen(
+                command or COMMAND,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+                env=_environment(),
+            )
+        except OSError as error:
+            raise WorkerError(f"no worker can be started: {error.strerror or error}") from None
         streams = self._process.stdin, self._process.stdout, self._process.stderr
         self._stdin, output, errors = cast("tuple[IO[bytes], IO[bytes], IO[bytes]]", streams)
         self._readers = [
@@ -125,6 +136,9 @@ class Worker:
                 raise WorkerError(
                     f"the worker was silent for {self.inactivity_timeout_s:.0f} s and was ended"
                 ) from None
+            if line == _RUBBISH:
+                self._kill()
+                raise WorkerError("the worker sent rubbish: more than any job's messages have")
             if not line.endswith(b"\n"):
                 raise WorkerError(self._why_dead(line))
             try:
@@ -142,14 +156,20 @@ class Worker:
             yield message
 
     def _read(self, stream: IO[bytes]) -> None:
+        """Every line, then an empty one; or a mark in its place where a line or all of them are too long."""
+        left = MOST_MESSAGE_BYTES
         with stream:
-            for line in stream:
+            while line := stream.readline(LONGEST_MESSAGE_LINE):
+                left -= len(line) + _LINE_OVERHEAD
+                if len(line) == LONGEST_MESSAGE_LINE or left < 0:
+                    self._lines.put(_RUBBISH)
+                    return
                 self._lines.put(line)
         self._lines.put(b"")
 
     def _read_errors(self, stream: IO[bytes]) -> None:
         with stream:
-            for line in stream:
+            while line := stream.readline(10_000):
                 self._errors = [*self._errors[-20:], line]
 
     def _why_dead(self, rest: bytes) -> str:

@@ -78,11 +78,10 @@ def _found_apart(pattern: str, names: tuple[str, ...], limit_s: float) -> frozen
         done = subprocess.run(
             command, input=msgspec.json.encode((pattern, names)), capture_output=True, timeout=limit_s, check=True
         )
-    except subprocess.TimeoutExpired:
-        raise InputError(
-            f"only {pattern!r} takes more than {limit_s:g} s to search for: leave out repetitions within repetitions"
-        ) from None
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise InputError(f"only {pattern!r} cannot be searched for: {error}") from None
+    except (OSError, subprocess.SubprocessError) as error:
+        why = f"cannot be searched for: {error}"
+        if isinstance(error, subprocess.TimeoutExpired):
+            why = f"takes more than {limit_s:g} s to search for: leave out repetitions within repetitions"
+        raise InputError(f"only {pattern!r} {why}") from None
     found = msgspec.json.decode(done.stdout, type=list[bool])
     return frozenset(name for name, one in zip(names, found, strict=True) if one)

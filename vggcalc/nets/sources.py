@@ -10,21 +10,27 @@ import msgspec
 from vggcalc.errors import InputError
 from vggcalc.nets.graph import Network
 from vggcalc.nets.layers import Pair, spatial
+from vggcalc.nets.reader import Kind, json_value, read_at_most, read_file, text_of, toml_value
 from vggcalc.nets.vgg import ALIASES, CONFIGS, Config, from_config, published
 
 LARGEST_FILE = 1_000_000
+
+LONGEST_NAME = 300
+
+CONFIGURATION = Kind("network configuration", "a TOML or JSON file is needed", LARGEST_FILE)
 
 #: `M`, `LRN` or something that begins like a token, alone or in a list.
 _TOKENS = r"\s*(\d+\w*(@\w*)?|M|LRN)\s*"
 
 
 def load(model: str, standard_input: Callable[[int], bytes] | None = None) -> Config:
-    """The configuration that MODEL names; `standard_input` reads that many bytes for `-`.
+    """The configuration that MODEL names; `standard_input` reads at most so many bytes for `-`.
 
     Raises `InputError` with one line that names the faulty part, its position and what would be right.
     """
     if model == "-" and standard_input is not None:
-        return parse_config(_text("standard input", standard_input(LARGEST_FILE + 1)), "standard input")
+        content = read_at_most(standard_input, "standard input", CONFIGURATION)
+        return parse_config(_text("standard input", content), "standard input")
     config = published(model)
     if config is not None:
         return config
@@ -57,21 +63,12 @@ def _nearest(model: str) -> str:
 
 
 def _read_file(path: str) -> Config:
-    try:
-        with open(path, "rb") as file:
-            content = file.read(LARGEST_FILE + 1)
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}: a TOML or JSON file is needed") from None
+    content = read_file(path, CONFIGURATION)
     return parse_config(_text(path, content), path, os.path.splitext(os.path.basename(path))[0])
 
 
 def _text(where: str, content: bytes) -> str:
-    if len(content) > LARGEST_FILE:
-        raise InputError(f"{where} is larger than {LARGEST_FILE:,} bytes: no network configuration is")
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{where} is not text: byte {error.start} is not UTF-8; write TOML or JSON") from None
+    text = text_of(content, where)
     if not text.strip():
         raise InputError(f'{where} is empty: name features, such as features = [64, "M", 128]')
     return text
@@ -84,11 +81,11 @@ def parse_config(text: str, where: str, default_name: str = "network") -> Config
     """
     stripped = text.strip()
     if stripped.startswith(("{", "[{")) or where.lower().endswith(".json"):
-        content = _json(text, where)
+        content = json_value(text, where)
     elif "=" not in text and not where.lower().endswith(".toml"):
         return published(stripped) or Config(default_name, tuple(stripped.replace("\n", ",").split(",")))
     else:
-        content = _toml(text, where)
+        content = toml_value(text, where)
     if isinstance(content, dict):
         content.setdefault("name", default_name)
     try:
@@ -96,32 +93,6 @@ def parse_config(text: str, where: str, default_name: str = "network") -> Config
     except msgspec.ValidationError as error:
         keys = ", ".join(field.name for field in msgspec.structs.fields(Config))
         raise InputError(f"{where}: {_position_of_error(str(error), text)}; the keys are {keys}") from None
-
-
-def _json(text: str, where: str) -> object:
-    import json
-
-    def refuse(constant: str) -> object:
-        raise InputError(f"{where}: {constant} is no number of a network")
-
-    try:
-        return json.loads(text, parse_constant=refuse)
-    except json.JSONDecodeError as error:
-        place = f"line {error.lineno}, column {error.colno}"
-        raise InputError(f"{where}: malformed JSON: {error.msg} (at {place})") from None
-    except (RecursionError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{where}: malformed JSON: {error}") from None
-
-
-def _toml(text: str, where: str) -> object:
-    import tomllib
-
-    try:
-        return tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
-        raise InputError(f"{where}: malformed TOML: {error}") from None
 
 
 def _position_of_error(message: str, text: str) -> str:
@@ -205,7 +176,8 @@ def _as_published(
     """One of `CLASSICS`, for which only these overrides are allowed."""
     from vggcalc.nets.classics import CLASSICS
 
-    refused = [key for key, value in fixed.items() if value is not None]
+    defaults = {"batch_norm": False, "activation": "relu", "bias": True}  # which say nothing
+    refused = [key for key, value in fixed.items() if value is not None and value != defaults[key]]
     if refused:
         raise InputError(f"{name} is built in as published: {', '.join(refused)} cannot change it")
     try:
@@ -229,6 +201,8 @@ def _overridden(
     activation: str | None = None,
     bias: bool | None = None,
 ) -> Network:
+    if len(config.name) > LONGEST_NAME and "," not in config.name:  # of tokens the name is all of them
+        raise InputError(f"name {config.name!r} is longer than {LONGEST_NAME} characters")
     if not config.name.isprintable():
         raise InputError(f"name {config.name!r} has characters that cannot be printed: use plain text")
     channels = config.input[0] if in_channels is None else in_channels

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import IO, Any
 
 from vggcalc.errors import OutputError
+from vggcalc.pipeline.files import is_device, open_device
 from vggcalc.report.formats import rows as text
 
 
@@ -22,16 +23,21 @@ class RowWriter:
     def __init__(self, format_: str, columns: Sequence[str], path: str | None = None, resume: bool = False) -> None:
         self._format, self._columns, self._path = format_, columns, path
         self._end = 0
+        self._is_continued = False
         self._file: IO[bytes] | None = None
         self._writer: IO[str] | None = None
         self._there: Iterator[tuple[int, dict[str, str]]] = iter(())
         if path is None:
             return
         try:
-            there = os.path.isfile(path) and os.path.getsize(path) > 0
+            there = not is_device(path) and os.path.isfile(path) and os.path.getsize(path) > 0
             if there and not resume:
                 raise OutputError(f"--output {path} is there already: give --resume to continue it, or another name")
-            self._file = open(path, "r+b" if there else "wb")  # noqa: SIM115 - `close` closes it
+            # `close` closes it
+            self._file = open_device(path) if is_device(path) else open(path, "r+b" if there else "wb")  # noqa: SIM115
+            self._is_continued = there
+        except ValueError as error:  # such as a NUL in the name
+            raise OutputError(f"--output {path} cannot be written: {error}") from None
         except OSError as error:
             raise self._cannot(error) from None
         if there:
@@ -71,7 +77,7 @@ class RowWriter:
             text.STREAMED[self._format](writer, self._columns, rows)
             writer.flush()
         except OSError as error:
-            if self._path is None:
+            if self._path is None or isinstance(error, BrokenPipeError):
                 raise
             raise self._cannot(error) from None
 
@@ -82,7 +88,7 @@ class RowWriter:
         if self._file is None:
             self._writer = sys.stdout
         else:
-            if self._file.seekable():
+            if self._is_continued:
                 self._file.seek(self._end)
                 self._file.truncate()
             self._writer = io.TextIOWrapper(self._file, encoding="utf-8", newline="")
@@ -107,5 +113,7 @@ class RowWriter:
                 self._writer.close()
             elif self._file is not None:
                 self._file.close()
+        except BrokenPipeError:
+            pass  # a reader that has gone needs no more
         except OSError as error:
             raise self._cannot(error) from None

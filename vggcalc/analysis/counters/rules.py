@@ -19,6 +19,7 @@ def reconcile(variant: Variant, counter: str) -> Reconciliation:
 
     Raises `InputError` for a counter that is not known.
     """
+    counter = counter.lower()
     if counter not in COUNTERS:
         raise unknown("counter", counter, COUNTERS)
     rule = COUNTERS[counter]

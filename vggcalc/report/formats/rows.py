@@ -12,6 +12,9 @@ from vggcalc.report.tables.cells import HEADINGS, Cell, Column, Row, Table, head
 
 Rows = Iterable[Sequence[Any]]
 
+#: No row takes as many bytes.
+LONGEST_LINE = 100_000
+
 
 def write_csv(file: IO[str], columns: Sequence[str], rows: Rows) -> None:
     """A line for each row, without a header."""
@@ -39,7 +42,12 @@ def read(file: IO[bytes], format_: str, columns: Sequence[str]) -> Iterator[tupl
     A last line that was cut off is left out, and so is a header. Raises `ValueError` for a line that is no row.
     """
     end = 0
-    for number, line in enumerate(file, 1):
+    begins = (header(format_, columns) or f'{{"{columns[0]}":').encode()
+    for number, line in enumerate(iter(lambda: file.readline(LONGEST_LINE), b""), 1):
+        if len(line) == LONGEST_LINE:
+            raise ValueError(f"line {number} is longer than any row")
+        if number == 1 and not (line.startswith(begins) or begins.startswith(line)):
+            raise ValueError("line 1 has other columns")
         if not line.endswith(b"\n"):
             return
         end += len(line)

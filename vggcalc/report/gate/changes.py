@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import msgspec
 
 from vggcalc.errors import InputError
+from vggcalc.nets.reader import Kind, read_file
 from vggcalc.report import units
 from vggcalc.report.gate.values import GatedFigure, LowerBound, Measured, Path, Value, figures_of, typical, values_at
 from vggcalc.results import SCHEMA_VERSION, Change, Comparison, Report
@@ -48,21 +49,20 @@ class Earlier(msgspec.Struct, frozen=True):
 
 def read_report(file: str) -> Report:
     """The report in a JSON document. Raises `InputError` with one line for anything else, and for what is too large."""
+    needed = f"write one with --json --output {file}"
+    kind = Kind("JSON output of vggcalc", needed, LARGEST_REPORT, b"{")
+    text = read_file(file, kind).removeprefix(b"\xef\xbb\xbf")  # as some shells begin a file
     try:
-        with open(file, "rb") as stream:
-            text = stream.read(LARGEST_REPORT + 1).removeprefix(b"\xef\xbb\xbf")  # as some shells begin a file
-        if len(text) > LARGEST_REPORT:
-            raise InputError(f"{file} is larger than {LARGEST_REPORT:,} bytes: no report is")
         head = msgspec.json.decode(text, type=_Head)
         if head.schema_version != SCHEMA_VERSION:
             raise InputError(f"{file} has schema version {head.schema_version}, and this reads {SCHEMA_VERSION}")
         return msgspec.json.decode(text, type=Report)
-    except OSError as error:
-        raise InputError(f"{file} cannot be read: {error.strerror or error}") from None
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(
-            f"{file} is no JSON output of vggcalc ({error}): write one with --json --output {file}"
-        ) from None
+    except RecursionError:
+        raise InputError(f"{file} is no JSON output of vggcalc (nested too deeply): {needed}") from None
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise InputError(f"{file} is no JSON output of vggcalc ({error}): {needed}") from None
+    except MemoryError:
+        raise InputError(f"{file} is larger than the memory that is free: {needed}") from None
 
 
 def _key(comparison: Comparison) -> tuple[object, ...]:
