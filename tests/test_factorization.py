@@ -40,7 +40,8 @@ from vggcalc.nets.layers import (
     ReLU,
     Shape,
 )
-from vggcalc.nets.replacing import merge, split
+from vggcalc.nets.merging import merge
+from vggcalc.nets.replacing import split
 from vggcalc.nets.shapes import shapes
 from vggcalc.results import ReceptiveField
 from vggcalc.runtime.build import build

@@ -12,6 +12,7 @@ import pytest
 from vggcalc import nets
 from vggcalc.errors import FeatureMapTooSmall, InputError
 from vggcalc.nets.families import FAMILIES, LARGEST_KERNEL, Factorization, check_kernel, factorized
+from vggcalc.nets.fewer import check_fewer
 from vggcalc.nets.graph import INPUT, Network, Node, Traced, chain
 from vggcalc.nets.kernel import Kernel
 from vggcalc.nets.layers import (
@@ -29,10 +30,11 @@ from vggcalc.nets.layers import (
     check_number,
     spatial,
 )
+from vggcalc.nets.merging import merge
 from vggcalc.nets.origins import Origin, arguments, input_shape
 from vggcalc.nets.patterns import check_pattern, found_in
 from vggcalc.nets.reader import Kind, json_value, read_at_most, read_file, toml_value
-from vggcalc.nets.replacing import Replacing, _branches, merge, replace, split
+from vggcalc.nets.replacing import Replacing, _branches, replace, split
 from vggcalc.nets.shapes import output_shape, shapes
 from vggcalc.nets.sources import LARGEST_FILE, load, network, parse_config
 from vggcalc.nets.vgg import Config, from_config
@@ -54,6 +56,7 @@ def square(kernel: int) -> Conv2d:
     return Conv2d(8, 8, (kernel, kernel), padding=kernel // 2)
 
 
+PATCHES = Node("patches", Conv2d(3, 8, 7, stride=7), (INPUT,))
 STAYS = Node("conv", SEVEN, (INPUT,), Traced("window", (8, 8), reason="it has hooks"))
 ONE_DIMENSIONAL = Node("conv", Conv1d(8, 8, 7, padding=3), (INPUT,), Traced("window", (8,), module="conv"))
 
@@ -160,6 +163,12 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
     (lambda: split(Network("net", (1, 8, 8), (ONE_DIMENSIONAL,), "traced")), r"^a Conv1d is not factorized: only a"),
     (lambda: _branches(STAYS, Factorization()), r"^it has hooks$"),
     (lambda: _branches(ONE_DIMENSIONAL, Factorization()), r"^a Conv1d is not factorized: only a Conv2d is$"),
+    (lambda: Replacing(if_fewer="flops"), r"^if_fewer 'flops' is unknown: There are macs, parameters$"),
+    (lambda: _branches(PATCHES, Factorization()), r"^its kernel is no larger than its stride: it cuts patches, and a"),
+    (
+        lambda: check_fewer([PATCHES], [PATCHES], {"patches": (1, 8, 1, 1)}, "macs"),
+        r"^its replacement would have no fewer MACs$",
+    ),
     (lambda: split(7), r"^7 is of type int: split takes a vggcalc\.Conv2d or a vggcalc\.Network$"),
     (lambda: merge(7), r"^merge takes a vggcalc\.Network or a sequence of vggcalc\.Conv2d, and no int$"),
     (lambda: Replacing("stack"), r"^factorization 'stack' is no vggcalc\.Factorization$"),

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from vggcalc.nets.graph import Network as Network
     from vggcalc.nets.graph import Node as Node
     from vggcalc.nets.layers import Conv2d as Conv2d
+    from vggcalc.nets.merging import merge as merge
     from vggcalc.nets.replacing import Replacing as Replacing
-    from vggcalc.nets.replacing import merge as merge
     from vggcalc.nets.replacing import split as split
     from vggcalc.nets.sources import network as network
     from vggcalc.nets.vgg import CONFIGS as CONFIGS
@@ -84,7 +84,7 @@ _PLACES = {
     "Node": "nets.graph",
     "Conv2d": "nets.layers",
     "Replacing": "nets.replacing",
-    "merge": "nets.replacing",
+    "merge": "nets.merging",
     "split": "nets.replacing",
     "network": "nets.sources",
     "CONFIGS": "nets.vgg",

@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from vggcalc.analysis.comparison import analyze, compared
 from vggcalc.nets.families import Factorization
 from vggcalc.nets.graph import Network, renumbered
-from vggcalc.nets.layers import Axes
+from vggcalc.nets.layers import Axes, Convolution
+from vggcalc.nets.merging import merge
 from vggcalc.nets.origins import Origin
-from vggcalc.nets.replacing import Replacing, merge, split
-from vggcalc.results import Comparison, UnitField, Variant
+from vggcalc.nets.replacing import CUTS_PATCHES, Replacing, cuts_patches, is_large, split
+from vggcalc.results import Comparison, Skipped, UnitField, Variant
 
 
 def compare_network(
@@ -30,7 +31,12 @@ def compare_network(
             analyze(renumbered(merge(network)), "naive", dtype),
             analyze(renumbered(split(network, factorizations["factorized"])), "factorized", dtype),
         )
-        return compared(network.name, network.input_shape, variants, dtype)
+        skipped = tuple(
+            Skipped(layer.name, layer.layer.kernel_size, CUTS_PATCHES)
+            for layer in variants[1].layers
+            if isinstance(layer.layer, Convolution) and is_large(layer.layer) and cuts_patches(layer.layer)
+        )
+        return compared(network.name, network.input_shape, variants, dtype, skipped=skipped)
     from vggcalc.analysis.replacements import compare_replacements  # a plain VGG has no use for it
 
     if replacings is not None:

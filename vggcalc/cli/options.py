@@ -10,7 +10,7 @@ from vggcalc.cli import types
 from vggcalc.cli.groups import GroupedOption, group, option
 from vggcalc.cli.types import Parsed, Word
 from vggcalc.library import arguments
-from vggcalc.nets.names import ACTIVATIONS, MEMORY_FORMATS, MODES, WIDEN
+from vggcalc.nets.names import ACTIVATIONS, IF_FEWER, MEMORY_FORMATS, MODES, WIDEN
 
 DTYPE = Parsed("float32|float64|bfloat16|float16", arguments.parse_dtype)
 SIZE_TYPE = Parsed("size", arguments.parse_size)
@@ -114,6 +114,7 @@ REPLACING = group(
     "vggcalc.library.factorizing:ReplacingOptions",
     option("--min-kernel", type=int, help="Split kernels of this size or larger.  [default: 5]"),
     option("--only", metavar="REGEX", help="Replace only convolutions in whose names this is found.  [default: all]"),
+    option("--if-fewer", type=Word(IF_FEWER), help="Replace only where that lowers this cost.  [default: always]"),
     option("--merge", is_flag=True, default=None, help="Merge runs of convolutions instead of splitting kernels."),
 )
 

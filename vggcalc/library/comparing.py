@@ -27,6 +27,7 @@ def compare(
     min_kernel: int | None = None,
     only: str | None = None,
     merge: bool = False,
+    if_fewer: str | None = None,
     replacing: Replacing | Mapping[str, Replacing] | None = None,
     stride_at: str | int | Sequence[str | int] | None = None,
     widths: int | str | Sequence[int] | Sequence[Sequence[int]] | None = None,
@@ -55,6 +56,7 @@ def compare(
         min_kernel: replace kernels of this size or more, 5 unless given.
         only: replace only convolutions in whose names this regular expression is found.
         merge: merge runs of convolutions instead of splitting kernels.
+        if_fewer: "macs" or "parameters": replace only where that lowers this cost.
         replacing: rules by the names of the variants, instead of the options above.
         stride_at, widths, widen: see `factorize`.
         size, batch, in_channels: parts of the input's shape, where `inputs` is not given.
@@ -81,7 +83,7 @@ def compare(
         arguments=args,
     )
     factorizing = FactorizingOptions(into=into, stride_at=stride_at, widths=widths, widen=widen)
-    wanted = ReplacingOptions(min_kernel=min_kernel, only=only, merge=merge)
+    wanted = ReplacingOptions(min_kernel=min_kernel, only=only, merge=merge, if_fewer=if_fewer)
     wanted.check()
     check_rules(replacing)
     resolved = resolve(model, inputs, overrides)

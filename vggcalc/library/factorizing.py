@@ -84,23 +84,25 @@ class ReplacingOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Which convolutions of a network are replaced.
 
     Those with a kernel of `min_kernel` or more (5 unless given) in whose names `only`, a regular expression, is found;
-    with `merge` runs of convolutions become one instead.
+    with `merge` runs of convolutions become one instead. With `if_fewer`, "macs" or "parameters", those alone that
+    lower that cost.
     """
 
     min_kernel: int | None = None
     only: str | None = None
     merge: bool = False
+    if_fewer: str | None = None
 
     def check(self) -> None:
         """Raise `TypeError` for an option of a type that is not accepted."""
         arguments.check_whole(min_kernel=self.min_kernel)
-        arguments.check_text(only=self.only)
+        arguments.check_text(only=self.only, if_fewer=self.if_fewer)
         arguments.check_flags(merge=self.merge)
 
     @property
     def any_chosen(self) -> bool:
         """Whether any is there, so that a built-in network is compared as it is, not in its naive form."""
-        return self.min_kernel is not None or self.only is not None or self.merge
+        return any((self.min_kernel is not None, self.only is not None, self.merge, self.if_fewer is not None))
 
 
 def check_rules(replacing: object) -> None:
@@ -123,10 +125,13 @@ def replacings(
         return None
     min_kernel = 5 if replacing.min_kernel is None else replacing.min_kernel
     if replacing.merge:
-        found = {"merged": Replacing(only=replacing.only, merge=True)}
+        found = {"merged": Replacing(only=replacing.only, merge=True, if_fewer=replacing.if_fewer)}
     else:
         ways = factorizing.factorizations()
-        found = {variant: Replacing(one, min_kernel, replacing.only) for variant, one in ways.items()}
+        found = {
+            variant: Replacing(one, min_kernel, replacing.only, if_fewer=replacing.if_fewer)
+            for variant, one in ways.items()
+        }
     if not next(iter(found.values())).chosen(network) and replacing.only is not None:
         convolutions = [node.name for node in network.nodes if isinstance(node.layer, Convolution)]
         some = ", ".join(convolutions[:6]) + (" …" if len(convolutions) > 6 else "")

@@ -74,6 +74,7 @@ def rewrite(
     min_kernel: int | None = None,
     only: str | None = None,
     merge: bool = False,
+    if_fewer: str | None = None,
     replacing: Replacing | None = None,
     stride_at: str | int | None = None,
     widths: int | str | Sequence[int] | None = None,
@@ -100,7 +101,7 @@ def rewrite(
     traced = trace(module, inputs)
     if replacing is None:
         factorizing = FactorizingOptions(into=into, stride_at=stride_at, widths=widths, widen=widen)
-        wanted = ReplacingOptions(min_kernel=min_kernel, only=only, merge=merge)
+        wanted = ReplacingOptions(min_kernel=min_kernel, only=only, merge=merge, if_fewer=if_fewer)
         found: Mapping[str, Any] | None = rules(traced.name, traced, None, factorizing, wanted)
         assert found is not None  # it is a trace
         if len(found) > 1:

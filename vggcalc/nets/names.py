@@ -4,6 +4,9 @@
 STRIDE_AT = ("last", "first")
 WIDEN = ("first", "last")
 
+#: The costs that every replacement may be held to lower.
+IF_FEWER = ("macs", "parameters")
+
 ACTIVATIONS = ("relu", "gelu", "silu", "none")
 
 #: Bytes of one element of each dtype.

@@ -1,18 +1,17 @@
-"""Factorizing the large convolutions of a network, and merging runs of convolutions back."""
+"""Factorizing the large convolutions of a network, or merging runs of them."""
 
-from collections.abc import Callable, Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
 from typing import overload
 
 import msgspec
 
-from vggcalc.errors import InputError
+from vggcalc.errors import InputError, unknown
 from vggcalc.nets.chains import Branches
 from vggcalc.nets.families import Factorization, factorized
+from vggcalc.nets.fewer import check_fewer
 from vggcalc.nets.graph import MOST_LAYERS, Namer, Network, Node
 from vggcalc.nets.layers import (
     Add,
-    Axes,
     BatchNorm2d,
     Conv2d,
     Convolution,
@@ -20,8 +19,9 @@ from vggcalc.nets.layers import (
     Operation,
     Shape,
     check_number,
-    is_nonlinearity,
 )
+from vggcalc.nets.merging import Pairs, Reasons, following_layers, merge_runs
+from vggcalc.nets.names import IF_FEWER
 from vggcalc.nets.patterns import check_pattern, found_in
 from vggcalc.nets.shapes import output_shape, shapes
 
@@ -31,20 +31,24 @@ class Replacing(msgspec.Struct, frozen=True):
 
     Convolutions with a kernel of `min_kernel` or more are factorized; with `merge` runs of convolutions become one
     instead, whatever their kernels. `only` is a regular expression that must be found in the names of the layers.
-    A 3×3 is its own stack and stays. Raises `InputError` for a `min_kernel` below 2
-    and for a malformed expression.
+    With `if_fewer`, "macs" or "parameters", what would not lower that cost stays. A 3×3 is its own stack and stays, and
+    so does a kernel no larger than its stride. Raises `InputError` for a `min_kernel` below 2, a malformed expression
+    and another cost.
     """
 
     factorization: Factorization = Factorization()
     min_kernel: int = 5
     only: str | None = None
     merge: bool = False
+    if_fewer: str | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.factorization, Factorization):
             raise TypeError(f"factorization {self.factorization!r} is no vggcalc.Factorization")
         check_number("min_kernel", self.min_kernel, 2)
         check_pattern(self.only or "")
+        if self.if_fewer not in (None, *IF_FEWER):
+            raise unknown("if_fewer", self.if_fewer, IF_FEWER)
 
     def chosen(self, network: Network) -> frozenset[str]:
         """The names of the convolutions that `only` allows."""
@@ -56,12 +60,12 @@ class Replaced(msgspec.Struct, frozen=True):
     """A network after replacing.
 
     `pairs` are the names of the replaced nodes with those of their replacements, `skipped` the convolutions that
-    were chosen and cannot be replaced, each with the reason.
+    were chosen and are not replaced, each with the reason.
     """
 
     network: Network
-    pairs: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]
-    skipped: tuple[tuple[str, str], ...] = ()
+    pairs: Pairs
+    skipped: Reasons = ()
 
 
 @overload
@@ -74,6 +78,7 @@ def split(original: Conv2d | Network, factorization: Factorization = Factorizati
     For every input size the output shape stays, and so do the channels at both ends and the bias; in a stack also
     groups and dilation, and with the stride in the last layer the receptive field and its padding.
     In a network the batch norm and activation that alone read the convolution follow every layer.
+    In a network a kernel no larger than its stride stays: see `cuts_patches`.
     Raises `InputError` for a kernel that the family cannot take, such as an even one for a stack, and
     for one convolution of a family with branches, which are no chain: see `families.factorized`.
 
@@ -91,7 +96,8 @@ def split(original: Conv2d | Network, factorization: Factorization = Factorizati
         )
     replaced = replace(original, Replacing(factorization))
     for _, reason in replaced.skipped:
-        raise InputError(reason)
+        if reason != CUTS_PATCHES:
+            raise InputError(reason)
     return replaced.network
 
 
@@ -123,7 +129,7 @@ def replace(network: Network, replacing: Replacing) -> Replaced:
     activation after it stay where they are, after the last of them.
     """
     if replacing.merge:
-        return _merged(network, replacing)
+        return Replaced(*merge_runs(network, replacing.chosen(network), replacing.if_fewer))
     readers = network.readers()
     shape_of: dict[str, Shape] = {}
     nodes: list[Node] = []
@@ -131,21 +137,26 @@ def replace(network: Network, replacing: Replacing) -> Replaced:
     pairs, skipped = [], []
     chosen = replacing.chosen(network)
     for node in network.nodes:
-        branches: Branches = ()
+        came: list[Node] = []
         if is_large(node.layer, replacing.min_kernel) and node.name in chosen:
             try:
                 branches = _branches(node, replacing.factorization)
+                if branches != ((node.layer,),):  # it is its own factorization
+                    shape_of = shape_of or shapes(network)
+                    following = [after.layer for after in following_layers(node, readers)]
+                    source = new_names.get(node.inputs[0], node.inputs[0])
+                    came = branch_nodes(Namer(), node.name, branches, following, source)
+                    known = {source: shape_of[node.inputs[0]], node.name: shape_of[node.name]}
+                    came = list(_with_new_shapes(came, known))
+                    check_fewer([node], came, known, replacing.if_fewer)
             except InputError as error:
                 skipped.append((node.name, str(error)))
-        if not branches or branches == ((node.layer,),):  # not chosen, or its own factorization
+                came = []
+        if not came:
             inputs = tuple(new_names.get(name, name) for name in node.inputs)
             nodes.append(msgspec.structs.replace(node, inputs=inputs))
             continue
-        shape_of = shape_of or shapes(network)
-        following = [after.layer for after in _following(node, readers)]
-        source = new_names.get(node.inputs[0], node.inputs[0])
-        came = branch_nodes(Namer(), node.name, branches, following, source)
-        nodes += _with_new_shapes(came, {source: shape_of[node.inputs[0]]})
+        nodes += came
         if len(nodes) > MOST_LAYERS:
             raise InputError(f"{network.name} would become more than {MOST_LAYERS:,} layers: replace fewer of them")
         new_names[node.name] = came[-1].name
@@ -170,116 +181,25 @@ def _branches(node: Node, factorization: Factorization) -> Branches:
     if not isinstance(node.layer, Conv2d):
         kind = type(node.layer).__name__
         raise InputError(f"a {kind} is not factorized: only a Conv2d is")
+    if cuts_patches(node.layer):
+        raise InputError(CUTS_PATCHES)
     return factorized(node.layer, factorization)
+
+
+#: Why a kernel no larger than its stride stays.
+CUTS_PATCHES = "its kernel is no larger than its stride: it cuts patches, and a stack would run between them too"
+
+
+def cuts_patches(layer: Layer) -> bool:
+    """Whether it is a convolution whose windows do not overlap: a ViT's or ConvNeXt's first, a ConvMixer's 7×7/7.
+
+    A stack in its place computes its first layers at every position, the kernel its own at one of stride².
+    """
+    return isinstance(layer, Convolution) and all(
+        kernel <= stride for kernel, stride in zip(layer.kernel_size, layer.stride, strict=True)
+    )
 
 
 def is_large(layer: Layer, min_kernel: int = 5) -> bool:
     """Whether it is a convolution with a kernel of that or more along an axis."""
     return isinstance(layer, Convolution) and max(layer.kernel_size) >= min_kernel
-
-
-def _following(node: Node, readers: dict[str, list[Node]]) -> list[Node]:
-    """The batch norm and activation behind a convolution, up to the first node that is neither."""
-    found: list[Node] = []
-    while len(readers[node.name]) == 1:
-        (node,) = readers[node.name]
-        if not isinstance(node.layer, BatchNorm2d) and not is_nonlinearity(node.layer):
-            break
-        found.append(node)
-    return found
-
-
-@overload
-def merge(original: Sequence[Conv2d]) -> Conv2d: ...
-@overload
-def merge(original: Network) -> Network: ...
-def merge(original: Sequence[Conv2d] | Network) -> Conv2d | Network:
-    """Merge a run of convolutions, or every run in a network, into one with the same window.
-
-    The kernel is 1 + Σ(kᵢ − 1), so a 1×1 adds nothing; dilation and groups are the run's, the
-    padding is its total, the stride its last one's. In a network a run ends at every node that
-    is neither batch norm nor activation, at a stride, at a branch, and where groups or dilation
-    change; what follows its last convolution stays, what stood in between goes.
-    Raises `InputError` for a sequence that is no such run.
-
-    >>> merge(split(Conv2d(64, 64, (7, 7), padding=(3, 3)))).kernel_size
-    (7, 7)
-    """
-    if isinstance(original, Network):
-        return _merged(original, Replacing(merge=True)).network
-    if not isinstance(original, Sequence) or not all(isinstance(one, Conv2d) for one in original):
-        raise TypeError(
-            f"merge takes a vggcalc.Network or a sequence of vggcalc.Conv2d, and no {type(original).__name__}"
-        )
-    if not original:
-        raise InputError("nothing to merge: a run has at least one convolution")
-    for before, after in pairwise(original):
-        if not _continues(before, after, _dilation(original)):
-            raise InputError(f"{after} does not continue a run after {before}")
-    first, last = original[0], original[-1]
-    return msgspec.structs.replace(
-        last,
-        in_channels=first.in_channels,
-        kernel_size=_along(original, lambda conv, axis: conv.kernel_size[axis] - 1, 1),
-        padding=_along(original, lambda conv, axis: conv.padding[axis], 0),
-        dilation=_dilation(original),
-        bias=any(conv.bias for conv in original),
-    )
-
-
-def _along(run: Sequence[Conv2d], of: Callable[[Conv2d, int], int], start: int) -> Axes:
-    return start + sum(of(conv, 0) for conv in run), start + sum(of(conv, 1) for conv in run)
-
-
-def _dilation(run: Sequence[Conv2d]) -> Axes:
-    """The dilation of a run: that of its first kernel larger than 1×1 (the dilation of a 1×1 means nothing)."""
-    return next((conv.dilation for conv in run if conv.kernel_size != (1, 1)), run[0].dilation)
-
-
-def _continues(before: Conv2d, after: Conv2d, dilation: Axes) -> bool:
-    return (
-        before.stride == (1, 1)
-        and before.groups == after.groups
-        and before.out_channels == after.in_channels
-        and all(conv.kernel_size == (1, 1) or conv.dilation == dilation for conv in (before, after))
-    )
-
-
-def _merged(network: Network, replacing: Replacing) -> Replaced:
-    readers, chosen = network.readers(), replacing.chosen(network)
-    merged: dict[str, Node] = {}
-    gone: set[str] = set()
-    pairs = []
-    for node in network.nodes:
-        if node.name in gone or not isinstance(node.layer, Conv2d) or not _removable(node, chosen):
-            continue
-        run, interior = [node.layer], [node.name]
-        end = node
-        while True:
-            between = _following(end, readers)
-            tail = between[-1] if between else end
-            after = readers[tail.name][0] if len(readers[tail.name]) == 1 else None
-            if after is None or not isinstance(after.layer, Conv2d):
-                break
-            if not all(_removable(part, chosen) for part in (*between, after)):
-                break
-            if not _continues(run[-1], after.layer, _dilation([*run, after.layer])):
-                break
-            run.append(after.layer)
-            interior += [part.name for part in between] + [after.name]
-            end = after
-        if len(run) > 1:
-            gone.update(interior)
-            new = merge(run)
-            traced = end.traced and msgspec.structs.replace(end.traced, parameters=new.parameters)
-            merged[end.name] = Node(end.name, new, node.inputs, traced)
-            pairs.append((tuple(interior), (end.name,)))
-    nodes = tuple(merged.get(node.name, node) for node in network.nodes if node.name not in gone or node.name in merged)
-    return Replaced(msgspec.structs.replace(network, nodes=nodes), tuple(pairs))
-
-
-def _removable(node: Node, chosen: frozenset[str]) -> bool:
-    """Whether the node can be removed: a convolution that is chosen, or a layer between two of them."""
-    return (not isinstance(node.layer, Conv2d) or node.name in chosen) and (
-        node.traced is None or node.traced.module is not None
-    )

@@ -18,6 +18,7 @@ FINDINGS: dict[str, Callable[[Comparison], Iterator[str]]] = {
     "whole": networks.whole_network,
     "blocks": networks.costliest_and_best_block,
     "replaced": networks.costliest_and_best_replacement,
+    "costlier": networks.total_without_costlier,
     "classifier": networks.classifier_share,
     "partial": networks.lower_bounds,
     "unused": networks.unused_parameters,

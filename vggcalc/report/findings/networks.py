@@ -122,6 +122,24 @@ def costliest_and_best_replacement(comparison: Comparison) -> Iterator[str]:
         yield f"{_macs_replaced(best.name, last, ratio(best), best.kernels[0])}, the largest relative saving."
 
 
+def total_without_costlier(comparison: Comparison) -> Iterator[str]:
+    """What the network would do without the replacements that add MACs, and the option that leaves them out."""
+    costlier = [
+        (one.name, known_cost(one.costs[1], "macs") - known_cost(one.costs[0], "macs")) for one in comparison.replaced
+    ]
+    costlier = [(name, more) for name, more in costlier if more > 0]
+    if not costlier:
+        return
+    last = comparison.variants[-1]
+    names = units.names([name for name, _ in costlier], most=3)
+    least = "at least " if "macs" in last.partial else ""
+    total = known_cost(last.costs, "macs") - sum(more for _, more in costlier)
+    yield (
+        f"Without replacing {names}, which adds MACs, {last.name} would do {least}{units.count(total)} MACs: "
+        "--if-fewer macs leaves out every replacement that does not lower them."
+    )
+
+
 def _macs_replaced(name: str, variant: Variant, ratio: float, kernels: tuple[Axes, ...]) -> str:
     """What replacing does to the MACs of one block or convolution."""
     return (
