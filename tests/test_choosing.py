@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from process import invoke, run
+from process import invoke
 
 import vggcalc
 from vggcalc.errors import InputError
 from vggcalc.nets.families import FAMILIES, Factorization
+
+pytestmark = pytest.mark.usefixtures("warm_workers")
 
 
 def of_json(*arguments: str) -> Any:
@@ -101,7 +103,7 @@ def test_networks_in_many_ways(command: list[str], baseline: str) -> None:
 
 @pytest.mark.skipif(importlib.util.find_spec("torchvision") is None, reason="torchvision is not installed")
 def test_a_depthwise_network_says_what_cannot_be_made() -> None:
-    done = run("compare", "torchvision:convnext_tiny", "--into", "separable,stripes", "--no-latency", "--size", "64")
+    done = invoke("compare", "torchvision:convnext_tiny", "--into", "separable,stripes", "--no-latency", "--size", "64")
     assert done.returncode == 0, done.stderr
     text = " ".join(done.stdout.split())
     assert "What was replaced in convnext_tiny" in text or "Infeasible: separable" in text
@@ -110,7 +112,7 @@ def test_a_depthwise_network_says_what_cannot_be_made() -> None:
 
 def test_every_way_is_built_counted_again_and_looked_at() -> None:
     """torch, fvcore and a gradient, by --check in a worker."""
-    done = run(
+    done = invoke(
         "factorize",
         "7",
         "--into",
@@ -177,7 +179,7 @@ def test_what_has_to_stay_is_said_for_each_of_many_ways(tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text(
         "from torch import nn\nnet = nn.Sequential(nn.Conv2d(3, 8, 7, padding=3), nn.Conv2d(8, 8, 6, padding=3))\n"
     )
-    done = run("compare", f"{tmp_path}/net.py:net", "--into", "stack,separable", "--size", "32", "--no-latency")
+    done = invoke("compare", f"{tmp_path}/net.py:net", "--into", "stack,separable", "--size", "32", "--no-latency")
     assert done.returncode == 0, done.stderr
     assert "Skipped in stack: 1 (6×6): kernel 6 is even" in " ".join(done.stdout.split())
     alike = of_json("compare", "vgg11", "--min-kernel", "3", "--into", "stack,separable")
@@ -211,7 +213,7 @@ def test_standard_error_that_nobody_reads_changes_no_status() -> None:
 
 
 def test_a_convolution_beyond_any_machine_is_one_line() -> None:
-    done = run("factorize", "7", "--channels", "2147483647", "--quick")
+    done = invoke("factorize", "7", "--channels", "2147483647", "--quick")
     assert done.returncode == 1
     assert "bytes of memory" in done.stderr
     assert "Traceback" not in done.stderr

@@ -459,7 +459,7 @@ def test_thinned_places_stand_apart(places: list[int], least: float) -> None:
 
 
 def test_svg_is_the_same_every_time_and_fit_for_a_page() -> None:
-    report = of(timed(every(7), CPU))
+    report = of(timed(vggcalc.factorize(7, into=("stack", "stripes")), CPU))
     found = plots.svg(report)
     assert plots.svg(report) == found
     assert [title for title, _, _ in found] == [figure.title for figure in plots.figures(report)]
@@ -491,7 +491,7 @@ def test_svg_is_the_same_in_another_process(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("suffix", "magic"), [("svg", b"<?xml"), ("png", b"\x89PNG"), ("PDF", b"%PDF")])
 def test_save_goes_by_the_suffix_and_is_reproducible(tmp_path: Path, suffix: str, magic: bytes) -> None:
-    report = of(every(5))
+    report = of(vggcalc.factorize(5, into=("stack", "stripes")))
     path = tmp_path / f"figures.{suffix}"
     save(report, str(path))
     written = path.read_bytes()
@@ -541,7 +541,7 @@ def test_plot_writes_a_file_beside_the_report(tmp_path: Path) -> None:
 
 def test_plot_draws_what_was_measured(tmp_path: Path) -> None:
     path = tmp_path / "figures.svg"
-    how = ("--channels", "4", "--size", "8", "--rounds", "6", "--quick", "--no-check")
+    how = ("--channels", "4", "--size", "8", "--rounds", "6", "--quick", "--no-check", "--budget", "3600")
     done = invoke("factorize", "5", "7", *how, "--plot", str(path))
     assert done.returncode == 0, done.stderr
     text = path.read_text(encoding="utf-8")
