@@ -48,10 +48,10 @@ def measures(command: str) -> bool:
 
 
 def quick(command: str) -> str:
-    """The command with little measuring, where it would measure."""
+    """The command with few rounds, where it would measure for seconds."""
     if not measures(command) or "--budget" in command or "--help" in command:
         return command
-    return re.sub(r"(vggcalc (?:factorize|compare|summary)\b)", r"\1 --quick --budget 2", command)
+    return re.sub(r"(vggcalc (?:factorize|compare|summary)\b)", r"\1 --quick --rounds 6 --budget 3600", command)
 
 
 def skip_without(command: str) -> None:

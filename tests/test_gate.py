@@ -522,7 +522,7 @@ def test_which_exit_status_goes_first(
 
 
 VGG16 = ("compare", "vgg16", "--no-latency")
-SMALL = ("factorize", "7", "--size", "8", "--channels", "4", "--no-check")
+SMALL = ("factorize", "7", "--size", "8", "--channels", "4", "--no-check", "--budget", "3600")
 
 
 @pytest.mark.parametrize("format_", ["table", "json", "csv", "markdown"])

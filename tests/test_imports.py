@@ -264,7 +264,7 @@ def test_which_pixels_a_unit_sees(folder: Path) -> None:
 
 
 def test_an_imported_model_is_checked_and_timed(folder: Path) -> None:
-    done = invoke("compare", "net.py:Net", "--size", "32", "--quick", "--rounds", "6", "--json")
+    done = invoke("compare", "net.py:Net", "--size", "32", "--quick", "--rounds", "6", "--budget", "3600", "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)["comparisons"][0]
     for variant in found["variants"]:
