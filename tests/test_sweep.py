@@ -447,7 +447,7 @@ def test_a_measured_figure_that_is_none_is_refused(tmp_path: Path) -> None:
 
 
 def test_too_many_lines_are_refused_at_once() -> None:
-    done = run("--kernel", "7", "--channels", "1:1000", "--size", "1:1000", "--crossover", "--format", "csv")
+    done = run("--kernel", "5:7:2", "--channels", "1:1000", "--size", "1:1000", "--crossover", "--format", "csv")
     assert (done.returncode, done.stdout) == (2, "")
     assert "1,000,000 lines are too many for crossovers" in done.stderr
 
