@@ -116,6 +116,7 @@ def drawn(figure: plots.Figure) -> Canvas:
         canvas = Canvas(figsize=(style.WIDTH, figure.height), dpi=200, layout="constrained")
         figure.draw(canvas.subfigures())
         canvas.draw_without_rendering()
+    canvas.set_layout_engine("none")  # it stays as it was laid out
     return canvas
 
 
