@@ -17,6 +17,8 @@ import vggcalc
 from vggcalc.analysis.comparison import analyze
 from vggcalc.analysis.counters.rules import COUNTERS, reconcile
 from vggcalc.errors import InputError
+from vggcalc.nets.graph import chain
+from vggcalc.nets.layers import MaxPool2d, ReLU
 from vggcalc.nets.vgg import published
 from vggcalc.report.tables.cells import Table, Text
 from vggcalc.report.tables.reconciliation import reconciliation
@@ -275,6 +277,16 @@ def test_vgg16_is_reconciled_to_the_unit(counter: str) -> None:
     assert found.total == VGG16[counter] == found.factor * found.macs + sum(line.amount for line in found.lines)
     assert found.unsure == ()
     assert all(line.amount and (line.layers or "rounding" in line.term) for line in found.lines)
+
+
+@pytest.mark.parametrize("counter", COUNTERS)
+def test_where_nothing_is_multiplied_only_the_rest_is_counted(counter: str) -> None:
+    network = chain("none", IMAGE, [("block1", ReLU()), ("block1", MaxPool2d())])
+    found = reconcile(vggcalc.summary(network).variants[0], counter)
+    assert found.macs == 0
+    assert found.total == sum(line.amount for line in found.lines)
+    if counter in ("fvcore", "torch"):
+        assert found.lines == ()
 
 
 @pytest.mark.parametrize("counter", COUNTERS)
