@@ -132,11 +132,6 @@ Section = Table | Text
 EMPTY = Cell()
 
 
-def text_cells(*texts: str) -> tuple[Cell, ...]:
-    """A cell for each text."""
-    return tuple(Cell(text) for text in texts)
-
-
 def total_costs(costs: Costs, partial: dict[str, tuple[str, ...]]) -> tuple[Cell, ...]:
     """All costs of a total; those that lack what an operator without a formula costs are lower bounds."""
     return tuple(Cell.cost(costs, key, key in partial) for key in costs)

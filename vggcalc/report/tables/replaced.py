@@ -1,7 +1,7 @@
 """Which convolutions were replaced, what each replacement saves or costs, and which were skipped."""
 
 from vggcalc.report import units
-from vggcalc.report.tables.cells import Cell, Column, Row, Section, Table, Text, text_cells
+from vggcalc.report.tables.cells import Cell, Column, Row, Section, Table, Text
 from vggcalc.results import Comparison, Costs
 
 
@@ -26,7 +26,7 @@ def _replacement_table(comparison: Comparison) -> Table:
     rows = []
     for one in comparison.replaced:
         before, after = one.costs
-        kernels = text_cells(*map(units.kernels, one.kernels))
+        kernels = [Cell(units.kernels(side)) for side in one.kernels]
         changes = (cell for key in ("parameters", "macs") for cell in _before_and_after(before, after, key))
         rows.append(Row((Cell(one.name), *kernels, *changes)))
     wide = {"params before", "params after"}
