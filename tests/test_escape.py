@@ -13,7 +13,7 @@ from markupsafe import escape
 
 import vggcalc
 from vggcalc.errors import LONGEST_MESSAGE, InputError
-from vggcalc.report.escape import csv_value, json_in_ascii, markdown_text, replace_unencodable, visible
+from vggcalc.report.escape import csv_value, json_in_ascii, json_visible, markdown_text, replace_unencodable, visible
 from vggcalc.report.formats import FORMATS, Screen
 from vggcalc.report.formats.html import table_html
 from vggcalc.report.tables.cells import Column, Table
@@ -87,6 +87,14 @@ def test_every_format_escapes_a_models_name(format_: str) -> None:
     assert shown[format_] in text
     if format_ == "csv":
         assert {row["comparison"] for row in csv.DictReader(io.StringIO(text))} == {shown["csv"]}
+
+
+def test_json_shows_controls_as_escapes_and_stays_the_same() -> None:
+    text = json.dumps({"×\x9b": "a\u202eb\x7f\x1b\u2028"}, ensure_ascii=False)
+    shown = json_visible(text)
+    assert shown.isprintable()
+    assert "×" in shown
+    assert json.loads(shown) == json.loads(text)
 
 
 def test_json_in_ascii_is_the_same_json() -> None:

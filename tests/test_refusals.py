@@ -151,6 +151,8 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
     (lambda: arguments(["a"]), r"^argument 'a' is not name=value"),
     (lambda: arguments(["a=1", "a=2"]), r"^argument 'a' is given twice$"),
     (lambda: arguments(["a=1e999"]), r"^argument 'a=1e999': the number is not finite$"),
+    (lambda: arguments(["a=[1, [2]]"]), r"a list of them$"),
+    (lambda: arguments(["a=[1e999]"]), r"the number is not finite$"),
     (lambda: arguments(["a={1: 2}"]), r"^argument 'a=\{1: 2\}': a value is a number, a word, true, false, none or a"),
     (lambda: input_shape("1,3"), r"^input '1,3' is no shape: write all of it"),
     (lambda: input_shape("0x3"), r"^input 0x3: every size must be from 1 to 2,147,483,647$"),

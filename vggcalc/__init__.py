@@ -8,7 +8,8 @@ A name is imported from its room when it is first used, so that `import vggcalc`
 what needs a module in this process (`trace`, `build`, `rewrite`, `fuse`, and `compare` or `summary` of a module).
 """
 
-from typing import TYPE_CHECKING
+#: As typing's, without importing it: until the command line has set its signal handlers, Ctrl-C is not quiet.
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from vggcalc.analysis.costs import COSTS as COSTS

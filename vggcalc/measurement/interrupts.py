@@ -1,7 +1,6 @@
 """Ctrl-C, SIGTERM and SIGHUP: they end a run alike, and wait while a result is made or written."""
 
 import signal
-import threading
 from types import FrameType, TracebackType
 
 #: The signals that end a run; Windows has no SIGHUP.
@@ -49,6 +48,8 @@ class Deferred:
         self.came = True
 
     def __enter__(self) -> "Deferred":
+        import threading  # when it is needed: what is imported before `install` delays it
+
         if threading.current_thread() is threading.main_thread():  # only there are signals handled
             for number in ENDING:
                 handler = signal.getsignal(number)

@@ -73,6 +73,7 @@ def is_exported(model: str) -> bool:
 def arguments(texts: Sequence[str]) -> dict[str, Argument]:
     """`name=value` for each argument. Raises `InputError` for what is not so."""
     import ast
+    import warnings
 
     found: dict[str, Argument] = {}
     for text in texts:
@@ -83,15 +84,19 @@ def arguments(texts: Sequence[str]) -> dict[str, Argument]:
             raise InputError(f"argument {name!r} is given twice")
         constants: dict[str, Argument] = {"true": True, "false": False, "none": None}
         try:
-            found[name] = constants[value.lower()] if value.lower() in constants else ast.literal_eval(value)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of what is then a word, such as 1if
+                found[name] = constants[value.lower()] if value.lower() in constants else ast.literal_eval(value)
         except (ValueError, SyntaxError, MemoryError, RecursionError):
             found[name] = value
         if isinstance(found[name], tuple | list):
             found[name] = list(found[name])  # type: ignore[arg-type]
-        elif isinstance(found[name], float) and not math.isfinite(found[name]):  # type: ignore[arg-type]
-            raise InputError(f"argument {text!r}: the number is not finite")
-        elif not isinstance(found[name], int | float | bool | str | None):
-            raise InputError(f"argument {text!r}: a value is a number, a word, true, false, none or a list")
+        one = found[name]
+        for item in one if isinstance(one, list) else [one]:
+            if isinstance(item, float) and not math.isfinite(item):
+                raise InputError(f"argument {text!r}: the number is not finite")
+            if not isinstance(item, int | float | bool | str | None):
+                raise InputError(f"argument {text!r}: a value is a number, a word, true, false, none or a list of them")
     return found
 
 

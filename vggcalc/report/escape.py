@@ -23,13 +23,22 @@ def markdown_text(text: str) -> str:
     return _MARKUP.sub(lambda match: "\\" + match[0], text)
 
 
+#: What encoders of JSON leave as it is: they escape only what is below space.
+_UNSEEN_IN_JSON = re.compile(_UNSEEN.pattern.replace("\x00-\x1f", ""))
+
+
+def json_visible(text: str) -> str:
+    r"""The same JSON with `\u` escapes for what a terminal would obey or hide."""
+    return _UNSEEN_IN_JSON.sub(_json_escape, text)
+
+
+def _json_escape(match: re.Match[str]) -> str:
+    return "".join(f"\\u{unit:04x}" for unit in memoryview(match[0].encode("utf-16")[2:]).cast("H"))
+
+
 def json_in_ascii(text: str) -> str:
     r"""The same JSON with `\u` escapes for all that is not ASCII, which stands in strings alone."""
-
-    def escaped(match: re.Match[str]) -> str:
-        return "".join(f"\\u{unit:04x}" for unit in memoryview(match[0].encode("utf-16")[2:]).cast("H"))
-
-    return re.sub(r"[^\x00-\x7f]", escaped, text)
+    return re.sub(r"[^\x00-\x7f]", _json_escape, text)
 
 
 #: What stands for a sign of ours where an encoding lacks it.

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from vggcalc.report.escape import json_in_ascii
+from vggcalc.report.escape import json_in_ascii, json_visible
 from vggcalc.report.formats import Screen
 from vggcalc.results import Report
 
@@ -10,4 +10,4 @@ from vggcalc.results import Report
 def render(report: Report, screen: Screen) -> str:
     """The document, indented by two."""
     text = msgspec.json.format(msgspec.json.encode(report), indent=2).decode() + "\n"
-    return json_in_ascii(text) if screen.ascii_json else text
+    return json_in_ascii(text) if screen.ascii_json else json_visible(text)

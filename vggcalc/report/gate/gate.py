@@ -6,6 +6,7 @@ from fractions import Fraction
 import msgspec
 
 from vggcalc.errors import InputError
+from vggcalc.report.escape import visible
 from vggcalc.report.gate.changes import Earlier, changes, read_report
 from vggcalc.report.gate.conditions import COMPARATORS, Condition, parse_condition
 from vggcalc.report.gate.values import FIELD, Path, Value, over, values_at
@@ -84,7 +85,7 @@ def gate(
     `latency` is whether it is measured, and `remedy` what to do where it is not. Raises `InputError` for what can
     never be decided.
     """
-    earlier = Earlier(against, read_report(against)) if against is not None else None
+    earlier = Earlier(visible(against), read_report(against)) if against is not None else None
     parsed = tuple(parse_condition(text, comparisons, earlier is not None) for text in dict.fromkeys(conditions))
     for one in parsed:
         if one.path.is_latency and not latency:
