@@ -2,7 +2,10 @@
 
 import sys
 
-from vggcalc.measurement import interrupts
+try:
+    from vggcalc.measurement import interrupts
+except KeyboardInterrupt:  # before there is a handler
+    sys.exit(130)
 
 
 def main() -> None:
@@ -19,3 +22,5 @@ def main() -> None:
         cli.main(prog_name="vggcalc")
     except KeyboardInterrupt:
         sys.exit(interrupts.signal_exit_status())
+    finally:
+        interrupts.ignore()

@@ -26,6 +26,12 @@ def install() -> None:
             signal.signal(number, _interrupt)
 
 
+def ignore() -> None:
+    """Let no ending signal disturb the process while it exits: all that it had to say is said."""
+    for number in ENDING:
+        signal.signal(number, signal.SIG_IGN)
+
+
 def _interrupt(number: int, frame: FrameType | None) -> None:
     _note(number)
     raise KeyboardInterrupt
