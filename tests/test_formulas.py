@@ -133,7 +133,7 @@ def test_a_module_is_taken_whole() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return self.gram(x, times=2.0)
 
-    assert analyzed(Model(Twice())).partial["macs"] == ("matmul",)
+    assert "CustomOperator" not in {layer.type for layer in analyzed(Model(Twice())).layers}
     register_formula(Gram)(macs)
     found = analyzed(Model(Twice()))
     assert [layer.name for layer in found.layers] == ["stem", "middle.gram", "head"]

@@ -17,7 +17,8 @@ from torch import nn
 import vggcalc
 from vggcalc.errors import InputError
 from vggcalc.measurement.trace import trace as trace_in_worker
-from vggcalc.nets.origins import Origin, arguments, input_shape, is_import
+from vggcalc.nets.inputs import input_shape
+from vggcalc.nets.origins import Origin, arguments, is_import
 from vggcalc.nets.replacing import Replacing
 from vggcalc.runtime.load.load import load
 from vggcalc.runtime.trace.tracer import trace

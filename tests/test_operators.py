@@ -62,6 +62,97 @@ ALONG = (
 )
 FIRST_OF_TWO = ("max", "min", "var_mean", "sort", "median")
 
+
+def recurrent(kind: type[nn.Module], x: Tensor, **options: Any) -> Any:
+    """What a recurrent layer or cell of constant weights puts out."""
+    size = {"batch_first": True} if not kind.__name__.endswith("Cell") else {}
+    return kind(x.shape[-1], 5, **size, **options).requires_grad_(False)(x)
+
+
+def at(*numbers: int) -> Tensor:
+    return torch.tensor(numbers)
+
+
+PIXELS = torch.zeros(2, 1, 6, 6, dtype=torch.int64)
+
+#: Those without MACs whose units are not followed to what they see.
+PLAIN: dict[str, Run] = {
+    "_embedding_bag": lambda x: torch.ops.aten._embedding_bag(torch.rand(144, 3), x.flatten(1).argmax(1), at(0, 1))[0],
+    "_chunk_cat": lambda x: torch.ops.aten._chunk_cat([x, x], 1, 2),
+    "_pack_padded_sequence": lambda x: torch.ops.aten._pack_padded_sequence(rows(x), at(4, 4), True)[0],
+    "_pad_packed_sequence": lambda x: torch.ops.aten._pad_packed_sequence(rows(x)[0], at(1, 1, 1, 1), True, 0.0, 4)[0],
+    "_unique": lambda x: torch.ops.aten._unique(x)[0],
+    "_unique2": lambda x: torch.ops.aten._unique2(x)[0],
+    "_unsafe_index": lambda x: torch.ops.aten._unsafe_index(x, [None, at(1, 0)]),
+    "_unsafe_index_put": lambda x: torch.ops.aten._unsafe_index_put(x, [at(0)], torch.zeros(4, 6, 6)),
+    "_unsafe_masked_index": lambda x: torch.ops.aten._unsafe_masked_index(
+        x.flatten(1)[0], torch.ones(2, dtype=torch.bool), [at(1, 0)], 0.0),
+    "affine_grid_generator": lambda x: F.affine_grid(x.flatten(1)[:, :6].view(2, 2, 3), [2, 4, 6, 6], False),
+    "as_strided": lambda x: x.as_strided((2, 3), (1, 2)),
+    "as_strided_scatter": lambda x: torch.as_strided_scatter(x, torch.zeros(2, 3), (2, 3), (3, 1)),
+    "binary_cross_entropy": lambda x: F.binary_cross_entropy(x.sigmoid(), torch.ones(IMAGE)),
+    "binary_cross_entropy_with_logits": lambda x: F.binary_cross_entropy_with_logits(x, torch.ones(IMAGE)),
+    "bincount": lambda x: torch.bincount(x.argmax(1).flatten(), minlength=4),
+    "block_diag": lambda x: torch.ops.aten.block_diag([x[0, 0], x[0, 1]]),
+    "bucketize": lambda x: torch.bucketize(x, torch.rand(3).sort()[0]),
+    "complex": lambda x: torch.complex(x, x),
+    "constant_pad_nd": lambda x: torch.ops.aten.constant_pad_nd(x, [1, 1]),
+    "diag_embed": lambda x: x.diag_embed(),
+    "diagonal": lambda x: x.diagonal(0, 2, 3),
+    "diagonal_scatter": lambda x: torch.diagonal_scatter(x, torch.zeros(2, 4, 6), 0, 2, 3),
+    "exponential": lambda x: x.clone().exponential_(),
+    "fractional_max_pool2d": lambda x: F.fractional_max_pool2d(x, 2, 4),
+    "geometric": lambda x: x.clone().geometric_(0.5),
+    "glu": lambda x: F.glu(x, 1),
+    "grid_sampler_2d": lambda x: torch.ops.aten.grid_sampler_2d(x, torch.zeros(2, 3, 3, 2), 0, 0, False),
+    "grid_sampler_3d": lambda x: torch.ops.aten.grid_sampler_3d(volume(x), torch.zeros(2, 3, 3, 3, 3), 0, 0, False),
+    "histc": lambda x: torch.histc(x, 4, 0, 1),
+    "index_add": lambda x: x.index_add(1, at(0), torch.zeros(2, 1, 6, 6)),
+    "index_copy": lambda x: x.index_copy(1, at(0), torch.zeros(2, 1, 6, 6)),
+    "index_fill": lambda x: x.index_fill(1, at(0), 0.0),
+    "index_reduce": lambda x: x.index_reduce(1, at(0), torch.zeros(2, 1, 6, 6), "amax"),
+    "isin": lambda x: torch.isin(x, torch.rand(3)),
+    "linalg_cross": lambda x: torch.linalg.cross(x[:, :3], x[:, 1:], dim=1),
+    "log_normal": lambda x: x.clone().log_normal_(),
+    "masked_scatter": lambda x: x.masked_scatter(torch.ones(IMAGE, dtype=torch.bool), torch.zeros(IMAGE)),
+    "masked_select": lambda x: x.masked_select(torch.ones(IMAGE, dtype=torch.bool)),
+    "max_unpool2d": lambda x: F.max_unpool2d(x, torch.arange(36).view(6, 6).expand(IMAGE), 2),
+    "max_unpool3d": lambda x: F.max_unpool3d(volume(x), torch.zeros_like(volume(x), dtype=torch.int64), 1),
+    "mse_loss": lambda x: F.mse_loss(x, torch.zeros(IMAGE)),
+    "multinomial": lambda x: torch.multinomial(x.flatten(1).sigmoid(), 2),
+    "narrow_copy": lambda x: torch.narrow_copy(x, 1, 0, 2),
+    "nll_loss_forward": lambda x: F.nll_loss(x.flatten(1), at(0, 1)),
+    "nll_loss2d_forward": lambda x: F.nll_loss(x, PIXELS[:, 0]),
+    "nonzero": torch.nonzero,
+    "nonzero_static": lambda x: torch.nonzero_static(x, size=5),
+    "normal": lambda x: torch.normal(x, 1.0),
+    "poisson": lambda x: torch.poisson(x.sigmoid()),
+    "polar": lambda x: torch.polar(x, x),
+    "renorm": lambda x: x.renorm(2, 1, 1.0),
+    "resize": lambda x: x.detach().clone().resize_(2, 144),
+    "rot90": lambda x: x.rot90(1, (2, 3)),
+    "rrelu_with_noise": lambda x: torch.ops.aten.rrelu_with_noise(x, torch.zeros(IMAGE)),
+    "scatter_add": lambda x: x.scatter_add(1, PIXELS, torch.zeros(2, 1, 6, 6)),
+    "scatter_reduce": lambda x: x.scatter_reduce(1, PIXELS, torch.zeros(2, 1, 6, 6), "sum"),
+    "searchsorted": lambda x: torch.searchsorted(torch.rand(5).sort()[0], x),
+    "segment_reduce": lambda x: torch.segment_reduce(x, "sum", lengths=at(1, 1)),
+    "select_scatter": lambda x: x.select_scatter(torch.zeros(2, 6, 6), 1, 0),
+    "slice_scatter": lambda x: x.slice_scatter(torch.zeros(2, 1, 6, 6), 1, 0, 1),
+    "smooth_l1_loss": lambda x: F.smooth_l1_loss(x, torch.zeros(IMAGE)),
+    "soft_margin_loss": lambda x: F.soft_margin_loss(x, torch.ones(IMAGE)),
+    "take": lambda x: x.take(at(0, 5)),
+    "trace": lambda x: x[0, 0].trace(),
+    "uniform": lambda x: x.clone().uniform_(),
+    "unique_consecutive": lambda x: torch.unique_consecutive(x),
+    "unique_dim": lambda x: torch.unique(x, dim=1),
+    "view_as_complex": lambda x: torch.view_as_complex(x.view(2, 4, 6, 3, 2)),
+    "view_as_real": lambda x: torch.view_as_real(torch.complex(x, x)),
+    "_weight_norm_interface": lambda x: torch.ops.aten._weight_norm_interface(x, torch.rand(2, 1, 1, 1))[0],
+    "quantize_per_tensor": lambda x: torch.quantize_per_tensor(x, 0.1, 0, torch.qint8),
+    "_fused_moving_avg_obs_fq_helper": lambda x: torch.fused_moving_avg_obs_fake_quant(
+        x, at(0), at(1), torch.zeros(1), torch.ones(1), torch.ones(1), at(0), 0.0, 0, 255, -1),
+}  # fmt: skip
+
 #: By operator, a function of a tensor of `IMAGE`'s shape that calls it.
 CALLS: dict[str, Run] = {
     "matmul": lambda x: x @ torch.rand(6, 3),
@@ -143,20 +234,15 @@ CALLS: dict[str, Run] = {
     "flatten": lambda x: x.flatten(1),
     "unflatten": lambda x: x.unflatten(1, (2, 2)),
     "squeeze": lambda x: x[:, :1].squeeze(1),
-    "view_as": lambda x: x.view_as(torch.zeros(2, 4, 36)),
-    "reshape_as": lambda x: x.reshape_as(torch.zeros(2, 4, 36)),
     "permute": lambda x: x.permute(0, 2, 3, 1),
     "transpose": lambda x: x.transpose(1, 2),
     "t": lambda x: x.flatten(1).t(),
     "contiguous": lambda x: x.mT.contiguous(),
     "clone": torch.clone,
-    "to": lambda x: x.to(torch.float64),
     "_to_copy": lambda x: torch.ops.aten._to_copy(x, dtype=torch.float64),
-    "type_as": lambda x: x.type_as(torch.zeros(1, dtype=torch.float64)),
     "alias": torch.ops.aten.alias,
     "detach": lambda x: x.detach(),
     "expand": lambda x: x[:, :1].expand(IMAGE),
-    "expand_as": lambda x: x[:, :1].expand_as(torch.zeros(IMAGE)),
     "channel_shuffle": lambda x: F.channel_shuffle(x, 2),
     "split": lambda x: x.split(2, 1)[0],
     "split_with_sizes": lambda x: torch.split_with_sizes(x, [1, 3], 1)[1],
@@ -180,17 +266,56 @@ CALLS: dict[str, Run] = {
     "scatter": lambda x: x.scatter(1, torch.zeros(2, 1, 6, 6, dtype=torch.int64), 1.0),
     "index_put": lambda x: x.index_put((torch.tensor([0]),), torch.zeros(4, 6, 6)),
     "unfold": lambda x: x.unfold(2, 3, 1),
-    "new_zeros": lambda x: x + x.new_zeros(6),
-    "new_empty": lambda x: x * x.new_empty(6).zero_(),
-    "new_full": lambda x: x + x.new_full((6,), 1.0),
-    "new_ones": lambda x: x + x.new_ones(6),
-    "zeros_like": lambda x: x + torch.zeros_like(x),
-    "ones_like": lambda x: x + torch.ones_like(x),
-    "empty_like": lambda x: x * torch.empty_like(x).fill_(1.0),
     "zero": lambda x: x.clone().zero_(),
     "fill": lambda x: x.clone().fill_(1.0),
     "one_hot": lambda x: F.one_hot(x.argmax(1), 4),
     "scalar_tensor": lambda x: x + torch.scalar_tensor(1.0),
+    "addbmm": lambda x: torch.addbmm(torch.rand(4, 3), rows(x), torch.rand(2, 36, 3)),
+    "mv": lambda x: x.flatten(1).mv(torch.rand(144)),
+    "addmv": lambda x: torch.addmv(torch.rand(2), x.flatten(1), torch.rand(144)),
+    "dot": lambda x: x.flatten().dot(torch.rand(288)),
+    "vdot": lambda x: torch.vdot(x.flatten(), torch.rand(288)),
+    "_int_mm": lambda x: torch._int_mm(x.flatten(1).to(torch.int8), torch.ones(144, 8, dtype=torch.int8)),
+    "rnn_tanh": lambda x: recurrent(nn.RNN, rows(x))[0],
+    "rnn_relu": lambda x: recurrent(nn.RNN, rows(x), nonlinearity="relu")[0],
+    "lstm": lambda x: recurrent(nn.LSTM, rows(x))[0],
+    "gru": lambda x: recurrent(nn.GRU, rows(x))[0],
+    "rnn_tanh_cell": lambda x: recurrent(nn.RNNCell, x.flatten(1)),
+    "rnn_relu_cell": lambda x: recurrent(nn.RNNCell, x.flatten(1), nonlinearity="relu"),
+    "lstm_cell": lambda x: recurrent(nn.LSTMCell, x.flatten(1))[0],
+    "gru_cell": lambda x: recurrent(nn.GRUCell, x.flatten(1)),
+    "bilinear": lambda x: F.bilinear(x, x, torch.rand(3, 6, 6)),
+    "_upsample_lanczos2d_aa": lambda x: torch.ops.aten._upsample_lanczos2d_aa(x, [9, 9], False),
+    **{name: lambda x, name=name: getattr(torch, name)(x, x + 1)
+       for name in ("floor_divide", "copysign", "heaviside", "xlogy", "eq", "ne", "lt", "le", "gt", "ge")},
+    **{name: lambda x, name=name: getattr(torch, name)(x.argmax(1), x.argmin(1)) for name in ("gcd", "lcm")},
+    "abs": torch.abs,
+    "lift_fresh": torch.ops.aten.lift_fresh,
+    "threshold": lambda x: F.threshold(x, 0.1, 0.2),
+    "rsub": lambda x: torch.rsub(x, x),
+    "std_mean": lambda x: torch.std_mean(x, 1)[0],
+    "aminmax": lambda x: torch.aminmax(x, dim=1)[0],
+    "_softmax": lambda x: torch.ops.aten._softmax(x, 1, False),
+    "_log_softmax": lambda x: torch.ops.aten._log_softmax(x, 1, False),
+    "_safe_softmax": lambda x: torch.ops.aten._safe_softmax(x, 1),
+    "cumprod": lambda x: x.cumprod(1),
+    "cummax": lambda x: x.cummax(1)[0],
+    "cummin": lambda x: x.cummin(1)[0],
+    "logcumsumexp": lambda x: x.logcumsumexp(1),
+    "nanmedian": lambda x: x.nanmedian(1)[0],
+    "nansum": lambda x: x.nansum(1),
+    "kthvalue": lambda x: x.kthvalue(2, 1)[0],
+    "mode": lambda x: x.mode(1)[0],
+    "count_nonzero": lambda x: x.count_nonzero(1),
+    "tril": torch.tril,
+    "triu": torch.triu,
+    "bernoulli": lambda x: torch.bernoulli(x.sigmoid()),
+    "lift": torch.ops.aten.lift,
+    "lift_fresh_copy": torch.ops.aten.lift_fresh_copy,
+    "unsafe_split": lambda x: torch.unsafe_split(x, 2, 1)[0],
+    "unsafe_split_with_sizes": lambda x: torch.unsafe_split_with_sizes(x, [1, 3], 1)[0],
+    "unsafe_chunk": lambda x: torch.unsafe_chunk(x, 2, 1)[0],
+    **{name: lambda x, run=run: run(x) for name, run in PLAIN.items()},
 }  # fmt: skip
 
 
@@ -212,8 +337,8 @@ OF_CONSTANTS = {
     *["conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "batch_norm", "prelu"],
 }
 
-#: Those with which no tensor of the input comes to a rule: constants.
-NEVER_ACTIVE = {"scalar_tensor"}
+#: Those with which no tensor of the input comes to a rule: a constant, and what hands on the tensor itself.
+NEVER_ACTIVE = {"scalar_tensor", "lift_fresh"}
 
 
 def test_every_rule_has_a_call() -> None:

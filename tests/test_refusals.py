@@ -14,6 +14,7 @@ from vggcalc.errors import FeatureMapTooSmall, InputError
 from vggcalc.nets.families import FAMILIES, LARGEST_KERNEL, Factorization, check_kernel, factorized
 from vggcalc.nets.fewer import check_fewer
 from vggcalc.nets.graph import INPUT, Network, Node, Traced, chain
+from vggcalc.nets.inputs import input_shape
 from vggcalc.nets.kernel import Kernel
 from vggcalc.nets.layers import (
     LARGEST_DIMENSION,
@@ -31,7 +32,7 @@ from vggcalc.nets.layers import (
     spatial,
 )
 from vggcalc.nets.merging import merge
-from vggcalc.nets.origins import Origin, arguments, input_shape
+from vggcalc.nets.origins import Origin, arguments
 from vggcalc.nets.patterns import check_pattern, found_in
 from vggcalc.nets.reader import Kind, json_value, read_at_most, read_file, toml_value
 from vggcalc.nets.replacing import Replacing, _branches, replace, split

@@ -1,17 +1,19 @@
 """Costs on paper. Each is a formula over one layer in its network, or follows from other costs.
 
-Conventions: 1 MAC is one multiply-accumulate with a weight of a convolution or linear layer, and
-nothing else is one; FLOPs = 2 × MACs. Biases, norms, activations and poolings do no MACs.
+Conventions: 1 MAC is one multiply-accumulate of a matrix product: of a convolution's or linear layer's weight with
+an activation, or of two activations with each other, as in attention. FLOPs = 2 × MACs. Biases, norms, activation
+functions, poolings and elementwise products do no MACs.
 """
 
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import prod
 from typing import Any, assert_never
 
 import msgspec
 
 from vggcalc.analysis import saved as saved_activations
-from vggcalc.nets.graph import INPUT, Network, Traced
+from vggcalc.analysis.liveness import liveness
+from vggcalc.nets.graph import Network, Traced
 from vggcalc.nets.layers import (
     WEIGHTED,
     WEIGHTLESS,
@@ -21,6 +23,7 @@ from vggcalc.nets.layers import (
     Flatten,
     Layer,
     Linear,
+    MatrixProduct,
     Opaque,
     Shape,
     Transposed,
@@ -33,7 +36,8 @@ class LayerContext(msgspec.Struct):
     """A layer in its network, which is all that a formula may read.
 
     `alive_bytes` are the activations alive while the layer runs in inference, its output included;
-    `saved_bytes` those that it adds to the activations saved for the backward pass.
+    `saved_bytes` those that it adds to the activations saved for the backward pass. `gradients` says of each input
+    whether training computes its gradient, `trained_weights` of how many of the layer's weights.
     """
 
     layer: Layer
@@ -42,7 +46,8 @@ class LayerContext(msgspec.Struct):
     itemsize: int
     alive_bytes: int
     saved_bytes: int | None
-    needs_input_gradient: bool
+    gradients: Sequence[bool]
+    trained_weights: int
     traced: Traced | None = None
 
 
@@ -71,6 +76,11 @@ def parameters(context: LayerContext, row: CostRow) -> int:
     return context.traced.parameters if context.traced is not None else _own_parameters(context.layer)
 
 
+def trainable(context: LayerContext, row: CostRow) -> int:
+    """Parameters that require a gradient; all of them unless a traced module's are frozen."""
+    return context.traced.trainable if context.traced is not None else _own_parameters(context.layer)
+
+
 def _own_parameters(layer: Layer) -> int:
     match layer:
         case Convolution():
@@ -87,7 +97,8 @@ def macs(context: LayerContext, row: CostRow) -> int | None:
     """Output elements × the weights that each one meets: (in/groups)·∏ kernel, or in_features.
 
     Of a transposed convolution input elements × (out/groups)·∏ kernel. Padding is counted as if it were input,
-    as every counter does; the bias is not a MAC. Unknown where an operator has no formula.
+    as every counter does; the bias is not a MAC. Of a matrix product output elements × the length that is summed
+    over. Unknown where an operator has no formula.
     """
     match context.layer:
         case Transposed() as conv:
@@ -96,14 +107,21 @@ def macs(context: LayerContext, row: CostRow) -> int | None:
             return prod(context.output) * (conv.in_channels // conv.groups) * prod(conv.kernel_size)
         case Linear() as linear:
             return prod(context.output) * linear.in_features
-        case CustomOperator() as custom:
-            return custom.macs
+        case MatrixProduct() | CustomOperator() as operator:
+            return operator.macs
         case Opaque():
             return None
         case layer if isinstance(layer, WEIGHTLESS):
             return 0
         case layer:
             assert_never(layer)
+
+
+def product_macs(context: LayerContext, row: CostRow) -> int | None:
+    """Those of the MACs that multiply two activations with each other."""
+    if isinstance(context.layer, MatrixProduct):
+        return context.layer.product_macs
+    return None if isinstance(context.layer, Opaque) else 0
 
 
 def flops(context: LayerContext, row: CostRow) -> int | None:
@@ -113,19 +131,21 @@ def flops(context: LayerContext, row: CostRow) -> int | None:
 
 
 def activations(context: LayerContext, row: CostRow) -> int | None:
-    """Elements that convolutions and linear layers put out (Radosavovic et al. 2020; fvcore, timm).
+    """Elements that convolutions, linear layers and matrix products put out (Radosavovic et al. 2020; fvcore, timm).
 
     And what does MACs by a registered formula.
     """
     if isinstance(context.layer, Opaque):
         return None
-    if isinstance(context.layer, CustomOperator):
+    if isinstance(context.layer, MatrixProduct | CustomOperator):
         return prod(context.output) if context.layer.macs else 0
     return prod(context.output) if isinstance(context.layer, WEIGHTED) else 0
 
 
 def weight_bytes(context: LayerContext, row: CostRow) -> int:
-    """Parameters × bytes of an element."""
+    """Parameters × bytes of an element; of a traced module in its own dtypes."""
+    if context.traced is not None and context.traced.parameter_bytes is not None:
+        return context.traced.parameter_bytes
     parameters: int = row["parameters"]
     return parameters * context.itemsize
 
@@ -157,10 +177,21 @@ def saved_bytes(context: LayerContext, row: CostRow) -> int | None:
 def training_flops(context: LayerContext, row: CostRow) -> int | None:
     """Forward, gradient of the weights and gradient of the input, each as many as the forward's.
 
-    No gradient of the input where none flows: in the first layer with parameters.
+    No gradient of the input where none flows: in the first layer with parameters. None of frozen weights. Of a
+    product of two activations one for each factor through which a gradient flows. What a registered formula counts is
+    taken for such a product where there are no weights.
     """
     flops: int | None = row["flops"]
-    return None if flops is None else flops * (2 + context.needs_input_gradient)
+    if flops is None or (isinstance(context.layer, MatrixProduct) and context.layer.saves == "state"):
+        return None
+    if isinstance(context.layer, MatrixProduct):
+        of_products = 2 * context.layer.product_macs
+        backward = of_products * sum(context.gradients[:2])
+        backward += (flops - of_products) * (context.trained_weights + any(context.gradients))
+        return flops + backward
+    if isinstance(context.layer, CustomOperator) and not context.trained_weights:
+        return flops * (1 + 2 * any(context.gradients))
+    return flops * (1 + context.trained_weights + any(context.gradients))
 
 
 def intensity(context: LayerContext, row: CostRow) -> float | None:
@@ -169,17 +200,19 @@ def intensity(context: LayerContext, row: CostRow) -> float | None:
 
 
 #: Ratios look at no layer.
-NO_LAYER = LayerContext(Flatten(), [], (), 0, 0, 0, False)
+NO_LAYER = LayerContext(Flatten(), [], (), 0, 0, 0, (), 0)
 
 COSTS: dict[str, Cost] = {
     "parameters": Cost("count", "learnable scalars, biases and affine norm parameters included", parameters),
+    "trainable": Cost("count", "parameters that require a gradient", trainable),
     "macs": Cost(
         "count",
-        "multiply-accumulates with a weight of a convolution or linear layer; nothing else is a MAC",
+        "multiply-accumulates of matrix products, with a weight or of two activations; nothing else is a MAC",
         macs,
     ),
+    "product_macs": Cost("count", "those of the MACs that multiply two activations with each other", product_macs),
     "flops": Cost("count", "2 × MACs", flops),
-    "activations": Cost("elements", "outputs of convolutions and linear layers", activations),
+    "activations": Cost("elements", "outputs of convolutions, linear layers and matrix products", activations),
     "weight_bytes": Cost("bytes", "parameters × bytes of an element", weight_bytes),
     "traffic_bytes": Cost("bytes", "inputs and weights read once, outputs written once", traffic_bytes),
     "peak_activation_bytes": Cost("bytes", "activations alive at once in inference", peak_activation_bytes, total=max),
@@ -192,7 +225,7 @@ COSTS: dict[str, Cost] = {
 _FORMULAS = tuple((key, cost.formula) for key, cost in COSTS.items())
 
 #: The costs of which an operator without a formula leaves the total partial.
-_UNKNOWABLE = ("macs", "flops", "activations", "saved_bytes", "training_flops")
+_UNKNOWABLE = ("macs", "product_macs", "flops", "activations", "saved_bytes", "training_flops")
 
 
 def costs(context: LayerContext) -> Costs:
@@ -240,6 +273,10 @@ def partial_costs(layers: Sequence[LayerResult]) -> Partial:
     return lacks | ({"intensity": lacks["flops"]} if "flops" in lacks else {})
 
 
+#: Of how many factors training computes the gradient, by `Traced.trains`.
+_TRAINED = {"": 0, "bias": 0, "weight": 1, "both": 2}
+
+
 def layer_contexts(network: Network, shapes: Mapping[str, Shape], itemsize: int) -> list[LayerContext]:
     """Each node's layer with its context, in order."""
     in_place = network.in_place()
@@ -254,34 +291,9 @@ def layer_contexts(network: Network, shapes: Mapping[str, Shape], itemsize: int)
             itemsize,
             alive[i] * itemsize,
             saved[i],
-            needs[node.inputs[0]] if node.inputs else False,
+            [needs[name] for name in node.inputs],
+            1 if node.traced is None else _TRAINED[node.traced.trains],
             node.traced,
         )
         for i, node in enumerate(network.nodes)
     ]
-
-
-def liveness(network: Network, shapes: Mapping[str, Shape], in_place: Container[str]) -> list[int]:
-    """Elements alive while each node runs: its inputs, its output and what later nodes still read.
-
-    `in_place` are the names of the activations that overwrite their input. A tensor dies after its
-    last reader, the image too. An activation that runs in place, a view and dropout put out the
-    tensor that they read.
-    """
-    storage: dict[str, str] = {INPUT: INPUT}
-    last_read: dict[str, int] = {INPUT: -1}
-    for i, node in enumerate(network.nodes):
-        shares = is_view(node.layer) or node.name in in_place
-        storage[node.name] = storage[node.inputs[0]] if shares and node.inputs else node.name
-        for name in (*node.inputs, node.name):
-            last_read[storage[name]] = i
-    dying: dict[int, list[str]] = {}
-    for name, i in last_read.items():
-        dying.setdefault(i, []).append(name)
-    alive, counts = prod(shapes[INPUT]), []
-    for i, node in enumerate(network.nodes):
-        if storage[node.name] == node.name:
-            alive = alive + prod(shapes[node.name])
-        counts.append(alive)
-        alive = alive - sum(prod(shapes[name]) for name in dying.get(i, ()))
-    return counts

@@ -22,6 +22,7 @@ from vggcalc.nets.layers import (
     Layer,
     Linear,
     LocalResponseNorm,
+    MatrixProduct,
     MaxPool2d,
     Opaque,
     Operation,
@@ -42,11 +43,24 @@ def needs_gradient(network: Network) -> dict[str, bool]:
     for node in network.nodes:
         layer = node.layer
         if node.traced is not None:
-            own = bool(node.traced.weights)
+            own = bool(node.traced.trains)
         else:
             own = isinstance(layer, WEIGHTED) or (isinstance(layer, BatchNorm2d) and layer.affine)
-        needs[node.name] = own or any(needs[name] for name in node.inputs)
+        stops = isinstance(layer, Operation) and layer.function in WITHOUT_GRADIENT
+        needs[node.name] = not stops and (own or any(needs[name] for name in node.inputs))
     return needs
+
+
+#: Functions through which no gradient flows.
+WITHOUT_GRADIENT = {
+    function
+    for functions in (
+        "eq ne lt le gt ge isnan isinf isfinite isin logical_not logical_and logical_or logical_xor any all",
+        "argmax argmin count_nonzero bucketize searchsorted one_hot nonzero",
+        "detach bernoulli floor_divide zero fill",
+    )
+    for function in functions.split()
+}
 
 
 #: What autograd saves for the functions of `Operation`s and `Window`s: "nothing", their "output", the "first" of
@@ -127,11 +141,23 @@ def _saved_by(
     if node.traced is not None and node.traced.weights == "computed":
         return [], None  # what computes the weight saves something too
     if not node.inputs:
-        return [], 0 if getattr(layer, "function", "") in ("unused", "constant", "input") else None
+        of_parameters = (
+            isinstance(layer, MatrixProduct)
+            and layer.saves == "factors"
+            and node.traced
+            and node.traced.weights != "constant"
+        )
+        return [], 0 if of_parameters or getattr(layer, "function", "") in ("unused", "input") else None
     source = node.inputs[0]
     match layer:
-        case Convolution() | Linear():
+        case Convolution() | Linear() if node.traced and node.traced.weights == "constant":
+            return [], None  # the weight is no parameter, and torch saves it in some cases
+        case Convolution():
             return [source], 0
+        case Linear():  # for the gradient of the weight
+            return [source] if node.traced is None or node.traced.trains == "weight" else [], 0
+        case MatrixProduct():
+            return _saved_by_product(layer, node, shapes, itemsize, needs)
         case ReLU():
             return [node.name], 0
         case SiLU() if shares:
@@ -158,6 +184,25 @@ def _saved_by(
             return _saved_by_function(layer, node, shapes, itemsize, needs)
         case _:
             assert_never(layer)
+
+
+def _saved_by_product(
+    layer: MatrixProduct, node: Node, shapes: Mapping[str, Shape], itemsize: int, needs: Mapping[str, bool]
+) -> tuple[list[str], int | None]:
+    """The same for a matrix product: each factor is saved for the gradient of the other."""
+    factors = node.inputs[: len(layer.copies)]
+    if layer.saves in ("unknown", "state") or len(factors) < 2:
+        return [], None
+    if layer.saves == "attention":
+        *rows, _ = shapes[node.name]
+        return [*factors, node.name], prod(rows) * 4
+    both = layer.function.startswith("conv")  # which saves its kernel even where no gradient flows into its input
+    saved, own = [], 0
+    for factor, other, copied in zip(factors, reversed(factors), layer.copies, strict=True):
+        if both or needs[other]:
+            saved += [factor] * (not copied)
+            own += copied * itemsize
+    return saved, own
 
 
 def _saved_by_function(

@@ -84,8 +84,11 @@ POINT = ("kernel", "stride", "dilation", "in_channels", "out_channels", "groups"
 #: The costs that a row has as a ratio to those of `naive` too.
 RATIOS = PARETO_COSTS
 
+#: The costs in a row: convolutions alone have no products of activations, and nothing in them is frozen.
+SWEPT = tuple(key for key in COSTS if key not in ("trainable", "product_macs"))
+
 #: The columns of a row: receptive field along either axis in input positions, costs as in `COSTS`, ratios to `naive`.
-COLUMNS = (*POINT, "variant", "receptive_field", "window", *COSTS, *(f"{key}_ratio" for key in RATIOS))
+COLUMNS = (*POINT, "variant", "receptive_field", "window", *SWEPT, *(f"{key}_ratio" for key in RATIOS))
 
 SweepRow = tuple[Any, ...]
 
@@ -239,7 +242,8 @@ def _columns(grid: Grid, conv: Conv2d, branches: Branches, shape: Any) -> dict[s
     field = receptive_fields(network, known)[network.nodes[-1].name]
     assert isinstance(field, ReceptiveField)
     columns: dict[str, Any] = {"receptive_field": field.size[0], "window": covered_window(conv, branches)[0]}
-    for key, cost in COSTS.items():
+    for key in SWEPT:
+        cost = COSTS[key]
         values: list[Any] = [row[key] for row in rows]
         if cost.total is None:
             columns[key] = cost.formula(NO_LAYER, columns)

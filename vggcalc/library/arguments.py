@@ -250,7 +250,7 @@ def parse_sizes(value: object, name: str = "size") -> tuple[tuple[int, int], ...
 def parse_shape(value: object, name: str = "inputs") -> tuple[int, ...]:
     """A whole shape, batch first: (1, 3, 224, 224) or "1x3x224x224"."""
     if isinstance(value, str):
-        from vggcalc.nets.origins import input_shape
+        from vggcalc.nets.inputs import input_shape
 
         return input_shape(value)
     if isinstance(value, tuple | list) and value and all(type(side) is int for side in value):

@@ -24,6 +24,7 @@ from vggcalc.nets.layers import (
     Layer,
     Linear,
     LocalResponseNorm,
+    MatrixProduct,
     MaxPool2d,
     Opaque,
     Operation,
@@ -45,11 +46,14 @@ class Traced(msgspec.Struct, frozen=True):
 
     `reach` is on which units of the inputs a unit of the output depends: "pixel" the one at its own position, "window"
     those that kernel, stride and padding give, "image" all, "varies" others from unit to unit, or "unknown".
-    `spatial_size` is the output's, () where its axes can no longer be told apart. Each of the `parameters` is counted
-    at the first node that uses it. `module` is the path of the module that `rewrite` can replace; where it is None,
-    `reason` says why none can be. `weights` is "own" where parameters take part, also those that another node counts,
-    "computed" where the weight is computed from them, and "" where none do. `by_function`: a function
-    computes it, and not a module of torch.nn.
+    `spatial_size` is the output's, () where its axes can no longer be told apart. Each of the
+    `parameters` is counted at the first node that uses it. `module` is the path of the module that `rewrite` can
+    replace; where it is None, `reason` says why none can be. `weights` is "own" where parameters take part, also
+    those that another node counts, "computed" where the weight is computed from them, "constant" where it is a tensor
+    made in forward, and "" where none do. `trains` says whether training computes the gradient of a "weight", of
+    "both" where two are multiplied, of a "bias" alone, or, "", of no parameter here: all are frozen. `trainable` are
+    those of the `parameters` that require a gradient, `parameter_bytes` the size of all in their own dtypes.
+    `by_function`: a function computes it, and not a module of torch.nn.
     """
 
     reach: str
@@ -59,6 +63,9 @@ class Traced(msgspec.Struct, frozen=True):
     reason: str = ""
     weights: str = ""
     by_function: bool = False
+    trains: str = ""
+    trainable: int = 0
+    parameter_bytes: int | None = None
 
 
 class Node(msgspec.Struct, frozen=True):
@@ -83,7 +90,9 @@ class Network(msgspec.Struct, frozen=True):
 
     `layout` says where a built module keeps its layers: under the nodes' own names, or where
     torchvision's VGG keeps them (`features.0` … `classifier.6`); "traced" if the nodes are the
-    trace of a module, which alone runs them.
+    trace of a module, which alone runs them. Of a trace `traced_with` says what it ran with: tensors without values of
+    the "meta" device, "fake" ones that know constants, or "values", random ones; and `depends_on_values` whether a
+    value that depends on the input steered it, so that for another input other operators may run.
     Raises `InputError` where a name occurs twice or is read before it is made, and, but for a
     trace, is never read.
     """
@@ -92,6 +101,8 @@ class Network(msgspec.Struct, frozen=True):
     input_shape: Shape
     nodes: tuple[Node, ...]
     layout: str = "nodes"
+    traced_with: str = ""
+    depends_on_values: bool = False
 
     def __post_init__(self) -> None:
         if not self.nodes:
@@ -158,6 +169,7 @@ KINDS: dict[type, str] = {
     Window: "window#",
     Operation: "operation#",
     Opaque: "opaque#",
+    MatrixProduct: "product#",
     CustomOperator: "custom#",
     AdaptiveAvgPool2d: "avgpool",
     Flatten: "flatten",

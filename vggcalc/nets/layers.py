@@ -9,7 +9,7 @@ It is over 300 lines long because the members of a union must be in one module; 
 
 from collections.abc import Callable
 from math import prod
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import msgspec
 
@@ -277,6 +277,25 @@ class Opaque(_Layer, frozen=True):
     output_shape: Shape
 
 
+class MatrixProduct(_Layer, frozen=True):
+    """An operator that multiplies matrices and is no Linear layer nor a convolution with weights.
+
+    A product of two activations (attention's QKᵀ, `matmul`, a convolution whose kernel is computed from the input),
+    or several products with weights in one operator (an LSTM). Of its `macs` multiply-accumulates `product_macs`
+    multiply two activations with each other. `saves` says what autograd saves: its "factors"; "attention", which
+    are query, key, value, output and a float32 for each row; or it is "unknown", also how often training multiplies
+    with the "state" of a recurrent network. `copies` are the elements that torch
+    copies of each factor, expanded or made contiguous, before it multiplies; 0 where it takes it as it is.
+    """
+
+    function: str
+    output_shape: Shape
+    macs: int
+    product_macs: int = 0
+    saves: Literal["factors", "attention", "state", "unknown"] = "unknown"
+    copies: tuple[int, ...] = ()
+
+
 class CustomOperator(_Layer, frozen=True):
     """An operator, or a module as a whole, whose MACs come from a formula of the user's: see `register_formula`."""
 
@@ -332,6 +351,7 @@ Layer = (
     | Window
     | Operation
     | Opaque
+    | MatrixProduct
     | CustomOperator
 )
 
@@ -352,7 +372,7 @@ WEIGHTLESS = (
     SiLU,
 )
 
-#: By name, which for all but the last four is that of its `torch.nn` class.
+#: By name, which for all but the last five is that of its `torch.nn` class.
 LAYERS: dict[str, Callable[..., Layer]] = {kind.__name__: kind for kind in Layer.__args__}
 
 

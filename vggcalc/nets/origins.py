@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from vggcalc.errors import InputError
-from vggcalc.nets.layers import LARGEST_DIMENSION, Shape
+from vggcalc.nets.layers import Shape
 from vggcalc.nets.replacing import Replacing
 
 #: What the arguments of a factory may be: Python literals, also true, false and none, or words.
@@ -98,13 +98,3 @@ def arguments(texts: Sequence[str]) -> dict[str, Argument]:
             if not isinstance(item, int | float | bool | str | None):
                 raise InputError(f"argument {text!r}: a value is a number, a word, true, false, none or a list of them")
     return found
-
-
-def input_shape(text: str) -> Shape:
-    """`1x3x224x224` as a shape. Raises `InputError`."""
-    if re.fullmatch(r"\d{1,18}([x×]\d{1,18}){1,7}", text, re.ASCII) is None:
-        raise InputError(f"input {text!r} is no shape: write all of it, batch first, such as 1x3x224x224")
-    shape = tuple(int(n) for n in re.split("[x×]", text))
-    if not all(1 <= n <= LARGEST_DIMENSION for n in shape):
-        raise InputError(f"input {text}: every size must be from 1 to {LARGEST_DIMENSION:,}")
-    return shape

@@ -23,6 +23,7 @@ from vggcalc.nets.layers import (
     Layer,
     Linear,
     LocalResponseNorm,
+    MatrixProduct,
     MaxPool2d,
     Opaque,
     Operation,
@@ -86,7 +87,7 @@ def _transposed(layer: Transposed, size: Shape) -> Shape:
 
 
 #: The types that record their output's shape.
-_RECORDED = frozenset((Window, Operation, Opaque, CustomOperator))
+_RECORDED = frozenset((Window, Operation, Opaque, MatrixProduct, CustomOperator))
 
 
 def output_shape(layer: Layer, inputs: list[Shape]) -> Shape:
@@ -131,7 +132,7 @@ def output_shape(layer: Layer, inputs: list[Shape]) -> Shape:
             if any((shape[0], *shape[2:]) != (first[0], *first[2:]) for shape in inputs):
                 raise InputError(f"shapes differ beside their channels: {inputs}")
             return (first[0], sum(shape[1] for shape in inputs), *first[2:])
-        case Window() | Operation() | Opaque() | CustomOperator():
+        case Window() | Operation() | Opaque() | MatrixProduct() | CustomOperator():
             return layer.output_shape
         case _:
             assert_never(layer)

@@ -24,6 +24,7 @@ from vggcalc.nets.layers import (
     Layer,
     Linear,
     LocalResponseNorm,
+    MatrixProduct,
     MaxPool2d,
     Opaque,
     Operation,
@@ -84,7 +85,7 @@ def make(layer: Layer, in_place: bool) -> nn.Module:
             if layer.inplace:
                 made.inplace = True  # type: ignore[assignment]
             return made
-        case Window() | Operation() | Opaque() | CustomOperator():
+        case Window() | Operation() | Opaque() | MatrixProduct() | CustomOperator():
             raise InputError(f"{layer.function} was seen in a trace and cannot be built from it alone")
         case _:
             assert_never(layer)

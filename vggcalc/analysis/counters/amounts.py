@@ -141,10 +141,10 @@ def mean_of_map(layer: LayerResult) -> int:
     return int((prod(n / m for n, m in sizes) + 1) * outputs(layer))
 
 
-def product(layer: LayerResult) -> int | None:
-    """Elements of the first factor × columns of the second, where both are activations."""
+def beyond_first_factor(layer: LayerResult) -> int | None:
+    """Elements of the first factor × columns of the second − MACs: not 0 where the first is broadcast."""
     both = len(layer.inputs) == 2 and len(layer.input_shape) == len(layer.output_shape)
-    return inputs(layer) * layer.output_shape[-1] if both else None
+    return inputs(layer) * layer.output_shape[-1] - int(layer.costs["macs"] or 0) if both else None
 
 
 def response_norm(layer: LayerResult) -> int:

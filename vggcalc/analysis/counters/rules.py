@@ -7,6 +7,8 @@ reports with tests/record_counters.py: the tests compare the rules with those re
 where it is installed. It is over 300 lines long because the rules stand side by side.
 """
 
+import msgspec
+
 from vggcalc.analysis.counters import amounts
 from vggcalc.analysis.counters.amounts import affine, biases, inputs, outputs, uncounted
 from vggcalc.analysis.counters.terms import ANY, AVERAGE_POOLS, FUNCTION, MODULE, Counter, Term, caller, kind_of
@@ -64,7 +66,7 @@ def _doubts(variant: Variant, rule: Counter) -> dict[str, int]:
     for layer in variant.layers:
         kind, by_whom = kind_of(layer), caller(layer)
         doubtful = any(kind in kinds and by in (ANY, by_whom) for by, kinds in rule.doubtful)
-        if doubtful or (layer.type in ("Opaque", "CustomOperator") and kind not in settled):
+        if doubtful or (layer.type in ("Opaque", "MatrixProduct", "CustomOperator") and kind not in settled):
             found[kind] = found.get(kind, 0) + 1
     if rule.one_image and variant.layers[0].input_shape[:1] not in ((), (1,)):
         found["batch"] = variant.layers[0].input_shape[0]
@@ -89,6 +91,7 @@ SCALED = (*BATCH_NORMS, *OTHER_NORMS, "rms_norm", "prelu")
 TWICE = ("ReLU", "GELU", "elu", "prelu")
 PRODUCT_KINDS = ("matmul", "mm", "bmm")
 ATTENTION = ("scaled_dot_product_attention", "matmul", "mm", "bmm", "baddbmm")
+RECURRENT = ("gru", "rnn_tanh", "rnn_relu", "lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell")
 UPSAMPLING = tuple(f"upsample_{how}" for how in (
     "nearest1d", "nearest2d", "nearest3d", "linear1d", "bilinear2d", "bicubic2d", "trilinear3d"))  # fmt: skip
 
@@ -96,7 +99,10 @@ UPSAMPLING = tuple(f"upsample_{how}" for how in (
 
 _CONVOLUTION_BIASES = Term("bias additions of convolutions", (*CONVOLUTION_KINDS, *TRANSPOSED), biases)
 _LINEAR_BIASES = Term("bias additions of linear layers", ("Linear",), biases)
-_OF_ACTIVATIONS = Term("products of two activations", PRODUCT_KINDS, amounts.product)
+_BROADCAST = Term("products of two activations, by their first factor", PRODUCT_KINDS, amounts.beyond_first_factor)
+_NOT_ADDED = Term("products that are added to something", ("baddbmm",), uncounted)
+_NO_ATTENTION = Term("attention in one operator", ("scaled_dot_product_attention",), uncounted)
+_NO_PRODUCTS = Term("products of two activations", ATTENTION, uncounted)
 _BY_OUTPUTS = Term("transposed convolutions, by output and not input positions", TRANSPOSED, amounts.over_outputs)
 _NOT_SEEN = Term("convolutions and linear layers that no module runs", WEIGHTED_KINDS, uncounted, by=FUNCTION)
 _FVCORE = (
@@ -105,9 +111,10 @@ _FVCORE = (
     Term("adaptive average pooling: its input", ("AdaptiveAvgPool2d",), inputs),
     Term("upsampling to the nearest: its output", ("upsample_nearest2d",), outputs),
     Term("bilinear sampling: 4 times its output", ("upsample_bilinear2d", "grid_sampler"), outputs, 4),
-    _OF_ACTIVATIONS,
+    _BROADCAST,
+    _NOT_ADDED,
+    _NO_ATTENTION,
 )
-_FVCORE_ZERO = ("scaled_dot_product_attention", "baddbmm")
 _PATCHED = "Convolutions and linear layers called past torch.nn.functional count nothing"
 _BY_NAME = "torch.add and torch.mul called by name and functional.relu count, +, * and torch.relu do not"
 #: Inside nn.MultiheadAttention, which torch may run as one operator that hides them.
@@ -120,7 +127,6 @@ COUNTERS: dict[str, Counter] = {
         version="0.1.5.post20221221",
         source="fvcore/nn/flop_count.py, _DEFAULT_SUPPORTED_OPS",
         terms=_FVCORE,
-        zero=_FVCORE_ZERO,
         doubtful=_HIDDEN,
         note='A convolution with padding="same" counts nothing (aten::_convolution_mode)',
     ),
@@ -129,7 +135,7 @@ COUNTERS: dict[str, Counter] = {
         factor=2,
         version="2.13.0",
         source="torch/utils/flop_counter.py, flop_registry",
-        terms=(Term("products of two activations", (*PRODUCT_KINDS, "baddbmm"), amounts.product, 2),),
+        zero=(*ATTENTION, *RECURRENT),
     ),
     "torchinfo": Counter(
         figure="total mult-adds",
@@ -142,8 +148,8 @@ COUNTERS: dict[str, Counter] = {
             Term("bias additions of linear layers, once an image", ("Linear",), amounts.biases_per_sample),
             Term("linear layers, at one position an image", ("Linear",), amounts.beyond_first),
             Term("norms and PReLU: their weights and biases, once an image", SCALED, amounts.weights_per_sample),
+            _NO_PRODUCTS,
         ),
-        zero=ATTENTION,
         doubtful=((FUNCTION, (*WEIGHTED_KINDS, *SCALED)),),
     ),
     "ptflops": Counter(
@@ -180,9 +186,9 @@ COUNTERS: dict[str, Counter] = {
         terms=(
             _CONVOLUTION_BIASES,
             Term("bias additions of linear layers", ("Linear",), amounts.matrix_biases),
-            _OF_ACTIVATIONS,
+            _BROADCAST,
+            _NOT_ADDED,
         ),
-        zero=("baddbmm",),
         one_image=True,
     ),
     "thop": Counter(
@@ -211,8 +217,8 @@ COUNTERS: dict[str, Counter] = {
                 )
             ),
             _NOT_SEEN,
+            _NO_PRODUCTS,
         ),
-        zero=ATTENTION,
         doubtful=((MODULE, ("softmax",)),),
     ),
     "calflops": Counter(
@@ -220,8 +226,10 @@ COUNTERS: dict[str, Counter] = {
         factor=1,
         version="0.3.2",
         source="calflops/pytorch_ops.py, _patch_functionals",
-        terms=(Term("transposed convolutions, divided by their groups twice", TRANSPOSED, amounts.grouped_twice),),
-        zero=("scaled_dot_product_attention",),
+        terms=(
+            Term("transposed convolutions, divided by their groups twice", TRANSPOSED, amounts.grouped_twice),
+            _NO_ATTENTION,
+        ),
         doubtful=_HIDDEN,
         note=_PATCHED,
     ),
@@ -246,8 +254,8 @@ COUNTERS: dict[str, Counter] = {
             Term("local response norm: its operators", ("LocalResponseNorm",), amounts.response_norm),
             Term("local response norm: its products and sums", ("mul", "add"), outputs, by=MODULE),
             Term("softmax: its input", ("softmax",), inputs, by=MODULE),
+            msgspec.structs.replace(_NO_ATTENTION, times=2),
         ),
-        zero=("scaled_dot_product_attention",),
         doubtful=((ANY, UPSAMPLING), (FUNCTION, ("softmax", "Linear"))),
         note=f"{_PATCHED}. {_BY_NAME}",
     ),
@@ -274,8 +282,8 @@ COUNTERS: dict[str, Counter] = {
             ),
             _BY_OUTPUTS,
             Term("transposed convolutions' padding", TRANSPOSED, amounts.padding_operations),
+            _NO_PRODUCTS,
         ),
-        zero=ATTENTION,
         doubtful=((FUNCTION, (*WEIGHTED_KINDS, *BATCH_NORMS)),),
         note="A square pooling window is taken as given by one number, k, which the counter does not square",
     ),
@@ -284,8 +292,7 @@ COUNTERS: dict[str, Counter] = {
         factor=1,
         version="0.29.1",
         source="test/common_extended_utils.py, get_ops",
-        terms=(_OF_ACTIVATIONS,),
-        zero=("baddbmm",),
+        zero=(*ATTENTION, *RECURRENT),
         decimals=3,
         one_image=True,
         note="The published figures are of the size that the weights' transforms crop to",
@@ -296,7 +303,6 @@ COUNTERS: dict[str, Counter] = {
         version="commit 6c376d8",
         source="benchmark.py, profile_fvcore: fvcore's figure",
         terms=_FVCORE,
-        zero=_FVCORE_ZERO,
         doubtful=_HIDDEN,
         decimals=2,
         one_image=True,

@@ -4,13 +4,13 @@ A cell has the text that is printed and, for a figure, its exact value, which fo
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
 import msgspec
 
 from vggcalc.report import units
-from vggcalc.results import Costs
+from vggcalc.results import Costs, Variant
 
 #: A total is the sum of the rows; a subtotal, such as that of a block, is the sum of some of them.
 Role = Literal["row", "subtotal", "total"]
@@ -132,9 +132,20 @@ Section = Table | Text
 EMPTY = Cell()
 
 
-def total_costs(costs: Costs, partial: dict[str, tuple[str, ...]]) -> tuple[Cell, ...]:
-    """All costs of a total; those that lack what an operator without a formula costs are lower bounds."""
-    return tuple(Cell.cost(costs, key, key in partial) for key in costs)
+def shown_costs(variants: Iterable[Variant]) -> tuple[str, ...]:
+    """The costs that say something here: trainable parameters where some are frozen, and product MACs."""
+    variants = list(variants)
+    idle = set()
+    if all(one.costs["trainable"] == one.costs["parameters"] for one in variants):
+        idle.add("trainable")
+    if not any(one.costs["product_macs"] for one in variants):
+        idle.add("product_macs")
+    return tuple(key for key in variants[0].costs if key not in idle)
+
+
+def total_costs(costs: Costs, partial: dict[str, tuple[str, ...]], keys: Sequence[str]) -> tuple[Cell, ...]:
+    """Those costs of a total; what lacks an operator without a formula is a lower bound."""
+    return tuple(Cell.cost(costs, key, key in partial) for key in keys)
 
 
 #: The costs that stand in every table; the others where there is room.
@@ -144,6 +155,7 @@ ALWAYS = ("parameters", "macs")
 HEADINGS: dict[str, tuple[str, Callable[[int | float | None], str]]] = {
     "parameters": ("parameters", units.count),
     "macs": ("MACs", units.count),
+    "product_macs": ("product MACs", units.count),
     "flops": ("FLOPs", units.count),
     "activations": ("activations", units.count),
     "weight_bytes": ("weights", units.size),
@@ -160,6 +172,6 @@ def heading(key: str) -> str:
     return HEADINGS[key][0] if key in HEADINGS else key.replace("_", " ")
 
 
-def cost_columns(costs: Costs) -> tuple[Column, ...]:
-    """A column for each cost."""
-    return tuple(Column(heading(key), wide=key not in ALWAYS) for key in costs)
+def cost_columns(keys: Sequence[str]) -> tuple[Column, ...]:
+    """A column for each of those costs."""
+    return tuple(Column(heading(key), wide=key not in ALWAYS) for key in keys)

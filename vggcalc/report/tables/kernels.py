@@ -4,7 +4,18 @@ from collections.abc import Sequence
 
 from vggcalc.nets.layers import Axes, Convolution
 from vggcalc.report import units
-from vggcalc.report.tables.cells import EMPTY, Cell, Column, Row, Section, Table, cost_columns, heading, total_costs
+from vggcalc.report.tables.cells import (
+    EMPTY,
+    Cell,
+    Column,
+    Row,
+    Section,
+    Table,
+    cost_columns,
+    heading,
+    shown_costs,
+    total_costs,
+)
 from vggcalc.report.tables.layers import field_cell, input_and_dtype, layer_kind
 from vggcalc.report.tables.variants import (
     COVERAGE,
@@ -82,7 +93,7 @@ def _figure_by_figure(comparison: Comparison) -> Table:
             "output": Cell.shape(variant.output_shape),
             "nonlinearities": Cell.count(variant.nonlinearities),
             **({title: Cell(covered(variant, title)) for title in COVERAGE} if lossy else {}),
-        } | {heading(key): Cell.cost(variant.costs, key) for key in variant.costs}
+        } | {heading(key): Cell.cost(variant.costs, key) for key in shown_costs(variants)}
 
     columns = [figures(variant) for variant in variants]
     ratios = {heading(key): value for ratio in comparison.ratios for key, value in ratio.costs.items()}
@@ -136,7 +147,8 @@ def _stack(comparison: Comparison) -> Table:
     """The factorization layer by layer, with the output's size as configured, with padding="same" and with "valid"."""
     variant = comparison.variants[-1]
     size = Cell.shape(comparison.input_shape[2:])
-    blank = [Cell(units.NO_FIGURE)] * len(variant.costs)
+    keys = shown_costs([variant])
+    blank = [Cell(units.NO_FIGURE)] * len(keys)
     rows = [Row((Cell("input"), EMPTY, size, size, size, Cell.axes((1, 1)), *blank))]
     rows += [
         Row(
@@ -147,12 +159,12 @@ def _stack(comparison: Comparison) -> Table:
                 Cell.shape(layer.same_size),
                 Cell.shape(layer.valid_size),
                 field_cell(layer),
-                *total_costs(layer.costs, {}),
+                *total_costs(layer.costs, {}, keys),
             )
         )
         for layer in variant.layers
     ]
-    costs = total_costs(variant.costs, {})
+    costs = total_costs(variant.costs, {}, keys)
     rows.append(Row((Cell("total"), EMPTY, EMPTY, EMPTY, EMPTY, field_cell(variant), *costs), "total", ruled=True))
     return Table(
         f"{'The stack' if variant.family == 'stack' else variant.family}, layer by layer: its output as "
@@ -164,7 +176,7 @@ def _stack(comparison: Comparison) -> Table:
             Column("padded"),
             Column("unpadded"),
             Column("RF"),
-            *cost_columns(variant.costs),
+            *cost_columns(keys),
         ),
         tuple(rows),
     )

@@ -1,10 +1,11 @@
 """One network, layer by layer, and the words for a layer that every table shares."""
 
 from collections import Counter
+from collections.abc import Sequence
 
 from vggcalc.nets.layers import Axes
 from vggcalc.report import units
-from vggcalc.report.tables.cells import Cell, Column, Row, Section, Table, Text, cost_columns, total_costs
+from vggcalc.report.tables.cells import Cell, Column, Row, Section, Table, Text, cost_columns, shown_costs, total_costs
 from vggcalc.results import BlockResult, Comparison, LayerResult, Variant
 
 #: Where no one receptive field holds for every unit.
@@ -56,11 +57,11 @@ def shortened_kernels(kernels: str, most: int = 24) -> str:
 
 def layer_table(comparison: Comparison, variant: Variant) -> Table:
     """A line for each layer, with the totals of blocks that have several layers apart."""
-    lengths = Counter(layer.block for layer in variant.layers)
+    lengths, keys = Counter(layer.block for layer in variant.layers), shown_costs([variant])
     rows = [
         Row(
             (Cell(layer.name), Cell(layer_kind(layer)), Cell.shape(layer.output_shape[1:]), field_cell(layer),
-             *total_costs(layer.costs, {})),
+             *total_costs(layer.costs, {}, keys)),
             ruled=i > 0
             and layer.block != (before := variant.layers[i - 1].block)
             and max(lengths[layer.block], lengths[before]) > 1,
@@ -70,9 +71,9 @@ def layer_table(comparison: Comparison, variant: Variant) -> Table:
     several = [block for block in variant.blocks if lengths[block.name] > 1]
     for i, block in enumerate(several):
         kernels = Cell(shortened_kernels(units.kernels(block.kernels)))
-        rows.append(Row((Cell(block.name), kernels, *_totals(block)), "subtotal", ruled=i == 0))
+        rows.append(Row((Cell(block.name), kernels, *_totals(block, keys)), "subtotal", ruled=i == 0))
     convolutions = Cell(f"{variant.convolutions} conv")
-    rows.append(Row((Cell("total"), convolutions, *_totals(variant)), "total", ruled=True))
+    rows.append(Row((Cell("total"), convolutions, *_totals(variant, keys)), "total", ruled=True))
     return Table(
         f"{comparison.name}, {input_and_dtype(comparison)}",
         (
@@ -80,14 +81,14 @@ def layer_table(comparison: Comparison, variant: Variant) -> Table:
             Column("kind", right=False),
             Column("output"),
             Column("RF"),
-            *cost_columns(variant.costs),
+            *cost_columns(keys),
         ),
         tuple(rows),
     )
 
 
-def _totals(of: BlockResult | Variant) -> tuple[Cell, ...]:
-    return (Cell.shape(of.output_shape[1:]), field_cell(of), *total_costs(of.costs, of.partial))
+def _totals(of: BlockResult | Variant, keys: Sequence[str]) -> tuple[Cell, ...]:
+    return (Cell.shape(of.output_shape[1:]), field_cell(of), *total_costs(of.costs, of.partial, keys))
 
 
 def unit_field(comparison: Comparison) -> list[Section]:

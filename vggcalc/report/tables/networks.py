@@ -15,6 +15,7 @@ from vggcalc.report.tables.cells import (
     Section,
     Table,
     cost_columns,
+    shown_costs,
     total_costs,
 )
 from vggcalc.report.tables.kernels import at_a_glance, is_kernel, kernel_tables
@@ -42,14 +43,15 @@ def network_tables(comparison: Comparison) -> list[Section]:
 def _network(comparison: Comparison) -> Table:
     """Block by block, the variants under each other; totals with the classifier apart."""
     rows: list[Row] = []
+    keys = shown_costs(comparison.variants)
     for block in comparison.variants[0].blocks:
         groups = _distinct_blocks(comparison, block.name)
         if not any(one.costs[key] or key in one.partial for _, one in groups for key in ALWAYS):
             continue  # such as a lone pooling of a traced model
         rows += _variant_rows(
-            block.name, [(name, shortened_kernels(units.kernels(one.kernels)), one) for name, one in groups]
+            block.name, [(name, shortened_kernels(units.kernels(one.kernels)), one) for name, one in groups], keys
         )
-    rows += _variant_rows("total", [(v.name, f"{v.convolutions} conv", v) for v in comparison.variants])
+    rows += _variant_rows("total", [(v.name, f"{v.convolutions} conv", v) for v in comparison.variants], keys)
     return Table(
         f"{comparison.name}, {input_and_dtype(comparison)}",
         (
@@ -57,7 +59,7 @@ def _network(comparison: Comparison) -> Table:
             Column("variant", right=False),
             Column("kernels", right=False),
             Column("RF"),
-            *cost_columns(comparison.variants[0].costs),
+            *cost_columns(keys),
             Column("MACs ×"),
         ),
         tuple(rows),
@@ -86,14 +88,16 @@ def _distinct_blocks(comparison: Comparison, name: str) -> list[tuple[str, Block
     ]
 
 
-def _variant_rows(label: str, lines: Sequence[tuple[str, str, BlockResult | Variant]]) -> list[Row]:
+def _variant_rows(
+    label: str, lines: Sequence[tuple[str, str, BlockResult | Variant]], keys: Sequence[str]
+) -> list[Row]:
     """The variants under each other, with the ratio of their MACs to the first one's."""
     rows = []
     base = lines[0][2].macs
     for i, (name, kernels, one) in enumerate(lines):
         ratio = Cell.ratio(one.macs / base) if i and one.macs is not None and base else EMPTY
         named = Cell(label, again=i > 0), Cell(name), Cell(kernels)
-        costs = total_costs(one.costs, one.partial)
+        costs = total_costs(one.costs, one.partial, keys)
         role: Role = "total" if isinstance(one, Variant) else "row"
         rows.append(Row((*named, field_cell(one), *costs, ratio), role, ruled=not i))
     return rows

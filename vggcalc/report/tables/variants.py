@@ -4,8 +4,19 @@ from collections.abc import Iterator, Sequence
 
 from vggcalc.nets.families import FAMILIES
 from vggcalc.report import units
-from vggcalc.report.tables.cells import EMPTY, Cell, Column, Row, Section, Table, Text, cost_columns, total_costs
-from vggcalc.results import PARETO_COSTS, Comparison, Costs, Variant
+from vggcalc.report.tables.cells import (
+    EMPTY,
+    Cell,
+    Column,
+    Row,
+    Section,
+    Table,
+    Text,
+    cost_columns,
+    shown_costs,
+    total_costs,
+)
+from vggcalc.results import PARETO_COSTS, Comparison, Variant
 
 #: Columns of what a factorization covers: of the kernel's window, and of the mixing of channels.
 COVERAGE = ("coverage", "mixing")
@@ -22,17 +33,17 @@ def has_several_variants(comparison: Comparison) -> bool:
 def variant_tables(comparison: Comparison, title: str) -> list[Section]:
     """A line for each variant; then, for each family, what it covers and what it gives up."""
     differ = [title for title in COVERAGE if any(covered(one, title) != "full" for one in comparison.variants)]
-    costs = _weighed_first(comparison.variants[0].costs)
+    keys = _weighed_first(shown_costs(comparison.variants))
     columns = [
         Column("", right=False),
         Column("variant", right=False),
         Column("layers", right=False, wide=True),
         *(Column(title, right=False) for title in differ),
         Column("RF"),
-        *cost_columns(costs),
+        *cost_columns(keys),
         Column("MACs ×", wide=len(differ) > 1),
     ]
-    rows = [_row(comparison, variant, differ) for variant in comparison.variants]
+    rows = [_row(comparison, variant, differ, keys) for variant in comparison.variants]
     return [
         Table(title, tuple(columns), tuple(rows), keys=2),
         Text(tuple(_legend(comparison)), quiet=True),
@@ -40,7 +51,7 @@ def variant_tables(comparison: Comparison, title: str) -> list[Section]:
     ]
 
 
-def _row(comparison: Comparison, variant: Variant, differ: Sequence[str]) -> Row:
+def _row(comparison: Comparison, variant: Variant, differ: Sequence[str], keys: Sequence[str]) -> Row:
     field = variant.receptive_field
     ratio = next((ratio.macs for ratio in comparison.ratios if ratio.variant == variant.name), None)
     return Row(
@@ -50,16 +61,16 @@ def _row(comparison: Comparison, variant: Variant, differ: Sequence[str]) -> Row
             Cell(kernels_or_count(variant)),
             *(Cell(covered(variant, title)) for title in differ),
             Cell.axes(field.size) if field else Cell(variant.sees),
-            *total_costs(_weighed_first(variant.costs), variant.partial),
+            *total_costs(variant.costs, variant.partial, keys),
             Cell.ratio(ratio) if ratio is not None else EMPTY,
         ),
         strong=variant.name == comparison.baseline,
     )
 
 
-def _weighed_first(costs: Costs) -> Costs:
+def _weighed_first(keys: Sequence[str]) -> tuple[str, ...]:
     """The costs in the order of `PARETO_COSTS`, then the others."""
-    return {key: costs[key] for key in (*PARETO_COSTS, *(key for key in costs if key not in PARETO_COSTS))}
+    return (*PARETO_COSTS, *(key for key in keys if key not in PARETO_COSTS))
 
 
 def kernels_or_count(variant: Variant) -> str:

@@ -1,29 +1,72 @@
 """One call of a torch operator, with its arguments by name, and its decomposition into simpler operators."""
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from typing import Any, cast
 
+import msgspec
 import torch
 from torch import nn
 from torch.nn import functional
 from torch.utils._pytree import tree_leaves
 
-from vggcalc.nets.layers import Axes, Shape
+from vggcalc.nets.layers import Axes
 
 CONVOLUTIONS = frozenset(("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"))
 
-#: What does MACs if one factor is a weight, even where nothing of the network's input takes part.
-PRODUCTS = CONVOLUTIONS | {"linear", "matmul", "mm", "bmm", "addmm", "baddbmm"}
+#: Products of two matrices or vectors.
+PRODUCTS = frozenset(
+    ("linear", "matmul", "mm", "bmm", "addmm", "baddbmm", "addbmm", "mv", "addmv", "dot", "vdot", "_int_mm")
+)
 
 #: The names of the factors of a matrix product; the `self` of addmm and baddbmm is added, not multiplied.
-FACTORS = (("input", "weight"), ("self", "other"), ("mat1", "mat2"), ("batch1", "batch2"), ("self", "mat2"))
+FACTORS = (
+    ("input", "weight"),
+    ("self", "other"),
+    ("mat1", "mat2"),
+    ("batch1", "batch2"),
+    ("self", "mat2"),
+    ("mat", "vec"),
+    ("self", "vec"),
+    ("self", "tensor"),
+)
+
+
+class Signature(msgspec.Struct, frozen=True):
+    """What an operator's schema says: `data` is its first tensor, which its other arguments act on."""
+
+    function: str
+    aten: bool
+    mutates: bool
+    names: tuple[str, ...]
+    defaults: dict[str, Any]
+    data: str
+    pointwise: bool
+    composite: bool
+
+
+@cache
+def signature(func: Any) -> Signature:
+    """The signature of an overload."""
+    schema = func._schema
+    name, mutates = func.overloadpacket.__name__, bool(schema.is_mutable)
+    return Signature(
+        name[:-1] if mutates and name.endswith("_") else name,
+        func.namespace == "aten",
+        mutates,
+        tuple(argument.name for argument in schema.arguments),
+        {a.name: a.default_value for a in schema.arguments if a.has_default_value()},
+        next((a.name for a in schema.arguments if "Tensor" in str(a.type)), ""),
+        torch.Tag.pointwise in func.tags,
+        torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd"),
+    )
 
 
 class Call:
     """An operator as a dispatch mode meets it: `call["weight"]` is an argument by the name in its schema.
 
-    `depends` says of a value whether it is a tensor that depends on the network's input; `weights` of any other
-    tensor whether it is a parameter, "own", "computed" from parameters, or a "buffer".
+    `active` are its tensors that depend on the network's input. `weights` says of any other whether it is a parameter,
+    "own", "computed" from parameters, a "buffer", or a "constant" made in forward.
     """
 
     def __init__(
@@ -31,19 +74,17 @@ class Call:
         func: Any,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
-        depends: Callable[[object], bool],
+        active: list[torch.Tensor],
         weights: Callable[[object], str],
     ) -> None:
-        schema = func._schema
-        self.func, self.args, self.kwargs = func, args, kwargs
-        self.mutates = bool(schema.is_mutable)
-        name = func.overloadpacket.__name__
-        self.aten = func.namespace == "aten"
-        self.function: str = name[:-1] if self.mutates and name.endswith("_") else name
-        names = [argument.name for argument in schema.arguments]
-        defaults = {a.name: a.default_value for a in schema.arguments if a.has_default_value()}
-        self.arguments: dict[str, Any] = defaults | dict(zip(names, args, strict=False)) | kwargs
-        self._depends, self._weights = depends, weights
+        self.func, self.args, self.kwargs, self.active = func, args, kwargs, active
+        self.signature = signature(func)
+        self.function = self.signature.function
+        self.mutates = self.signature.mutates
+        self.arguments: dict[str, Any] = (
+            self.signature.defaults | dict(zip(self.signature.names, args, strict=False)) | kwargs
+        )
+        self._weights = weights
 
     def __getitem__(self, name: str) -> Any:
         return self.arguments.get(name)
@@ -51,6 +92,9 @@ class Call:
     def depends_on_input(self, name: str) -> bool:
         """Whether that argument is a tensor that depends on the network's input."""
         return self._depends(self[name])
+
+    def _depends(self, value: object) -> bool:
+        return any(value is tensor for tensor in self.active)
 
     @property
     def other(self) -> str:
@@ -63,31 +107,35 @@ class Call:
         if self._depends(two):
             one, two = two, one
         if not isinstance(two, torch.Tensor) or two.dim() == 0:
-            return "number" if self._weights(two) in ("", "buffer") else "weight"
+            return "weight" if self._weights(two) in ("own", "computed") else "number"
         return {"own": "weight", "buffer": "buffer"}.get(self._weights(two), "")
 
     @property
-    def first_factor(self) -> Shape:
-        """The shape of what a product multiplies with weights."""
-        return tuple(self[factors(self)[0]].shape)
+    def lends(self) -> bool:
+        """Whether of its tensors only shape and dtype are used: `zeros_like`, `new_zeros`."""
+        return self.signature.aten and (self.function.endswith("_like") or self.function.startswith("new_"))
 
     @property
     def does_macs(self) -> bool:
-        """Whether it does MACs if one of its factors is a weight."""
-        return self.aten and self.function in PRODUCTS
+        """Whether it is a convolution or a product of two matrices or vectors."""
+        return self.signature.aten and (self.function in PRODUCTS or self.function in CONVOLUTIONS)
 
-    @property
-    def pointwise(self) -> bool:
-        """Whether torch says that it looks at one element at a time."""
-        return torch.Tag.pointwise in self.func.tags
+    def run(self) -> Any:
+        """What the operator puts out."""
+        result = self.func(*self.args, **self.kwargs)
+        if self.function == "scaled_dot_product_attention" and result.is_meta and result.shape == self["query"].shape:
+            return torch.empty_like(
+                self["query"]
+            )  # torch's fused kernels keep the query's strides, its meta one does not
+        return result
 
     def decomposition(self, has_rule: bool) -> Callable[[], Any] | None:
         """The same by simpler operators, or None where there is a rule for this one or it has no parts."""
-        if self.aten and self.function in CONVOLUTIONS and isinstance(self["padding"], str):
+        if self.function in CONVOLUTIONS and self.signature.aten and isinstance(self["padding"], str):
             return self._padded_in_numbers
-        if self.aten and self.function in ("convolution", "_convolution"):
+        if self.function in ("convolution", "_convolution") and self.signature.aten:
             return self._by_dimensions
-        if self.aten and self.function in ("matmul", "mm", "bmm"):
+        if self.function in ("matmul", "mm", "bmm") and self.signature.aten:
             one, two = factors(self)
             if (
                 self.depends_on_input(two)
@@ -97,7 +145,7 @@ class Call:
                 return lambda: torch.matmul(self[two].mT, self[one].mT).mT  # a linear layer on its left
         if has_rule:
             return None
-        if not torch._C._dispatch_has_kernel_for_dispatch_key(self.func.name(), "CompositeImplicitAutograd"):
+        if not self.signature.composite:
             return None
         return lambda: self.func.decompose(*self.args, **self.kwargs)
 

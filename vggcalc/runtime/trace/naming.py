@@ -19,8 +19,8 @@ class Step(msgspec.Struct):
     """A node before it has its name: `path` is that of the module that ran it, in the module's `call`-th call.
 
     `inputs` are the numbers of the steps that it reads, `uses` the names of the parameters and buffers that take
-    part, `parameters` the scalars of those that no earlier step uses. The rest is as in `Traced`; `whole` says that
-    the module is this one step.
+    part, `parameters` the scalars of those that no earlier step uses, `trainable` those of them that require a
+    gradient. The rest is as in `Traced`; `whole` says that the module is this one step.
     """
 
     path: str
@@ -33,7 +33,10 @@ class Step(msgspec.Struct):
     spatial_size: Axes
     uses: frozenset[str]
     parameters: int
+    trainable: int
+    parameter_bytes: int
     weights: str
+    trains: str
     whole: bool = False
 
 
@@ -53,6 +56,9 @@ def nodes_of(steps: list[Step], modules: dict[str, nn.Module], calls: Counter[st
             reason,
             step.weights,
             by_function,
+            step.trains,
+            step.trainable,
+            step.parameter_bytes,
         )
         nodes.append(Node(names[i], step.layer, tuple(names[j] for j in step.inputs), traced))
     return tuple(nodes)

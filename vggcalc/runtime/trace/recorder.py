@@ -1,9 +1,14 @@
-"""The dispatch mode that records what a module does, operator by operator."""
+"""The dispatch mode that records what a module does, operator by operator.
+
+It is over 300 lines long because what is known of each tensor is kept in step in one place.
+"""
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from itertools import groupby
 from typing import Any
+from weakref import ref
 
 import msgspec
 import torch
@@ -12,13 +17,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from vggcalc.errors import InputError
 from vggcalc.nets.graph import Network
-from vggcalc.nets.layers import Add, Concat, CustomOperator, Flatten, Layer, Opaque, Operation, Shape
+from vggcalc.nets.layers import Add, Concat, CustomOperator, Flatten, Layer, MatrixProduct, Opaque, Operation, Shape
 from vggcalc.nets.shapes import output_shape
-from vggcalc.runtime.trace.calls import Call, output_tensors, tensors_of
+from vggcalc.runtime.trace.calls import Call, factors, output_tensors, tensors_of
 from vggcalc.runtime.trace.formulas import Formula, macs_by, module_formula, operator_formula
 from vggcalc.runtime.trace.naming import INPUT_STEP, UNUSED, Step, nodes_of
-from vggcalc.runtime.trace.operators import apply_rule, has_rule
-from vggcalc.runtime.trace.operators.rules import OpOutput
+from vggcalc.runtime.trace.operators import apply_rule, has_rule, rule_for
+from vggcalc.runtime.trace.operators.rules import OpOutput, opaque
 from vggcalc.runtime.trace.spatial_axes import TOKENS, SpatialAxes, no_axes
 
 _NOTHING = frozenset[str]()
@@ -43,27 +48,41 @@ class Recorder(TorchDispatchMode):
     known by its id, so all tensors met are held until the end. Which module runs is told by `enter` and `leave`.
     """
 
-    def __init__(self, modules: dict[str, nn.Module], parameters: set[str], state: dict[str, torch.Tensor]) -> None:
+    def __init__(
+        self,
+        modules: dict[str, nn.Module],
+        parameters: dict[str, bool],
+        state: dict[str, torch.Tensor],
+        holds_all: bool = True,
+    ) -> None:
+        """`parameters` say of each by name whether it requires a gradient; `state` are they and the buffers.
+
+        With `holds_all` no tensor met is freed before the end, which costs no memory where they have no values.
+        """
         super().__init__()  # type: ignore[no-untyped-call]
         self._modules = modules
         self._state = state  # held, like all tensors met, so that no id is used twice
         self._parameters = parameters
         self._unused = dict.fromkeys(parameters)
         self._steps: list[Step] = []
-        self._held: list[torch.Tensor] = []
+        self._held: list[torch.Tensor] | None = [] if holds_all else None
         self._input_shape: Shape = ()
         #: By the id of a tensor that depends on the network's input: the step that made it, and its axes.
         self._step_of: dict[int, int] = {}
         self._spatial: dict[int, SpatialAxes] = {}
         #: By the id of any other tensor: the parameters and buffers that it is made of.
         self._weights_of = {id(tensor): frozenset((name,)) for name, tensor in state.items()}
-        #: The tensors of a storage, and by id the step that wrote to the storage since they were made.
-        self._sharing: dict[int, list[torch.Tensor]] = {}
+        #: The tensors of a storage by id, and by id the step that wrote to the storage since they were made.
+        self._sharing: dict[int, dict[int, ref[torch.Tensor]]] = {}
         self._overwritten: dict[int, int] = {}
         self._stack: list[tuple[str, int]] = [("", 1)]
         self._calls: Counter[str] = Counter()
         #: The module with a registered formula that is running.
         self._whole: _WholeModule | None = None
+        #: The step whose output has last become an array of numpy.
+        self._outside: int | None = None
+        #: Whether a value that depends on the input was read, or decided a shape.
+        self.depends_on_values = False
         #: Path and class of the innermost module that an exception has left.
         self.raised_in: tuple[str, str] | None = None
 
@@ -104,51 +123,94 @@ class Recorder(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
+        if func.namespace == "prim":  # asks a tensor about itself
+            return func(*args, **kwargs)
         self.raised_in = None
         tensors = tensors_of((args, kwargs))
-        active = [tensor for tensor in tensors if id(tensor) in self._step_of]
+        active = [tensor for tensor in tensors if self._is_active(tensor)]
         if self._whole is not None:
             self._whole.read += active
             if active and func._schema.is_mutable:
                 self._whole.overwritten += active
             return func(*args, **kwargs)
         formula = operator_formula(func)
-        call = Call(func, args, kwargs, lambda value: id(value) in self._step_of, self._kind_of_weight)
-        uses = _NOTHING.union(*(self._weights_of.get(id(tensor), _NOTHING) for tensor in tensors))
-        if not active and not (uses and (call.does_macs or formula)):
-            result = func(*args, **kwargs)
-            for tensor in tensors_of(result):  # of weights and constants alone: no step, but of these weights
-                self._hold(tensor)
-                self._weights_of[id(tensor)] = uses
-            return result
+        call = Call(func, args, kwargs, active, self._kind_of_weight)
+        counts = bool(active) or formula is not None or call.does_macs or rule_for(call) is opaque
+        if not tensors or not counts or call.lends:
+            return self._constant(func(*args, **kwargs), self._uses(tensors))
         decomposition = None if formula is not None else call.decomposition(has_rule(call))
         if decomposition is not None:
             with self:
                 return decomposition()
         shapes = [tuple(tensor.shape) for tensor in active]  # before an operator that changes them
-        result = func(*args, **kwargs)
+        result = call.run()
         macs = None if formula is None else macs_by(formula, func.name(), *args, out=result, **kwargs)
-        self._record(call, active, shapes, uses, tensors_of(result), macs)
+        outputs = tensors_of(result)
+        self.depends_on_values |= bool(active) and (not outputs or torch.Tag.dynamic_output_shape in func.tags)
+        if outputs:
+            self._record(call, shapes, outputs, macs)
         return result
 
+    def leaves_torch(self, tensor: object) -> None:
+        """A tensor becomes an array: what comes back, a tensor never met, is taken to be made of it."""
+        if id(tensor) in self._step_of:
+            self._outside = self._step_of[id(tensor)]
+            self.depends_on_values = True
+
+    def _is_active(self, tensor: torch.Tensor) -> bool:
+        """Whether it depends on the network's input."""
+        if id(tensor) in self._step_of:
+            return True
+        if self._outside is None or id(tensor) in self._weights_of:
+            return False
+        shape = tuple(tensor.shape)
+        self._add("numpy", Operation("numpy", shape), shape, (self._outside,), "unknown", no_axes(shape))
+        self._keep(tensor, len(self._steps) - 1, no_axes(shape))
+        return True
+
+    def _constant(self, result: Any, uses: frozenset[str]) -> Any:
+        """What is made of weights and constants alone is no step, but is known to be of these weights."""
+        for tensor in tensors_of(result):
+            self._hold(tensor)
+            self._weights_of[id(tensor)] = uses
+        return result
+
+    def _uses(self, tensors: Sequence[object]) -> frozenset[str]:
+        """The parameters and buffers that tensors are made of."""
+        return _NOTHING.union(*(self._weights_of.get(id(tensor), _NOTHING) for tensor in tensors))
+
     def _kind_of_weight(self, value: object) -> str:
-        """Whether a tensor is a parameter, "own", or "computed" from some, or a "buffer"; "" if it is none."""
+        """What a tensor is that does not depend on the input: see `Call`; "" for any other value."""
+        if not isinstance(value, torch.Tensor) or id(value) in self._step_of:
+            return ""
         names = self._weights_of.get(id(value), _NOTHING)
-        if not names & self._parameters:
-            return "buffer" if names else ""
-        storage = value.untyped_storage()._cdata  # type: ignore[attr-defined]
-        return "own" if storage == self._state[min(names)].untyped_storage()._cdata else "computed"
+        storage = value.untyped_storage()._cdata
+        itself = any(storage == self._state[name].untyped_storage()._cdata for name in names)
+        if self._parameters.keys().isdisjoint(names):
+            return "buffer" if itself else "constant"
+        return "own" if itself and len(names) == 1 else "computed"
+
+    def _trains(self, call: Call, uses: frozenset[str]) -> str:
+        """Whether training computes the gradient of a "weight" of the call, of a "bias" alone, of "both" factors."""
+        trained = [name for name in uses if self._parameters.get(name)]
+        if not trained or not call.does_macs:
+            return "weight" * bool(trained)
+        factors_trained = sum(any(map(self._parameters.get, self._uses([call[name]]))) for name in factors(call))
+        return ("bias", "weight", "both")[factors_trained]
 
     def _record(
         self,
         call: Call,
-        active: list[torch.Tensor],
         shapes: list[Shape],
-        uses: frozenset[str],
         outputs: list[torch.Tensor],
         macs: int | None = None,
     ) -> None:
-        """A step for each output of the call; those behind the first of several read the first."""
+        """A step for each output of the call; those behind the first of several read the first.
+
+        `shapes` are those that its active tensors had before it.
+        """
+        active, tensors = call.active, tensors_of((call.args, call.kwargs))
+        uses = self._uses(tensors)
         passed_on = any(output is tensor for output in outputs[:1] for tensor in active)
         if passed_on and not call.mutates and call.function != "dropout":
             return
@@ -157,20 +219,22 @@ class Recorder(TorchDispatchMode):
             seen = apply_rule(call, list(zip(shapes, spatial_axes, strict=True)), [tuple(t.shape) for t in outputs])
         else:
             seen = [_counted(call.function, tuple(t.shape), macs) for t in outputs]
+        if call.does_macs and len(active) > 1:  # its factors first, and then what it adds
+            active = sorted(active, key=lambda tensor: not any(tensor is call[name] for name in factors(call)))
         read = tuple(self._source(tensor) for tensor in active)
         sources = tuple(dict.fromkeys(read))
-        weights = {self._kind_of_weight(tensor) for tensor in tensors_of((call.args, call.kwargs))} - {"", "buffer"}
-        weight = min(weights, default="")  # "computed" before "own"
-        if not active and macs is None:  # a product of weights and constants alone
-            self._add_apart("constant", call.first_factor)
-            sources = (len(self._steps) - 1,)
+        weights = {self._kind_of_weight(tensor) for tensor in tensors} - {"", "buffer"}
+        if not call.does_macs:
+            weights.discard("constant")
+        weight = min(weights, default="")  # "computed" before "constant" before "own"
+        trains = self._trains(call, uses)
         storages = {tensor.untyped_storage()._cdata for tensor in active}
         first = None
         for tensor, one in zip(outputs, seen, strict=True):
             layer, inputs, reach = one.layer, sources, one.reach
             if call.does_macs and tensor.is_complex():  # a MAC of complex numbers is several of real ones
                 layer, reach = Opaque(call.function, tuple(tensor.shape)), "unknown"
-            if isinstance(layer, Add | Concat):
+            if isinstance(layer, Add | Concat | MatrixProduct):
                 inputs = read  # which may be one of them twice
             storage = tensor.untyped_storage()._cdata
             shares = storage in storages and not call.mutates
@@ -180,11 +244,14 @@ class Recorder(TorchDispatchMode):
                 layer = msgspec.structs.replace(layer, view=shares)
             if first is not None and not shares:
                 layer = Operation(call.function, tuple(tensor.shape), view=True)
-                inputs, reach, uses, weight = (first,), "pixel", _NOTHING, ""
-            self._add(call.function, layer, tuple(tensor.shape), inputs, reach, one.spatial, uses, weight)
+                inputs, reach, uses, weight, trains = (first,), "pixel", _NOTHING, "", ""
+            self._add(call.function, layer, tuple(tensor.shape), inputs, reach, one.spatial, uses, weight, trains)
             first = len(self._steps) - 1 if first is None else first
+            if not active:  # a product of weights and constants alone is a weight itself
+                self._constant(tensor, uses)
+                continue
             if call.mutates:
-                for other in self._sharing.get(storage, ()):
+                for other in self._sharers(storage):
                     self._overwritten[id(other)] = len(self._steps) - 1
                     self._step_of.setdefault(id(other), len(self._steps) - 1)
                     self._spatial.setdefault(id(other), no_axes(tuple(other.shape)))
@@ -198,14 +265,23 @@ class Recorder(TorchDispatchMode):
         if not outputs:
             raise InputError(f"{path or kind} puts out no tensor: the formula of {kind} cannot be used for it")
         macs = macs_by(whole.formula, kind, whole.module, *whole.args, out=output, **whole.kwargs)
-        uses = _NOTHING.union(*(self._weights_of.get(id(tensor), _NOTHING) for tensor in whole.module.parameters()))
+        uses = self._uses(list(whole.module.parameters()))
+        trains = "weight" * any(self._parameters.get(name) for name in uses)
         sources = tuple(dict.fromkeys(self._source(tensor) for tensor in whole.read))
         first = len(self._steps)
         for tensor in outputs:
             one = _counted(kind, tuple(tensor.shape), macs)
             if len(self._steps) == first:
                 self._add(
-                    kind, one.layer, tuple(tensor.shape), sources, one.reach, one.spatial, uses, "own" * bool(uses)
+                    kind,
+                    one.layer,
+                    tuple(tensor.shape),
+                    sources,
+                    one.reach,
+                    one.spatial,
+                    uses,
+                    "own" * bool(uses),
+                    trains,
                 )
                 self._steps[first].whole = True
             else:
@@ -213,7 +289,7 @@ class Recorder(TorchDispatchMode):
                 self._add(kind, layer, tuple(tensor.shape), (first,), one.reach, one.spatial)
             self._keep(tensor, len(self._steps) - 1, one.spatial)
         for tensor in whole.overwritten:
-            for other in self._sharing.get(tensor.untyped_storage()._cdata, ()):
+            for other in self._sharers(tensor.untyped_storage()._cdata):
                 self._overwritten[id(other)] = first
 
     def _keep(self, tensor: torch.Tensor, step: int, spatial: SpatialAxes) -> None:
@@ -223,8 +299,24 @@ class Recorder(TorchDispatchMode):
         self._overwritten.pop(id(tensor), None)
 
     def _hold(self, tensor: torch.Tensor) -> None:
-        self._held.append(tensor)
-        self._sharing.setdefault(tensor.untyped_storage()._cdata, []).append(tensor)
+        """Keep what is known of a tensor by its id true: hold it, or forget it all when it is freed."""
+        storage, number, forget = tensor.untyped_storage()._cdata, id(tensor), None
+        if self._held is not None:
+            self._held.append(tensor)
+        else:
+            forget = partial(self._forget, storage, number)
+        self._sharing.setdefault(storage, {})[number] = ref(tensor, forget)
+
+    def _forget(self, storage: int, number: int, freed: object) -> None:
+        for known in (self._step_of, self._spatial, self._weights_of, self._overwritten, self._sharing[storage]):
+            known.pop(number, None)
+        if not self._sharing[storage]:
+            del self._sharing[storage]
+
+    def _sharers(self, storage: int) -> list[torch.Tensor]:
+        """The tensors of a storage that are still there."""
+        found = (one() for one in self._sharing.get(storage, {}).values())
+        return [tensor for tensor in found if tensor is not None]
 
     def _source(self, tensor: torch.Tensor) -> int:
         """The step whose output a tensor is; joined first with what was written to its storage since."""
@@ -248,6 +340,7 @@ class Recorder(TorchDispatchMode):
         spatial: SpatialAxes,
         uses: frozenset[str] = _NOTHING,
         weights: str = "",
+        trains: str = "",
     ) -> None:
         known = [self._steps[i].shape if i >= 0 else self._input_shape for i in inputs]
         try:
@@ -259,10 +352,26 @@ class Recorder(TorchDispatchMode):
         fresh = [name for name in uses if name in self._unused]
         for name in fresh:
             del self._unused[name]
-        own = sum(self._state[name].numel() for name in fresh)
+        sizes = [self._state[name].numel() for name in fresh]
         path, call = self._stack[-1]
-        sizes = spatial.sizes if spatial.dimensions or TOKENS in spatial.labels else ()
-        self._steps.append(Step(path, call, function, layer, shape, inputs, reach, sizes, uses, own, weights))
+        self._steps.append(
+            Step(
+                path,
+                call,
+                function,
+                layer,
+                shape,
+                inputs,
+                reach,
+                spatial.sizes if spatial.dimensions or TOKENS in spatial.labels else (),
+                uses,
+                sum(sizes),
+                sum(size for name, size in zip(fresh, sizes, strict=True) if self._parameters[name]),
+                sum(size * self._state[name].element_size() for name, size in zip(fresh, sizes, strict=True)),
+                weights,
+                trains,
+            )
+        )
 
     def _add_apart(self, function: str, shape: Shape, uses: frozenset[str] = _NOTHING) -> None:
         """A step that reads nothing and does nothing: it stands for a tensor that comes from elsewhere."""
@@ -271,7 +380,7 @@ class Recorder(TorchDispatchMode):
 
     def network(self, name: str, output: object) -> Network:
         """The steps as a network, whose last node is the first tensor of the output."""
-        found = [tensor for tensor in output_tensors(output) if id(tensor) in self._step_of]
+        found = [tensor for tensor in output_tensors(output) if self._is_active(tensor)]
         if not found:
             kind = "None" if output is None else f"a {type(output).__name__}"
             raise InputError(

@@ -1,106 +1,164 @@
-"""From any `nn.Module` to a `Network`, without a weight and without computing a forward pass.
+"""From any `nn.Module` to a `Network`: it runs once, and every operator is written down as it runs.
 
-The module runs once on the meta device, where tensors have shapes and no values, under a `TorchDispatchMode` that
-sees every operator as it runs: functional calls, shared modules and control flow too. Rules in `operators` say what
-layer each is, `recorder` writes them down, `naming` makes nodes of them.
+It runs under a `TorchDispatchMode`, which sees functional calls, shared modules and control flow too. Rules in
+`operators` say what layer each operator is, `recorder` writes them down, `naming` makes nodes of them. Three ways are
+tried in turn: tensors of the meta device, which have shapes and no values; fake tensors, which also know the values of
+small constants and mix with tensors of the CPU; and at last the module itself with random input, since some code looks
+at values.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
+import msgspec
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.overrides import TorchFunctionMode
 
 from vggcalc.errors import InputError
 from vggcalc.nets.graph import Network
+from vggcalc.runtime.inputs import Arguments, Make, arguments_of, own_dtype, random_values
 from vggcalc.runtime.trace.formulas import FormulaTypeError
 from vggcalc.runtime.trace.recorder import Recorder
 
-Shaped = Sequence[int] | torch.Tensor
+#: Where weights are drawn for a model that has none, and where a model's own code may look at values.
+SEED = 0
 
 
 class TraceError(InputError):
-    """A module raised while it ran on the meta device; its own exception is the cause."""
+    """A module raised while it was traced; its own exception is the cause."""
 
 
-def trace(module: nn.Module, inputs: Shaped | Sequence[Shaped] = (1, 3, 224, 224), name: str | None = None) -> Network:
+logging.getLogger("torch._subclasses.fake_tensor").setLevel(logging.CRITICAL)  # what it cannot run is tried otherwise
+
+
+class _Way(msgspec.Struct, frozen=True):
+    """How a module is run: where its tensors lie, what a tensor of its state becomes, and what its inputs are."""
+
+    name: str
+    device: AbstractContextManager[Any]
+    state: Callable[[torch.Tensor], torch.Tensor]
+    make: Make
+
+
+def trace(
+    module: nn.Module,
+    inputs: Any = (1, 3, 224, 224),
+    name: str | None = None,
+    with_weights: Callable[[], nn.Module] | None = None,
+) -> Network:
     """The network that `module` is for these inputs, in inference, as it would run after `module.eval()`.
 
     Nodes have the names of the modules that run them, followed by the operator's name where a module runs several.
-    Weights are not read, so they may lie on any device, the meta device included; the module is left as it was.
+    Weights are not read unless the module's code cannot run without values; the module is left as it was.
 
     Args:
-        module: any `torch.nn.Module`.
+        module: any `torch.nn.Module`, its weights on any device.
         inputs: a shape, (batch, channels, height, width), of the dtype of the module's weights; or an example tensor,
-            of which shape and dtype are used; or a list of these, one for each argument of `forward`. The first
-            is the network's input, to which receptive fields refer.
+            of which shape and dtype are used; or a list of these, one for each argument of `forward`; or a dict of
+            them by the arguments' names. Lists and dicts may be nested. The first is the network's input, to which
+            receptive fields refer.
         name: the network's; that of the module's class unless given.
+        with_weights: makes the module again with its weights, where `module` has them on the meta device.
 
     Raises:
-        TypeError: `module` is no module, or `inputs` neither a shape nor a tensor nor a list of these.
+        TypeError: `module` is no module, or `inputs` is none of these.
         InputError: the module cannot run for these inputs (`TraceError`, in a line that names the submodule that
             raised), or its output does not depend on the input.
     """
     if not isinstance(module, nn.Module):
         raise TypeError(f"module must be a torch.nn.Module, not {type(module).__name__}")
-    modules = dict(module.named_modules())
-    state = {key: torch.empty_like(tensor, device="meta") for key, tensor in _state(module).items()}
-    dtype = next((tensor.dtype for tensor in state.values() if tensor.is_floating_point()), torch.float32)
-    recorder = Recorder(modules, {key for key, _ in module.named_parameters()}, state)
+    arguments = inputs if isinstance(inputs, Arguments) else arguments_of(inputs)
     name = name or type(module).__name__
-    examples = [_on_meta(example, dtype) for example in _each_input(inputs)]
-    with _as_in_inference(module), _reporting_modules(modules, recorder), torch.device("meta"), torch.inference_mode():
-        # Made anew: a tensor that was made outside of inference mode is copied there by every view of it.
-        tensors = [torch.empty_like(example) for example in examples]
-        recorder.begin(tensors)
+    raised: list[TraceError] = []
+    for way in (_on_meta, _fake, _real):
+        if way is _real:
+            if len({str(error) for error in raised}) == 1:  # with values it would be no other: the inputs do not fit
+                break
+            if any(tensor.is_meta for tensor in _state(module).values()):
+                if with_weights is None:
+                    break
+                module = with_weights()
         try:
-            with recorder:
-                output = torch.func.functional_call(module, state, tuple(tensors))
-        except (InputError, FormulaTypeError):
-            raise
-        except Exception as error:
-            raise _not_traced(error, name, recorder, tensors) from error
-    return recorder.network(name, output)
+            return _traced(module, arguments, name, way(module))
+        except TraceError as error:
+            if _EMBEDDED in str(error) and None in arguments.dtypes():
+                return trace(module, arguments.of_integers(), name, with_weights)
+            raised.append(error)
+    raise raised[-1]
 
 
-def _each_input(inputs: object) -> list[object]:
-    """The inputs one by one. Raises `TypeError`."""
-    if isinstance(inputs, torch.Tensor) or _is_shape(inputs):
-        return [inputs]
-    if isinstance(inputs, list | tuple) and inputs:
-        for one in inputs:
-            if not (isinstance(one, torch.Tensor) or _is_shape(one)):
-                raise _wrong_inputs(one)
-        return list(inputs)
-    raise _wrong_inputs(inputs)
+#: Of what torch says of floating-point numbers where an embedding takes the numbers of its rows.
+_EMBEDDED = "argument #1 'indices'"
 
 
-def _is_shape(value: object) -> bool:
-    return isinstance(value, list | tuple) and bool(value) and all(type(number) is int for number in value)
-
-
-def _wrong_inputs(value: object) -> TypeError:
-    kind = type(value).__name__
-    return TypeError(
-        "inputs must be a shape such as (1, 3, 224, 224), a tensor, or a list of these for several arguments, not "
-        + (f"{value!r}" if isinstance(value, int | float | str | list | tuple) else kind)
+def _on_meta(module: nn.Module) -> _Way:
+    return _Way(
+        "meta",
+        torch.device("meta"),
+        lambda tensor: torch.empty_like(tensor, device="meta"),
+        lambda shape, dtype: torch.empty(shape, dtype=dtype, device="meta"),
     )
 
 
-def _on_meta(example: Any, dtype: torch.dtype) -> torch.Tensor:
-    if isinstance(example, torch.Tensor):
-        return torch.empty(example.shape, dtype=example.dtype, device="meta")
-    if any(number < 1 for number in example):
-        raise InputError(f"inputs {tuple(example)} is no shape: every number must be at least 1")
-    return torch.empty(tuple(example), dtype=dtype, device="meta")
+def _fake(module: nn.Module) -> _Way:
+    return _Way(
+        "fake",
+        FakeTensorMode(allow_non_fake_inputs=True),
+        lambda tensor: torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="cpu"),
+        lambda shape, dtype: torch.empty(shape, dtype=dtype, device="cpu"),
+    )
 
 
-def _not_traced(error: Exception, name: str, recorder: Recorder, tensors: list[torch.Tensor]) -> TraceError:
+def _real(module: nn.Module) -> _Way:
+    generator = torch.Generator().manual_seed(SEED)
+    return _Way("values", nullcontext(), lambda tensor: tensor.detach().to("cpu"), random_values(module, generator))
+
+
+def _traced(module: nn.Module, arguments: Arguments, name: str, way: _Way) -> Network:
+    """The network as one way shows it. Raises `TraceError`."""
+    modules = dict(module.named_modules())
+    trainable = {key: parameter.requires_grad for key, parameter in module.named_parameters()}
+    with way.device:
+        state = {key: way.state(tensor) for key, tensor in _state(module).items()}
+    recorder = Recorder(modules, trainable, state, way.name != "values")
+    with _as_in_inference(module), _reporting_modules(modules, recorder), way.device, torch.inference_mode():
+        # Made within: a tensor that was made outside of inference mode is copied there by every view of it.
+        call = arguments.with_tensors(way.make, own_dtype(module))
+        tensors = call.tensors()
+        recorder.begin(tensors)
+        try:
+            with recorder, _Leaving(recorder) if way.name == "values" else nullcontext():
+                output = torch.func.functional_call(module, state, call.args, call.kwargs)
+        except (InputError, FormulaTypeError):
+            raise
+        except Exception as error:
+            raise _not_traced(error, name, recorder, arguments) from error
+    network = recorder.network(name, output)
+    return msgspec.structs.replace(network, traced_with=way.name, depends_on_values=recorder.depends_on_values)
+
+
+class _Leaving(TorchFunctionMode):
+    """Tells the recorder which tensors become arrays of numpy, which torch's dispatcher does not see."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__()
+        self._recorder = recorder
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in (torch.Tensor.numpy, torch.Tensor.__array__):
+            self._recorder.leaves_torch(args[0])
+        return func(*args, **(kwargs or {}))
+
+
+def _not_traced(error: Exception, name: str, recorder: Recorder, arguments: Arguments) -> TraceError:
     """What a module raised, in one line with the innermost module that was running."""
     path, kind = recorder.raised_in or ("", name)
     where = f"{path} ({kind})" if path else kind
-    shapes = " and ".join(str(tuple(tensor.shape)) for tensor in tensors)
+    shapes = " and ".join(map(str, arguments.shapes()))
     what = " ".join(str(error).split()) or "no message"
     return TraceError(f"{name} cannot be traced for inputs {shapes}: {where} raised {type(error).__name__}: {what}")
 

@@ -5,7 +5,7 @@ from math import prod
 from vggcalc.nets.layers import GELU, NONLINEARITIES, Add, BatchNorm2d, Concat, Dropout, Layer, Operation, ReLU, SiLU
 from vggcalc.runtime.trace.calls import Call
 from vggcalc.runtime.trace.operators.rules import Inputs, OpOutput, Outputs, operation, rearranged
-from vggcalc.runtime.trace.spatial_axes import SpatialAxes, broadcast, no_axes
+from vggcalc.runtime.trace.spatial_axes import MIXED, TOKENS, SpatialAxes, broadcast, no_axes
 
 #: The arguments of nonlinearities, which their `torch.nn` classes call by the same names.
 OPTIONS = ("alpha", "beta", "max_val", "min_val", "negative_slope", "threshold")
@@ -60,7 +60,7 @@ def dropout(call: Call, inputs: Inputs, outputs: Outputs) -> list[OpOutput]:
 
 
 def concatenate(call: Call, inputs: Inputs, outputs: Outputs) -> list[OpOutput]:
-    """Along channels `Concat`; along a spatial axis what a position sees is unknown."""
+    """Along channels `Concat`; along tokens what one sees varies, along another spatial axis it is unknown."""
     shape = outputs[0]
     if call.function == "stack":
         dim = int(call["dim"]) % len(shape)
@@ -71,7 +71,12 @@ def concatenate(call: Call, inputs: Inputs, outputs: Outputs) -> list[OpOutput]:
     layer: Layer = operation(call, shape)
     if call.function == "cat" and dim == 1 and len(inputs) == len(call["tensors"]):
         layer = Concat()
-    if any(spatial.labels[dim] is not None for _, spatial in inputs):
+    along = {spatial.labels[dim] for _, spatial in inputs} - {None}
+    sizes = next((spatial.sizes for _, spatial in inputs if spatial.sizes), ())
+    if sizes and along and along <= {TOKENS, MIXED}:  # such as a class token beside those of the positions
+        labels = tuple(MIXED if i == dim else None for i in range(len(shape)))
+        return [OpOutput(layer, "varies", SpatialAxes(labels, sizes))]
+    if along:
         return [OpOutput(layer, "unknown", no_axes(shape))]
     spatial = broadcast([((*s[:dim], shape[dim], *s[dim + 1 :]), p) for s, p in inputs], shape)
     return [OpOutput(layer, "unknown" if spatial is None else "pixel", spatial or no_axes(shape))]
