@@ -348,7 +348,7 @@ def test_several_inputs_with_the_dtypes_of_their_tensors() -> None:
 
 
 @pytest.mark.parametrize(
-    "inputs", [3, "1,3,8,8", None, (), {}, {1: IMAGE}, [3, "text"], [IMAGE, conv], (1, 4.0)], ids=str
+    "inputs", [3, "1,3,8,8", None, (), {}, {1: IMAGE}, [3, "text"], [IMAGE, b"text"], (1, 4.0)], ids=str
 )
 def test_other_inputs_are_a_type_error(inputs: Any) -> None:
     with pytest.raises(TypeError, match=r"inputs must be a shape such as \(1, 3, 224, 224\), a tensor, a list"):
