@@ -55,6 +55,18 @@ class Large(nn.Module):
     def forward(self, x):
         return self.wide(self.conv(x).flatten(1)[:, :1].expand(-1, 2**24))
 
+class Two(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, padding=1)
+        self.table = nn.Embedding(10, 4)
+    def forward(self, x, rows, scale=None):
+        y = self.conv(x) + self.table(rows)[:, :, None, None]
+        return y if scale is None else y * scale
+
+def two_inputs():
+    return {"x": torch.rand(1, 3, 8, 8), "rows": torch.zeros(1, dtype=torch.int64)}
+
 class Depends(nn.Module):
     def forward(self, x):
         return x if x.sum() > 0 else -x
@@ -206,8 +218,6 @@ def test_a_model_larger_than_any_memory(folder: Path) -> None:
         ("net.py:nothing", "gives int, and no torch.nn.Module"),
         ("net.py:number", "is of type int: neither a module nor what makes one"),
         ("net.py:Nett", "did you mean Net?"),
-        ("net.py:Depends", "a trace has shapes and no values"),
-        ("net.py:Embeds", "an image of floats"),
         ("net.py:Constant", "nothing that depends on its input"),
         ("none.py:Net", "there is no file none.py"),
         ("net.py:scripted", "is a ScriptModule, which has no Python"),
@@ -231,7 +241,7 @@ def test_what_goes_wrong_is_one_line(folder: Path, model: str, said: str) -> Non
         (("net.py:Net", "--arg", "width"), "is not name=value"),
         (("net.py:Net", "--arg", "colour=3"), "unexpected keyword argument 'colour'"),
         (("net.py:Net", "--input", "1x4x64x64"), "raised RuntimeError"),
-        (("net.py:Net", "--input", "3"), "is no shape"),
+        (("net.py:Net", "--input", "3x"), "is no shape"),
         (("net.py:Net", "--input", "1x3x8x8", "--size", "8"), "inputs gives the whole shape"),
         (("net.py:Net", "--classes", "10"), "classes cannot change it, its own arguments may"),
         (("net.py:Net", "--dtype", "int8"), "integers have no gradient"),
@@ -305,7 +315,7 @@ def test_words() -> None:
     for wrong in (["a"], ["1=2"], ["a=1", "a=2"], ["a={}"]):
         with pytest.raises(InputError):
             arguments(wrong)
-    for shape in ("0x3x8x8", "3", "1x3xax8", ""):
+    for shape in ("0x3x8x8", "3x", "1x3xax8", ""):
         with pytest.raises(InputError):
             input_shape(shape)
     with pytest.raises(InputError, match="regular expression"):
@@ -329,11 +339,62 @@ def test_a_function_takes_no_modules_name(folder: Path) -> None:
 
 
 def test_lower_bounds_are_marked_in_every_format(folder: Path) -> None:
-    assert "lower_bounds" in invoke("summary", "net.py:Attends", "--no-latency", "--format", "csv").stdout
-    assert "≥" in invoke("summary", "net.py:Attends", "--no-latency", "--format", "markdown").stdout
-    assert "exact" not in invoke("summary", "net.py:Attends", "--no-latency", "--as", "thop").stdout
-    for model in ("net.py:Attends", "net.py:Fourier"):
-        assert "macs" in of_json("summary", model)["variants"][0]["partial"]
+    assert "lower_bounds" in invoke("summary", "net.py:Fourier", "--no-latency", "--format", "csv").stdout
+    assert "≥" in invoke("summary", "net.py:Fourier", "--no-latency", "--format", "markdown").stdout
+    assert "exact" not in invoke("summary", "net.py:Fourier", "--no-latency", "--as", "thop").stdout
+    assert "macs" in of_json("summary", "net.py:Fourier")["variants"][0]["partial"]
+
+
+def test_products_of_activations_are_counted_and_said(folder: Path) -> None:
+    (variant,) = of_json("summary", "net.py:Attends", "--size", "8")["variants"]
+    assert variant["costs"]["macs"] == 64 * 12 + 64 * 16  # a 1×1 from 3 to 4 channels, and 4×64 by 64×4
+    assert variant["costs"]["product_macs"] == 64 * 16
+    shown = " ".join(invoke("summary", "net.py:Attends", "--size", "8", "--no-latency").stdout.split())
+    assert "1,024 MACs of net.py:Attends, 57.1%, multiply two activations with each other" in shown
+    assert "product MACs" in invoke("summary", "net.py:Attends", "--no-latency", "--format", "markdown").stdout
+
+
+def test_a_model_whose_code_reads_values_runs_with_values_and_says_so(folder: Path) -> None:
+    (variant,) = of_json("summary", "net.py:Depends", "--size", "8")["variants"]
+    assert (variant["traced_with"], variant["depends_on_values"]) == ("values", True)
+    shown = " ".join(invoke("summary", "net.py:Depends", "--size", "8", "--no-latency").stdout.split())
+    assert "net.py:Depends was run with random values, because its code reads some" in shown
+
+
+def test_rows_of_an_embedding_need_no_dtype(folder: Path) -> None:
+    (variant,) = of_json("summary", "net.py:Embeds")["variants"]
+    assert variant["costs"]["parameters"] == 10 * 4
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        ("--input", "1x3x8x8", "--input", "1:int64"),
+        ("--input", "1x3x8x8", "--input", "rows=1:int64", "--input", "scale=1"),
+        ("--input", "rows=1:int64", "--input", "x=1x3x8x8"),
+        ("--inputs", "net.py:two_inputs"),
+    ],
+    ids=["by position", "by name", "all by name", "by a function"],
+)
+def test_several_inputs(folder: Path, inputs: tuple[str, ...]) -> None:
+    done = invoke("summary", "net.py:Two", *inputs, "--check", "--no-latency", "--json")
+    assert done.returncode == 0, done.stderr
+    (variant,) = json.loads(done.stdout)["comparisons"][0]["variants"]
+    assert variant["costs"]["macs"] == 64 * 4 * 27
+    assert variant["costs"]["parameters"] == 4 * 27 + 4 + 10 * 4
+    assert variant["crosscheck"]["macs"]["torch"] == 64 * 4 * 27
+
+
+def test_inputs_that_contradict_each_other(folder: Path) -> None:
+    for options, said in (
+        (("net.py:Two", "--inputs", "net.py:two_inputs", "--input", "1x3x8x8"), "--inputs makes all inputs"),
+        (("vgg11", "--input", "1x3x64x64", "--input", "1:int64"), "vgg11 takes one image: give one shape"),
+        (("net.py:Two", "--inputs", "net.py:no_such"), "net.py has no 'no_such'"),
+        (("net.py:Two", "--input", "1x3x8x8:int7"), "'int7' is no dtype"),
+    ):
+        done = invoke("summary", *options, "--no-latency")
+        assert (done.returncode, done.stdout) == (2, ""), done.stderr
+        assert said in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from vggcalc.errors import FeatureMapTooSmall, InputError
 from vggcalc.nets.families import FAMILIES, LARGEST_KERNEL, Factorization, check_kernel, factorized
 from vggcalc.nets.fewer import check_fewer
 from vggcalc.nets.graph import INPUT, Network, Node, Traced, chain
-from vggcalc.nets.inputs import input_shape
+from vggcalc.nets.inputs import input_shape, tensor_spec
 from vggcalc.nets.kernel import Kernel
 from vggcalc.nets.layers import (
     LARGEST_DIMENSION,
@@ -158,6 +158,9 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
     (lambda: input_shape("1,3"), r"^input '1,3' is no shape: write all of it"),
     (lambda: input_shape("0x3"), r"^input 0x3: every size must be from 1 to 2,147,483,647$"),
     (lambda: input_shape(f"1x{LARGEST_DIMENSION + 1}"), r"every size must be from 1 to"),
+    # inputs
+    (lambda: tensor_spec("1x3:int7"), r"^input '1x3:int7': 'int7' is no dtype: write one of float32, "),
+    (lambda: tensor_spec("a b=1x3"), r"^input 'a b=1x3': 'a b' is no argument's name$"),
     # replacing
     (lambda: Replacing(only="["), r"^only '\[' is no regular expression: "),
     (lambda: Replacing(min_kernel=1), r"^min_kernel 1 is out of range: it must be at least 2$"),

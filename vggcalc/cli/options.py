@@ -75,9 +75,17 @@ INPUTS = group(
     "vggcalc.cli.structs:InputOptions",
     option(
         "--input",
-        "inputs",
-        metavar="NxCxHxW",
-        help="The whole shape that the model takes, such as 1x3x224x224.  [default: by --size and --batch]",
+        "tensors",
+        metavar="[NAME=]NxCxHxW[:DTYPE]",
+        multiple=True,
+        help="The whole shape that the model takes, such as 1x3x224x224. Repeatable, in the order of the arguments, or "
+        "with their names: context=1x77x768, ids=1x77:int64.  [default: by --size and --batch]",
+    ),
+    option(
+        "--inputs",
+        "made_by",
+        metavar="FILE.py:FUNCTION",
+        help="What the model is called with, as a function returns it: a list of arguments, or a dict by their names.",
     ),
 )
 

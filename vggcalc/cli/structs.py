@@ -10,13 +10,29 @@ import msgspec
 from vggcalc.results import MemoryFormat, Mode
 
 if TYPE_CHECKING:
+    from vggcalc.library.models import InputsFrom
     from vggcalc.measurement.plan import Plan
+    from vggcalc.nets.inputs import TensorSpec
 
 
 class InputOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole shape of the input as text, or None."""
+    """All that the model is called with: tensors by their shapes, or the name of a function that makes them."""
 
-    inputs: str | None = None
+    tensors: tuple[str, ...] = ()
+    made_by: str | None = None
+
+    @property
+    def inputs(self) -> "tuple[TensorSpec, ...] | tuple[int, ...] | InputsFrom | None":
+        """The same for `library.models.resolve`."""
+        from vggcalc.library.models import InputsFrom
+        from vggcalc.nets.inputs import TensorSpec, tensor_spec
+
+        if self.made_by is not None:
+            if self.tensors:
+                raise click.UsageError("--inputs makes all inputs: leave out --input")
+            return InputsFrom(self.made_by)
+        specs = tuple(map(tensor_spec, self.tensors))
+        return (specs[0].shape if len(specs) == 1 and specs[0] == TensorSpec(specs[0].shape) else specs) or None
 
 
 class MeasuringOptions(msgspec.Struct, frozen=True, kw_only=True):

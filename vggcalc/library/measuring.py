@@ -12,7 +12,7 @@ import msgspec
 
 from vggcalc.errors import InputError, WorkerError
 from vggcalc.library import arguments
-from vggcalc.library.models import is_of_this_process, module_of
+from vggcalc.library.models import arguments_for, is_of_this_process, module_of
 from vggcalc.measurement.plan import Plan, usable_cpus
 from vggcalc.measurement.session import MeasurementOutcome, measure_all
 from vggcalc.nets.names import MEMORY_FORMATS, MODES
@@ -221,22 +221,26 @@ def _with_saved_modules(comparison: Comparison) -> Iterator[Comparison]:
         yield comparison
         return
     with tempfile.TemporaryDirectory(prefix="vggcalc-") as folder:
-        files = {origin.source: _save_module(origin, folder) for origin in given if origin is not None}
+        saved = {origin.source: _save_module(origin, folder) for origin in given if origin is not None}
         yield msgspec.structs.replace(
             comparison,
             variants=tuple(
                 msgspec.structs.replace(
-                    variant, origin=msgspec.structs.replace(variant.origin, source=files[variant.origin.source])
+                    variant,
+                    origin=msgspec.structs.replace(saved[variant.origin.source], replacing=variant.origin.replacing),
                 )
-                if variant.origin is not None and variant.origin.source in files
+                if variant.origin is not None and variant.origin.source in saved
                 else variant
                 for variant in comparison.variants
             ),
         )
 
 
-def _save_module(origin: Origin, folder: str) -> str:
-    """Save the module that the origin stands for, for the worker. Raises `InputError` if it cannot be saved."""
+def _save_module(origin: Origin, folder: str) -> Origin:
+    """Save the module that the origin stands for, and its inputs, for the worker.
+
+    Returns the origin by which the worker loads it. Raises `InputError` if it cannot be saved.
+    """
     import cloudpickle
     import torch
 
@@ -253,6 +257,8 @@ def _save_module(origin: Origin, folder: str) -> str:
             file.write(msgspec.json.encode([os.path.abspath(folder) for folder in sys.path]))
         try:
             torch.save(module, path, pickle_module=cloudpickle)  # also of a class that stands in a notebook
+            torch.save(arguments_for(origin), f"{path}.inputs.pt")
         except Exception as error:  # pickle raises whatever the module's own code does
             raise InputError(f"{name} cannot be sent to a worker process: {error}") from error
-    return f"{path}:{name}"
+    inputs_from = f"{path}.inputs.pt" if arguments_for(origin) is not None else ""
+    return msgspec.structs.replace(origin, source=f"{path}:{name}", inputs_from=inputs_from)

@@ -12,6 +12,7 @@ import msgspec
 from vggcalc.errors import InputError
 from vggcalc.library.arguments import check_flags, check_whole, parse_shape, parse_size, word, wrong_type
 from vggcalc.nets.graph import Network
+from vggcalc.nets.inputs import TensorSpec, tensor_spec
 from vggcalc.nets.layers import Shape, check_number
 from vggcalc.nets.names import ACTIVATIONS
 from vggcalc.nets.origins import OWN, Argument, Origin, is_exported, is_import
@@ -56,6 +57,12 @@ class Overrides(msgspec.Struct, frozen=True, kw_only=True):
             raise wrong_type("args", self.arguments, 'arguments by their names, such as {"pretrained": False}')
 
 
+class InputsFrom(NamedTuple):
+    """The inputs of an imported model are what a function returns: "net.py:make_inputs"."""
+
+    source: str
+
+
 class Resolved(NamedTuple):
     """A network, and where its module comes from unless it is built from the network itself."""
 
@@ -66,6 +73,9 @@ class Resolved(NamedTuple):
 #: The modules of this process by the source of their origin, as long as somebody else holds them.
 _MODULES: "WeakValueDictionary[str, nn.Module]" = WeakValueDictionary()
 _NUMBERS = count(1)
+
+#: By the same, what they are called with where that is more than one image.
+_ARGUMENTS: dict[str, Any] = {}
 
 
 def resolve(
@@ -94,7 +104,7 @@ def resolve(
     if overrides.arguments:
         raise InputError(f"args are for imported models, and {_name_of(model)} is none: leave them out")
     if inputs is not None:
-        overrides = _with_shape(_input_shape(inputs), _name_of(model), overrides)
+        overrides = _with_shape(_one_shape(inputs, _name_of(model)), _name_of(model), overrides)
     chosen = {key: getattr(overrides, key) for key in overrides.__struct_fields__ if key != "arguments"}
     if chosen["size"] is not None:
         chosen["size"] = parse_size(chosen["size"])
@@ -115,12 +125,31 @@ def _module(model: object) -> "nn.Module | None":
     return model if isinstance(model, torch.nn.Module) else None
 
 
-def _input_shape(inputs: Any) -> Shape:
-    """`inputs` as a shape, or the shape of the tensor that they are."""
+def _one_shape(inputs: Any, name: str) -> Shape:
+    """`inputs` as the one shape that a network which is built takes."""
+    if isinstance(inputs, InputsFrom):
+        raise InputError(f"{name} takes one image, and no function makes it: give its shape")
+    specs = _tensor_specs(inputs)
+    if len(specs) != 1 or specs[0].name is not None:
+        raise InputError(f"{name} takes one image: give one shape, without a name")
+    return specs[0].shape
+
+
+def _tensor_specs(inputs: Any) -> tuple[TensorSpec, ...]:
+    """What an imported model is called with: shapes, texts such as "1x77:int64", tensors, a list or a dict of these."""
+    if isinstance(inputs, dict):
+        return tuple(msgspec.structs.replace(_tensor_spec(one), name=name) for name, one in inputs.items())
+    several = isinstance(inputs, list | tuple) and not all(type(number) is int for number in inputs)
+    return tuple(map(_tensor_spec, inputs)) if several else (_tensor_spec(inputs),)
+
+
+def _tensor_spec(value: Any) -> TensorSpec:
     torch = sys.modules.get("torch")
-    if torch is not None and isinstance(inputs, torch.Tensor):
-        return tuple(inputs.shape)
-    return parse_shape(inputs)
+    if torch is not None and isinstance(value, torch.Tensor):
+        return TensorSpec(tuple(value.shape), str(value.dtype).removeprefix("torch."))
+    if isinstance(value, TensorSpec):
+        return value
+    return tensor_spec(value) if isinstance(value, str) else TensorSpec(parse_shape(value))
 
 
 def _with_shape(whole: Shape, name: str, overrides: Overrides) -> Overrides:
@@ -141,7 +170,7 @@ def _imported_shape(name: str, inputs: Any, overrides: Overrides) -> Shape:
     if inputs is not None:
         if overrides.size is not None or overrides.in_channels is not None or overrides.batch is not None:
             raise InputError("inputs gives the whole shape: leave out size, in_channels and batch")
-        return _input_shape(inputs)
+        return _tensor_specs(inputs)[0].shape
     height, width = (None, None) if overrides.size is None else parse_size(overrides.size)
     numbers = {"batch": overrides.batch, "in_channels": overrides.in_channels, "height": height, "width": width}
     for what, number in numbers.items():
@@ -154,12 +183,19 @@ def _imported(model: str, inputs: Any, overrides: Overrides) -> Resolved:
     from vggcalc.measurement.trace import trace
 
     arguments = dict(overrides.arguments or {})
-    origin = Origin(model, _imported_shape(model, inputs, overrides), arguments)
+    if isinstance(inputs, InputsFrom):
+        origin = Origin(model, (), arguments, inputs_from=inputs.source)
+    else:
+        specs = () if inputs is None else _tensor_specs(inputs)
+        if len(specs) == 1 and specs[0] == TensorSpec(specs[0].shape):  # one image, as every model takes it
+            specs = ()
+        origin = Origin(model, _imported_shape(model, inputs, overrides), arguments, inputs=specs)
     network = trace(origin)
     return Resolved(network, msgspec.structs.replace(origin, input_shape=network.input_shape))
 
 
 def _of_module(module: "nn.Module", inputs: Any, overrides: Overrides) -> Resolved:
+    from vggcalc.runtime.inputs import arguments_of
     from vggcalc.runtime.load.errors import in_one_line
     from vggcalc.runtime.load.load import own_shape
     from vggcalc.runtime.load.preparing import lazy_tensor, unwrapped
@@ -172,21 +208,34 @@ def _of_module(module: "nn.Module", inputs: Any, overrides: Overrides) -> Resolv
         raise InputError(f"{name} has lazy modules, which have no shapes yet: run it once before")
     if overrides.arguments:
         raise InputError(f"{name} is made already: args cannot change it")
-    wanted = own_shape(module, _imported_shape(name, inputs, overrides))
+    usual = _imported_shape(name, None, overrides)
+    if inputs is None:
+        arguments = arguments_of(own_shape(module, usual))
+    elif (overrides.size, overrides.in_channels, overrides.batch) != (None, None, None):
+        raise InputError("inputs gives the whole shape: leave out size, in_channels and batch")
+    else:
+        arguments = arguments_of(tensor_spec(inputs) if isinstance(inputs, str) else inputs)
     try:
-        network = trace(module, wanted, name)
+        network = trace(module, arguments, name)
     except (InputError, FormulaTypeError):
         raise
     except Exception as error:  # whatever the user's own code raises, which stays its cause
-        raise InputError(f"{name} cannot be traced for inputs {wanted}: {in_one_line(error)}") from error
+        raise InputError(f"{name} cannot be traced for inputs {arguments.shapes()}: {in_one_line(error)}") from error
     source = f"module {next(_NUMBERS)}:{name}"
     _MODULES[source] = module
+    if len(arguments.tensors()) > 1 or arguments.kwargs or arguments.dtypes() != [None]:
+        _ARGUMENTS[source] = arguments
     return Resolved(network, Origin(source, network.input_shape))
 
 
 def module_of(origin: Origin) -> "nn.Module | None":
     """The module of this process that an origin stands for; None if there is none, or none any more."""
     return _MODULES.get(origin.source)
+
+
+def arguments_for(origin: Origin) -> Any:
+    """What a module of this process is called with, None where it is one image of the origin's shape."""
+    return _ARGUMENTS.get(origin.source)
 
 
 def is_of_this_process(origin: Origin | None) -> bool:

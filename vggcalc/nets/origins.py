@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from vggcalc.errors import InputError
+from vggcalc.nets.inputs import TensorSpec
 from vggcalc.nets.layers import Shape
 from vggcalc.nets.replacing import Replacing
 
@@ -25,12 +26,15 @@ class Origin(msgspec.Struct, frozen=True):
 
     `source` is MODEL, `arguments` are what its factory is called with, `replacing` what was
     replaced in it. Importing it runs its code. `OWN` in the shape stands for the size that the model itself states.
+    Where it takes more than one image, `inputs` are all that it is called with, or `inputs_from` names what makes them.
     """
 
     source: str
     input_shape: Shape
     arguments: dict[str, Argument] = {}
     replacing: Replacing | None = None
+    inputs: tuple[TensorSpec, ...] = ()
+    inputs_from: str = ""
 
     def __post_init__(self) -> None:
         for text in (self.source, *(value for value in self.arguments.values() if isinstance(value, str))):

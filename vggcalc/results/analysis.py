@@ -222,7 +222,7 @@ class Variant(_HasCosts, frozen=True):
     A cost in `partial` is a lower bound: it lacks what the operators named there cost. `origin` is
     where the module of a traced network comes from, `family` how it was factorized, None for the
     baseline; `coverage` is that of all replaced convolutions together, and only a factorized kernel
-    has a `verification`.
+    has a `verification`. `traced_with` and `depends_on_values` are those of its `Network`.
     """
 
     name: str
@@ -243,6 +243,8 @@ class Variant(_HasCosts, frozen=True):
     family: str | None = None
     coverage: WindowCoverage | None = None
     verification: Verification | None = None
+    traced_with: str = ""
+    depends_on_values: bool = False
 
     def __repr__(self) -> str:
         return f"<Variant {self.name}: {len(self.layers)} layers{_macs(self.costs)}>"
@@ -251,8 +253,8 @@ class Variant(_HasCosts, frozen=True):
     def network(self) -> Network:
         """The network itself, to be built with `vggcalc.build` unless it is a trace."""
         nodes = tuple(Node(layer.name, layer.layer, layer.inputs, layer.traced) for layer in self.layers)
-        first = next(layer for layer in self.layers if INPUT in layer.inputs)
-        return Network(self.name, first.input_shape, nodes, self.layout)
+        first = next(layer for layer in self.layers if INPUT in layer.inputs[:1])
+        return Network(self.name, first.input_shape, nodes, self.layout, self.traced_with, self.depends_on_values)
 
     def state(self, cost: str) -> CostState:
         """Whether that cost is complete, partial (a lower bound) or unavailable."""

@@ -58,6 +58,8 @@ def arguments_of(inputs: Any) -> Arguments:
     A sequence of whole numbers is a shape; numbers, strings and None are passed on as they are.
     Raises `TypeError` for anything else, `InputError` for a shape with a number below 1.
     """
+    if isinstance(inputs, Arguments):
+        return inputs
     if _is_tensor(inputs):
         found = Arguments((inputs,), {})
     elif isinstance(inputs, dict) and inputs and all(isinstance(name, str) for name in inputs):

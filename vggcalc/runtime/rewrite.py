@@ -3,6 +3,7 @@
 import copy
 from collections import OrderedDict
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -14,19 +15,16 @@ from vggcalc.runtime.build import Graph, make
 from vggcalc.runtime.trace.tracer import trace
 
 
-def rewrite(
-    module: nn.Module, replacing: Replacing = Replacing(), input_shape: Sequence[int] = (1, 3, 224, 224)
-) -> nn.Module:
+def rewrite(module: nn.Module, replacing: Replacing = Replacing(), inputs: Any = (1, 3, 224, 224)) -> nn.Module:
     """A copy of `module` with the convolutions that `replacing` chooses replaced.
 
     What stands instead has torch's own initialization, the dtype, device and mode of what it
-    replaces; everything else keeps its state. Its trace at `input_shape`, (batch, channels, height,
-    width), is the network that `vggcalc.compare` analyzes. What a convolution becomes stands in its
-    place as a `Sequential`, or with branches as a `Graph`; of a merged run the last one's, with
-    `Identity` for the others.
+    replaces; everything else keeps its state. Its trace for `inputs`, as `trace` takes them, is the network that
+    `vggcalc.compare` analyzes. What a convolution becomes stands in its place as a `Sequential`, or with branches as a
+    `Graph`; of a merged run the last one's, with `Identity` for the others.
     Raises what the module raises when it is traced.
     """
-    traced = trace(module, input_shape)
+    traced = trace(module, inputs)
     replaced = replace(traced, replacing)
     before = {node.name: node for node in traced.nodes}
     after = {node.name: node for node in replaced.network.nodes}

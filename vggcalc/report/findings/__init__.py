@@ -21,6 +21,8 @@ FINDINGS: dict[str, Callable[[Comparison], Iterator[str]]] = {
     "costlier": networks.total_without_costlier,
     "classifier": networks.classifier_share,
     "partial": networks.lower_bounds,
+    "traced_with": networks.how_it_was_traced,
+    "products": networks.products_of_activations,
     "unused": networks.unused_parameters,
     "receptive_field": networks.receptive_field_kept,
     "maps": kernels.shrinking_feature_map,

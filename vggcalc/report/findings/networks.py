@@ -167,6 +167,29 @@ def lower_bounds(comparison: Comparison) -> Iterator[str]:
                 yield f"The {noun} of {variant.name} are a lower bound, without those of {names}."
 
 
+def how_it_was_traced(comparison: Comparison) -> Iterator[str]:
+    """Whether the module had to run with values, on which its operators may depend."""
+    given = comparison.variants[0]
+    if given.depends_on_values:
+        yield (
+            f"{given.name} was run with random values, because its code reads some: the counts hold for this input, "
+            "and another may need others."
+        )
+    elif given.traced_with == "values":
+        yield f"{given.name} was run with its weights and random inputs, because its code reads values of constants."
+
+
+def products_of_activations(comparison: Comparison) -> Iterator[str]:
+    """How much of the MACs multiplies two activations, which some counters leave out."""
+    for variant in comparison.variants[:1]:
+        products, macs = variant.costs["product_macs"], variant.costs["macs"]
+        if products and macs:
+            yield (
+                f"{units.count(products)} MACs of {variant.name}, {units.share(products / macs)}, multiply two "
+                "activations with each other, as attention does: some counters leave them out."
+            )
+
+
 def unused_parameters(comparison: Comparison) -> Iterator[str]:
     """Parameters that the module has and inference does not use."""
     for layer in comparison.variants[0].layers:

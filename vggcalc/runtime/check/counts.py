@@ -4,17 +4,20 @@ import copy
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from vggcalc.nets.layers import Convolution
+from vggcalc.nets.layers import Convolution, Shape
 from vggcalc.protocol import GradientExtent, Subject, TorchCounts
 from vggcalc.runtime.build import build
 from vggcalc.runtime.check.gradient import ProbeError, probe
+from vggcalc.runtime.inputs import own_dtype, random_values
 from vggcalc.runtime.load.errors import in_one_line
-from vggcalc.runtime.load.load import load
+from vggcalc.runtime.load.load import call_arguments, load
 
 
 def count(subject: Subject, run: bool, dtype: str) -> TorchCounts:
@@ -27,22 +30,36 @@ def count(subject: Subject, run: bool, dtype: str) -> TorchCounts:
     last, since that leaves the module with other weights.
     """
     traced = subject.origin is not None
-    with torch.device("meta"):
-        module = load(subject.origin, meta=True) if subject.origin else build(subject.network)
+    # A module that needed values or a device when it was traced needs them here too.
+    where = "meta" if subject.network.traced_with in ("", "meta") else "cpu"
+    with torch.device(where):
+        module = load(subject.origin, meta=where == "meta") if subject.origin else build(subject.network)
         # One that lives in the user's own code is not ours to change.
         alive = traced and not all(tensor.is_meta for tensor in (*module.parameters(), *module.buffers()))
-        module = (copy.deepcopy(module) if alive else module).to("meta")
-        image = torch.empty(subject.network.input_shape)
+        module = (copy.deepcopy(module) if alive else module).to(where)
+    arguments = call_arguments(module, subject.origin, subject.network.input_shape)
+    draw = random_values(module, torch.Generator().manual_seed(0))
+
+    def tensor(shape: Shape, dtype: torch.dtype) -> torch.Tensor:
+        return torch.empty(shape, dtype=dtype, device="meta") if where == "meta" else draw(shape, dtype)
+
+    inputs = arguments.with_tensors(tensor, own_dtype(module))
     module.requires_grad_(False)  # else torch's module tracker wants gradients in inference
-    with _calls(module) as calls, FlopCounterMode(display=False) as forward, torch.inference_mode():
-        module.eval()(image)
+    torch.backends.mha.set_fastpath_enabled(False)  # torch counts attention in its parts, and not as one operator
+    with (
+        sdpa_kernel(SDPBackend.MATH),
+        _calls(module) as calls,
+        FlopCounterMode(display=False) as forward,
+        torch.inference_mode(),
+    ):
+        module.eval()(*inputs.args, **inputs.kwargs)
     module.requires_grad_(True)
     training_flops = None
     if not traced and all(
         node.layer.groups == 1 for node in subject.network.nodes if isinstance(node.layer, Convolution)
     ):
         with FlopCounterMode(display=False) as training:
-            module.train()(image).sum().backward()
+            module.train()(*inputs.args, **inputs.kwargs).sum().backward()
         training_flops = training.get_total_flops()
     kept = macs = activations = seen = unprobed = refused = real = None
     uncounted: dict[str, int] = {}
@@ -52,7 +69,10 @@ def count(subject: Subject, run: bool, dtype: str) -> TorchCounts:
     if run and real is not None:
         image = torch.zeros(subject.network.input_shape)
         try:
-            macs, activations, uncounted = _fvcore(real.eval(), image)
+            if inputs.kwargs:
+                raise TypeError("fvcore takes no arguments by name")
+            called = arguments.with_tensors(draw, own_dtype(real))
+            macs, activations, uncounted = _fvcore(real.eval(), called.args)
         except Exception as error:
             if not traced:  # fvcore's own tracer may refuse what ours takes
                 raise
@@ -124,12 +144,12 @@ def saved_bytes(module: nn.Module, image: torch.Tensor) -> int:
     return sum(storage.nbytes() for storage in kept.values())
 
 
-def _fvcore(module: nn.Module, image: torch.Tensor) -> tuple[int, int, dict[str, int]]:
+def _fvcore(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[int, int, dict[str, int]]:
     from fvcore.nn import ActivationCountAnalysis, FlopCountAnalysis
 
     with torch.no_grad():
-        flops = FlopCountAnalysis(module, image).unsupported_ops_warnings(False)
+        flops = FlopCountAnalysis(module, inputs).unsupported_ops_warnings(False)
         by_operator = flops.by_operator()
         uncounted = {name: int(number) for name, number in flops.unsupported_ops().items()}
-        activations = ActivationCountAnalysis(module, image).unsupported_ops_warnings(False).total()
+        activations = ActivationCountAnalysis(module, inputs).unsupported_ops_warnings(False).total()
     return int(by_operator["conv"] + by_operator["linear"]), int(activations), uncounted

@@ -54,6 +54,8 @@ def probe(subject: Subject, module: nn.Module, calls: Mapping[str, int]) -> Grad
     shape = subject.network.input_shape if traced else (1, *subject.network.input_shape[1:])
     image = torch.ones(shape, dtype=torch.float64, requires_grad=True)
     _make_positive(module.double().eval().requires_grad_(False))
+    if subject.origin is not None and (len(subject.origin.inputs) > 1 or subject.origin.inputs_from):
+        raise ProbeError("it takes several inputs")
     output = _output(module, path, image)
     gradient = _gradient(output, target, image)
     return GradientExtent(target.layer, target.unit, _extent(gradient))

@@ -15,8 +15,7 @@ from vggcalc.runtime.trace.tracer import TraceError
 #: What is the matter and what would be right, by what torch says then.
 HINTS = {
     "meta tensor": "a trace has shapes and no values, so nothing can depend on them",
-    "Tensors of type Long": "the input is an image of floats, integers have no receptive field",
-    "types: Long, Int": "the input is an image of floats, not of integers such as an embedding takes",
+    "types: Long, Int": "say which input is one of integers, such as --input 1x77:int64",
     "no NVIDIA driver": (NO_CUDA := "its code moves to CUDA, which is not here: make the device an argument of it"),
     "not compiled with CUDA": NO_CUDA,
     "No CUDA GPUs": NO_CUDA,

@@ -51,6 +51,16 @@ def factory(origin: Origin) -> Any:
     return found
 
 
+def made_inputs(source: str) -> Any:
+    """What the function that `source` names returns, such as `net.py:make_inputs`: the inputs of a model.
+
+    Or what the parent has saved in a file of that name.
+    """
+    if source.endswith(".inputs.pt"):
+        return torch.load(source, weights_only=False)
+    return factory(Origin(source, ()))()
+
+
 def _saved(path: str) -> Any:
     """A module that the parent has saved, beside it the parent's search path: its classes are imported from there."""
     with open(f"{path}.json", "rb") as file:

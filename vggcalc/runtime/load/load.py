@@ -7,9 +7,10 @@ from torch import nn
 from vggcalc.nets.graph import Network
 from vggcalc.nets.layers import Shape
 from vggcalc.nets.origins import OWN, Origin, is_exported
+from vggcalc.runtime.inputs import Arguments, arguments_of, of_specs
 from vggcalc.runtime.load.constructing import without_weights
 from vggcalc.runtime.load.errors import LoadError, one_line_errors
-from vggcalc.runtime.load.factories import factory
+from vggcalc.runtime.load.factories import factory, made_inputs
 from vggcalc.runtime.load.preparing import exported, give_shapes, lazy_tensor, unwrapped
 from vggcalc.runtime.rewrite import rewrite
 from vggcalc.runtime.trace.tracer import trace
@@ -23,9 +24,9 @@ def load(origin: Origin, meta: bool = False) -> nn.Module:
     with one_line_errors(origin):
         module = unwrapped(_named_module(origin, meta))
         if lazy_tensor(module) is not None:
-            give_shapes(module, own_shape(module, origin.input_shape))
+            give_shapes(module, call_arguments(module, origin))
         if origin.replacing is not None:
-            module = rewrite(module, origin.replacing, origin.input_shape)
+            module = rewrite(module, origin.replacing, call_arguments(module, origin))
     return module
 
 
@@ -46,7 +47,16 @@ def traced(origin: Origin, name: str) -> Network:
     """The network that the module of `origin` is. Raises `LoadError`."""
     module = load(origin, meta=True)
     with one_line_errors(origin):
-        return trace(module, own_shape(module, origin.input_shape), name)
+        return trace(module, call_arguments(module, origin), name, lambda: load(origin))
+
+
+def call_arguments(module: nn.Module, origin: Origin | None, shape: Shape = ()) -> Arguments:
+    """What the module is called with: what its origin says, or, without one, a tensor of that shape."""
+    if origin is None:
+        return arguments_of(shape)
+    if origin.inputs_from:
+        return arguments_of(made_inputs(origin.inputs_from))
+    return of_specs(origin.inputs) if origin.inputs else arguments_of(own_shape(module, origin.input_shape))
 
 
 def own_shape(module: nn.Module, wanted: Shape) -> Shape:

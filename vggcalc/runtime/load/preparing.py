@@ -5,7 +5,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from vggcalc.errors import InputError
-from vggcalc.nets.layers import Shape
+from vggcalc.runtime.inputs import Arguments
 from vggcalc.runtime.load.factories import existing_file
 
 
@@ -47,15 +47,16 @@ def lazy_tensor(module: nn.Module) -> torch.Tensor | None:
     return next((tensor for tensor in held if tensor is not None and is_lazy(tensor)), None)
 
 
-def give_shapes(module: nn.Module, input_shape: Shape) -> None:
-    """Run a module that has lazy parts once for that input, which gives them their shapes."""
+def give_shapes(module: nn.Module, arguments: Arguments) -> None:
+    """Run a module that has lazy parts once for these inputs, which gives them their shapes."""
     lazy = lazy_tensor(module)
     if lazy is None:
         return
     training = {part: part.training for part in module.modules()}
     module.eval()
+    call = arguments.with_tensors(lambda shape, dtype: torch.zeros(shape, dtype=dtype, device=lazy.device), lazy.dtype)
     with torch.no_grad():
-        module(torch.zeros(input_shape, device=lazy.device))
+        module(*call.args, **call.kwargs)
     for part, mode in training.items():
         part.training = mode
 

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import msgspec
 import torch
@@ -12,7 +13,8 @@ from vggcalc.nets.layers import Shape
 from vggcalc.protocol import Subject
 from vggcalc.results import Configuration
 from vggcalc.runtime.build import build
-from vggcalc.runtime.load.load import load
+from vggcalc.runtime.inputs import random_values
+from vggcalc.runtime.load.load import call_arguments, load
 from vggcalc.runtime.time.devices import Device, DeviceUnavailable
 from vggcalc.runtime.trace.calls import output_tensors
 
@@ -76,18 +78,23 @@ def prepare(subject: Subject, configuration: Configuration, where: Device, seed:
     module = module.to(memory_format=memory_format)  # type: ignore[call-overload]
     training = configuration.mode == "training"
     module.train(training)
-    image = torch.rand(network.input_shape, generator=generator).to(where.name, dtype)
-    image = image.contiguous(memory_format=memory_format)
-    run: Callable[[torch.Tensor], torch.Tensor] = module
+    draw = random_values(module, generator)
+
+    def tensor(shape: Shape, of: torch.dtype) -> torch.Tensor:
+        drawn = draw(shape, of).to(where.name, dtype if of.is_floating_point else of)
+        return drawn.contiguous(memory_format=memory_format) if drawn.dim() == 4 else drawn
+
+    inputs = call_arguments(module, subject.origin, network.input_shape).with_tensors(tensor, torch.float32)
+    run: Callable[..., Any] = module
     if configuration.execution == "compiled":
         run = _compiled(module, configuration)
 
     def infer() -> torch.Tensor:
-        return first_tensor(run(image))
+        return first_tensor(run(*inputs.args, **inputs.kwargs))
 
     def train() -> torch.Tensor:
         module.zero_grad(set_to_none=True)
-        output = first_tensor(run(image))
+        output = first_tensor(run(*inputs.args, **inputs.kwargs))
         output.sum().backward()
         return output
 
@@ -101,7 +108,7 @@ def prepare(subject: Subject, configuration: Configuration, where: Device, seed:
     del output
     timed = where.graph(call) if configuration.execution == "graph" else call
     compile_s = first_s if configuration.execution == "compiled" else None
-    return Built(timed, call, shape, image.numel() * image.element_size(), compile_s)
+    return Built(timed, call, shape, sum(one.nbytes for one in inputs.tensors()), compile_s)
 
 
 def first_tensor(output: object) -> torch.Tensor:
@@ -112,11 +119,11 @@ def first_tensor(output: object) -> torch.Tensor:
     return found
 
 
-def _compiled(module: nn.Module, configuration: Configuration) -> Callable[[torch.Tensor], torch.Tensor]:
+def _compiled(module: nn.Module, configuration: Configuration) -> Callable[..., Any]:
     if configuration.device == "cpu" and not any(map(shutil.which, ("c++", "g++", "clang++", "cl"))):
         raise DeviceUnavailable("torch.compile needs a C++ compiler, such as g++, and finds none")
     # All Sequentials share one code object, and beyond its limit of versions dynamo would go on
     # eagerly without a word; a whole graph or an error, and for this shape alone.
     torch._dynamo.config.recompile_limit = 1000
-    compiled: Callable[[torch.Tensor], torch.Tensor] = torch.compile(module, fullgraph=True, dynamic=False)
+    compiled: Callable[..., Any] = torch.compile(module, fullgraph=True, dynamic=False)
     return compiled

@@ -71,7 +71,7 @@ def trace(
     """
     if not isinstance(module, nn.Module):
         raise TypeError(f"module must be a torch.nn.Module, not {type(module).__name__}")
-    arguments = inputs if isinstance(inputs, Arguments) else arguments_of(inputs)
+    arguments = arguments_of(inputs)
     name = name or type(module).__name__
     raised: list[TraceError] = []
     for way in (_on_meta, _fake, _real):
