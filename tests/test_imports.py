@@ -350,7 +350,7 @@ def test_products_of_activations_are_counted_and_said(folder: Path) -> None:
     assert variant["costs"]["macs"] == 64 * 12 + 64 * 16  # a 1×1 from 3 to 4 channels, and 4×64 by 64×4
     assert variant["costs"]["product_macs"] == 64 * 16
     shown = " ".join(invoke("summary", "net.py:Attends", "--size", "8", "--no-latency").stdout.split())
-    assert "1,024 MACs of net.py:Attends, 57.1%, multiply two activations with each other" in shown
+    assert "1,024 MACs of net.py:Attends, 57%, multiply two activations with each other" in shown
     assert "product MACs" in invoke("summary", "net.py:Attends", "--no-latency", "--format", "markdown").stdout
 
 

@@ -182,7 +182,7 @@ def how_it_was_traced(comparison: Comparison) -> Iterator[str]:
 def products_of_activations(comparison: Comparison) -> Iterator[str]:
     """How much of the MACs multiplies two activations, which some counters leave out."""
     for variant in comparison.variants[:1]:
-        products, macs = variant.costs["product_macs"], variant.costs["macs"]
+        products, macs = variant.costs.get("product_macs"), variant.costs["macs"]
         if products and macs:
             yield (
                 f"{units.count(products)} MACs of {variant.name}, {units.share(products / macs)}, multiply two "

@@ -133,12 +133,15 @@ EMPTY = Cell()
 
 
 def shown_costs(variants: Iterable[Variant]) -> tuple[str, ...]:
-    """The costs that say something here: trainable parameters where some are frozen, and product MACs."""
+    """The costs that say something here: trainable parameters where some are frozen, and product MACs.
+
+    An earlier version's document has neither.
+    """
     variants = list(variants)
     idle = set()
-    if all(one.costs["trainable"] == one.costs["parameters"] for one in variants):
+    if all(one.costs.get("trainable") in (None, one.costs["parameters"]) for one in variants):
         idle.add("trainable")
-    if not any(one.costs["product_macs"] for one in variants):
+    if not any(one.costs.get("product_macs") for one in variants):
         idle.add("product_macs")
     return tuple(key for key in variants[0].costs if key not in idle)
 
