@@ -280,7 +280,8 @@ def test_an_imported_model_is_checked_and_timed(folder: Path) -> None:
     found = json.loads(done.stdout)["comparisons"][0]
     for variant in found["variants"]:
         assert variant["crosscheck"]["agrees"]
-        assert variant["crosscheck"]["macs"]["torch"] == variant["costs"]["macs"]
+        macs = variant["crosscheck"]["macs"]
+        assert macs["torch"] == macs["fvcore"] == variant["costs"]["macs"]
         assert variant["latency"][0]["median_s"] > 0
         assert variant["origin"]["source"] == "net.py:Net"
     assert found["ratios"][0]["latency"][0]["ratio"] > 0
