@@ -30,6 +30,9 @@ def ignore() -> None:
     """Let no ending signal disturb the process while it exits: all that it had to say is said."""
     for number in ENDING:
         signal.signal(number, signal.SIG_IGN)
+    # CPython ends by SIGINT, whatever the exit status, if the last text that was executed (as for a named tuple) was
+    # interrupted, even where that was caught: now another text is the last.
+    exec("")
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
