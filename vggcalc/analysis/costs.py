@@ -2,7 +2,7 @@
 
 Conventions: 1 MAC is one multiply-accumulate of a matrix product: of a convolution's or linear layer's weight with
 an activation, or of two activations with each other, as in attention. FLOPs = 2 × MACs. Biases, norms, activation
-functions, poolings and elementwise products do no MACs.
+functions, poolings and elementwise products do no MACs. It is over 300 lines long because the formulas stand together.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -29,6 +29,7 @@ from vggcalc.nets.layers import (
     Transposed,
     is_view,
 )
+from vggcalc.nets.names import ITEMSIZE
 from vggcalc.results import Costs, LayerResult, Partial
 
 
@@ -37,7 +38,8 @@ class LayerContext(msgspec.Struct):
 
     `alive_bytes` are the activations alive while the layer runs in inference, its output included;
     `saved_bytes` those that it adds to the activations saved for the backward pass. `gradients` says of each input
-    whether training computes its gradient, `trained_weights` of how many of the layer's weights.
+    whether training computes its gradient, `trained_weights` of how many of the layer's weights. `own_bytes` is the
+    size of its parameters in their own dtypes, None where they are counted in another.
     """
 
     layer: Layer
@@ -49,6 +51,7 @@ class LayerContext(msgspec.Struct):
     gradients: Sequence[bool]
     trained_weights: int
     traced: Traced | None = None
+    own_bytes: int | None = None
 
 
 #: The costs of one layer that come before a cost in `COSTS`, which its formula may build on.
@@ -144,8 +147,8 @@ def activations(context: LayerContext, row: CostRow) -> int | None:
 
 def weight_bytes(context: LayerContext, row: CostRow) -> int:
     """Parameters × bytes of an element; of a traced module in its own dtypes."""
-    if context.traced is not None and context.traced.parameter_bytes is not None:
-        return context.traced.parameter_bytes
+    if context.own_bytes is not None:
+        return context.own_bytes
     parameters: int = row["parameters"]
     return parameters * context.itemsize
 
@@ -279,7 +282,7 @@ _TRAINED = {"": 0, "bias": 0, "weight": 1, "both": 2}
 
 def layer_contexts(network: Network, shapes: Mapping[str, Shape], itemsize: int) -> list[LayerContext]:
     """Each node's layer with its context, in order."""
-    in_place = network.in_place()
+    in_place, as_it_is = network.in_place(), itemsize == ITEMSIZE[network.dtype]
     needs = saved_activations.needs_gradient(network)
     alive = liveness(network, shapes, in_place)
     saved = saved_activations.saved_by_node(network, shapes, itemsize, in_place, needs)
@@ -294,6 +297,7 @@ def layer_contexts(network: Network, shapes: Mapping[str, Shape], itemsize: int)
             [needs[name] for name in node.inputs],
             1 if node.traced is None else _TRAINED[node.traced.trains],
             node.traced,
+            node.traced.parameter_bytes if node.traced is not None and as_it_is else None,
         )
         for i, node in enumerate(network.nodes)
     ]

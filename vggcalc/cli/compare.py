@@ -49,5 +49,5 @@ def compare(
     from vggcalc.library.models import resolve
 
     resolved = resolve(model, shape.inputs, overrides, read_standard_input)
-    comparison = compare_options(model, resolved, factorizing, replacing, measuring.dtype)
+    comparison = compare_options(model, resolved, factorizing, replacing, measuring.dtype(resolved.network.dtype))
     finish("compare", [comparison], measuring, gate, output, source=model)

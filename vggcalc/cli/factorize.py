@@ -76,7 +76,7 @@ def factorize(
     sizes = [size for several in kernel_sizes for size in several]
     comparisons = []
     for size in sizes:
-        comparisons.append(factorize_options(size, kernel, factorizing, stem, measuring.dtype))
+        comparisons.append(factorize_options(size, kernel, factorizing, stem, measuring.dtype()))
         if sum(len(variant.layers) for one in comparisons for variant in one) > MOST_LAYERS:
             raise click.UsageError(f"so many kernels have more than {MOST_LAYERS:,} layers: ask for fewer, or sweep")
     finish("factorize", comparisons, measuring, gate, output, verify=verify)

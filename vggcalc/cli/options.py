@@ -147,7 +147,8 @@ MEASURING = group(
         type=DTYPE,
         metavar="DTYPE",
         multiple=True,
-        help="float32, float64, bfloat16, float16; counts' bytes are the first's. Repeatable.  [default: float32]",
+        help="float32, float64, bfloat16, float16; counts' bytes are the first's. Repeatable.  [default: the "
+        "model's own, or float32]",
     ),
     option(
         "--mode",

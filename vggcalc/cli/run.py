@@ -32,7 +32,7 @@ def finish(
     lost = [*not_in_csv, *(["--against"] if gate.against else [])]
     if output.format == "csv" and lost:
         raise click.UsageError(f"{lost[0]} makes no rows of a CSV: choose another format, or leave it out")
-    plan, condition = measuring.plan(verify), None
+    plan, condition = measuring.plan(verify, comparisons[0].dtype), None
     if gate.fail_if or gate.against:
         from vggcalc.report.gate.gate import gate as read_gate
 

@@ -42,7 +42,7 @@ class MeasuringOptions(msgspec.Struct, frozen=True, kw_only=True):
     check: bool | None = None
     devices: tuple[str, ...] = ("auto",)
     threads: tuple[int, ...] = (1,)
-    dtypes: tuple[str, ...] = ("float32",)
+    dtypes: tuple[str, ...] = ()
     modes: tuple[Mode, ...] = ("inference",)
     memory_formats: tuple[MemoryFormat, ...] = ("contiguous",)
     compiled: bool = False
@@ -55,12 +55,11 @@ class MeasuringOptions(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 0
     allocator: Literal["pinned", "default"] = "pinned"
 
-    @property
-    def dtype(self) -> str:
-        """The dtype of the counts' bytes."""
-        return self.dtypes[0]
+    def dtype(self, own: str = "float32") -> str:
+        """The dtype of the counts' bytes: that of the network itself unless another is asked for."""
+        return self.dtypes[0] if self.dtypes else own
 
-    def plan(self, verify: bool = False) -> "Plan | None":
+    def plan(self, verify: bool = False, own_dtype: str = "float32") -> "Plan | None":
         """What the workers are to do, None if nothing. Raises `click.UsageError` for contradictions."""
         from vggcalc.measurement.schedule import MOST_PROCESSES
 
@@ -76,7 +75,7 @@ class MeasuringOptions(msgspec.Struct, frozen=True, kw_only=True):
             check=check,
             verify=verify,
             devices=self.devices,
-            dtypes=tuple(dict.fromkeys(self.dtypes)),
+            dtypes=tuple(dict.fromkeys(self.dtypes or (own_dtype,))),
             threads=tuple(dict.fromkeys(self.threads)),
             modes=self.modes,
             memory_formats=self.memory_formats,

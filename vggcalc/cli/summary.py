@@ -62,6 +62,6 @@ def summary(
         raise click.UsageError("--receptive-field LAYER and --unit Y,X belong together: give both")
     network, origin = resolve(model, shape.inputs, overrides, read_standard_input)
     place = None if receptive_field is None or unit is None else (receptive_field, unit)
-    comparison = summarize(network, measuring.dtype, place, counter, origin)
+    comparison = summarize(network, measuring.dtype(network.dtype), place, counter, origin)
     lost = [name for name, value in (("--as", counter), ("--unit", unit)) if value is not None]
     finish("summary", [comparison], measuring, gate, output, source=model, not_in_csv=lost)

@@ -132,14 +132,14 @@ def parse_padding(value: object) -> int | None:
     raise wrong_type("padding", value, '"same" or a whole number')
 
 
-def parse_dtype(value: object) -> str:
-    """The name of a floating-point dtype: "float16", "fp16", "half" or torch.float16.
+def parse_dtype(value: object, usual: str = "float32") -> str:
+    """The name of a floating-point dtype: "float16", "fp16", "half" or torch.float16; of None `usual`.
 
     >>> parse_dtype("fp16")
     'float16'
     """
     if value is None:
-        return "float32"
+        return usual
     text = str(value).removeprefix("torch.").lower()
     if not isinstance(value, str) and type(value).__module__.partition(".")[0] != "torch":
         raise wrong_type("dtype", value, f"one of {', '.join(ITEMSIZE)} or a torch.dtype")

@@ -40,7 +40,7 @@ def compare(
     activation: str | None = None,
     bias: bool | None = None,
     args: Mapping[str, Argument] | None = None,
-    dtype: Any = "float32",
+    dtype: Any = None,
 ) -> Comparison:
     """A network with its large kernels against it as stacks of 3×3 layers, or what `into` names.
 
@@ -62,7 +62,8 @@ def compare(
         size, batch, in_channels: parts of the input's shape, where `inputs` is not given.
         classes, batch_norm, activation, bias: change these in a built-in network, a configuration or tokens.
         args: arguments of an imported model's factory, such as {"pretrained": False}.
-        dtype: in which bytes are counted: a name, an alias such as "fp16", or a torch.dtype.
+        dtype: in which bytes are counted: a name, an alias such as "fp16", or a torch.dtype; the module's own, or
+            float32, unless given.
 
     Raises:
         TypeError: an argument is of a type that is not accepted.
@@ -87,7 +88,7 @@ def compare(
     wanted.check()
     check_rules(replacing)
     resolved = resolve(model, inputs, overrides)
-    bytes_of = arguments.parse_dtype(dtype)
+    bytes_of = arguments.parse_dtype(dtype, resolved.network.dtype)
     if replacing is None:
         return compare_options(model if isinstance(model, str) else "", resolved, factorizing, wanted, bytes_of)
     if isinstance(replacing, Replacing):
@@ -119,7 +120,7 @@ def summary(
     activation: str | None = None,
     bias: bool | None = None,
     args: Mapping[str, Argument] | None = None,
-    dtype: Any = "float32",
+    dtype: Any = None,
 ) -> Comparison:
     """One network, layer by layer: a comparison with one variant, whose costs are attributes of it too.
 
@@ -155,4 +156,4 @@ def summary(
     )
     network, origin = resolve(model, inputs, overrides)
     place = None if receptive_field is None or unit is None else (receptive_field, tuple(unit))
-    return summarize(network, arguments.parse_dtype(dtype), place, counter, origin)
+    return summarize(network, arguments.parse_dtype(dtype, network.dtype), place, counter, origin)

@@ -143,7 +143,8 @@ def crosscheck(
     by_function = [
         layer.name
         for layer in variant.layers
-        if layer.type == "Linear" and layer.traced is not None and layer.traced.by_function
+        if layer.type == "MatrixProduct"
+        or (layer.type == "Linear" and layer.traced is not None and layer.traced.by_function)
     ]
 
     custom = sorted({str(layer.function) for layer in variant.layers if layer.type == "CustomOperator"})

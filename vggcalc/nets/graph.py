@@ -92,7 +92,8 @@ class Network(msgspec.Struct, frozen=True):
     torchvision's VGG keeps them (`features.0` … `classifier.6`); "traced" if the nodes are the
     trace of a module, which alone runs them. Of a trace `traced_with` says what it ran with: tensors without values of
     the "meta" device, "fake" ones that know constants, or "values", random ones; and `depends_on_values` whether a
-    value that depends on the input steered it, so that for another input other operators may run.
+    value that depends on the input steered it, so that for another input other operators may run. `dtype` is that
+    of its weights.
     Raises `InputError` where a name occurs twice or is read before it is made, and, but for a
     trace, is never read.
     """
@@ -103,6 +104,7 @@ class Network(msgspec.Struct, frozen=True):
     layout: str = "nodes"
     traced_with: str = ""
     depends_on_values: bool = False
+    dtype: str = "float32"
 
     def __post_init__(self) -> None:
         if not self.nodes:

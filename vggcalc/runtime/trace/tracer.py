@@ -20,6 +20,7 @@ from torch.overrides import TorchFunctionMode
 
 from vggcalc.errors import InputError
 from vggcalc.nets.graph import Network
+from vggcalc.nets.names import ITEMSIZE
 from vggcalc.runtime.inputs import Arguments, Make, arguments_of, own_dtype, random_values
 from vggcalc.runtime.trace.formulas import FormulaTypeError
 from vggcalc.runtime.trace.recorder import Recorder
@@ -138,7 +139,13 @@ def _traced(module: nn.Module, arguments: Arguments, name: str, way: _Way) -> Ne
         except Exception as error:
             raise _not_traced(error, name, recorder, arguments) from error
     network = recorder.network(name, output)
-    return msgspec.structs.replace(network, traced_with=way.name, depends_on_values=recorder.depends_on_values)
+    dtype = str(own_dtype(module)).removeprefix("torch.")
+    return msgspec.structs.replace(
+        network,
+        traced_with=way.name,
+        depends_on_values=recorder.depends_on_values,
+        dtype=dtype if dtype in ITEMSIZE else network.dtype,
+    )
 
 
 class _Leaving(TorchFunctionMode):

@@ -1,0 +1,263 @@
+"""Modules that take several inputs, read values, are frozen or of other dtypes: traced, counted and checked."""
+
+import json
+import weakref
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import process
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import vggcalc
+from vggcalc.nets.graph import Network
+from vggcalc.runtime.trace.tracer import TraceError, trace
+
+IMAGE = (1, 3, 32, 32)
+#: A 7×7 from 3 to 8 channels without padding.
+MACS = 26 * 26 * 8 * 147
+
+
+class Base(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 7)
+        self.scale = torch.ones(8, 1, 1)  # no buffer
+        self.register_buffer("sizes", torch.tensor([4, 4]))
+
+
+class OfTheProcessor(Base):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x) * self.scale
+
+
+class MadeOnTheProcessor(Base):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x) * torch.ones(8, 1, 1, device="cpu")
+
+
+class ShapeArithmetic(Base):
+    def forward(self, x: Tensor) -> Tensor:
+        return F.adaptive_avg_pool2d(self.conv(x), int(torch.tensor(x.shape[-1]) // 2))
+
+
+class BufferAsNumbers(Base):
+    def forward(self, x: Tensor) -> Tensor:
+        return F.adaptive_avg_pool2d(self.conv(x), self.sizes.tolist())
+
+
+class Checks(Base):
+    def forward(self, x: Tensor) -> Tensor:
+        assert x.max() <= 1
+        if torch.isnan(x).any():
+            raise ValueError("not a number")
+        return self.conv(x)
+
+
+class Masks(Base):
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv(x)
+        return y[y > -1e9].view(1, 8, -1).sum(2)
+
+
+class ThroughNumpy(Base):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(torch.from_numpy(np.flip(x.numpy(), 3).copy()))
+
+
+@pytest.mark.parametrize(
+    ("kind", "traced_with", "depends"),
+    [
+        (OfTheProcessor, "fake", False),
+        (MadeOnTheProcessor, "fake", False),
+        (ShapeArithmetic, "fake", False),
+        (BufferAsNumbers, "values", False),
+        (Checks, "values", True),
+        (Masks, "values", True),
+        (ThroughNumpy, "values", True),
+    ],
+)
+def test_the_next_way_is_taken_where_one_fails(kind: type[nn.Module], traced_with: str, depends: bool) -> None:
+    network = trace(kind(), IMAGE)
+    variant = vggcalc.summary(network).variants[0]
+    assert (network.traced_with, network.depends_on_values) == (traced_with, depends)
+    assert (variant.macs, variant.parameters) == (MACS, 8 * 147 + 8)
+    assert "macs" not in variant.partial
+    read = variant.network
+    assert (read.traced_with, read.depends_on_values) == (traced_with, depends)
+
+
+def test_tensors_with_values_are_freed_as_they_are_done_with() -> None:
+    """Ten feature maps, one after the other: no more than the last ones are alive at once."""
+    maps: list[weakref.ref[Tensor]] = []
+    alive: list[int] = []
+
+    class Reads(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            assert float(x.sum()) >= 0
+            y = x + 1
+            maps.append(weakref.ref(y))
+            alive.append(sum(one() is not None for one in maps))
+            return y
+
+    trace(nn.Sequential(*(Reads() for _ in range(10))), IMAGE)
+    assert max(alive) <= 3
+
+
+def test_what_would_fail_with_values_too_is_not_run_with_values() -> None:
+    class Narrow(Base):
+        def forward(self, x: Tensor) -> Tensor:
+            return self.conv(x.flatten(1))
+
+    with pytest.raises(TraceError, match=r"conv \(Conv2d\) raised RuntimeError: Expected 3D"):
+        trace(Narrow(), IMAGE)
+
+
+class Several(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 7)
+        self.table = nn.Embedding(10, 8)
+
+    def forward(self, batch: Any, rows: Any = None, *, scale: Any = 1.0) -> Tensor:
+        y: Tensor = self.conv(batch["image"] if isinstance(batch, dict) else batch)
+        return (y if rows is None else y + self.table(rows)[:, :, None, None]) * scale
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        IMAGE,
+        torch.zeros(IMAGE),
+        [IMAGE],
+        [torch.zeros(IMAGE), torch.zeros(1, dtype=torch.int64)],
+        {"batch": IMAGE},
+        {"batch": IMAGE, "scale": (8, 1, 1)},
+        {"batch": IMAGE, "scale": 2.0, "rows": None},
+        [{"image": IMAGE}],
+        [{"image": torch.zeros(IMAGE)}, torch.zeros(1, dtype=torch.int64)],
+        {"batch": {"image": list(IMAGE)}},
+    ],
+    ids=str,
+)
+def test_inputs_in_any_nesting(inputs: Any) -> None:
+    found = vggcalc.summary(Several(), inputs)
+    assert found.macs == MACS
+    assert found.input_shape == IMAGE
+
+
+def test_rows_of_an_embedding_are_integers_without_saying_so() -> None:
+    found = vggcalc.summary(nn.Sequential(nn.Embedding(100, 16), nn.Linear(16, 3)), (1, 20))
+    assert found.macs == 20 * 16 * 3
+
+
+def test_several_inputs_are_measured_and_checked_too() -> None:
+    module = Several()
+    found = vggcalc.compare(module, [IMAGE, torch.zeros(1, dtype=torch.int64)])
+    checked = vggcalc.check(found)["given"].crosscheck
+    assert checked is not None
+    assert checked.agrees
+    assert checked.macs.torch == MACS
+    timed = vggcalc.measure(found, processes=1, rounds=2, budget=600)
+    assert [one.variant for one in timed.ratios if one.latency] == ["factorized"]
+
+
+# Frozen parts
+
+
+def frozen_backbone() -> nn.Module:
+    backbone = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    return nn.Sequential(backbone.requires_grad_(False), nn.Linear(8, 10))
+
+
+def test_a_frozen_backbone_costs_its_forward_pass_alone() -> None:
+    variant = vggcalc.summary(frozen_backbone(), (4, 3, 32, 32)).variants[0]
+    backbone, head = 4 * 1024 * 216, 4 * 8 * 10
+    assert variant.costs["parameters"] == 8 * 27 + 8 + 90
+    assert variant.costs["trainable"] == 90
+    assert variant.macs == backbone + head
+    assert variant.training_flops == 2 * (backbone + 2 * head)  # forward; of the head also its weight's gradient
+    assert variant.saved_bytes == 4 * 8 * 4  # the head's input
+
+
+def test_trainable_parameters_are_a_column_where_some_are_frozen() -> None:
+    assert "trainable" in vggcalc.summary(frozen_backbone(), (4, 3, 32, 32)).to_markdown()
+    assert "trainable" not in vggcalc.summary("vgg11").to_markdown()
+
+
+@pytest.mark.parametrize("heads", [1, 2])
+def test_training_flops_of_products_are_torchs(heads: int) -> None:
+    """Forward and backward of attention written out, by torch's counter: no gradient flows into the input."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    class Attention(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.qkv, self.out = nn.Linear(8, 24), nn.Linear(8, 5)
+
+        def forward(self, x: Tensor) -> Tensor:
+            q, k, v = self.qkv(x).view(2, 6, 3, heads, 8 // heads).permute(2, 0, 3, 1, 4)
+            y = (q @ k.mT).softmax(-1) @ v
+            return self.out(y.transpose(1, 2).reshape(2, 6, 8))
+
+    module = Attention()
+    with FlopCounterMode(display=False) as counter:
+        module(torch.rand(2, 6, 8)).sum().backward()
+    assert vggcalc.summary(module, (2, 6, 8)).training_flops == counter.get_total_flops()
+
+
+# Dtypes
+
+
+@pytest.mark.parametrize(("dtype", "size"), [(torch.float16, 2), (torch.bfloat16, 2), (torch.float64, 8)])
+def test_bytes_are_those_of_the_modules_own_dtype(dtype: torch.dtype, size: int) -> None:
+    module = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU()).to(dtype)
+    found = vggcalc.summary(module, IMAGE)
+    assert found.dtype == str(dtype).removeprefix("torch.")
+    assert found.variants[0].weight_bytes == size * (8 * 27 + 8)
+    assert found.variants[0].saved_bytes == size * (3 + 8) * 1024
+    assert vggcalc.summary(module, IMAGE, dtype="float32").variants[0].weight_bytes == 4 * (8 * 27 + 8)
+
+
+def test_parameters_of_several_dtypes_have_their_own_bytes() -> None:
+    module = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3).half())
+    module[1].register_forward_pre_hook(lambda part, args: (args[0].half(),))
+    assert vggcalc.summary(module, IMAGE).variants[0].weight_bytes == 4 * (8 * 27 + 8) + 2 * (8 * 72 + 8)
+
+
+@pytest.mark.parametrize(
+    ("source", "shape"),
+    [
+        ("nn.GRU(16, 16, batch_first=True)", "2x5x16"),
+        ("nn.RNN(16, 16, batch_first=True)", "2x5x16"),
+        ("nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU()).half()", "1x3x16x16"),
+        ("nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)", "2x5x16"),
+        ("OfTheProcessor()", "1x3x32x32"),
+        ("Checks()", "1x3x32x32"),
+    ],
+)
+@pytest.mark.usefixtures("warm_workers")
+def test_a_check_works_wherever_a_count_does(tmp_path: Path, monkeypatch: Any, source: str, shape: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = "import torch\nfrom torch import Tensor, nn\n" + "".join(
+        f"\n{text}" for text in (_source(Base), _source(OfTheProcessor), _source(Checks))
+    )
+    Path("net.py").write_text(f"{text}\n\ndef make():\n    return {source}\n")
+    done = process.invoke("summary", "net.py:make", "--input", shape, "--check", "--no-latency", "--json")
+    assert done.returncode == 0, done.stderr
+    (variant,) = json.loads(done.stdout)["comparisons"][0]["variants"]
+    assert variant["crosscheck"]["macs"]["torch"] == variant["costs"]["macs"]
+
+
+def _source(kind: type[nn.Module]) -> str:
+    import inspect
+
+    return inspect.getsource(kind)
+
+
+def test_a_network_knows_its_dtype() -> None:
+    assert trace(nn.Conv2d(3, 8, 3).half(), IMAGE).dtype == "float16"
+    assert isinstance(trace(nn.Conv2d(3, 8, 3), IMAGE), Network)
