@@ -154,6 +154,7 @@ def test_rows_of_an_embedding_are_integers_without_saying_so() -> None:
     assert found.macs == 20 * 16 * 3
 
 
+@pytest.mark.filterwarnings("ignore::vggcalc.MeasurementWarning")
 def test_several_inputs_are_measured_and_checked_too() -> None:
     module = Several()
     found = vggcalc.compare(module, [IMAGE, torch.zeros(1, dtype=torch.int64)])
