@@ -203,7 +203,7 @@ def test_a_single_variant_needs_no_name(name: str) -> None:
         ("macs > 3", "variant 'macs' is unknown: There are naive, factorized"),
         (
             "factorized.mac > 3",
-            "figure 'mac' is unknown: did you mean macs? There are parameters, macs, flops, activations",
+            "figure 'mac' is unknown: did you mean macs? There are parameters, trainable, macs, product_macs",
         ),
         ("factorized.macs.height > 3", "figure 'macs.height' is unknown: "),
         ("factorized. > 3", "figure '' is unknown: There are"),
@@ -557,7 +557,7 @@ def test_of_several_kernels_those_are_named_that_fail() -> None:
     [
         (
             (*VGG16, "--fail-if", "factorized.mac > 1"),
-            "figure 'mac' is unknown: did you mean macs? There are parameters, macs,",
+            "figure 'mac' is unknown: did you mean macs? There are parameters, trainable, macs,",
         ),
         ((*VGG16, "--fail-if", "given.macs > 1"), "There are naive, factorized"),
         ((*VGG16, "--fail-if", "naive.macs > 1X"), "'X' is no unit of macs"),

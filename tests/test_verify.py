@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import sys
 from typing import Any
 
 import jsonschema
@@ -114,20 +113,14 @@ def test_a_border_that_is_said_too_narrow_is_found(monkeypatch: pytest.MonkeyPat
 REFUTED = Verification(Conv2d(2, 2, 5), (1, 2, 9, 9), 0, (1, 1), (3, 3), 0.25, 0.5, None)
 
 
-def test_a_refuted_verification_is_shown_and_ends_with_3(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    from vggcalc.cli import main as cli
+def test_a_refuted_verification_is_shown_and_ends_with_3(monkeypatch: pytest.MonkeyPatch) -> None:
     from vggcalc.measurement import session
 
     monkeypatch.setattr(session, "verifications", lambda *given: iter([Verified("factorized", REFUTED)]))
-    monkeypatch.setattr(sys, "argv", ["vggcalc", "factorize", "5", "--no-latency", "--verify"])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    assert ended.value.code == 3
-    out = capsys.readouterr().out
-    assert "Not the same: factorized" in out
-    assert "2.5e-1" in out
+    done = run("factorize", "5", "--no-latency", "--verify")
+    assert done.returncode == 3
+    assert "Not the same: factorized" in done.stdout
+    assert "2.5e-1" in done.stdout
     assert not MeasurementOutcome((vggcalc.factorize(5),)).disagrees
 
 
