@@ -1,0 +1,122 @@
+"""The models of libraries for benchmarks/zoo.py: their names, and how each is made without pretrained weights."""
+
+import importlib
+import re
+from pathlib import Path
+from typing import Any
+
+LIBRARIES = (
+    "torchvision", "timm", "segmentation_models_pytorch", "ultralytics", "transformers", "diffusers", "open_clip",
+    "pytorchcv",
+)  # fmt: skip
+IMAGE = (1, 3, 224, 224)
+#: The shapes that torchvision's models of other kinds than classification take, by a pattern of their names.
+TORCHVISION = {
+    "rcnn|ssd|retinanet|fcos": [(3, 320, 320)], "raft": ((1, 3, 128, 128),) * 2, "swin3d": (1, 3, 32, 224, 224),
+    "mvit|s3d": (1, 3, 16, 224, 224), "r3d|mc3|r2plus1d": (1, 3, 16, 112, 112), "inception_v3": (1, 3, 299, 299),
+}  # fmt: skip
+#: diffusers' models, which have defaults, with the shapes that they take.
+DIFFUSERS = {
+    "UNet2DModel": {"sample": (1, 3, 64, 64), "timestep": 1},
+    "UNet2DConditionModel": {"sample": (1, 4, 64, 64), "timestep": 1, "encoder_hidden_states": (1, 77, 1280)},
+    "UNet3DConditionModel": {"sample": (1, 4, 4, 32, 32), "timestep": 1, "encoder_hidden_states": (1, 77, 1024)},
+    "AutoencoderKL": (1, 3, 64, 64), "VQModel": (1, 3, 64, 64), "AutoencoderTiny": (1, 3, 64, 64),
+    "UNet1DModel": {"sample": (1, 2, 4096), "timestep": 1},
+}  # fmt: skip
+
+
+def names(library: str) -> list[str]:
+    """The names of all models of a library."""
+    if library in ("torchvision", "timm", "open_clip"):
+        package: Any = importlib.import_module("torchvision.models" if library == "torchvision" else library)
+        return list(package.list_models())
+    if library == "transformers":
+        from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
+
+        return list(MODEL_MAPPING_NAMES)
+    if library == "pytorchcv":
+        from pytorchcv.model_provider import _models
+
+        return list(_models)
+    if library == "segmentation_models_pytorch":
+        from segmentation_models_pytorch import MODEL_ARCHITECTURES_MAPPING as ARCHITECTURES
+
+        encoders = ("resnet34", "efficientnet-b0", "mobilenet_v2", "mit_b0", "vgg11_bn")
+        return [f"{architecture}-{encoder}" for architecture in ARCHITECTURES for encoder in encoders]
+    if library == "ultralytics":
+        folder = Path(importlib.import_module("ultralytics").__file__).parent / "cfg" / "models"
+        return [re.sub(r"^(yolov?\d+)", r"\1n", path.name) for path in sorted(folder.glob("*/*.yaml"))]
+    return list(DIFFUSERS)
+
+
+def make(library: str, name: str) -> tuple[Any, Any]:
+    """A model without pretrained weights, and the shapes, tensors and numbers that it takes, nested as it does."""
+    import torch
+
+    if library == "torchvision":
+        from torchvision.models import get_model_builder
+
+        builder = get_model_builder(name)
+        backbone = {"weights_backbone": None} if "weights_backbone" in builder.__annotations__ else {}
+        inputs = next((shape for sign, shape in TORCHVISION.items() if re.search(sign, name)), IMAGE)
+        return builder(weights=None, **backbone), inputs
+    if library == "timm":
+        import timm
+
+        module = timm.create_model(name, pretrained=False)
+        return module, (1, *module.default_cfg["input_size"])
+    if library == "transformers":
+        from transformers import CONFIG_MAPPING, AutoModel
+
+        module = AutoModel.from_config(CONFIG_MAPPING[name]())
+        if module.main_input_name == "pixel_values":
+            size = getattr(module.config, "image_size", None) or 224
+            return module, {"pixel_values": (1, 3, *(size if isinstance(size, list | tuple) else (size, size)))}
+        inputs = {"input_ids": torch.zeros(1, 64, dtype=torch.long)}
+        return module, inputs | ({"decoder_input_ids": inputs["input_ids"]} if module.config.is_encoder_decoder else {})
+    if library == "open_clip":
+        import open_clip
+
+        module = open_clip.create_model(name)
+        size = module.visual.image_size
+        return module, (
+            (1, 3, *(size if isinstance(size, tuple) else (size, size))),
+            torch.zeros(1, 77, dtype=torch.long),
+        )
+    if library == "pytorchcv":
+        from pytorchcv.model_provider import get_model
+
+        module = get_model(name)
+        return module, (1, getattr(module, "in_channels", 3), *getattr(module, "in_size", (224, 224)))
+    if library == "segmentation_models_pytorch":
+        import segmentation_models_pytorch
+
+        architecture, _, encoder = name.partition("-")
+        return segmentation_models_pytorch.create_model(architecture, encoder, encoder_weights=None), IMAGE
+    if library == "ultralytics":
+        from ultralytics import YOLO
+
+        return YOLO(name).model, (1, 3, 640, 640)
+    import diffusers
+
+    return getattr(diffusers, name)(), DIFFUSERS[name]
+
+
+def on_meta(inputs: Any) -> Any:
+    """The inputs with tensors on the meta device for every shape and every tensor."""
+    import torch
+
+    if isinstance(inputs, torch.Tensor):
+        return inputs.to("meta")
+    if isinstance(inputs, dict):
+        return {key: on_meta(value) for key, value in inputs.items()}
+    if isinstance(inputs, list | tuple):
+        is_shape = all(isinstance(number, int) for number in inputs)
+        return torch.empty(inputs, device="meta") if is_shape else type(inputs)(map(on_meta, inputs))
+    return inputs
+
+
+def call(module: Any, inputs: Any) -> Any:
+    """Run a module on its inputs: a tuple is several, a dictionary is keywords."""
+    arguments = inputs if isinstance(inputs, tuple) else () if isinstance(inputs, dict) else (inputs,)
+    return module(*arguments, **(inputs if isinstance(inputs, dict) else {}))
