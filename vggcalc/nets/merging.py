@@ -119,7 +119,13 @@ def merge_runs(network: Network, chosen: Container[str], if_fewer: str | None = 
             continue
         seen.update(interior)
         new = merge(run)
-        traced = end.traced and msgspec.structs.replace(end.traced, parameters=new.parameters)
+        traced = end.traced and msgspec.structs.replace(
+            end.traced,
+            parameters=new.parameters,
+            trainable=new.parameters,  # the new convolution's are not frozen
+            trains="weight",
+            parameter_bytes=None,
+        )
         instead = Node(end.name, new, node.inputs, traced)
         try:
             check_fewer([one for one in network.nodes if one.name in interior], [instead], shape_of, if_fewer)
