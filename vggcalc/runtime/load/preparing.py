@@ -25,7 +25,7 @@ def unwrapped(module: nn.Module) -> nn.Module:
         where = f"{path} ({type(part).__name__})" if path else type(part).__name__
         if isinstance(part, torch.jit.ScriptModule):
             raise InputError(f"{where} is a ScriptModule, which has no Python: give the nn.Module that it was made of")
-        if type(part).__module__.startswith(_QUANTIZED):
+        if type(part).__module__.startswith(_QUANTIZED) and type(part).__name__ not in _OF_FLOATS:
             raise InputError(
                 f"{where} is quantized, and its kernels need values: give the module before its conversion, "
                 "which does as many MACs"
@@ -39,6 +39,9 @@ def unwrapped(module: nn.Module) -> nn.Module:
 
 #: Where torch's modules with integer weights are defined; those that only pretend, for training, are elsewhere.
 _QUANTIZED = ("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized")
+
+#: What is there too and computes with floating-point numbers, in models that can be quantized later.
+_OF_FLOATS = ("FloatFunctional", "FXFloatFunctional")
 
 
 def lazy_tensor(module: nn.Module) -> torch.Tensor | None:
