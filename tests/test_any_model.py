@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import vggcalc
-from vggcalc.nets.graph import Network
+from vggcalc.errors import InputError
+from vggcalc.nets.graph import Network, Tracing
+from vggcalc.runtime.trace import tracer
 from vggcalc.runtime.trace.tracer import TraceError, trace
 
 IMAGE = (1, 3, 32, 32)
@@ -69,7 +71,7 @@ class ThroughNumpy(Base):
 
 
 @pytest.mark.parametrize(
-    ("kind", "traced_with", "depends"),
+    ("kind", "ran_with", "depends"),
     [
         (OfTheProcessor, "fake", False),
         (MadeOnTheProcessor, "fake", False),
@@ -80,14 +82,13 @@ class ThroughNumpy(Base):
         (ThroughNumpy, "values", True),
     ],
 )
-def test_the_next_way_is_taken_where_one_fails(kind: type[nn.Module], traced_with: str, depends: bool) -> None:
+def test_the_next_way_is_taken_where_one_fails(kind: type[nn.Module], ran_with: Any, depends: bool) -> None:
     network = trace(kind(), IMAGE)
     variant = vggcalc.summary(network).variants[0]
-    assert (network.traced_with, network.depends_on_values) == (traced_with, depends)
+    assert network.tracing == Tracing(ran_with, depends)
     assert (variant.macs, variant.parameters) == (MACS, 8 * 147 + 8)
     assert "macs" not in variant.partial
-    read = variant.network
-    assert (read.traced_with, read.depends_on_values) == (traced_with, depends)
+    assert variant.network.tracing == network.tracing
 
 
 def test_tensors_with_values_are_freed_as_they_are_done_with() -> None:
@@ -152,6 +153,46 @@ def test_inputs_in_any_nesting(inputs: Any) -> None:
 def test_rows_of_an_embedding_are_integers_without_saying_so() -> None:
     found = vggcalc.summary(nn.Sequential(nn.Embedding(100, 16), nn.Linear(16, 3)), (1, 20))
     assert found.macs == 20 * 16 * 3
+
+
+def test_a_module_of_several_inputs_is_rewritten() -> None:
+    inputs = {"batch": IMAGE, "rows": torch.zeros(1, dtype=torch.int64)}
+    small = vggcalc.rewrite(Several(), inputs)
+    assert [part.kernel_size for part in small.conv] == [(3, 3)] * 3
+    assert small(torch.rand(IMAGE), torch.zeros(1, dtype=torch.int64)).shape == (1, 8, 26, 26)
+
+
+def test_a_module_that_needs_values_is_not_run_beyond_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    with torch.device("meta"):
+        module = Checks()
+    made: list[nn.Module] = []
+
+    def with_weights() -> nn.Module:
+        made.append(Checks())
+        return made[-1]
+
+    need = sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))
+    monkeypatch.setattr(tracer, "free_bytes", lambda: need - 1)
+    with pytest.raises(InputError, match="cannot be traced"):
+        trace(module, IMAGE, with_weights=with_weights)
+    assert made == []
+    monkeypatch.setattr(tracer, "free_bytes", lambda: need)
+    assert trace(module, IMAGE, with_weights=with_weights).tracing == Tracing("values", True)
+    assert len(made) == 1
+
+
+def test_products_of_weights_alone_are_said_to_be_foldable() -> None:
+    class LowRank(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Parameter(torch.rand(4, 8)), nn.Parameter(torch.rand(5, 4))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return F.linear(x, self.b @ self.a)
+
+    text = str(vggcalc.summary(LowRank(), (100, 8)))
+    assert "160 MACs of LowRank multiply weights and constants alone" in " ".join(text.split())
+    assert "constants alone" not in str(vggcalc.summary(nn.Linear(8, 5), (100, 8)))
 
 
 @pytest.mark.filterwarnings("ignore::vggcalc.MeasurementWarning")
@@ -236,6 +277,7 @@ def test_parameters_of_several_dtypes_have_their_own_bytes() -> None:
         ("nn.RNN(16, 16, batch_first=True)", "2x5x16"),
         ("nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU()).half()", "1x3x16x16"),
         ("nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)", "2x5x16"),
+        ("nn.Sequential(nn.Embedding(9, 4), nn.Linear(4, 3))", "1x5"),
         ("OfTheProcessor()", "1x3x32x32"),
         ("Checks()", "1x3x32x32"),
     ],

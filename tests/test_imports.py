@@ -357,7 +357,8 @@ def test_products_of_activations_are_counted_and_said(folder: Path) -> None:
 
 def test_a_model_whose_code_reads_values_runs_with_values_and_says_so(folder: Path) -> None:
     (variant,) = of_json("summary", "net.py:Depends", "--size", "8")["variants"]
-    assert (variant["traced_with"], variant["depends_on_values"]) == ("values", True)
+    tracing = variant["tracing"]
+    assert (tracing["ran_with"], tracing["depends_on_values"]) == ("values", True)
     shown = " ".join(invoke("summary", "net.py:Depends", "--size", "8", "--no-latency").stdout.split())
     assert "net.py:Depends was run with random values, because its code reads some" in shown
 

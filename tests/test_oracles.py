@@ -4,7 +4,6 @@ It knows nothing of layers, names or our operators' table: a MAC is a multiplica
 `addmm`, and a unit's field follows from the windows alone (Araujo et al. 2019).
 """
 
-from collections.abc import Callable
 from math import prod
 from typing import Any
 
@@ -18,6 +17,7 @@ from torch.func import functional_call
 from torch.fx import GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn import functional as F
+from written import Written
 
 from vggcalc.analysis.comparison import analyze
 from vggcalc.nets.graph import Network
@@ -130,19 +130,6 @@ def seen(graph: GraphModule) -> Field | None:
                     assert name in ELEMENTWISE, name
                     fields[node] = found
     return fields[result(graph)]
-
-
-class Written(nn.Module):
-    """A module of the given parts with the given forward pass."""
-
-    def __init__(self, run: Callable[[Any, Tensor], Tensor], **parts: nn.Module) -> None:
-        super().__init__()
-        self.run = run
-        for name, part in parts.items():
-            setattr(self, name, part)
-
-    def forward(self, image: Tensor) -> Tensor:
-        return self.run(self, image)
 
 
 def conv(into: int, out: int, *arguments: Any, **options: Any) -> nn.Conv2d:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend
 from torch.utils.flop_counter import FlopCounterMode
+from written import Written
 
 from vggcalc.analysis.comparison import analyze
 from vggcalc.analysis.receptive_field import receptive_fields, unit_span
@@ -34,19 +35,6 @@ from vggcalc.runtime.time.arms import first_tensor
 from vggcalc.runtime.trace.tracer import trace
 
 IMAGE = (2, 4, 12, 12)
-
-
-class Written(nn.Module):
-    """A module of the given parts with the given forward pass."""
-
-    def __init__(self, run: Callable[[Any, Tensor], Tensor], **parts: object) -> None:
-        super().__init__()
-        self.run = run
-        for name, part in parts.items():
-            setattr(self, name, part)
-
-    def forward(self, image: Tensor) -> Tensor:
-        return self.run(self, image)
 
 
 def conv(kernel: int | tuple[int, int] = 3, into: int = 4, out: int = 4, **given: Any) -> nn.Conv2d:

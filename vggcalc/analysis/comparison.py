@@ -89,8 +89,7 @@ def analyze(
         origin=origin,
         family=family,
         coverage=coverage,
-        traced_with=network.traced_with,
-        depends_on_values=network.depends_on_values,
+        tracing=network.tracing,
     )
 
 

@@ -26,7 +26,6 @@ from vggcalc.nets.layers import (
     MatrixProduct,
     Opaque,
     Shape,
-    Transposed,
     is_view,
 )
 from vggcalc.nets.names import ITEMSIZE
@@ -86,12 +85,10 @@ def trainable(context: LayerContext, row: CostRow) -> int:
 
 def _own_parameters(layer: Layer) -> int:
     match layer:
-        case Convolution():
+        case Convolution() | BatchNorm2d():
             return layer.parameters
         case Linear():
             return layer.out_features * (layer.in_features + layer.bias)
-        case BatchNorm2d():
-            return 2 * layer.num_features * layer.affine
         case _:
             return 0
 
@@ -104,10 +101,8 @@ def macs(context: LayerContext, row: CostRow) -> int | None:
     over. Unknown where an operator has no formula.
     """
     match context.layer:
-        case Transposed() as conv:
-            return prod(context.inputs[0]) * (conv.out_channels // conv.groups) * prod(conv.kernel_size)
         case Convolution() as conv:
-            return prod(context.output) * (conv.in_channels // conv.groups) * prod(conv.kernel_size)
+            return conv.macs(context.inputs[0], context.output)
         case Linear() as linear:
             return prod(context.output) * linear.in_features
         case MatrixProduct() | CustomOperator() as operator:

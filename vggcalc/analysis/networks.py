@@ -39,12 +39,12 @@ def compare_network(
         return compared(network.name, network.input_shape, variants, dtype, skipped=skipped)
     from vggcalc.analysis.replacements import compare_replacements  # a plain VGG has no use for it
 
-    if replacings is not None:
-        return compare_replacements(network, "given", replacings, dtype, origin)
-    replacings = {name: Replacing(one) for name, one in factorizations.items()}
-    if network.layout == "traced":
-        return compare_replacements(network, "given", replacings, dtype, origin)
-    return compare_replacements(renumbered(merge(network)), "naive", replacings, dtype, origin)
+    if replacings is None and network.layout != "traced":
+        network, name = renumbered(merge(network)), "naive"
+    else:
+        name = "given"
+    replacings = replacings or {variant: Replacing(one) for variant, one in factorizations.items()}
+    return compare_replacements(network, name, replacings, dtype, origin)
 
 
 def summarize(

@@ -22,17 +22,16 @@ class InputOptions(msgspec.Struct, frozen=True, kw_only=True):
     made_by: str | None = None
 
     @property
-    def inputs(self) -> "tuple[TensorSpec, ...] | tuple[int, ...] | InputsFrom | None":
+    def inputs(self) -> "tuple[TensorSpec, ...] | InputsFrom | None":
         """The same for `library.models.resolve`."""
         from vggcalc.library.models import InputsFrom
-        from vggcalc.nets.inputs import TensorSpec, tensor_spec
+        from vggcalc.nets.inputs import tensor_spec
 
         if self.made_by is not None:
             if self.tensors:
                 raise click.UsageError("--inputs makes all inputs: leave out --input")
             return InputsFrom(self.made_by)
-        specs = tuple(map(tensor_spec, self.tensors))
-        return (specs[0].shape if len(specs) == 1 and specs[0] == TensorSpec(specs[0].shape) else specs) or None
+        return tuple(map(tensor_spec, self.tensors)) or None
 
 
 class MeasuringOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,10 +60,11 @@ class MeasuringOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     def plan(self, verify: bool = False, own_dtype: str = "float32") -> "Plan | None":
         """What the workers are to do, None if nothing. Raises `click.UsageError` for contradictions."""
-        from vggcalc.measurement.schedule import MOST_PROCESSES
+        if self.quick and self.processes not in (None, 1):
+            from vggcalc.measurement.schedule import MOST_PROCESSES
 
-        if self.quick and self.processes not in (None, 1, MOST_PROCESSES):  # the default says nothing
-            raise click.UsageError("--quick is one process: leave it out beside --processes")
+            if self.processes != MOST_PROCESSES:  # the default says nothing
+                raise click.UsageError("--quick is one process: leave it out beside --processes")
         check = self.latency if self.check is None else self.check
         if not (self.latency or check or verify):
             return None

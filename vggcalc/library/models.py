@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Mapping
 from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
-from weakref import WeakValueDictionary
+from weakref import WeakValueDictionary, finalize
 
 import msgspec
 
@@ -21,6 +21,8 @@ from vggcalc.nets.vgg import Config
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from vggcalc.runtime.inputs import Arguments
 
 #: What a model may be.
 Model = "str | os.PathLike[str] | Sequence[int | str] | Config | Network | nn.Module"
@@ -75,7 +77,7 @@ _MODULES: "WeakValueDictionary[str, nn.Module]" = WeakValueDictionary()
 _NUMBERS = count(1)
 
 #: By the same, what they are called with where that is more than one image.
-_ARGUMENTS: dict[str, Any] = {}
+_ARGUMENTS: "dict[str, Arguments]" = {}
 
 
 def resolve(
@@ -195,9 +197,7 @@ def _imported(model: str, inputs: Any, overrides: Overrides) -> Resolved:
 
 
 def _of_module(module: "nn.Module", inputs: Any, overrides: Overrides) -> Resolved:
-    from vggcalc.runtime.inputs import arguments_of
     from vggcalc.runtime.load.errors import in_one_line
-    from vggcalc.runtime.load.load import own_shape
     from vggcalc.runtime.load.preparing import lazy_tensor, unwrapped
     from vggcalc.runtime.trace.formulas import FormulaTypeError
     from vggcalc.runtime.trace.tracer import trace
@@ -209,12 +209,9 @@ def _of_module(module: "nn.Module", inputs: Any, overrides: Overrides) -> Resolv
     if overrides.arguments:
         raise InputError(f"{name} is made already: args cannot change it")
     usual = _imported_shape(name, None, overrides)
-    if inputs is None:
-        arguments = arguments_of(own_shape(module, usual))
-    elif (overrides.size, overrides.in_channels, overrides.batch) != (None, None, None):
+    if inputs is not None and (overrides.size, overrides.in_channels, overrides.batch) != (None, None, None):
         raise InputError("inputs gives the whole shape: leave out size, in_channels and batch")
-    else:
-        arguments = arguments_of(tensor_spec(inputs) if isinstance(inputs, str) else inputs)
+    arguments = module_arguments(module, inputs, usual)
     try:
         network = trace(module, arguments, name)
     except (InputError, FormulaTypeError):
@@ -225,7 +222,18 @@ def _of_module(module: "nn.Module", inputs: Any, overrides: Overrides) -> Resolv
     _MODULES[source] = module
     if len(arguments.tensors()) > 1 or arguments.kwargs or arguments.dtypes() != [None]:
         _ARGUMENTS[source] = arguments
+        finalize(module, _ARGUMENTS.pop, source)
     return Resolved(network, Origin(source, network.input_shape))
+
+
+def module_arguments(module: "nn.Module", inputs: Any, usual: Shape = ()) -> "Arguments":
+    """What a module of this process is called with; None is an image of its own size, or of the `usual` shape."""
+    from vggcalc.runtime.inputs import arguments_of
+    from vggcalc.runtime.load.load import own_shape
+
+    if inputs is None:
+        return arguments_of(own_shape(module, usual))
+    return arguments_of(tensor_spec(inputs) if isinstance(inputs, str) else inputs)
 
 
 def module_of(origin: Origin) -> "nn.Module | None":
@@ -233,7 +241,7 @@ def module_of(origin: Origin) -> "nn.Module | None":
     return _MODULES.get(origin.source)
 
 
-def arguments_for(origin: Origin) -> Any:
+def arguments_for(origin: Origin) -> "Arguments | None":
     """What a module of this process is called with, None where it is one image of the origin's shape."""
     return _ARGUMENTS.get(origin.source)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from vggcalc.library.arguments import wrong_type
 from vggcalc.library.factorizing import FactorizingOptions, Into, ReplacingOptions
 from vggcalc.library.factorizing import replacings as rules
-from vggcalc.library.models import Overrides, resolve
+from vggcalc.library.models import Overrides, module_arguments, resolve
 from vggcalc.nets.graph import Network
 from vggcalc.nets.replacing import Replacing
 from vggcalc.results import Variant
@@ -26,7 +26,7 @@ def _checked(module: object) -> "nn.Module":
 
 
 def trace(module: "nn.Module", inputs: "str | Sequence[int] | Tensor | None" = None) -> Network:
-    """The network of a module, traced on the meta device: no weight is copied and nothing is computed.
+    """The network of a module, traced as it runs: nothing is computed unless its code reads values.
 
     Args:
         module: any `torch.nn.Module`; it is left as it was.
@@ -107,7 +107,7 @@ def rewrite(
         if len(found) > 1:
             raise InputError(f"rewrite makes one module, and {', '.join(found)} are {len(found)}: give one family")
         (replacing,) = found.values()
-    return rewritten(module, replacing, traced.input_shape)
+    return rewritten(module, replacing, module_arguments(module, inputs))
 
 
 def fuse(module: "nn.Module") -> "FusedConv2d":

@@ -1,11 +1,10 @@
 """Whether what replaces a convolution costs less, as `Replacing.if_fewer` asks for."""
 
 from collections.abc import Iterable, Mapping
-from math import prod
 
 from vggcalc.errors import InputError
 from vggcalc.nets.graph import Node
-from vggcalc.nets.layers import BatchNorm2d, Convolution, Layer, Shape
+from vggcalc.nets.layers import BatchNorm2d, Conv2d, Convolution, Layer, Shape
 
 
 def check_fewer(before: Iterable[Node], after: Iterable[Node], shape_of: Mapping[str, Shape], cost: str | None) -> None:
@@ -18,12 +17,6 @@ def check_fewer(before: Iterable[Node], after: Iterable[Node], shape_of: Mapping
 
 
 def _cost(layer: Layer, output: Shape, cost: str) -> int:
-    match layer:
-        case Convolution() if cost == "macs":
-            return prod(output) * (layer.in_channels // layer.groups) * prod(layer.kernel_size)
-        case Convolution():
-            return layer.parameters
-        case BatchNorm2d() if cost == "parameters":
-            return 2 * layer.num_features * layer.affine
-        case _:
-            return 0
+    if cost == "parameters":
+        return layer.parameters if isinstance(layer, Convolution | BatchNorm2d) else 0
+    return layer.macs((), output) if isinstance(layer, Conv2d) else 0  # what is replaced is no transposed one

@@ -1,5 +1,7 @@
 """Nodes and networks: layers by name, each with the nodes that it reads."""
 
+from typing import Literal
+
 import msgspec
 
 from vggcalc.errors import InputError
@@ -68,6 +70,21 @@ class Traced(msgspec.Struct, frozen=True):
     parameter_bytes: int | None = None
 
 
+class Tracing(msgspec.Struct, frozen=True):
+    """How a module ran when it was traced.
+
+    `ran_with` are tensors without values of the "meta" device, "fake" ones that know constants, or "values", random
+    ones. `depends_on_values`: a value that depends on the input steered it, so that for another input other operators
+    may run. `integer_inputs`: shapes without a dtype were those of integers, which an embedding takes. `dtype` is that
+    of the weights.
+    """
+
+    ran_with: Literal["meta", "fake", "values"] = "meta"
+    depends_on_values: bool = False
+    integer_inputs: bool = False
+    dtype: str = "float32"
+
+
 class Node(msgspec.Struct, frozen=True):
     """A named layer with the names of the nodes that it reads; `input` is the network's input.
 
@@ -90,10 +107,7 @@ class Network(msgspec.Struct, frozen=True):
 
     `layout` says where a built module keeps its layers: under the nodes' own names, or where
     torchvision's VGG keeps them (`features.0` … `classifier.6`); "traced" if the nodes are the
-    trace of a module, which alone runs them. Of a trace `traced_with` says what it ran with: tensors without values of
-    the "meta" device, "fake" ones that know constants, or "values", random ones; and `depends_on_values` whether a
-    value that depends on the input steered it, so that for another input other operators may run. `dtype` is that
-    of its weights.
+    trace of a module, which alone runs them.
     Raises `InputError` where a name occurs twice or is read before it is made, and, but for a
     trace, is never read.
     """
@@ -102,9 +116,7 @@ class Network(msgspec.Struct, frozen=True):
     input_shape: Shape
     nodes: tuple[Node, ...]
     layout: str = "nodes"
-    traced_with: str = ""
-    depends_on_values: bool = False
-    dtype: str = "float32"
+    tracing: Tracing | None = None
 
     def __post_init__(self) -> None:
         if not self.nodes:
@@ -125,6 +137,11 @@ class Network(msgspec.Struct, frozen=True):
     def __repr__(self) -> str:
         shape = "×".join(map(str, self.input_shape))
         return f"<Network {self.name}: {len(self.nodes)} layers, input {shape}>"
+
+    @property
+    def dtype(self) -> str:
+        """That of the weights; what is built has float32."""
+        return self.tracing.dtype if self.tracing is not None else "float32"
 
     def readers(self) -> dict[str, list[Node]]:
         """For each name, `input` included, the nodes that read it."""

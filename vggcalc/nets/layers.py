@@ -103,6 +103,10 @@ class Convolution(_Layer, frozen=True):
         weights = self.out_channels * (self.in_channels // self.groups) * prod(self.kernel_size)
         return weights + self.out_channels * self.bias
 
+    def macs(self, input_shape: Shape, output_shape: Shape) -> int:
+        """Output elements × (in/groups)·∏ kernel, the weights that each one meets; padding counts as input."""
+        return prod(output_shape) * (self.in_channels // self.groups) * prod(self.kernel_size)
+
 
 class Conv1d(Convolution, frozen=True):
     """`torch.nn.Conv1d`."""
@@ -130,6 +134,10 @@ class Transposed(Convolution, frozen=True):
         super().__post_init__()
         _expand_axes(self, "output_padding", 0, self.axes)
 
+    def macs(self, input_shape: Shape, output_shape: Shape) -> int:
+        """Input elements × (out/groups)·∏ kernel."""
+        return prod(input_shape) * (self.out_channels // self.groups) * prod(self.kernel_size)
+
 
 class ConvTranspose1d(Transposed, frozen=True):
     """`torch.nn.ConvTranspose1d`."""
@@ -154,6 +162,11 @@ class BatchNorm2d(_Layer, frozen=True):
     eps: float = 1e-5
     momentum: float = 0.1
     affine: bool = True
+
+    @property
+    def parameters(self) -> int:
+        """A scale and a shift for each feature."""
+        return 2 * self.num_features * self.affine
 
 
 class LocalResponseNorm(_Layer, frozen=True):

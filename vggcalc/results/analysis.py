@@ -10,7 +10,7 @@ import msgspec
 
 from vggcalc.errors import InputError, unknown
 from vggcalc.nets.families import Mixing
-from vggcalc.nets.graph import INPUT, Network, Node, Traced
+from vggcalc.nets.graph import INPUT, Network, Node, Traced, Tracing
 from vggcalc.nets.layers import Axes, Layer, Shape
 from vggcalc.nets.origins import Origin
 from vggcalc.results.display import Display
@@ -222,7 +222,7 @@ class Variant(_HasCosts, frozen=True):
     A cost in `partial` is a lower bound: it lacks what the operators named there cost. `origin` is
     where the module of a traced network comes from, `family` how it was factorized, None for the
     baseline; `coverage` is that of all replaced convolutions together, and only a factorized kernel
-    has a `verification`. `traced_with` and `depends_on_values` are those of its `Network`.
+    has a `verification`. `tracing` says how the module of a traced network ran.
     """
 
     name: str
@@ -243,8 +243,7 @@ class Variant(_HasCosts, frozen=True):
     family: str | None = None
     coverage: WindowCoverage | None = None
     verification: Verification | None = None
-    traced_with: str = ""
-    depends_on_values: bool = False
+    tracing: Tracing | None = None
 
     def __repr__(self) -> str:
         return f"<Variant {self.name}: {len(self.layers)} layers{_macs(self.costs)}>"
@@ -254,7 +253,7 @@ class Variant(_HasCosts, frozen=True):
         """The network itself, to be built with `vggcalc.build` unless it is a trace."""
         nodes = tuple(Node(layer.name, layer.layer, layer.inputs, layer.traced) for layer in self.layers)
         first = next(layer for layer in self.layers if INPUT in layer.inputs[:1])
-        return Network(self.name, first.input_shape, nodes, self.layout, self.traced_with, self.depends_on_values)
+        return Network(self.name, first.input_shape, nodes, self.layout, self.tracing)
 
     def state(self, cost: str) -> CostState:
         """Whether that cost is complete, partial (a lower bound) or unavailable."""

@@ -92,17 +92,17 @@ def own_dtype(module: nn.Module) -> torch.dtype:
     return next((tensor.dtype for tensor in tensors if tensor.is_floating_point()), torch.float32)
 
 
-def random_values(module: nn.Module, generator: torch.Generator, device: str = "cpu") -> Make:
+def random_values(module: nn.Module, generator: torch.Generator) -> Make:
     """Tensors of random values: numbers from 0 to 1, whole numbers that every embedding of the module takes."""
     rows = [part.num_embeddings for part in module.modules() if isinstance(part, nn.Embedding)]
     below = min(rows, default=_SMALL)
 
     def make(shape: Shape, dtype: torch.dtype) -> torch.Tensor:
         if dtype.is_floating_point or dtype.is_complex:
-            return torch.rand(shape, generator=generator, dtype=torch.float32).to(device, dtype)
+            return torch.rand(shape, generator=generator, dtype=torch.float32).to(dtype)
         if dtype == torch.bool:
-            return torch.ones(shape, dtype=dtype, device=device)
-        return torch.randint(0, below, shape, generator=generator).to(device, dtype)
+            return torch.ones(shape, dtype=dtype)
+        return torch.randint(0, below, shape, generator=generator).to(dtype)
 
     return make
 

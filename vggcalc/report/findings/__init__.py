@@ -23,6 +23,7 @@ FINDINGS: dict[str, Callable[[Comparison], Iterator[str]]] = {
     "partial": networks.lower_bounds,
     "traced_with": networks.how_it_was_traced,
     "products": networks.products_of_activations,
+    "foldable": networks.products_of_weights,
     "unused": networks.unused_parameters,
     "receptive_field": networks.receptive_field_kept,
     "maps": kernels.shrinking_feature_map,

@@ -170,12 +170,14 @@ def lower_bounds(comparison: Comparison) -> Iterator[str]:
 def how_it_was_traced(comparison: Comparison) -> Iterator[str]:
     """Whether the module had to run with values, on which its operators may depend."""
     given = comparison.variants[0]
-    if given.depends_on_values:
+    if given.tracing is None:
+        return
+    if given.tracing.depends_on_values:
         yield (
             f"{given.name} was run with random values, because its code reads some: the counts hold for this input, "
             "and another may need others."
         )
-    elif given.traced_with == "values":
+    elif given.tracing.ran_with == "values":
         yield f"{given.name} was run with its weights and random inputs, because its code reads values of constants."
 
 
@@ -188,6 +190,17 @@ def products_of_activations(comparison: Comparison) -> Iterator[str]:
                 f"{units.count(products)} MACs of {variant.name}, {units.share(products / macs)}, multiply two "
                 "activations with each other, as attention does: some counters leave them out."
             )
+
+
+def products_of_weights(comparison: Comparison) -> Iterator[str]:
+    """What is computed of weights and constants alone at every call, and could be computed once."""
+    given = comparison.variants[0]
+    found = sum(int(layer.macs or 0) for layer in given.layers if not layer.inputs)
+    if found:
+        yield (
+            f"{units.count(found)} MACs of {given.name} multiply weights and constants alone, once a call whatever the "
+            "batch: what they make could be computed once and stored."
+        )
 
 
 def unused_parameters(comparison: Comparison) -> Iterator[str]:

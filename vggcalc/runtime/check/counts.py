@@ -31,13 +31,14 @@ def count(subject: Subject, run: bool, dtype: str) -> TorchCounts:
     """
     traced = subject.origin is not None
     # A module that needed values or a device when it was traced needs them here too.
-    where = "meta" if subject.network.traced_with in ("", "meta") else "cpu"
+    tracing = subject.network.tracing
+    where = "meta" if tracing is None or tracing.ran_with == "meta" else "cpu"
     with torch.device(where):
         module = load(subject.origin, meta=where == "meta") if subject.origin else build(subject.network)
         # One that lives in the user's own code is not ours to change.
         alive = traced and not all(tensor.is_meta for tensor in (*module.parameters(), *module.buffers()))
         module = (copy.deepcopy(module) if alive else module).to(where)
-    arguments = call_arguments(module, subject.origin, subject.network.input_shape)
+    arguments = call_arguments(module, subject.origin, subject.network)
     draw = random_values(module, torch.Generator().manual_seed(0))
 
     def tensor(shape: Shape, dtype: torch.dtype) -> torch.Tensor:

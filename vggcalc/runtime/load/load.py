@@ -50,13 +50,20 @@ def traced(origin: Origin, name: str) -> Network:
         return trace(module, call_arguments(module, origin), name, lambda: load(origin))
 
 
-def call_arguments(module: nn.Module, origin: Origin | None, shape: Shape = ()) -> Arguments:
-    """What the module is called with: what its origin says, or, without one, a tensor of that shape."""
+def call_arguments(module: nn.Module, origin: Origin | None, network: Network | None = None) -> Arguments:
+    """What the module is called with: what its origin says, or without one the input of its `network`.
+
+    Where there is a network already, shapes without a dtype are what they were when it was traced.
+    """
     if origin is None:
-        return arguments_of(shape)
+        assert network is not None
+        return arguments_of(network.input_shape)
     if origin.inputs_from:
-        return arguments_of(made_inputs(origin.inputs_from))
-    return of_specs(origin.inputs) if origin.inputs else arguments_of(own_shape(module, origin.input_shape))
+        found = arguments_of(made_inputs(origin.inputs_from))
+    else:
+        found = of_specs(origin.inputs) if origin.inputs else arguments_of(own_shape(module, origin.input_shape))
+    integers = network is not None and network.tracing is not None and network.tracing.integer_inputs
+    return found.of_integers() if integers else found
 
 
 def own_shape(module: nn.Module, wanted: Shape) -> Shape:

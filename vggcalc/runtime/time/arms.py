@@ -84,7 +84,7 @@ def prepare(subject: Subject, configuration: Configuration, where: Device, seed:
         drawn = draw(shape, of).to(where.name, dtype if of.is_floating_point else of)
         return drawn.contiguous(memory_format=memory_format) if drawn.dim() == 4 else drawn
 
-    inputs = call_arguments(module, subject.origin, network.input_shape).with_tensors(tensor, torch.float32)
+    inputs = call_arguments(module, subject.origin, network).with_tensors(tensor, torch.float32)
     run: Callable[..., Any] = module
     if configuration.execution == "compiled":
         run = _compiled(module, configuration)

@@ -44,8 +44,8 @@ class _WholeModule(msgspec.Struct):
 class Recorder(TorchDispatchMode):
     """Records a step for every operator whose result depends on the network's input.
 
-    Within it torch hands each operator to `__torch_dispatch__` with its tensors, of the meta device. A tensor is
-    known by its id, so all tensors met are held until the end. Which module runs is told by `enter` and `leave`.
+    Within it torch hands each operator to `__torch_dispatch__` with its tensors. A tensor is known by its id, so what
+    is known of it is forgotten when it is freed. Which module runs is told by `enter` and `leave`.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Recorder(TorchDispatchMode):
         """
         super().__init__()  # type: ignore[no-untyped-call]
         self._modules = modules
-        self._state = state  # held, like all tensors met, so that no id is used twice
+        self._state = state
         self._parameters = parameters
         self._unused = dict.fromkeys(parameters)
         self._steps: list[Step] = []
@@ -127,7 +127,9 @@ class Recorder(TorchDispatchMode):
             return func(*args, **kwargs)
         self.raised_in = None
         tensors = tensors_of((args, kwargs))
-        active = [tensor for tensor in tensors if self._is_active(tensor)]
+        if self._outside is not None:
+            self._take_in(tensors)
+        active = [tensor for tensor in tensors if id(tensor) in self._step_of]
         if self._whole is not None:
             self._whole.read += active
             if active and func._schema.is_mutable:
@@ -157,16 +159,13 @@ class Recorder(TorchDispatchMode):
             self._outside = self._step_of[id(tensor)]
             self.depends_on_values = True
 
-    def _is_active(self, tensor: torch.Tensor) -> bool:
-        """Whether it depends on the network's input."""
-        if id(tensor) in self._step_of:
-            return True
-        if self._outside is None or id(tensor) in self._weights_of:
-            return False
-        shape = tuple(tensor.shape)
-        self._add("numpy", Operation("numpy", shape), shape, (self._outside,), "unknown", no_axes(shape))
-        self._keep(tensor, len(self._steps) - 1, no_axes(shape))
-        return True
+    def _take_in(self, tensors: Sequence[torch.Tensor]) -> None:
+        """A step for each tensor that was never met: it comes back from outside of torch."""
+        for tensor in tensors:
+            if self._outside is not None and id(tensor) not in self._step_of and id(tensor) not in self._weights_of:
+                shape = tuple(tensor.shape)
+                self._add("numpy", Operation("numpy", shape), shape, (self._outside,), "unknown", no_axes(shape))
+                self._keep(tensor, len(self._steps) - 1, no_axes(shape))
 
     def _constant(self, result: Any, uses: frozenset[str]) -> Any:
         """What is made of weights and constants alone is no step, but is known to be of these weights."""
@@ -380,7 +379,8 @@ class Recorder(TorchDispatchMode):
 
     def network(self, name: str, output: object) -> Network:
         """The steps as a network, whose last node is the first tensor of the output."""
-        found = [tensor for tensor in output_tensors(output) if self._is_active(tensor)]
+        self._take_in(list(output_tensors(output)))
+        found = [tensor for tensor in output_tensors(output) if id(tensor) in self._step_of]
         if not found:
             kind = "None" if output is None else f"a {type(output).__name__}"
             raise InputError(

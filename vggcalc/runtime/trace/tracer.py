@@ -10,7 +10,7 @@ at values.
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import torch
@@ -19,13 +19,14 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.overrides import TorchFunctionMode
 
 from vggcalc.errors import InputError
-from vggcalc.nets.graph import Network
+from vggcalc.memory import free_bytes
+from vggcalc.nets.graph import Network, Tracing
 from vggcalc.nets.names import ITEMSIZE
 from vggcalc.runtime.inputs import Arguments, Make, arguments_of, own_dtype, random_values
 from vggcalc.runtime.trace.formulas import FormulaTypeError
 from vggcalc.runtime.trace.recorder import Recorder
 
-#: Where weights are drawn for a model that has none, and where a model's own code may look at values.
+#: Of the random input of a module whose code looks at values.
 SEED = 0
 
 
@@ -39,7 +40,7 @@ logging.getLogger("torch._subclasses.fake_tensor").setLevel(logging.CRITICAL)  #
 class _Way(msgspec.Struct, frozen=True):
     """How a module is run: where its tensors lie, what a tensor of its state becomes, and what its inputs are."""
 
-    name: str
+    name: Literal["meta", "fake", "values"]
     device: AbstractContextManager[Any]
     state: Callable[[torch.Tensor], torch.Tensor]
     make: Make
@@ -74,26 +75,40 @@ def trace(
         raise TypeError(f"module must be a torch.nn.Module, not {type(module).__name__}")
     arguments = arguments_of(inputs)
     name = name or type(module).__name__
+    try:
+        return _traced(module, arguments, name, with_weights)
+    except TraceError as error:
+        if _EMBEDDED not in str(error) or None not in arguments.dtypes():
+            raise
+    network = _traced(module, arguments.of_integers(), name, with_weights)
+    assert network.tracing is not None
+    return msgspec.structs.replace(network, tracing=msgspec.structs.replace(network.tracing, integer_inputs=True))
+
+
+#: Of what torch says of floating-point numbers where an embedding takes the numbers of its rows.
+_EMBEDDED = "argument #1 'indices'"
+
+
+def _traced(
+    module: nn.Module, arguments: Arguments, name: str, with_weights: Callable[[], nn.Module] | None
+) -> Network:
+    """The network in the first way that shows it. Raises the last way's `TraceError`."""
     raised: list[TraceError] = []
     for way in (_on_meta, _fake, _real):
         if way is _real:
             if len({str(error) for error in raised}) == 1:  # with values it would be no other: the inputs do not fit
                 break
-            if any(tensor.is_meta for tensor in _state(module).values()):
-                if with_weights is None:
+            state = _state(module).values()
+            if any(tensor.is_meta for tensor in state):
+                need, free = sum(tensor.nbytes for tensor in state), free_bytes()
+                if with_weights is None or (free is not None and need > free):
                     break
                 module = with_weights()
         try:
-            return _traced(module, arguments, name, way(module))
+            return _traced_by(way(module), module, arguments, name)
         except TraceError as error:
-            if _EMBEDDED in str(error) and None in arguments.dtypes():
-                return trace(module, arguments.of_integers(), name, with_weights)
             raised.append(error)
     raise raised[-1]
-
-
-#: Of what torch says of floating-point numbers where an embedding takes the numbers of its rows.
-_EMBEDDED = "argument #1 'indices'"
 
 
 def _on_meta(module: nn.Module) -> _Way:
@@ -119,7 +134,7 @@ def _real(module: nn.Module) -> _Way:
     return _Way("values", nullcontext(), lambda tensor: tensor.detach().to("cpu"), random_values(module, generator))
 
 
-def _traced(module: nn.Module, arguments: Arguments, name: str, way: _Way) -> Network:
+def _traced_by(way: _Way, module: nn.Module, arguments: Arguments, name: str) -> Network:
     """The network as one way shows it. Raises `TraceError`."""
     modules = dict(module.named_modules())
     trainable = {key: parameter.requires_grad for key, parameter in module.named_parameters()}
@@ -140,12 +155,8 @@ def _traced(module: nn.Module, arguments: Arguments, name: str, way: _Way) -> Ne
             raise _not_traced(error, name, recorder, arguments) from error
     network = recorder.network(name, output)
     dtype = str(own_dtype(module)).removeprefix("torch.")
-    return msgspec.structs.replace(
-        network,
-        traced_with=way.name,
-        depends_on_values=recorder.depends_on_values,
-        dtype=dtype if dtype in ITEMSIZE else network.dtype,
-    )
+    tracing = Tracing(way.name, recorder.depends_on_values, dtype=dtype if dtype in ITEMSIZE else "float32")
+    return msgspec.structs.replace(network, tracing=tracing)
 
 
 class _Leaving(TorchFunctionMode):
