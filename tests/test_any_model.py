@@ -207,6 +207,35 @@ def test_several_inputs_are_measured_and_checked_too() -> None:
     assert [one.variant for one in timed.ratios if one.latency] == ["factorized"]
 
 
+class Transformer(nn.Module):
+    """Patches, a class token, positions, and one encoder layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patch = nn.Conv2d(3, 16, 8, 8)
+        self.token, self.positions = nn.Parameter(torch.rand(1, 1, 16)), nn.Parameter(torch.rand(1, 17, 16))
+        self.block = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)
+        self.head = nn.Linear(16, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.patch(x).flatten(2).mT
+        y = torch.cat([self.token.expand(len(y), -1, -1), y], 1) + self.positions
+        return self.head(self.block(y)[:, 0])
+
+
+def test_every_output_of_attention_sees_the_whole_input() -> None:
+    module = Transformer().eval()
+    variant = vggcalc.summary(module, IMAGE).variants[0]
+    image = torch.rand(IMAGE, requires_grad=True)
+    module(image)[0, 0].backward()
+    assert image.grad is not None
+    assert bool((image.grad != 0).any((0, 1)).all())
+    sees = {layer.name: layer.sees for layer in variant.layers}
+    assert (sees["patch"], sees["cat"], sees["block.self_attn.scaled_dot_product_attention"]) == (
+        "window", "unknown", "image")  # fmt: skip
+    assert sees["head"] == variant.sees == "image"
+
+
 # Frozen parts
 
 

@@ -189,7 +189,7 @@ def crosscheck(
         notes.append("torch's counter does not divide weight gradients by the groups: it is not asked")
     if counts.uncounted and not blind and not lacking:
         names = ", ".join(f"{name} ×{number}" for name, number in sorted(counts.uncounted.items()))
-        notes.append(f"fvcore has no rule for {names}, which do no MACs.")
+        notes.append(f"fvcore has no rule for {names}: it counts nothing for them.")
     probe = _probed(variant, counts.seen) if counts.seen is not None else None
     agrees = all(figure.agrees for figure in figures.values()) and (probe is None or probe.agrees)
     return Crosscheck(agrees, **figures, notes=tuple(notes), receptive_field=probe)

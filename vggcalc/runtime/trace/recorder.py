@@ -24,7 +24,7 @@ from vggcalc.runtime.trace.formulas import Formula, macs_by, module_formula, ope
 from vggcalc.runtime.trace.naming import INPUT_STEP, UNUSED, Step, nodes_of
 from vggcalc.runtime.trace.operators import apply_rule, has_rule, rule_for
 from vggcalc.runtime.trace.operators.rules import OpOutput, opaque
-from vggcalc.runtime.trace.spatial_axes import TOKENS, SpatialAxes, no_axes
+from vggcalc.runtime.trace.spatial_axes import MIXED, TOKENS, SpatialAxes, no_axes
 
 _NOTHING = frozenset[str]()
 
@@ -362,7 +362,7 @@ class Recorder(TorchDispatchMode):
                 shape,
                 inputs,
                 reach,
-                spatial.sizes if spatial.dimensions or TOKENS in spatial.labels else (),
+                spatial.sizes if spatial.dimensions or {TOKENS, MIXED} & set(spatial.labels) else (),
                 uses,
                 sum(sizes),
                 sum(size for name, size in zip(fresh, sizes, strict=True) if self._parameters[name]),

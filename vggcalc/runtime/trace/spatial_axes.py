@@ -65,7 +65,8 @@ def broadcast(inputs: Sequence[tuple[Shape, SpatialAxes]], shape: Shape) -> Spat
         if spatial.sizes and prod(spatial.sizes) >= prod(sizes):
             sizes = spatial.sizes
     spatial = SpatialAxes(tuple(labels), sizes)
-    return resized(spatial, shape) if spatial.dimensions or TOKENS in labels else SpatialAxes(tuple(labels), ())
+    stays = spatial.dimensions or {TOKENS, MIXED} & set(labels)
+    return resized(spatial, shape) if stays else SpatialAxes(tuple(labels), ())
 
 
 def reshaped(shape: Shape, spatial: SpatialAxes, after: Shape) -> tuple[tuple[Label, ...], bool]:
@@ -88,7 +89,8 @@ def reshaped(shape: Shape, spatial: SpatialAxes, after: Shape) -> tuple[tuple[La
         group = [(n, spatial.labels[begin + k]) for k, n in enumerate(shape[begin:i])]
         labels += _labels_of(group, after[start:j], axes, spatial.sizes)
     found = [label for label in labels if isinstance(label, int)]
-    return tuple(labels), bool(spatial.sizes) and (sorted(found) == axes or TOKENS in labels)
+    stays = TOKENS in labels or (MIXED in labels and MIXED in spatial.labels)
+    return tuple(labels), bool(spatial.sizes) and (sorted(found) == axes or stays)
 
 
 def _labels_of(group: list[tuple[int, Label]], after: Shape, axes: list[int], sizes: Axes) -> list[Label]:

@@ -60,7 +60,7 @@ def dropout(call: Call, inputs: Inputs, outputs: Outputs) -> list[OpOutput]:
 
 
 def concatenate(call: Call, inputs: Inputs, outputs: Outputs) -> list[OpOutput]:
-    """Along channels `Concat`; along tokens what one sees varies, along another spatial axis it is unknown."""
+    """Along channels `Concat`; along a spatial axis what a position sees is unknown, and tokens stay tokens."""
     shape = outputs[0]
     if call.function == "stack":
         dim = int(call["dim"]) % len(shape)
@@ -75,7 +75,7 @@ def concatenate(call: Call, inputs: Inputs, outputs: Outputs) -> list[OpOutput]:
     sizes = next((spatial.sizes for _, spatial in inputs if spatial.sizes), ())
     if sizes and along and along <= {TOKENS, MIXED}:  # such as a class token beside those of the positions
         labels = tuple(MIXED if i == dim else None for i in range(len(shape)))
-        return [OpOutput(layer, "varies", SpatialAxes(labels, sizes))]
+        return [OpOutput(layer, "unknown", SpatialAxes(labels, sizes))]
     if along:
         return [OpOutput(layer, "unknown", no_axes(shape))]
     spatial = broadcast([((*s[:dim], shape[dim], *s[dim + 1 :]), p) for s, p in inputs], shape)
