@@ -56,7 +56,12 @@ def fuse(stack: nn.Module) -> FusedConv2d:
         raise InputError(f"the weights are {str(place.dtype).partition('.')[2]}: only real floats are fused")
     channels = first.in_channels if isinstance(first, nn.Conv2d) else first.num_features
     with torch.no_grad():
-        one = _through(stack, "", scaling(_exact(place.new_ones(channels))))
+        one = _through(stack, "", scaling(exactly(place.new_ones(channels))))
+    return convolution_of(one, place).train(stack.training)
+
+
+def convolution_of(one: Affine, place: Tensor) -> FusedConv2d:
+    """The convolution that a map is, with the dtype and on the device of `place`."""
     kernel, (rows, columns) = one.kernel, one.axes
     fused = FusedConv2d(
         *one.channels,
@@ -72,10 +77,10 @@ def fuse(stack: nn.Module) -> FusedConv2d:
     if one.bias is not None:
         fused.bias = nn.Parameter(one.bias.to(place.device, place.dtype))
     fused.border = max(rows.border), max(columns.border)
-    return fused.train(stack.training)
+    return fused
 
 
-def _exact(tensor: Tensor) -> Tensor:
+def exactly(tensor: Tensor) -> Tensor:
     """In float64 on the CPU; one on the meta device has no values and stays there."""
     return tensor.detach().to("meta" if tensor.is_meta else "cpu", torch.float64)
 
@@ -84,7 +89,7 @@ def _exact(tensor: Tensor) -> Tensor:
 _METHODS = ("forward", "_conv_forward")
 
 
-def _is(module: nn.Module, kind: type[nn.Module]) -> bool:
+def behaves_as(module: nn.Module, kind: type[nn.Module]) -> bool:
     """Whether it does what that kind does: a subclass may do otherwise, and a lazy one nothing yet."""
     return (
         isinstance(module, kind)
@@ -96,11 +101,11 @@ def _is(module: nn.Module, kind: type[nn.Module]) -> bool:
 def _is_fused(module: nn.Module) -> bool:
     """Whether it is a layer that can be fused."""
     kinds = (nn.Conv2d, nn.BatchNorm2d, nn.Identity, Sum)
-    return any(_is(module, kind) for kind in kinds) or type(module).__module__ == "torch.nn.modules.dropout"
+    return any(behaves_as(module, kind) for kind in kinds) or type(module).__module__ == "torch.nn.modules.dropout"
 
 
 def _is_container(module: nn.Module) -> bool:
-    return _is(module, Graph) or _is(module, nn.Sequential)
+    return behaves_as(module, Graph) or behaves_as(module, nn.Sequential)
 
 
 def _parts(module: nn.Module, path: str) -> Iterator[tuple[nn.Module, str]]:
@@ -159,9 +164,9 @@ def _through(module: nn.Module, path: str, before: Affine) -> Affine:
             before = _through(part, name, before)
         return before
     if isinstance(module, nn.Conv2d):
-        layer = _fused_convolution(module, path)
+        layer = map_of_convolution(module, path)
     elif isinstance(module, nn.BatchNorm2d):
-        layer = _batch_norm(module, path)
+        layer = map_of_norm(module, path)
     else:
         return before
     if layer.channels[0] != before.channels[1]:
@@ -170,7 +175,7 @@ def _through(module: nn.Module, path: str, before: Affine) -> Affine:
     return then(before, layer)
 
 
-def _fused_convolution(conv: nn.Conv2d, path: str) -> Affine:
+def map_of_convolution(conv: nn.Conv2d, path: str) -> Affine:
     """A layer's own map. Raises `InputError` for a padding other than zeros, as many on both sides."""
     if conv.padding_mode != "zeros":
         raise InputError(f"{_called(path)} has a padding of {conv.padding_mode}: only zeros are fused")
@@ -186,19 +191,19 @@ def _fused_convolution(conv: nn.Conv2d, path: str) -> Affine:
     else:
         padding = each(conv.padding, 2)
     rows, columns = (Axis(*numbers) for numbers in zip(size, stride, padding, dilation, strict=True))
-    kernel = _exact(conv.weight).unflatten(0, (conv.groups, -1))
-    return Affine(kernel, None if conv.bias is None else _exact(conv.bias), (rows, columns))
+    kernel = exactly(conv.weight).unflatten(0, (conv.groups, -1))
+    return Affine(kernel, None if conv.bias is None else exactly(conv.bias), (rows, columns))
 
 
-def _batch_norm(norm: nn.BatchNorm2d, path: str) -> Affine:
+def map_of_norm(norm: nn.BatchNorm2d, path: str) -> Affine:
     """(x − mean) / √(variance + eps) · weight + bias, with the running statistics."""
     mean, variance = norm.running_mean, norm.running_var
     if mean is None or variance is None:
         raise InputError(
             f"{_called(path)} is a BatchNorm2d without running statistics: what it does depends on the batch"
         )
-    scale = (_exact(variance) + norm.eps).rsqrt()
+    scale = (exactly(variance) + norm.eps).rsqrt()
     if norm.affine:
-        scale = scale * _exact(norm.weight)
-    shift = -_exact(mean) * scale
-    return scaling(scale, shift + _exact(norm.bias) if norm.affine else shift)
+        scale = scale * exactly(norm.weight)
+    shift = -exactly(mean) * scale
+    return scaling(scale, shift + exactly(norm.bias) if norm.affine else shift)
