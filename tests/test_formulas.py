@@ -1,8 +1,10 @@
 """`register_formula`: an operator or a module that vggcalc does not know is counted by its user's formula."""
 
+import json
 from pathlib import Path
 from typing import Any
 
+import process
 import pytest
 import torch
 from torch import Tensor, nn
@@ -257,3 +259,72 @@ def test_what_a_whole_module_puts_out_must_have_a_tensor() -> None:
     register_formula(Nothing)(lambda module, shape, out_shape: 1)
     with pytest.raises(InputError, match="middle puts out no tensor"):
         trace(Model(Nothing()), IMAGE)
+
+
+NET = """\
+import torch
+from torch import nn
+
+
+class Prefix(nn.Module):
+    def forward(self, x):
+        return torch.fft.rfft(x.flatten(2)).real
+
+
+def make():
+    return nn.Sequential(nn.Conv2d(3, 8, 7), Prefix())
+"""
+#: Of the convolution in it, for an image of 32×32.
+CONV = 26 * 26 * 8 * 147
+
+
+@pytest.mark.usefixtures("warm_workers")
+@pytest.mark.parametrize(
+    ("text", "macs"),
+    [
+        ("@vggcalc.register_formula(net.Prefix)\ndef macs(module, x, out_shape):\n    return 1000\n", CONV + 1000),
+        ('@vggcalc.register_formula("aten::fft_rfft")\ndef macs(x, out_shape):\n    return 7\n', CONV + 7),
+    ],
+    ids=["class", "operator"],
+)
+def test_formulas_of_an_imported_model_are_in_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, macs: int
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("net.py").write_text(NET)
+    Path("formulas.py").write_text(f"import net\nimport vggcalc\n\n{text}")
+    options = ("net.py:make", "--size", "32", "--no-latency", "--json")
+    (bare,) = json.loads(process.invoke("summary", *options).stdout)["comparisons"][0]["variants"]
+    assert (bare["costs"]["macs"], "macs" in bare["partial"]) == (CONV, True)
+    done = process.invoke("summary", *options, "--formulas", "formulas.py")
+    assert done.returncode == 0, done.stderr
+    (variant,) = json.loads(done.stdout)["comparisons"][0]["variants"]
+    assert (variant["costs"]["macs"], "macs" in variant["partial"]) == (macs, False)
+    assert vggcalc.compare("net.py:make", (1, 3, 32, 32), formulas=Path("formulas.py"))["given"].macs == macs
+
+
+@pytest.mark.usefixtures("warm_workers")
+@pytest.mark.parametrize(
+    ("name", "text", "match"),
+    [
+        ("none.py", "", "none.py registers no formula"),
+        ("bad.py", "x = 1 / 0\n", r"bad.py raised ZeroDivisionError: division by zero \(.*bad.py, line 1\)"),
+        ("has.py", 'import vggcalc\nvggcalc.register_formula("aten::mm")\n', "has.py: aten::mm has a formula already"),
+        ("text.txt", "", "text.txt is no Python file"),
+    ],
+)
+def test_what_is_no_file_of_formulas_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str, match: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("net.py").write_text(NET)
+    Path(name).write_text(text)
+    with pytest.raises(InputError, match=match):
+        vggcalc.summary("net.py:make", (1, 3, 32, 32), formulas=name)
+
+
+def test_a_module_takes_its_formulas_from_this_process() -> None:
+    with pytest.raises(InputError, match=r"call vggcalc.register_formula instead"):
+        vggcalc.summary(Gram(), IMAGE, formulas="formulas.py")
+    with pytest.raises(TypeError, match=r"formulas 3 is of type int: it takes the path"):
+        vggcalc.summary("net.py:make", IMAGE, formulas=3)  # type: ignore[arg-type]

@@ -67,6 +67,12 @@ NETWORK = group(
         callback=_parse_arguments,
         help="An argument of an imported model's factory, such as pretrained=false. Repeatable.",
     ),
+    option(
+        "--formulas",
+        type=click.Path(exists=True, dir_okay=False),
+        metavar="FILE.py",
+        help="MACs of operators or module classes of an imported model: a file that calls vggcalc.register_formula.",
+    ),
 )
 
 INPUTS = group(

@@ -40,6 +40,7 @@ def compare(
     activation: str | None = None,
     bias: bool | None = None,
     args: Mapping[str, Argument] | None = None,
+    formulas: "str | os.PathLike[str] | None" = None,
     dtype: Any = None,
 ) -> Comparison:
     """A network with its large kernels against it as stacks of 3×3 layers, or what `into` names.
@@ -62,6 +63,7 @@ def compare(
         size, batch, in_channels: parts of the input's shape, where `inputs` is not given.
         classes, batch_norm, activation, bias: change these in a built-in network, a configuration or tokens.
         args: arguments of an imported model's factory, such as {"pretrained": False}.
+        formulas: a Python file that calls `register_formula`, to run before an imported model is.
         dtype: in which bytes are counted: a name, an alias such as "fp16", or a torch.dtype; the module's own, or
             float32, unless given.
 
@@ -82,6 +84,7 @@ def compare(
         activation=activation,
         bias=bias,
         arguments=args,
+        formulas=formulas,
     )
     factorizing = FactorizingOptions(into=into, stride_at=stride_at, widths=widths, widen=widen)
     wanted = ReplacingOptions(min_kernel=min_kernel, only=only, merge=merge, if_fewer=if_fewer)
@@ -120,12 +123,13 @@ def summary(
     activation: str | None = None,
     bias: bool | None = None,
     args: Mapping[str, Argument] | None = None,
+    formulas: "str | os.PathLike[str] | None" = None,
     dtype: Any = None,
 ) -> Comparison:
     """One network, layer by layer: a comparison with one variant, whose costs are attributes of it too.
 
     Args:
-        model, inputs, size … args, dtype: see `compare`.
+        model, inputs, size … formulas, dtype: see `compare`.
         receptive_field: the name of a layer, with `unit`, a position on its feature map such as (7, 7):
             `unit_field` then says on which part of the input that unit depends.
         counter: another tool ("fvcore", "torchinfo", "ptflops", "thop", …) whose figure `reconciliation` explains.
@@ -153,6 +157,7 @@ def summary(
         activation=activation,
         bias=bias,
         arguments=args,
+        formulas=formulas,
     )
     network, origin = resolve(model, inputs, overrides)
     place = None if receptive_field is None or unit is None else (receptive_field, tuple(unit))

@@ -37,7 +37,8 @@ class Overrides(msgspec.Struct, frozen=True, kw_only=True):
     """Values that override those of the model; None leaves the model's own.
 
     `size` is that of the input, one number or (height, width); `classes` the width of the last linear layer;
-    `arguments` are those of an imported model's factory.
+    `arguments` are those of an imported model's factory, `formulas` a Python file that calls `register_formula`, which
+    runs before it is imported.
     """
 
     size: object = None
@@ -48,6 +49,7 @@ class Overrides(msgspec.Struct, frozen=True, kw_only=True):
     activation: str | None = None
     bias: bool | None = None
     arguments: Mapping[str, Argument] | None = None
+    formulas: str | os.PathLike[str] | None = None
 
     def check(self) -> None:
         """Raise `TypeError` for a type that is not accepted, `InputError` for an activation that there is not."""
@@ -57,6 +59,12 @@ class Overrides(msgspec.Struct, frozen=True, kw_only=True):
             word("activation", self.activation, ACTIVATIONS)
         if self.arguments is not None and not isinstance(self.arguments, Mapping):
             raise wrong_type("args", self.arguments, 'arguments by their names, such as {"pretrained": False}')
+        if not isinstance(self.formulas, str | os.PathLike | None):
+            raise wrong_type("formulas", self.formulas, 'the path of a Python file, such as "formulas.py"')
+
+
+#: Overrides that act on imported models alone.
+_OF_IMPORTED = ("arguments", "formulas")
 
 
 class InputsFrom(NamedTuple):
@@ -107,7 +115,7 @@ def resolve(
         raise InputError(f"args are for imported models, and {_name_of(model)} is none: leave them out")
     if inputs is not None:
         overrides = _with_shape(_one_shape(inputs, _name_of(model)), _name_of(model), overrides)
-    chosen = {key: getattr(overrides, key) for key in overrides.__struct_fields__ if key != "arguments"}
+    chosen = {key: getattr(overrides, key) for key in overrides.__struct_fields__ if key not in _OF_IMPORTED}
     if chosen["size"] is not None:
         chosen["size"] = parse_size(chosen["size"])
     return Resolved(specified(model, standard_input, **chosen))
@@ -192,6 +200,7 @@ def _imported(model: str, inputs: Any, overrides: Overrides) -> Resolved:
         if len(specs) == 1 and specs[0] == TensorSpec(specs[0].shape):  # one image, as every model takes it
             specs = ()
         origin = Origin(model, _imported_shape(model, inputs, overrides), arguments, inputs=specs)
+    origin = msgspec.structs.replace(origin, formulas=os.fspath(overrides.formulas or ""))
     network = trace(origin)
     return Resolved(network, msgspec.structs.replace(origin, input_shape=network.input_shape))
 
@@ -208,6 +217,8 @@ def _of_module(module: "nn.Module", inputs: Any, overrides: Overrides) -> Resolv
         raise InputError(f"{name} has lazy modules, which have no shapes yet: run it once before")
     if overrides.arguments:
         raise InputError(f"{name} is made already: args cannot change it")
+    if overrides.formulas is not None:
+        raise InputError(f"{name} is traced in this process: call vggcalc.register_formula instead of formulas")
     usual = _imported_shape(name, None, overrides)
     if inputs is not None and (overrides.size, overrides.in_channels, overrides.batch) != (None, None, None):
         raise InputError("inputs gives the whole shape: leave out size, in_channels and batch")

@@ -16,7 +16,8 @@ from typing import Any
 import torch
 
 from vggcalc.nets.origins import Argument, Origin
-from vggcalc.runtime.load.errors import LoadError
+from vggcalc.runtime.load.errors import LoadError, one_line_errors
+from vggcalc.runtime.trace.formulas import has_formulas
 
 #: What the optional packages are installed with.
 OPTIONAL = ("torchvision", "timm")
@@ -59,6 +60,16 @@ def made_inputs(source: str) -> Any:
     if source.endswith(".inputs.pt"):
         return torch.load(source, weights_only=False)
     return factory(Origin(source, ()))()
+
+
+def register_formulas(path: str) -> None:
+    """Run a Python file that calls `vggcalc.register_formula`. Raises `LoadError` with what it raises itself."""
+    with one_line_errors(Origin(path, ())):
+        if not path.endswith(".py"):
+            raise LoadError(f"{path} is no Python file: --formulas takes one that calls vggcalc.register_formula")
+        _file(path)
+        if not has_formulas():
+            raise LoadError(f"{path} registers no formula: it has to call vggcalc.register_formula")
 
 
 def _saved(path: str) -> Any:
@@ -123,6 +134,9 @@ def _file(path: str) -> ModuleType:
     if folder not in sys.path:
         sys.path.append(folder)
     name = os.path.splitext(os.path.basename(path))[0]
+    known = sys.modules.get(name)
+    if known is not None and os.path.realpath(known.__file__ or "") == os.path.realpath(path):
+        return known  # a class is one and the same for the model and for a formula
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise LoadError(f"{path} is no Python file")

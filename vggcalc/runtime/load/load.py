@@ -10,7 +10,7 @@ from vggcalc.nets.origins import OWN, Origin, is_exported
 from vggcalc.runtime.inputs import Arguments, arguments_of, of_specs
 from vggcalc.runtime.load.constructing import without_weights
 from vggcalc.runtime.load.errors import LoadError, one_line_errors
-from vggcalc.runtime.load.factories import factory, made_inputs
+from vggcalc.runtime.load.factories import factory, made_inputs, register_formulas
 from vggcalc.runtime.load.preparing import exported, give_shapes, lazy_tensor, unwrapped
 from vggcalc.runtime.rewrite import rewrite
 from vggcalc.runtime.trace.tracer import trace
@@ -21,6 +21,8 @@ def load(origin: Origin, meta: bool = False) -> nn.Module:
 
     Raises `LoadError`, with the last line of its own traceback where its code raises.
     """
+    if origin.formulas:
+        register_formulas(origin.formulas)
     with one_line_errors(origin):
         module = unwrapped(_named_module(origin, meta))
         if lazy_tensor(module) is not None:

@@ -49,6 +49,9 @@ def register_formula(targets: Any) -> Callable[[FormulaFunction], FormulaFunctio
         TypeError: a target is none of these, or the formula cannot be called or returns no whole number.
         InputError: a name that is no operator's, or an operator that needs no formula; a formula below 0.
 
+    It holds in this process. A model that is imported by its name is traced in another, where `formulas="file.py"` of
+    `summary` and `compare`, and `--formulas FILE.py` of the command line, run a file that calls this.
+
     The receptive field of what has a registered formula is unknown, and so is what training saves for it.
 
     >>> import torch
@@ -99,6 +102,11 @@ def _registry_key(target: Any) -> str | type[nn.Module]:
     if namespace == "aten" and OPERATORS.get(function.partition(".")[0], opaque) is not opaque:
         raise InputError(f"{name} has a formula already: register one for what has none")
     return str(name)
+
+
+def has_formulas() -> bool:
+    """Whether any is registered in this process."""
+    return bool(_OF_OPERATORS or _OF_MODULES)
 
 
 def operator_formula(func: OpOverload) -> Formula | None:
