@@ -13,7 +13,7 @@ model = nn.Sequential(nn.Conv2d(3, 32, 7, stride=2, padding=3), nn.ReLU(), nn.Co
 print(vggcalc.summary(model, (1, 3, 64, 64)))
 
 # Its large kernels against several factorizations; costs are attributes, exact integers.
-comparison = vggcalc.compare(model, (1, 3, 64, 64), into="stack,asymmetric")
+comparison = vggcalc.compare(model, inputs=(1, 3, 64, 64), into="stack,asymmetric")
 for variant in comparison:
     print(variant, f"{variant.macs / comparison['given'].macs:.1%} of the MACs")
 

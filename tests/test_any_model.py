@@ -198,7 +198,7 @@ def test_products_of_weights_alone_are_said_to_be_foldable() -> None:
 @pytest.mark.filterwarnings("ignore::vggcalc.MeasurementWarning")
 def test_several_inputs_are_measured_and_checked_too() -> None:
     module = Several()
-    found = vggcalc.compare(module, [IMAGE, torch.zeros(1, dtype=torch.int64)])
+    found = vggcalc.compare(module, inputs=[IMAGE, torch.zeros(1, dtype=torch.int64)])
     checked = vggcalc.check(found)["given"].crosscheck
     assert checked is not None
     assert checked.agrees

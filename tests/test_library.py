@@ -137,7 +137,7 @@ def test_a_module_is_traced_here(inputs: Any) -> None:
 
 
 def test_a_module_is_compared_as_given() -> None:
-    found = vggcalc.compare(STEM, (1, 3, 32, 32), into="stack,asymmetric", min_kernel=7)
+    found = vggcalc.compare(STEM, inputs=(1, 3, 32, 32), into="stack,asymmetric", min_kernel=7)
     assert [variant.name for variant in found] == ["given", "stack", "asymmetric"]
     for family in ("stack", "asymmetric"):
         module = vggcalc.rewrite(STEM, (1, 3, 32, 32), into=family, min_kernel=7)
@@ -180,7 +180,7 @@ WRONG_TYPES = [
     ("vggcalc.factorize(7, into={'a': 'stack'})", "into: a 'stack' is of type str"),
     *((f"vggcalc.compare({model})", "it takes a name such as") for model in ("16", "None", "[64, 1.5]", "{}")),
     ("vggcalc.compare(Stem)", "model Stem is a class: make a module of it first"),
-    ("vggcalc.compare('vgg16', 224)", "inputs 224 is of type int: it takes a shape"),
+    ("vggcalc.compare('vgg16', inputs=224)", "inputs 224 is of type int: it takes a shape"),
     ("vggcalc.compare('vgg16', min_kernel='7')", "min_kernel '7'"),
     ("vggcalc.compare('vgg16', only=3)", "only 3"),
     ("vggcalc.compare('vgg16', merge='yes')", "merge 'yes'"),
@@ -259,8 +259,8 @@ WRONG_VALUES = [
     ("vggcalc.factorize(7, depthwise=True, groups=2)", "depthwise says the groups already"),
     ("vggcalc.factorize(7, dtype=torch.int8)", "integers have no gradient"),
     ("vggcalc.compare('vgg16', merge=True, into='stack')", "merge goes the other way"),
-    ("vggcalc.compare('vgg16', (1, 3, 224))", "it takes (batch, channels, height, width)"),
-    ("vggcalc.compare('vgg16', (1, 3, 224, 224), size=224)", "inputs gives the whole shape"),
+    ("vggcalc.compare('vgg16', inputs=(1, 3, 224))", "it takes (batch, channels, height, width)"),
+    ("vggcalc.compare('vgg16', inputs=(1, 3, 224, 224), size=224)", "inputs gives the whole shape"),
     ("vggcalc.compare('vgg16', args={'x': 1})", "args are for imported models"),
     ("vggcalc.compare(STEM, args={'x': 1})", "args cannot change it"),
     ("vggcalc.compare(STEM, classes=3)", "classes cannot change it"),
@@ -466,7 +466,7 @@ def test_a_module_of_this_process_is_counted_again_in_a_worker(tmp_path: Path, m
             return scaled
 
     module = Local()
-    found = vggcalc.check(vggcalc.compare(module, (1, 3, 16, 16)))
+    found = vggcalc.check(vggcalc.compare(module, inputs=(1, 3, 16, 16)))
     for variant in found:
         assert variant.crosscheck is not None
         assert variant.crosscheck.agrees
@@ -476,7 +476,7 @@ def test_a_module_of_this_process_is_counted_again_in_a_worker(tmp_path: Path, m
 
 def test_a_module_that_is_gone_cannot_be_measured() -> None:
     with pytest.raises(vggcalc.InputError, match="keep it in a variable, and compare it again"):
-        vggcalc.check(vggcalc.compare(Stem(), (1, 3, 32, 32)))
+        vggcalc.check(vggcalc.compare(Stem(), inputs=(1, 3, 32, 32)))
 
 
 def test_the_example_runs(capsys: pytest.CaptureFixture[str]) -> None:

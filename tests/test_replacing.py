@@ -48,7 +48,7 @@ def stem_replaced(first: bool) -> nn.Module:
 
 @pytest.mark.parametrize("into", ["stack", "asymmetric", "separable"])
 def test_a_kernel_no_larger_than_its_stride_stays(into: str) -> None:
-    compared = vggcalc.compare(mixer(), SHAPE, into=into)
+    compared = vggcalc.compare(mixer(), inputs=SHAPE, into=into)
     assert [(one.name, one.kernel, one.reason) for one in compared.skipped if one.name == "0"] == [
         ("0", (7, 7), CUTS_PATCHES)
     ]
@@ -57,7 +57,7 @@ def test_a_kernel_no_larger_than_its_stride_stays(into: str) -> None:
 
 def test_its_stack_alone_is_made_and_costs_what_torch_counts() -> None:
     """Only in a network does it stay: of one kernel the stack is what was asked for."""
-    compared = vggcalc.compare(mixer(), SHAPE)
+    compared = vggcalc.compare(mixer(), inputs=SHAPE)
     kept = nn.Sequential(nn.Conv2d(3, 16, 7, stride=7), *[nn.Conv2d(16, 16, 3, padding=1, groups=16) for _ in range(4)])
     assert compared["given"].macs == counted(mixer())
     assert compared["factorized"].macs == counted(kept)
@@ -68,11 +68,11 @@ def test_its_stack_alone_is_made_and_costs_what_torch_counts() -> None:
 
 def test_a_kernel_larger_than_its_stride_along_one_axis_is_replaced() -> None:
     module = nn.Sequential(nn.Conv2d(3, 8, 7, stride=(7, 2), padding=3))
-    assert not vggcalc.compare(module, SHAPE).skipped
+    assert not vggcalc.compare(module, inputs=SHAPE).skipped
 
 
 def test_a_network_of_tokens_says_it_too() -> None:
-    compared = vggcalc.compare("16@7s7p0,32@5", (1, 3, 56, 56))
+    compared = vggcalc.compare("16@7s7p0,32@5", inputs=(1, 3, 56, 56))
     assert [(one.kernel, one.reason) for one in compared.skipped] == [((7, 7), CUTS_PATCHES)]
     assert compared["factorized"].macs == counted(
         nn.Sequential(nn.Conv2d(3, 16, 7, stride=7), nn.Conv2d(16, 32, 3, padding=1), nn.Conv2d(32, 32, 3, padding=1))
@@ -80,7 +80,7 @@ def test_a_network_of_tokens_says_it_too() -> None:
 
 
 def test_a_stem_that_costs_more_is_named_with_the_total_without_it() -> None:
-    compared = vggcalc.compare(stem(), SHAPE)
+    compared = vggcalc.compare(stem(), inputs=SHAPE)
     assert compared["factorized"].macs == counted(stem_replaced(True))
     (text,) = [one.text for one in findings(compared) if one.code == "costlier"]
     assert text.startswith("Without replacing 0, which adds MACs, factorized would do ")
@@ -96,7 +96,7 @@ def test_a_stem_that_costs_more_is_named_with_the_total_without_it() -> None:
     ],
 )
 def test_only_what_lowers_the_cost(if_fewer: str | None, replaced: list[str]) -> None:
-    compared = vggcalc.compare(stem(), SHAPE, if_fewer=if_fewer)
+    compared = vggcalc.compare(stem(), inputs=SHAPE, if_fewer=if_fewer)
     assert sorted(one.name for one in compared.replaced) == replaced
     assert compared["factorized"].macs == counted(stem_replaced("0" in replaced))
     new = vggcalc.rewrite(stem(), SHAPE, if_fewer=if_fewer)
@@ -113,7 +113,9 @@ def test_only_what_lowers_the_cost(if_fewer: str | None, replaced: list[str]) ->
 def test_the_two_costs_differ() -> None:
     """Of an asymmetric pair the first layer keeps the height: fewer weights, and with a large stride more MACs."""
     module = nn.Sequential(nn.Conv2d(4, 4, 5, stride=4, padding=2, bias=False))
-    macs, parameters = (vggcalc.compare(module, (1, 4, 64, 64), into="asymmetric", if_fewer=one) for one in COSTS)
+    macs, parameters = (
+        vggcalc.compare(module, inputs=(1, 4, 64, 64), into="asymmetric", if_fewer=one) for one in COSTS
+    )
     # 4·4·5·64·16 and 4·4·5·16·16, against 4·4·25·16·16: 102,400 for 102,400, which is not fewer; 160 weights for 400
     assert ([one.name for one in macs.skipped], [one.name for one in parameters.replaced]) == (["0"], ["0"])
 
@@ -128,10 +130,10 @@ def test_batch_norms_count_as_parameters() -> None:
         conv = nn.Conv2d(channels, channels, 5, padding=2, groups=groups, bias=False)
         return nn.Sequential(conv, nn.BatchNorm2d(channels))
 
-    few = vggcalc.compare(made(2, 1), (1, 2, 8, 8), if_fewer="parameters")
+    few = vggcalc.compare(made(2, 1), inputs=(1, 2, 8, 8), if_fewer="parameters")
     assert [one.costs[1]["parameters"] for one in few.replaced] == [72 + 4]
     # depthwise 25 per channel: two 3×3 are 18 and 2 of the batch norm
-    deep = vggcalc.compare(made(2, 2), (1, 2, 8, 8), if_fewer="parameters")
+    deep = vggcalc.compare(made(2, 2), inputs=(1, 2, 8, 8), if_fewer="parameters")
     assert [one.costs[1]["parameters"] for one in deep.replaced] == [2 * (18 + 2)]
 
 
@@ -143,9 +145,9 @@ def test_runs_that_would_cost_more_are_not_merged() -> None:
         nn.Conv2d(8, 64, 3, padding=1), nn.Conv2d(64, 8, 3, padding=1),
     )  # fmt: skip
     shape = (1, 4, 16, 16)
-    every = vggcalc.compare(module, shape, merge=True)
+    every = vggcalc.compare(module, inputs=shape, merge=True)
     assert [one.before for one in every.replaced] == [("5", "6"), ("2", "3")]
-    some = vggcalc.compare(module, shape, merge=True, if_fewer="macs")
+    some = vggcalc.compare(module, inputs=shape, merge=True, if_fewer="macs")
     assert [one.before for one in some.replaced] == [("5", "6")]
     assert [(one.name, one.reason) for one in some.skipped] == [("2", "its replacement would have no fewer MACs")]
     merged = nn.Sequential(*list(module)[:5], nn.Conv2d(8, 8, 5, padding=2))
@@ -156,7 +158,7 @@ def test_runs_that_would_cost_more_are_not_merged() -> None:
 
 def test_a_variant_that_lowers_nothing_is_not_made() -> None:
     """Of several families those stay that lower the cost."""
-    compared = vggcalc.compare(stem()[:3], SHAPE, into="stack,separable", if_fewer="macs")
+    compared = vggcalc.compare(stem()[:3], inputs=SHAPE, into="stack,separable", if_fewer="macs")
     assert [variant.name for variant in compared.variants] == ["given", "separable"]
     assert [(one.variant, one.reason) for one in compared.infeasible] == [
         ("stack", "its replacement would have no fewer MACs")
@@ -190,11 +192,11 @@ def test_resnet18s_stem() -> None:
 
     shape = (1, 3, 224, 224)
     module: Any = torchvision.models.resnet18()
-    compared = vggcalc.compare(module, shape)
+    compared = vggcalc.compare(module, inputs=shape)
     stack = nn.Sequential(
         nn.Conv2d(3, 64, 3, padding=1), nn.Conv2d(64, 64, 3, padding=1), nn.Conv2d(64, 64, 3, stride=2, padding=1)
     )
     given = counted(torchvision.models.resnet18(), shape)
     assert compared["factorized"].macs == given - 112**2 * 64 * 3 * 49 + counted(stack, shape)
     assert f"{given:,} MACs: --if-fewer macs" in " ".join(one.text for one in findings(compared))
-    assert vggcalc.compare(module, shape, if_fewer="macs")["factorized"].macs == given
+    assert vggcalc.compare(module, inputs=shape, if_fewer="macs")["factorized"].macs == given

@@ -141,7 +141,7 @@ if kind == "ProbeJob":
         if configuration["dtype"] in script["refused"]:
             send("Unsupported", index=index, reason="no such kernel")
 if kind == "TimingJob":
-    arms = [arm for arm, _ in job["arms"]] + [{"variant": "control", "block": None}]
+    arms = [arm for arm, _ in job["arms"]] + [{"variant": "", "block": None}]
     seconds = [script["round_s"].get("block" if arm["block"] else "whole", 1e-4) for arm in arms]
     compiled = [script["compile_s"]] * len(arms)
     send("ArmsReady", arms=arms, calls=[3] * len(arms), round_s=seconds, compile_s=compiled, allocator="pinned")
@@ -336,7 +336,7 @@ def blocks_of(outcome: MeasurementOutcome) -> list[LatencyRatio]:
 def test_blocks_are_timed_in_every_process_where_the_budget_holds_them(scripted: Scripted) -> None:
     outcome = scripted.measured(NETWORK, rounds=7)
     assert [go["arms"] for go in scripted.log("go")] == [
-        ["naive", "factorized", "naive/block2", "factorized/block2", CONTROL.label]
+        ["naive", "factorized", "naive/block2", "factorized/block2", CONTROL.variant]
     ] * MOST_PROCESSES
     (block,) = blocks_of(outcome)
     assert (block.basis, block.processes) == ("processes", MOST_PROCESSES)
@@ -350,7 +350,7 @@ def test_blocks_in_the_first_process_alone_claim_that_process_alone(
     """A round of them is said to take 8 s: three processes with six such rounds do not go into 100 s."""
     scripted(round_s={"block": 4.0})
     outcome = scripted.measured(NETWORK, budget_s=100.0)
-    whole = ["naive", "factorized", CONTROL.label]
+    whole = ["naive", "factorized", CONTROL.variant]
     first, *others = (go["arms"] for go in scripted.log("go"))
     assert set(first) - set(whole) == {"naive/block2", "factorized/block2"}
     assert others == [whole] * (MOST_PROCESSES - 1)
@@ -364,7 +364,7 @@ def test_blocks_in_the_first_process_alone_claim_that_process_alone(
 def test_blocks_without_a_claim_are_left_out(scripted: Scripted) -> None:
     scripted(round_s={"block": 40.0})
     outcome = scripted.measured(NETWORK, budget_s=100.0)
-    assert [go["arms"] for go in scripted.log("go")] == [["naive", "factorized", CONTROL.label]] * MOST_PROCESSES
+    assert [go["arms"] for go in scripted.log("go")] == [["naive", "factorized", CONTROL.variant]] * MOST_PROCESSES
     assert blocks_of(outcome) == []
     assert ratio(outcome).processes == MOST_PROCESSES
 

@@ -12,7 +12,7 @@ from vggcalc.nets.layers import Axes, Shape
 from vggcalc.nets.origins import Origin
 from vggcalc.results import AllocatorState, Configuration, Environment, Verification
 
-PROTOCOL = 7
+PROTOCOL = 8
 
 
 class Arm(msgspec.Struct, frozen=True):
@@ -24,11 +24,12 @@ class Arm(msgspec.Struct, frozen=True):
     @property
     def label(self) -> str:
         """In a word, for messages: `naive`, `naive/block2`, `control`."""
-        return self.variant if self.block is None else f"{self.variant}/{self.block}"
+        name = self.variant or "control"
+        return name if self.block is None else f"{name}/{self.block}"
 
 
-#: The A/A control, a second copy of the whole baseline. No variant is called so.
-CONTROL = Arm("control")
+#: The A/A control, a second copy of the whole baseline: no variant's name is empty.
+CONTROL = Arm("")
 
 
 class ProbeTarget(msgspec.Struct, frozen=True):
@@ -84,7 +85,8 @@ class TimingJob(msgspec.Struct, frozen=True, tag=True):
     """Time the arms in alternation, with a second copy of the first as the control, until told to stop.
 
     `slice_s` is about how long the process may take, and bounds how long it warms the arms;
-    `need_bytes` is the memory that all arms need at once on the device.
+    `need_bytes` is the memory that all arms need at once on the device. With `same_outputs` it is an error if the
+    arms put out different shapes.
     """
 
     arms: tuple[tuple[Arm, Subject], ...]
@@ -93,6 +95,7 @@ class TimingJob(msgspec.Struct, frozen=True, tag=True):
     slice_s: float
     need_bytes: int
     pin_allocator: bool = True
+    same_outputs: bool = True
 
 
 class VerifyJob(msgspec.Struct, frozen=True, tag=True):

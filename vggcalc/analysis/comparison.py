@@ -121,6 +121,7 @@ def compared(
     infeasible: tuple[Infeasible, ...] = (),
     unit_field: UnitField | None = None,
     reconciliation: Reconciliation | None = None,
+    of_models: bool = False,
 ) -> Comparison:
     """The comparison of the first variant, the baseline, with the others; `break_even` are widths by variant."""
     baseline, *others = variants
@@ -145,6 +146,7 @@ def compared(
         reconciliation=reconciliation,
         pareto=pareto(variants, ratios),
         infeasible=infeasible,
+        of_models=of_models,
     )
 
 

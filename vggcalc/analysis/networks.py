@@ -47,6 +47,15 @@ def compare_network(
     return compare_replacements(network, name, replacings, dtype, origin)
 
 
+def compare_models(
+    models: Mapping[str, tuple[Network, Origin | None]], dtype: str = "float32", skipped: tuple[Skipped, ...] = ()
+) -> Comparison:
+    """Models by their names side by side, each with its own input; the first is the baseline."""
+    variants = tuple(analyze(network, name, dtype, origin=origin) for name, (network, origin) in models.items())
+    name = " and ".join(filter(None, (", ".join(list(models)[:-1]), list(models)[-1])))
+    return compared(name, variants[0].input_shape, variants, dtype, skipped=skipped, of_models=True)
+
+
 def summarize(
     network: Network,
     dtype: str = "float32",

@@ -7,47 +7,78 @@ from typing import TYPE_CHECKING
 import click
 
 from vggcalc.cli.groups import Command
-from vggcalc.cli.options import FACTORIZING, GATE, INPUTS, MEASURING, MODEL, NETWORK, OUTPUT, REPLACING
+from vggcalc.cli.options import FACTORIZING, GATE, INPUTS, MEASURING, MODELS, NETWORK, OUTPUT, REPLACING, SIDE_BY_SIDE
 
 if TYPE_CHECKING:
-    from vggcalc.cli.structs import GateOptions, InputOptions, MeasuringOptions, OutputOptions
+    from vggcalc.cli.structs import GateOptions, InputOptions, MeasuringOptions, OutputOptions, SideBySideOptions
     from vggcalc.library.factorizing import FactorizingOptions, ReplacingOptions
     from vggcalc.library.models import Overrides
+    from vggcalc.results import Comparison
 
 
 @click.command(cls=Command, epilog='Example: vggcalc compare "64,64,M,128@7,M" --size 64 --no-latency')
-@MODEL
+@MODELS
 @NETWORK
 @INPUTS
+@SIDE_BY_SIDE
 @FACTORIZING
 @REPLACING
 @MEASURING
 @GATE
 @OUTPUT
 def compare(
-    model: str,
+    models: tuple[str, ...],
     overrides: Overrides,
     shape: InputOptions,
+    several: SideBySideOptions,
     factorizing: FactorizingOptions,
     replacing: ReplacingOptions,
     measuring: MeasuringOptions,
     gate: GateOptions,
     output: OutputOptions,
 ) -> None:
-    """A network with its runs of convolutions merged into large kernels against it as 3×3 stacks.
+    """A network's large kernels against stacks of 3×3 layers; or several models, against the first.
 
     MODEL is a name (see vggcalc models), tokens such as 64,M,128, a TOML or JSON file, - for
     standard input, or a module to import: torchvision:resnet50, timm:convnext_tiny,
     package.module:attribute, path/to/file.py:attribute. Importing a model runs its code.
 
     A model that is imported, AlexNet and GoogLeNet are compared as given with their large kernels
-    split; with --min-kernel, --only or --merge every other is too.
+    split; with --min-kernel, --only or --merge every other is too. A VGG or tokens are compared with
+    their runs of convolutions merged into large kernels. Several models are compared as they are.
     """
     from vggcalc.cli.run import finish
     from vggcalc.cli.structs import read_standard_input
     from vggcalc.library.comparing import compare_options
     from vggcalc.library.models import resolve
 
-    resolved = resolve(model, shape.inputs, overrides, read_standard_input)
-    comparison = compare_options(model, resolved, factorizing, replacing, measuring.dtype(resolved.network.dtype))
-    finish("compare", [comparison], measuring, gate, output, source=model)
+    if len(models) > 1:
+        comparison = _compared(models, overrides, shape, several, (factorizing, replacing), measuring)
+    else:
+        if several.names or several.input_of:
+            raise click.UsageError(f"{'--name' if several.names else '--input-of'} is for several models")
+        (model,) = models
+        resolved = resolve(model, shape.inputs, overrides, read_standard_input)
+        comparison = compare_options(model, resolved, factorizing, replacing, measuring.dtype(resolved.network.dtype))
+    finish("compare", [comparison], measuring, gate, output, sources=models)
+
+
+def _compared(
+    models: tuple[str, ...],
+    overrides: Overrides,
+    shape: InputOptions,
+    several: SideBySideOptions,
+    options: tuple[FactorizingOptions | ReplacingOptions, ...],
+    measuring: MeasuringOptions,
+) -> Comparison:
+    """Models side by side. Raises `click.UsageError` for an option that is for one model."""
+    from vggcalc.cli.structs import read_standard_input
+    from vggcalc.library.side_by_side import chosen, side_by_side
+
+    lost = chosen(*options)
+    if lost:
+        raise click.UsageError(
+            f"--{lost[0].replace('_', '-')} is for one model, and here are {len(models)}: leave it out"
+        )
+    dtype = measuring.dtypes[0] if measuring.dtypes else None
+    return side_by_side(models, several.names, shape.inputs, several.inputs_of, overrides, dtype, read_standard_input)

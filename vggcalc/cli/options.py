@@ -49,6 +49,7 @@ def layer_options() -> tuple[GroupedOption, ...]:
 
 
 MODEL = click.argument("model", shell_complete=_models)
+MODELS = click.argument("models", metavar="MODEL...", nargs=-1, required=True, shell_complete=_models)
 
 NETWORK = group(
     "overrides",
@@ -92,6 +93,27 @@ INPUTS = group(
         "made_by",
         metavar="FILE.py:FUNCTION",
         help="What the model is called with, as a function returns it: a list of arguments, or a dict by their names.",
+    ),
+)
+
+SIDE_BY_SIDE = group(
+    "several",
+    "Several models",
+    "vggcalc.cli.structs:SideBySideOptions",
+    option(
+        "--name",
+        "names",
+        metavar="NAME",
+        multiple=True,
+        help="What a model is called, in the order of the models. Repeatable.  [default: its own name]",
+    ),
+    option(
+        "--input-of",
+        "input_of",
+        metavar="NAME=INPUT",
+        multiple=True,
+        help="What the model of that name takes, where it is not what --input or --size says: all of its shape, or "
+        "FILE.py:FUNCTION. Repeatable.",
     ),
 )
 

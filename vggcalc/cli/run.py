@@ -17,18 +17,18 @@ def finish(
     output: OutputOptions,
     *,
     verify: bool = False,
-    source: str | None = None,
+    sources: Sequence[str] = (),
     not_in_csv: Sequence[str] = (),
 ) -> None:
     """Have the comparisons measured and written, and exit with the exit status.
 
-    `source` is a file that was read, which is never written over; `not_in_csv` are options that were given and
+    `sources` are files that were read, which are never written over; `not_in_csv` are options that were given and
     that a CSV has no rows for. Raises `click.UsageError` and `InputError` before anything is measured.
     """
     from vggcalc.pipeline.emit import message
     from vggcalc.pipeline.run import measure_and_write
 
-    output.check_apart(source)
+    output.check_apart(*sources)
     lost = [*not_in_csv, *(["--against"] if gate.against else [])]
     if output.format == "csv" and lost:
         raise click.UsageError(f"{lost[0]} makes no rows of a CSV: choose another format, or leave it out")

@@ -34,6 +34,29 @@ class InputOptions(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(map(tensor_spec, self.tensors)) or None
 
 
+class SideBySideOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What several models are called, and the inputs of those that need their own."""
+
+    names: tuple[str, ...] = ()
+    input_of: tuple[str, ...] = ()
+
+    @property
+    def inputs_of(self) -> "dict[str, tuple[TensorSpec, ...] | InputsFrom]":
+        """By the models' names, for `library.side_by_side`. Raises `click.UsageError` for what is not NAME=INPUT."""
+        found: dict[str, InputOptions] = {}
+        for text in self.input_of:
+            name, equals, given = text.partition("=")
+            if not equals or not name or not given:
+                raise click.UsageError(f"--input-of {text} is not NAME=INPUT, such as resnet50=1x3x256x256")
+            before = found.get(name, InputOptions())
+            if ".py:" in given:
+                found[name] = InputOptions(tensors=before.tensors, made_by=given)
+            else:
+                found[name] = InputOptions(tensors=(*before.tensors, given), made_by=before.made_by)
+        inputs = {name: one.inputs for name, one in found.items()}
+        return {name: one for name, one in inputs.items() if one is not None}
+
+
 class MeasuringOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What to measure: see `measurement.plan.Plan`. `check` None is with the latency."""
 

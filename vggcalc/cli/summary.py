@@ -64,4 +64,4 @@ def summary(
     place = None if receptive_field is None or unit is None else (receptive_field, unit)
     comparison = summarize(network, measuring.dtype(network.dtype), place, counter, origin)
     lost = [name for name, value in (("--as", counter), ("--unit", unit)) if value is not None]
-    finish("summary", [comparison], measuring, gate, output, source=model, not_in_csv=lost)
+    finish("summary", [comparison], measuring, gate, output, sources=[model], not_in_csv=lost)

@@ -9,6 +9,7 @@ from vggcalc.errors import InputError
 from vggcalc.library import arguments
 from vggcalc.library.factorizing import FactorizingOptions, Into, ReplacingOptions, check_rules, replacings
 from vggcalc.library.models import Overrides, Resolved, resolve
+from vggcalc.library.side_by_side import chosen, side_by_side
 from vggcalc.nets.graph import Network
 from vggcalc.nets.origins import Argument
 from vggcalc.nets.replacing import Replacing
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
 
 def compare(
     model: "str | os.PathLike[str] | Sequence[int | str] | Config | Network | nn.Module",
+    *others: "str | os.PathLike[str] | Sequence[int | str] | Config | Network | nn.Module",
     inputs: "str | Sequence[int] | Tensor | None" = None,
-    *,
+    inputs_of: Mapping[str, Any] | None = None,
+    names: Sequence[str] | None = None,
     into: Into = None,
     min_kernel: int | None = None,
     only: str | None = None,
@@ -43,16 +46,20 @@ def compare(
     formulas: "str | os.PathLike[str] | None" = None,
     dtype: Any = None,
 ) -> Comparison:
-    """A network with its large kernels against it as stacks of 3×3 layers, or what `into` names.
+    """A network with its large kernels against it as stacks of 3×3 layers, or what `into` names; or models as they are.
 
     A VGG is compared as `naive`, every run of its convolutions merged into one large kernel, with `factorized`. Any
     other network, and with `min_kernel`, `only` or `merge` a VGG too, is compared as `given` with its large kernels
-    replaced; `replaced` then says what every single replacement saves.
+    replaced; `replaced` then says what every single replacement saves. Several models, such as a module and what was
+    made of it, are compared as they are with the first, and nothing in them is replaced.
 
     Args:
         model: a name ("vgg16", "torchvision:resnet50", "net.py:Net"), tokens ("64,M,128" or [64, "M", 128]), the path
             of a TOML or JSON file, a `Config`, a `Network`, or a `torch.nn.Module`, which is traced on the meta device.
+        others: the models that it is compared with.
         inputs: the shape that the network takes, (batch, channels, height, width), or an example tensor.
+        inputs_of: by a model's name those of one that needs others than `inputs`.
+        names: of several models, in their order; their own unless given.
         into: families such as "stack,asymmetric", "all", or factorizations by the names of the variants.
         min_kernel: replace kernels of this size or more, 5 unless given.
         only: replace only convolutions in whose names this regular expression is found.
@@ -74,6 +81,8 @@ def compare(
     >>> comparison = vggcalc.compare("vgg16")
     >>> comparison["naive"].macs, comparison["factorized"].macs
     (15521644544, 15470264320)
+    >>> vggcalc.compare("vgg16", "vgg19").ratio("vgg19").macs
+    1.2690192...
     """
     overrides = Overrides(
         size=size,
@@ -90,6 +99,12 @@ def compare(
     wanted = ReplacingOptions(min_kernel=min_kernel, only=only, merge=merge, if_fewer=if_fewer)
     wanted.check()
     check_rules(replacing)
+    _check_names(others, names, inputs_of)
+    if others:
+        lost = [*chosen(factorizing, wanted), *(["replacing"] if replacing is not None else [])]
+        if lost:
+            raise InputError(f"{lost[0]} is for one model, and here are {len(others) + 1}: leave it out")
+        return side_by_side((model, *others), names or (), inputs, inputs_of or {}, overrides, dtype)
     resolved = resolve(model, inputs, overrides)
     bytes_of = arguments.parse_dtype(dtype, resolved.network.dtype)
     if replacing is None:
@@ -97,6 +112,21 @@ def compare(
     if isinstance(replacing, Replacing):
         replacing = {"merged" if replacing.merge else "factorized": replacing}
     return compare_network(resolved.network, factorizing.factorizations(), replacing, bytes_of, resolved.origin)
+
+
+def _check_names(others: Sequence[object], names: object, inputs_of: object) -> None:
+    """Raise `TypeError` for names or inputs that are of no type that is accepted, or that one model alone has."""
+    for other in others:
+        shape = isinstance(other, tuple) and bool(other) and all(type(number) is int for number in other)
+        if shape or type(other).__name__ == "Tensor":
+            raise TypeError("a shape or a tensor is no model: give it by name, such as inputs=(1, 3, 224, 224)")
+    if names is not None and not (isinstance(names, list | tuple) and all(isinstance(name, str) for name in names)):
+        raise arguments.wrong_type("names", names, "a list of strings, one for each model")
+    if inputs_of is not None and not isinstance(inputs_of, Mapping):
+        raise arguments.wrong_type("inputs_of", inputs_of, 'inputs by names, such as {"b": (1, 3, 299, 299)}')
+    for what, given in (("names", names), ("inputs_of", inputs_of)):
+        if given and not others:
+            raise InputError(f"{what} are for several models: with one, leave them out")
 
 
 def compare_options(

@@ -71,10 +71,10 @@ class Arms(msgspec.Struct, frozen=True):
 def differing_blocks(comparison: Comparison) -> dict[Arm, Network]:
     """Every block of every variant, where the variants differ in it.
 
-    None of a single variant; none of an imported module, whose blocks cannot be cut out; and none
-    where there is only one block, which is the whole.
+    None of a single variant, nor of models of their own; none of an imported module, whose blocks cannot be cut out;
+    and none where there is only one block, which is the whole.
     """
-    if any(variant.origin is not None for variant in comparison.variants):
+    if comparison.of_models or any(variant.origin is not None for variant in comparison.variants):
         return {}
     by_variant = {variant.name: blocks(variant.network) for variant in comparison.variants}
     baseline, *others = by_variant.values()

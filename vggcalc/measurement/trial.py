@@ -190,6 +190,7 @@ class Trial:
             slice_s,
             self._need,
             self._plan.pin_allocator,
+            not self._comparison.of_models,
         )
 
     def _why_stop(

@@ -249,11 +249,15 @@ class Variant(_HasCosts, frozen=True):
         return f"<Variant {self.name}: {len(self.layers)} layers{_macs(self.costs)}>"
 
     @property
+    def input_shape(self) -> Shape:
+        """The shape of what it is called with, which only models of their own may have each for itself."""
+        return next(layer for layer in self.layers if INPUT in layer.inputs[:1]).input_shape
+
+    @property
     def network(self) -> Network:
         """The network itself, to be built with `vggcalc.build` unless it is a trace."""
         nodes = tuple(Node(layer.name, layer.layer, layer.inputs, layer.traced) for layer in self.layers)
-        first = next(layer for layer in self.layers if INPUT in layer.inputs[:1])
-        return Network(self.name, first.input_shape, nodes, self.layout, self.tracing)
+        return Network(self.name, self.input_shape, nodes, self.layout, self.tracing)
 
     def state(self, cost: str) -> CostState:
         """Whether that cost is complete, partial (a lower bound) or unavailable."""
@@ -371,6 +375,7 @@ class Finding(msgspec.Struct, frozen=True):
 class Comparison(Display, frozen=True):
     """The variants of one network or kernel; `comparison["naive"]` is one of them.
 
+    With `of_models` they are not forms of one network but models of their own, and `input_shape` is the first one's.
     `pareto` are the Pareto-optimal variants in parameters, MACs, saved activations and measured latency; empty for
     fewer than three variants. `environment` is the machine that was measured on; a JSON document has it once, beside
     its comparisons.
@@ -391,6 +396,7 @@ class Comparison(Display, frozen=True):
     pareto: tuple[str, ...] = ()
     infeasible: tuple[Infeasible, ...] = ()
     environment: Environment | None = None
+    of_models: bool = False
 
     def __getitem__(self, name: str) -> Variant:
         for variant in self.variants:

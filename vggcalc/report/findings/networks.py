@@ -8,11 +8,13 @@ from vggcalc.report.findings.wording import (
     amount_against,
     amount_of,
     because,
+    both,
     convolutions_of,
     cost_ratio,
     each_pair,
     is_kernel_variant,
     known_cost,
+    models_of,
     only_pair,
     replacement_name,
 )
@@ -46,19 +48,18 @@ def fewest_and_different(comparison: Comparison) -> Iterator[str]:
 
 
 def whole_network(comparison: Comparison) -> Iterator[str]:
-    """The change over a whole network, whether it costs more or less."""
+    """The change over a whole network, or between models, whether it costs more or less."""
     for naive, other in each_pair(comparison):
         if is_kernel_variant(naive):
             continue
         if naive.layers == other.layers:
-            yield _nothing_changed(comparison, naive.name, other.name)
+            same = f"{naive.name} and {other.name} have the same layers."
+            yield same if comparison.of_models else _nothing_changed(comparison, naive.name, other.name)
             continue
         macs = amount_of(cost_ratio(other, naive, "macs"), "MACs")
         parameters = amount_of(cost_ratio(other, naive, "parameters"), "parameters")
-        yield (
-            f"Compared with {naive.name}, {other.name} does {macs} and has {parameters} over "
-            f"the whole of {comparison.name}."
-        )
+        where = "" if comparison.of_models else f" over the whole of {comparison.name}"
+        yield f"Compared with {naive.name}, {other.name} does {macs} and has {parameters}{where}."
 
 
 def _nothing_changed(comparison: Comparison, baseline: str, other: str) -> str:
@@ -85,7 +86,7 @@ def _nothing_changed(comparison: Comparison, baseline: str, other: str) -> str:
 def costliest_and_best_block(comparison: Comparison) -> Iterator[str]:
     """The blocks in which factorizing adds MACs, with the reason, and the one in which it saves the largest share."""
     for naive, other in only_pair(comparison):
-        if is_kernel_variant(naive) or naive.name == "given":
+        if is_kernel_variant(naive) or naive.name == "given" or comparison.of_models:
             continue
         best: tuple[float, BlockResult] | None = None
         for before, after in _matching_blocks(naive, other):
@@ -168,22 +169,22 @@ def lower_bounds(comparison: Comparison) -> Iterator[str]:
 
 
 def how_it_was_traced(comparison: Comparison) -> Iterator[str]:
-    """Whether the module had to run with values, on which its operators may depend."""
-    given = comparison.variants[0]
-    if given.tracing is None:
-        return
-    if given.tracing.depends_on_values:
-        yield (
-            f"{given.name} was run with random values, because its code reads some: the counts hold for this input, "
-            "and another may need others."
-        )
-    elif given.tracing.ran_with == "values":
-        yield f"{given.name} was run with its weights and random inputs, because its code reads values of constants."
+    """Whether a module had to run with values, on which its operators may depend."""
+    for given in models_of(comparison):
+        if given.tracing is None:
+            continue
+        if given.tracing.depends_on_values:
+            yield (
+                f"{given.name} was run with random values, because its code reads some: the counts hold for this "
+                "input, and another may need others."
+            )
+        elif given.tracing.ran_with == "values":
+            yield f"{given.name} was run with its weights and random inputs: its code reads values of constants."
 
 
 def products_of_activations(comparison: Comparison) -> Iterator[str]:
     """How much of the MACs multiplies two activations, which some counters leave out."""
-    for variant in comparison.variants[:1]:
+    for variant in models_of(comparison):
         products, macs = variant.costs.get("product_macs"), variant.costs["macs"]
         if products and macs:
             yield (
@@ -194,22 +195,24 @@ def products_of_activations(comparison: Comparison) -> Iterator[str]:
 
 def products_of_weights(comparison: Comparison) -> Iterator[str]:
     """What is computed of weights and constants alone at every call, and could be computed once."""
-    given = comparison.variants[0]
-    found = sum(int(layer.macs or 0) for layer in given.layers if not layer.inputs)
-    if found:
-        yield (
-            f"{units.count(found)} MACs of {given.name} multiply weights and constants alone, once a call whatever the "
-            "batch: what they make could be computed once and stored."
-        )
+    for given in models_of(comparison):
+        found = sum(int(layer.macs or 0) for layer in given.layers if not layer.inputs)
+        if found:
+            yield (
+                f"{units.count(found)} MACs of {given.name} multiply weights and constants alone, once a call whatever "
+                "the batch: what they make could be computed once and stored."
+            )
 
 
 def unused_parameters(comparison: Comparison) -> Iterator[str]:
     """Parameters that the module has and inference does not use."""
-    for layer in comparison.variants[0].layers:
-        if layer.function == "unused":
-            count = units.count(layer.costs["parameters"])
-            owner = layer.name.rpartition(".")[0] or f"{comparison.name} itself"
-            yield f"{owner} has {count} parameters that inference does not use."
+    for model in models_of(comparison):
+        for layer in model.layers:
+            if layer.function == "unused":
+                count = units.count(layer.costs["parameters"])
+                name = model.name if comparison.of_models else comparison.name
+                owner, of = layer.name.rpartition(".")[0], f" of {name}" * comparison.of_models
+                yield f"{owner + of if owner else f'{name} itself'} has {count} parameters that inference does not use."
 
 
 def classifier_share(comparison: Comparison) -> Iterator[str]:
@@ -240,7 +243,7 @@ def receptive_field_kept(comparison: Comparison) -> Iterator[str]:
             yield f"{other.name} covers {other.coverage.positions:,} of {other.coverage.of:,} positions of the window."
         if before == after:
             aligned = "" if before.aligned else "; the paths that meet there have different centres"
-            yield f"Both variants have a receptive field of {_described(before)}{aligned}."
+            yield f"{both(comparison)} have a receptive field of {_described(before)}{aligned}."
         else:
             yield (
                 f"The receptive fields differ: {_described(after)} in {other.name}, "
@@ -277,9 +280,8 @@ def depth_and_saved_activations(comparison: Comparison) -> Iterator[str]:
             noun = "nonlinearity" if other.nonlinearities == 1 else "nonlinearities"
             depth = f"{other.name} has {other.nonlinearities} {noun}, {naive.name} {naive.nonlinearities}"
         else:
-            depth = (
-                f"Both variants have {naive.nonlinearities} nonlinearit{'y' if naive.nonlinearities == 1 else 'ies'}"
-            )
+            noun = "nonlinearity" if naive.nonlinearities == 1 else "nonlinearities"
+            depth = f"{both(comparison)} have {naive.nonlinearities} {noun}"
         yield (
             f"{depth}; for the backward pass training saves {saved} of activations in {other.name}, {base} in "
             f"{naive.name}."

@@ -20,6 +20,16 @@ def only_pair(comparison: Comparison) -> Iterator[tuple[Variant, Variant]]:
         yield from each_pair(comparison)
 
 
+def models_of(comparison: Comparison) -> tuple[Variant, ...]:
+    """What was not made of another: the baseline, or every model that is compared."""
+    return comparison.variants if comparison.of_models else comparison.variants[:1]
+
+
+def both(comparison: Comparison) -> str:
+    """The two that are compared, at the beginning of a sentence."""
+    return "Both models" if comparison.of_models else "Both variants"
+
+
 def is_kernel_variant(variant: Variant) -> bool:
     """Whether it is one kernel or its factorization, not a whole network."""
     return variant.weights_per_channel_pair is not None

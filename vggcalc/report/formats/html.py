@@ -113,7 +113,7 @@ def _subject(report: Report) -> str:
 
 def _facts(report: Report) -> Iterator[tuple[str, str]]:
     """Input, dtype, version and machine, which hold for the whole page."""
-    inputs = dict.fromkeys(units.shape(comparison.input_shape) for comparison in report.comparisons)
+    inputs = dict.fromkeys(units.shape(variant.input_shape) for one in report.comparisons for variant in one.variants)
     yield "input", ", ".join(inputs)
     yield "dtype", ", ".join(dict.fromkeys(comparison.dtype for comparison in report.comparisons))
     yield "vggcalc", report.vggcalc_version

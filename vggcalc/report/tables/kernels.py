@@ -20,6 +20,7 @@ from vggcalc.report.tables.layers import field_cell, input_and_dtype, layer_kind
 from vggcalc.report.tables.variants import (
     COVERAGE,
     covered,
+    figure_by_figure,
     has_several_variants,
     infeasible,
     kernels_or_count,
@@ -95,27 +96,11 @@ def _figure_by_figure(comparison: Comparison) -> Table:
             **({title: Cell(covered(variant, title)) for title in COVERAGE} if lossy else {}),
         } | {heading(key): Cell.cost(variant.costs, key) for key in shown_costs(variants)}
 
-    columns = [figures(variant) for variant in variants]
-    ratios = {heading(key): value for ratio in comparison.ratios for key, value in ratio.costs.items()}
     one, many = (variant.weights_per_channel_pair for variant in variants)
-    ratios["weights per channel pair"] = many / one if one and many else None
-    rows = []
-    for label in columns[0]:
-        ratio = ratios.get(label)
-        compared = (EMPTY, EMPTY) if ratio is None else (Cell.ratio(ratio), Cell.change(ratio))
-        rows.append(Row((Cell(label), *(column[label] for column in columns), *compared)))
+    weights = {"weights per channel pair": many / one if one and many else None}
     family = variants[1].family
     other = "its stack" if family == "stack" else f"its factorization, {family}"
-    return Table(
-        f"{comparison.name} against {other}: {_words(comparison)}",
-        (
-            Column("", right=False),
-            *(Column(variant.name, sortable=False) for variant in variants),
-            Column("ratio"),
-            Column("change"),
-        ),
-        tuple(rows),
-    )
+    return figure_by_figure(comparison, f"{comparison.name} against {other}: {_words(comparison)}", figures, weights)
 
 
 def _weights(variant: Variant, kernels: Sequence[Axes]) -> str:

@@ -4,7 +4,7 @@ from vggcalc.report import units
 from vggcalc.report.tables.cells import EMPTY, Cell, Column, Row, Section, Table, Text
 from vggcalc.report.tables.conditions import conditions
 from vggcalc.report.tables.crosscheck import crosschecks
-from vggcalc.report.tables.variants import marked
+from vggcalc.report.tables.variants import inputs_differ, marked
 from vggcalc.report.tables.verification import verification_tables
 from vggcalc.results import Comparison, Latency, LatencyRatio
 
@@ -77,11 +77,12 @@ def _latency(comparison: Comparison) -> Table:
                     figures += _ratio_cells(ratios.get(variant.name))
                 names = Cell(first.label, again=i > 0), Cell(marked(comparison, variant))
                 rows.append(Row((*names, *figures), ruled=not i))
+    batch = comparison.input_shape[0]
     return Table(
-        f"Latency of {comparison.name}, one call at batch {comparison.input_shape[0]}",
+        f"Latency of {comparison.name}, one call{'' if inputs_differ(comparison) else f' at batch {batch}'}",
         (
             Column("on", right=False),
-            Column("variant", right=False),
+            Column("model" if comparison.of_models else "variant", right=False),
             *_OWN_COLUMNS,
             *(_RATIO_COLUMNS if comparison.ratios else ()),
         ),
@@ -93,7 +94,7 @@ def _latency(comparison: Comparison) -> Table:
 def _could_have_blocks(comparison: Comparison) -> bool:
     """Whether there are variants that differ in some of several blocks."""
     baseline, *others = comparison.variants
-    if baseline.origin is not None:  # no one can cut out the blocks of an imported module
+    if comparison.of_models or baseline.origin is not None:  # no one can cut out the blocks of an imported module
         return False
     kernels = [block.kernels for block in baseline.blocks if block.kernels]
     return len(kernels) > 1 and any(other.blocks != baseline.blocks for other in others)

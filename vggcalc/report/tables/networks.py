@@ -20,6 +20,7 @@ from vggcalc.report.tables.cells import (
 )
 from vggcalc.report.tables.kernels import at_a_glance, is_kernel, kernel_tables
 from vggcalc.report.tables.layers import field_cell, input_and_dtype, layer_table, shortened_kernels, unit_field
+from vggcalc.report.tables.models import model_tables
 from vggcalc.report.tables.reconciliation import reconciliation
 from vggcalc.report.tables.replaced import replacement_tables
 from vggcalc.report.tables.variants import has_several_variants, infeasible, variant_tables
@@ -32,6 +33,8 @@ def network_tables(comparison: Comparison) -> list[Section]:
     """Every table of a comparison that needs no measuring."""
     if len(comparison.variants) == 1:
         return [*reconciliation(comparison), *unit_field(comparison), layer_table(comparison, comparison.variants[0])]
+    if comparison.of_models:
+        return model_tables(comparison)
     if is_kernel(comparison):
         return kernel_tables(comparison)
     sections = [*replacement_tables(comparison), _network(comparison)]

@@ -7,19 +7,17 @@ from vggcalc.results import Comparison, Costs
 
 def replacement_tables(comparison: Comparison) -> list[Section]:
     """A line for each replacement, the largest change of MACs first, and what was skipped."""
-    sections: list[Section] = []
-    if comparison.replaced:
-        sections.append(_replacement_table(comparison))
-    if comparison.skipped:
-        reasons: dict[tuple[str, str], list[str]] = {}
-        for one in comparison.skipped:
-            where = f" in {one.variant}" if one.variant else ""
-            reasons.setdefault((where, one.reason), []).append(f"{one.name} ({units.shape(one.kernel)})")
-        lines = [
-            f"Skipped{where}: {units.names(names, most=4)}: {reason}." for (where, reason), names in reasons.items()
-        ]
-        sections.append(Text(tuple(lines)))
-    return sections
+    return [*([_replacement_table(comparison)] if comparison.replaced else ()), *skipped_text(comparison)]
+
+
+def skipped_text(comparison: Comparison) -> list[Section]:
+    """The convolutions that were skipped, by the reason why."""
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for one in comparison.skipped:
+        where = f" in {one.variant}" if one.variant else ""
+        reasons.setdefault((where, one.reason), []).append(f"{one.name} ({units.shape(one.kernel)})")
+    lines = [f"Skipped{where}: {units.names(names, most=4)}: {reason}." for (where, reason), names in reasons.items()]
+    return [Text(tuple(lines))] if lines else []
 
 
 def _replacement_table(comparison: Comparison) -> Table:

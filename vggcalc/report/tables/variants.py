@@ -1,6 +1,6 @@
 """Several ways to factorize side by side: what each covers and costs, and whether it is Pareto-optimal."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from vggcalc.nets.families import FAMILIES
 from vggcalc.report import units
@@ -13,6 +13,7 @@ from vggcalc.report.tables.cells import (
     Table,
     Text,
     cost_columns,
+    heading,
     shown_costs,
     total_costs,
 )
@@ -30,13 +31,37 @@ def has_several_variants(comparison: Comparison) -> bool:
     return len(comparison.variants) > 2
 
 
+def inputs_differ(comparison: Comparison) -> bool:
+    """Whether its variants, models of their own, are called with different shapes."""
+    return any(variant.input_shape != comparison.input_shape for variant in comparison.variants)
+
+
+def figure_by_figure(
+    comparison: Comparison,
+    title: str,
+    figures: Callable[[Variant], Mapping[str, Cell]],
+    ratios: Mapping[str, float | None] = {},
+) -> Table:
+    """Two variants beside each other, a line for each figure of both, with the ratios of costs and those given."""
+    columns = [figures(variant) for variant in comparison.variants]
+    known = {heading(key): value for ratio in comparison.ratios for key, value in ratio.costs.items()} | dict(ratios)
+    rows = []
+    for label in columns[0]:
+        ratio = known.get(label)
+        compared = (EMPTY, EMPTY) if ratio is None else (Cell.ratio(ratio), Cell.change(ratio))
+        rows.append(Row((Cell(label), *(column[label] for column in columns), *compared)))
+    heads = (Column(variant.name, sortable=False) for variant in comparison.variants)
+    return Table(title, (Column("", right=False), *heads, Column("ratio"), Column("change")), tuple(rows))
+
+
 def variant_tables(comparison: Comparison, title: str) -> list[Section]:
     """A line for each variant; then, for each family, what it covers and what it gives up."""
     differ = [title for title in COVERAGE if any(covered(one, title) != "full" for one in comparison.variants)]
     keys = _weighed_first(shown_costs(comparison.variants))
     columns = [
         Column("", right=False),
-        Column("variant", right=False),
+        Column("model" if comparison.of_models else "variant", right=False),
+        *([Column("input")] if inputs_differ(comparison) else ()),
         Column("layers", right=False, wide=True),
         *(Column(title, right=False) for title in differ),
         Column("RF"),
@@ -58,6 +83,7 @@ def _row(comparison: Comparison, variant: Variant, differ: Sequence[str], keys: 
         (
             Cell(MARK if variant.name in comparison.pareto else ""),
             Cell(variant.name),
+            *([Cell.shape(variant.input_shape)] if inputs_differ(comparison) else ()),
             Cell(kernels_or_count(variant)),
             *(Cell(covered(variant, title)) for title in differ),
             Cell.axes(field.size) if field else Cell(variant.sees),
@@ -92,8 +118,9 @@ def covered(variant: Variant, title: str) -> str:
 
 
 def _legend(comparison: Comparison) -> Iterator[str]:
+    other = "model" if comparison.of_models else "variant"
     yield (
-        f"{MARK} Pareto-optimal: no other variant is at least as good in parameters, MACs, saved activations and "
+        f"{MARK} Pareto-optimal: no other {other} is at least as good in parameters, MACs, saved activations and "
         "measured latency, and better in one of them."
     )
     families = dict.fromkeys(variant.family for variant in comparison.variants if variant.family)

@@ -1,0 +1,103 @@
+"""Several models side by side: their names, their inputs, and what makes no sense for more than one."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from vggcalc.analysis.networks import compare_models
+from vggcalc.errors import InputError, unknown
+from vggcalc.library import arguments
+from vggcalc.library.models import Overrides, Resolved, resolve
+from vggcalc.nets.names import WIDEN
+from vggcalc.nets.origins import is_exported, is_import
+from vggcalc.results import Comparison
+
+#: The defaults that the help states: an option that repeats its own says nothing.
+STATED: dict[str, tuple[Any, ...]] = {
+    "into": ("stack", ("stack",)),
+    "stride_at": ("last", ("last",)),
+    "widen": (WIDEN[0],),
+    "min_kernel": (5,),
+    "merge": (False,),
+}
+
+
+def chosen(*options: msgspec.Struct) -> list[str]:
+    """The names of the options that say something: they are given, and not as their defaults."""
+    given = {name: getattr(one, name) for one in options for name in one.__struct_fields__}
+    given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+    return [name for name, value in given.items() if value not in (None, (), *STATED.get(name, ()))]
+
+
+def side_by_side(
+    models: Sequence[Any],
+    names: Sequence[str],
+    inputs: Any,
+    inputs_of: Mapping[str, Any],
+    overrides: Overrides,
+    dtype: Any = None,
+    standard_input: Callable[[int], bytes] | None = None,
+) -> Comparison:
+    """Models beside the first of them, under `names` or their own; `inputs` are for all that have none in `inputs_of`.
+
+    `inputs_of` are by name. Raises `InputError` for names that are not one for each model, a name that there is not,
+    or a model that cannot be used.
+    """
+    if [model for model in models if isinstance(model, str)].count("-") > 1:
+        raise InputError("- is standard input, which can be read once: save one of the models to a file")
+    called = _given_names(names, len(models)) if names else _names_of_their_own(models)
+    for name in inputs_of:
+        if name not in called:
+            raise unknown("model", name, called)
+    own = dict.fromkeys(("size", "batch", "in_channels"))
+    found: dict[str, Resolved] = {}
+    for name, model in zip(called, models, strict=True):
+        if name in inputs_of:  # which is the whole shape
+            apart = msgspec.structs.replace(overrides, **own)
+            found[name] = resolve(model, inputs_of[name], apart, standard_input)
+        else:
+            found[name] = resolve(model, inputs, overrides, standard_input)
+    first = next(iter(found.values())).network
+    return compare_models(found, arguments.parse_dtype(dtype, first.dtype))
+
+
+def _given_names(names: Sequence[str], models: int) -> list[str]:
+    """One for each model. Raises `InputError` for more or fewer, for one that is empty or stands twice."""
+    if len(names) != models:
+        raise InputError(f"{models} models have {len(names)} names: give one for each, in their order, or none")
+    for i, name in enumerate(names):
+        if not name.strip():
+            raise InputError("a name is empty: give every model one to be told by")
+        if name in names[:i]:
+            raise InputError(f"two models are named {name}: give each its own name")
+    return list(names)
+
+
+def _names_of_their_own(models: Sequence[Any]) -> list[str]:
+    """What each model is called, with a number behind it where an earlier one is called so."""
+    found: list[str] = []
+    for model in models:
+        own = name = _own_name(model)
+        number = 1
+        while name in found:
+            number += 1
+            name = f"{own}-{number}"
+        found.append(name)
+    return found
+
+
+def _own_name(model: Any) -> str:
+    """The last part of a name that is imported or of a path, all of any other, or the name of a network or class."""
+    if isinstance(model, os.PathLike):
+        model = os.fspath(model)
+    if isinstance(model, str):
+        if is_import(model) and not os.path.exists(model):
+            return model.rpartition(":")[2]
+        is_path = is_exported(model) or model.endswith((".toml", ".json"))
+        return os.path.splitext(os.path.basename(model))[0] if is_path else model
+    if isinstance(model, list | tuple):
+        return ",".join(map(str, model))
+    name = getattr(model, "name", None)
+    return name if isinstance(name, str) else type(model).__name__
