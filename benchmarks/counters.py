@@ -285,7 +285,18 @@ def machine() -> str:
     lines = info.read_text().splitlines() if info.exists() else []
     models = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
     software = f"{platform.system()}, Python {platform.python_version()}, torch {metadata.version('torch')}"
-    return f"{[*models, platform.processor()][0]}, {os.cpu_count()} cores, {software}"
+    return f"{[*models, platform.processor()][0]}, {os.cpu_count()} cores, {software}, {commit()}"
+
+
+def commit() -> str:
+    """The commit that ran, and whether files differ from it; the package's version outside of a repository."""
+    here = ["git", "-C", str(Path(__file__).parent)]
+    try:
+        head = subprocess.run([*here, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
+        changed = subprocess.run([*here, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return f"vggcalc {metadata.version('vggcalc')}"
+    return f"commit {head.stdout.strip()}{' and changes' if changed.stdout else ''}"
 
 
 def main() -> None:

@@ -97,13 +97,13 @@ def quartiles(baseline: Times, copy: Times) -> Estimate:
     return Estimate(ours[1] / theirs[1], (ours[0] / theirs[2], ours[2] / theirs[0]))
 
 
-def in_this_process(where: Device, seed: int) -> dict[str, Found]:
+def in_this_process(where: Device, seed: int, configuration: Configuration = CONFIGURATION) -> dict[str, Found]:
     """One comparison in this process and its contrast, by way."""
     rng = random.Random(seed)
     gaps, calls = [], []
     for variant in (*COMPARISON.variants, COMPARISON.variants[0]):
-        gaps.append(torch.empty(rng.randrange(2**18)))  # kept until the comparison is over
-        calls.append(prepare(Subject(variant.name, variant.network), CONFIGURATION, where, seed).call)
+        gaps.append(torch.empty(rng.randrange(2**18), device=where.name))  # kept until the comparison is over
+        calls.append(prepare(Subject(variant.name, variant.network), configuration, where, seed).call)
     arms = [warm(call, where.clock, where.least_timing_s(), SLICE_S) for call in calls]
 
     def timed(arms: Sequence[TimedCall]) -> list[Times]:

@@ -1,5 +1,7 @@
 """How latencies were measured, in sentences: what a ratio rests on, what bounds it, and on what machine."""
 
+import re
+
 from vggcalc.nets.names import ITEMSIZE
 from vggcalc.report import units
 from vggcalc.report.tables.cells import Text
@@ -30,6 +32,9 @@ ALLOCATOR: dict[AllocatorState, str] = {
     "no_glibc": "default, no glibc to pin",
     "refused": "default, glibc refused to be pinned",
 }
+
+#: CUDA's kernels are C++ signatures of up to 2,000 characters; JSON has them whole.
+LONGEST_KERNEL = 72
 
 
 def conditions(comparison: Comparison) -> list[str]:
@@ -95,7 +100,7 @@ def _within_one_call(variant: Variant, latency: Latency, dtype: str) -> list[str
     """
     lines = []
     if latency.kernels:
-        lines.append(f"Kernels of {variant.name}: {', '.join(latency.kernels)}.")
+        lines.append(f"Kernels of {variant.name}: {', '.join(map(short_kernel, latency.kernels))}.")
     if latency.peak_allocated_bytes is not None:
         training = latency.mode == "training"
         predicted = (variant.saved_bytes if training else variant.peak_activation_bytes) or 0
@@ -105,6 +110,17 @@ def _within_one_call(variant: Variant, latency: Latency, dtype: str) -> list[str
         held = units.size(latency.peak_allocated_bytes)
         lines.append(f"Allocated within a call of {variant.name}, input included: {held} ({beside}).")
     return lines
+
+
+def short_kernel(name: str) -> str:
+    """A kernel's name without namespaces and, where it is long, without the end of its signature.
+
+    >>> short_kernel("void at::native::elementwise_kernel<128, 2, at::native::CUDAFunctor_add<float>>(int) ×3")
+    'elementwise_kernel<128, 2, CUDAFunctor_add<float>>(int) ×3'
+    """
+    name, times, number = name.partition(" ×")
+    name = re.sub(r"(?:\w+|\(anonymous namespace\))::", "", name.removeprefix("void "))
+    return (name if len(name) <= LONGEST_KERNEL else f"{name[: LONGEST_KERNEL - 1]}…") + times + number
 
 
 def _claim(ratio: LatencyRatio) -> str:
