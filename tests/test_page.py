@@ -327,11 +327,13 @@ def test_a_column_of_several_units_is_not_sorted() -> None:
 
 
 def test_values_are_those_of_the_results() -> None:
-    """The MACs by which layers are sorted are the layers' MACs."""
+    """The MACs by which layers are sorted are the layers' MACs; what has none is one row."""
     report = REPORTS["summary vgg19"]
     rows = page("summary vgg19").partition("<tbody>\n")[2].partition("</tbody>")[0]
-    layers = report.comparisons[0].variants[0].layers
-    for row, layer in zip(rows.strip().split("\n"), layers, strict=True):
+    layers = [layer for layer in report.comparisons[0].variants[0].layers if layer.macs]
+    *rows, others = rows.strip().split("\n")
+    assert "27 others" in others  # 18 ReLUs, 5 poolings before the average, it, flattening and 2 dropouts
+    for row, layer in zip(rows, layers, strict=True):
         assert f'data-value="{layer.costs["macs"]}">{layer.costs["macs"]:,}<' in row
 
 
@@ -523,12 +525,12 @@ def test_a_click_sorts_and_the_third_restores(browser: Browser, files: dict[str,
 
 @in_browser
 def test_layers_and_blocks_are_sorted_apart(browser: Browser, files: dict[str, Path]) -> None:
-    layers = vggcalc.summary("vgg19").variants[0].layers
+    layers = [layer for layer in vggcalc.summary("vgg19").variants[0].layers if layer.macs]
     browser.open(files["summary vgg19"])
     browser.evaluate(HELPERS)
     bodies = "[...table('vgg19').tBodies].map((body) => [...body.rows].map((row) => row.cells[0].textContent))"
     named, blocks = browser.evaluate(bodies)
-    assert named == [layer.name for layer in layers]
+    assert named == [*(layer.name for layer in layers), "27 others"]
     assert blocks == [f"block{i}" for i in range(1, 6)] + ["classifier"]
     browser.click("heading('vgg19', 'parameters').querySelector('button')")
     named, blocks = browser.evaluate(bodies)

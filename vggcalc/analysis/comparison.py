@@ -17,6 +17,7 @@ from vggcalc.results import (
     Comparison,
     Infeasible,
     LayerResult,
+    ModuleSummary,
     Ratio,
     ReceptiveField,
     Reconciliation,
@@ -122,6 +123,7 @@ def compared(
     unit_field: UnitField | None = None,
     reconciliation: Reconciliation | None = None,
     of_models: bool = False,
+    modules: ModuleSummary | None = None,
 ) -> Comparison:
     """The comparison of the first variant, the baseline, with the others; `break_even` are widths by variant."""
     baseline, *others = variants
@@ -147,6 +149,7 @@ def compared(
         pareto=pareto(variants, ratios),
         infeasible=infeasible,
         of_models=of_models,
+        modules=modules,
     )
 
 

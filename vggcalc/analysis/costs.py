@@ -38,7 +38,8 @@ class LayerContext(msgspec.Struct):
     `alive_bytes` are the activations alive while the layer runs in inference, its output included;
     `saved_bytes` those that it adds to the activations saved for the backward pass. `gradients` says of each input
     whether training computes its gradient, `trained_weights` of how many of the layer's weights. `own_bytes` is the
-    size of its parameters in their own dtypes, None where they are counted in another.
+    size of its parameters in their own dtypes, None where they are counted in another. `shares` says that its output is
+    the memory of its input, as that of a view and of an activation in place.
     """
 
     layer: Layer
@@ -51,6 +52,7 @@ class LayerContext(msgspec.Struct):
     trained_weights: int
     traced: Traced | None = None
     own_bytes: int | None = None
+    shares: bool = False
 
 
 #: The costs of one layer that come before a cost in `COSTS`, which its formula may build on.
@@ -140,6 +142,11 @@ def activations(context: LayerContext, row: CostRow) -> int | None:
     return prod(context.output) if isinstance(context.layer, WEIGHTED) else 0
 
 
+def output_bytes(context: LayerContext, row: CostRow) -> int:
+    """Bytes of what the layer puts out; none where that is the memory of its input."""
+    return 0 if context.shares else prod(context.output) * context.itemsize
+
+
 def weight_bytes(context: LayerContext, row: CostRow) -> int:
     """Parameters × bytes of an element; of a traced module in its own dtypes."""
     if context.own_bytes is not None:
@@ -211,6 +218,7 @@ COSTS: dict[str, Cost] = {
     "product_macs": Cost("count", "those of the MACs that multiply two activations with each other", product_macs),
     "flops": Cost("count", "2 × MACs", flops),
     "activations": Cost("elements", "outputs of convolutions, linear layers and matrix products", activations),
+    "output_bytes": Cost("bytes", "outputs of all layers, but for views and what runs in place", output_bytes),
     "weight_bytes": Cost("bytes", "parameters × bytes of an element", weight_bytes),
     "traffic_bytes": Cost("bytes", "inputs and weights read once, outputs written once", traffic_bytes),
     "peak_activation_bytes": Cost("bytes", "activations alive at once in inference", peak_activation_bytes, total=max),
@@ -235,9 +243,14 @@ def costs(context: LayerContext) -> Costs:
 
 
 def total(rows: list[Costs]) -> Costs:
-    """Every cost of several layers together, as far as it is known: see `partial_costs`."""
+    """Every cost of several layers together, as far as it is known: see `partial_costs`.
+
+    What an earlier version did not count is left out.
+    """
     whole: CostRow = {}
     for key, cost in COSTS.items():
+        if rows and key not in rows[0]:
+            continue
         if cost.total is None:
             whole[key] = cost.formula(NO_LAYER, whole)
         else:
@@ -293,6 +306,7 @@ def layer_contexts(network: Network, shapes: Mapping[str, Shape], itemsize: int)
             1 if node.traced is None else _TRAINED[node.traced.trains],
             node.traced,
             node.traced.parameter_bytes if node.traced is not None and as_it_is else None,
+            is_view(node.layer) or node.name in in_place,
         )
         for i, node in enumerate(network.nodes)
     ]

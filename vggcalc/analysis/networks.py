@@ -1,6 +1,7 @@
 """A network against what it can be factorized into, or alone: what `compare` and `summary` make of a `Network`."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from vggcalc.analysis.comparison import analyze, compared
 from vggcalc.nets.families import Factorization
@@ -10,6 +11,9 @@ from vggcalc.nets.merging import merge
 from vggcalc.nets.origins import Origin
 from vggcalc.nets.replacing import CUTS_PATCHES, Replacing, cuts_patches, is_large, split
 from vggcalc.results import Comparison, Skipped, UnitField, Variant
+
+if TYPE_CHECKING:
+    from vggcalc.analysis.modules import SummaryOptions
 
 
 def compare_network(
@@ -62,13 +66,16 @@ def summarize(
     unit: tuple[str, Axes] | None = None,
     counter: str | None = None,
     origin: Origin | None = None,
+    options: "SummaryOptions | None" = None,
 ) -> Comparison:
     """One network, layer by layer: a comparison with one variant, named after the network.
 
     `unit` is a layer and a position on its feature map, for which `unit_field` says on which part of the input it
-    depends; `counter` names another tool whose figure
-    `reconciliation` explains. Raises `InputError` for unknown names.
+    depends; `counter` names another tool whose figure `reconciliation` explains; `options` say which modules and costs
+    the table shows. Raises `InputError` for unknown names.
     """
+    from vggcalc.analysis.modules import summarize_modules
+
     variant = analyze(network, network.name, dtype, origin=origin)
     reconciliation = None
     if counter is not None:
@@ -82,6 +89,7 @@ def summarize(
         dtype,
         unit_field=_unit_field(network, variant, *unit) if unit is not None else None,
         reconciliation=reconciliation,
+        modules=summarize_modules(variant, options),
     )
 
 

@@ -84,8 +84,9 @@ POINT = ("kernel", "stride", "dilation", "in_channels", "out_channels", "groups"
 #: The costs that a row has as a ratio to those of `naive` too.
 RATIOS = PARETO_COSTS
 
-#: The costs in a row: convolutions alone have no products of activations, and nothing in them is frozen.
-SWEPT = tuple(key for key in COSTS if key not in ("trainable", "product_macs"))
+#: The costs in a row: convolutions alone have no products of activations, nothing in them is frozen, and what they put
+#: out is most of their traffic.
+SWEPT = tuple(key for key in COSTS if key not in ("trainable", "product_macs", "output_bytes"))
 
 #: The columns of a row: receptive field along either axis in input positions, costs as in `COSTS`, ratios to `naive`.
 COLUMNS = (*POINT, "variant", "receptive_field", "window", *SWEPT, *(f"{key}_ratio" for key in RATIOS))

@@ -154,6 +154,32 @@ REPLACING = group(
     option("--merge", is_flag=True, default=None, help="Merge runs of convolutions instead of splitting kernels."),
 )
 
+TABLE = group(
+    "table",
+    "Table",
+    "vggcalc.analysis.modules:SummaryOptions",
+    option("--depth", type=click.IntRange(1), help="Modules down to this depth.  [default: as fits a screen]"),
+    option(
+        "--columns",
+        type=Parsed("cost,…", arguments.parse_costs),
+        metavar="COST,…",
+        help="These costs alone, such as macs,weight_bytes,output_bytes,saved_bytes.  [default: as many as fit]",
+    ),
+    option(
+        "--sort",
+        type=Parsed("cost", arguments.parse_cost),
+        metavar="COST",
+        help="Rows with most of this cost first.  [default: in order, or with --top macs]",
+    ),
+    option("--top", type=click.IntRange(1), help="So many rows.  [default: all]"),
+    option(
+        "--all-rows",
+        is_flag=True,
+        default=None,
+        help="Rows without any cost too, and equal modules apart.  [default: left out, and folded with ×N]",
+    ),
+)
+
 MEASURING = group(
     "measuring",
     "Measuring",

@@ -177,6 +177,26 @@ def parse_families(value: object) -> tuple[str, ...] | None:
     return tuple(dict.fromkeys(value))
 
 
+def parse_cost(value: object) -> str:
+    """The name of a cost, as in `vggcalc.COSTS`.
+
+    >>> parse_cost("Macs")
+    'macs'
+    """
+    from vggcalc.analysis.costs import COSTS
+
+    return word("cost", value.lower() if isinstance(value, str) else value, COSTS)
+
+
+def parse_costs(value: object) -> tuple[str, ...]:
+    """Names of costs: "macs,saved_bytes" or a list."""
+    if isinstance(value, str):
+        value = [part.strip() for part in value.split(",")]
+    if not isinstance(value, tuple | list) or not value:
+        raise wrong_type("columns", value, 'names of costs such as "macs,saved_bytes", or a list of them')
+    return tuple(dict.fromkeys(map(parse_cost, value)))
+
+
 def parse_stride_at(value: object) -> str | int:
     """Which layer of a factorization has the stride: "last", "first" or a layer's number from 1."""
     if isinstance(value, int) and not isinstance(value, bool):

@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from vggcalc.analysis.modules import SummaryOptions
 from vggcalc.analysis.networks import compare_network, summarize
 from vggcalc.errors import InputError
 from vggcalc.library import arguments
@@ -145,6 +146,11 @@ def summary(
     receptive_field: str | None = None,
     unit: Sequence[int] | None = None,
     counter: str | None = None,
+    depth: int | None = None,
+    columns: str | Sequence[str] | None = None,
+    sort: str | None = None,
+    top: int | None = None,
+    all_rows: bool = False,
     size: int | str | Sequence[int] | None = None,
     batch: int | None = None,
     in_channels: int | None = None,
@@ -163,21 +169,38 @@ def summary(
         receptive_field: the name of a layer, with `unit`, a position on its feature map such as (7, 7):
             `unit_field` then says on which part of the input that unit depends.
         counter: another tool ("fvcore", "torchinfo", "ptflops", "thop", …) whose figure `reconciliation` explains.
+        depth: show modules down to this depth, with the costs of all that is inside; layers, or as deep as fits a
+            screen, unless given. Equal modules one after the other are one row.
+        columns: show these costs alone: names of `vggcalc.COSTS`, in a list or with commas between.
+        sort, top: show the rows with most of this cost first, and so many of them alone.
+        all_rows: show also rows that have no parameters and MACs (or none of `columns`), and equal modules apart.
 
     Raises:
         TypeError: an argument is of a type that is not accepted.
-        InputError: there is no such network, layer, unit or counter.
+        InputError: there is no such network, layer, unit, counter or cost.
 
     >>> vggcalc.summary("vgg16").macs
     15470264320
     >>> vggcalc.summary([64, "M", 128], (1, 3, 32, 32)).parameters
     75648
+    >>> [(row.name, row.costs["macs"]) for row in vggcalc.summary("vgg16", depth=1, sort="macs", top=2).modules.rows]
+    [('block3', 4624220160), ('block4', 4624220160)]
     """
     if (receptive_field is None) != (unit is None):
         raise InputError("receptive_field names a layer and unit a position on its feature map: give both")
     if unit is not None and not (isinstance(unit, tuple | list) and all(type(place) is int for place in unit)):
         raise arguments.wrong_type("unit", unit, "a position on the feature map, such as (7, 7)")
     arguments.check_text(receptive_field=receptive_field, counter=counter)
+    arguments.check_whole(depth=depth, top=top)
+    arguments.check_flags(all_rows=all_rows)
+    table = SummaryOptions(
+        depth=depth,
+        columns=() if columns is None else arguments.parse_costs(columns),
+        sort=None if sort is None else arguments.parse_cost(sort),
+        top=top,
+        all_rows=all_rows,
+    )
+    table.check()
     overrides = Overrides(
         size=size,
         batch=batch,
@@ -191,4 +214,4 @@ def summary(
     )
     network, origin = resolve(model, inputs, overrides)
     place = None if receptive_field is None or unit is None else (receptive_field, tuple(unit))
-    return summarize(network, arguments.parse_dtype(dtype, network.dtype), place, counter, origin)
+    return summarize(network, arguments.parse_dtype(dtype, network.dtype), place, counter, origin, table)

@@ -28,6 +28,10 @@ def make_report(
         chosen = msgspec.structs.replace(
             comparison, pareto=pareto(comparison.variants, comparison.ratios), environment=None
         )
+        if len(chosen.variants) == 1 and chosen.modules is None:  # such as an earlier version's summary
+            from vggcalc.analysis.modules import summarize_modules
+
+            chosen = msgspec.structs.replace(chosen, modules=summarize_modules(chosen.variants[0]))
         complete.append(msgspec.structs.replace(chosen, findings=findings(chosen)))
     conventions = CONVENTIONS | {key: f"{cost.definition} ({cost.unit})" for key, cost in COSTS.items()}
     report = Report(SCHEMA_VERSION, vggcalc.__version__, command, conventions, environment, tuple(complete))

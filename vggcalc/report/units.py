@@ -93,8 +93,13 @@ def shape(value: Sequence[int] | None) -> str:
 
 def kernels(value: Sequence[Sequence[int]]) -> str:
     """Kernels in order, runs counted: `3×3 ×2, 1×1`."""
-    runs = [(kernel, len(list(run))) for kernel, run in groupby(value)]
-    return ", ".join(shape(kernel) + (f" ×{length}" if length > 1 else "") for kernel, length in runs)
+    return runs([shape(kernel) for kernel in value])
+
+
+def runs(value: Sequence[str]) -> str:
+    """Words in order, runs counted: `Linear ×2, GELU`."""
+    found = [(word, len(list(run))) for word, run in groupby(value)]
+    return ", ".join(word + (f" ×{length}" if length > 1 else "") for word, length in found)
 
 
 def axes(value: Sequence[int]) -> str:
@@ -102,8 +107,8 @@ def axes(value: Sequence[int]) -> str:
     return str(value[0]) if len(set(value)) == 1 else shape(value)
 
 
-def names(value: Sequence[str], most: int | None = None) -> str:
+def names(value: Sequence[str], most: int | None = None, last_by: str = "and") -> str:
     """Names in a sentence: `a, b and c`; where there are more than `most`, the first ones `and 3 others`."""
     others = len(value) - most if most is not None else 0
     *first, last = [*value[:most], f"{others} others"] if others > 0 else value or [""]
-    return f"{', '.join(first)} and {last}" if first else last
+    return f"{', '.join(first)} {last_by} {last}" if first else last

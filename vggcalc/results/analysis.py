@@ -86,6 +86,11 @@ class _HasCosts(msgspec.Struct, frozen=True):
         return self._costs["activations"]
 
     @property
+    def output_bytes(self) -> int | float | None:
+        """All that layers put out, views and what is computed in place left out."""
+        return self._costs["output_bytes"]
+
+    @property
     def weight_bytes(self) -> int | float | None:
         """Parameters × bytes of an element."""
         return self._costs["weight_bytes"]
@@ -198,6 +203,38 @@ class BlockResult(_HasCosts, frozen=True):
     def latency_in(self, configuration: Configuration) -> Latency | None:
         """The latency in that configuration, None where it was not measured."""
         return Latency.find(self.latency, configuration)
+
+
+class ModuleRow(msgspec.Struct, frozen=True):
+    """A module with all that is inside it, or a single layer, as a row of a summary.
+
+    `layers` are the names of the layers that `costs` add up. Of several equal modules one after the other, `count` of
+    them, the name is a range (`layer3.1–5`), and the costs are those of all of them together.
+    A cost in `partial` is a lower bound: it lacks what the operators named there cost.
+    """
+
+    name: str
+    count: int
+    layers: tuple[str, ...]
+    costs: Costs
+    partial: Partial = {}
+
+
+class ModuleSummary(msgspec.Struct, frozen=True):
+    """The modules of a network down to `depth` parts of their dotted names: `rows` and `others` add up to the total.
+
+    `others` are the rows left out, all in one: `costless` of them have none of the costs that are shown, the rest are
+    beyond the number of rows asked for. `deepest` is the depth at which every layer is a row of its own. `columns` are
+    the costs asked for, none where all may be shown, and `sort` the one by which the rows are sorted.
+    """
+
+    depth: int
+    deepest: int
+    rows: tuple[ModuleRow, ...]
+    others: ModuleRow | None = None
+    costless: int = 0
+    columns: tuple[str, ...] = ()
+    sort: str | None = None
 
 
 class WindowCoverage(msgspec.Struct, frozen=True):
@@ -377,8 +414,8 @@ class Comparison(Display, frozen=True):
 
     With `of_models` they are not forms of one network but models of their own, and `input_shape` is the first one's.
     `pareto` are the Pareto-optimal variants in parameters, MACs, saved activations and measured latency; empty for
-    fewer than three variants. `environment` is the machine that was measured on; a JSON document has it once, beside
-    its comparisons.
+    fewer than three variants. `modules` is the table of a summary. `environment` is the machine that was measured on; a
+    JSON document has it once, beside its comparisons.
     """
 
     name: str
@@ -395,6 +432,7 @@ class Comparison(Display, frozen=True):
     reconciliation: Reconciliation | None = None
     pareto: tuple[str, ...] = ()
     infeasible: tuple[Infeasible, ...] = ()
+    modules: ModuleSummary | None = None
     environment: Environment | None = None
     of_models: bool = False
 

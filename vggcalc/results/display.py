@@ -73,11 +73,11 @@ class Display(msgspec.Struct, frozen=True):
         return self._rendered("json")
 
     def to_csv(self) -> str:
-        """A row for each layer, block, total and latency, which the column `level` names."""
+        """A row for each layer, block, module of a summary, total and latency, which the column `level` names."""
         return self._rendered("csv")
 
     def to_pandas(self, level: str = "layer") -> "DataFrame":
-        """A data frame with a row for each "layer", "block", "total" or "latency" of every variant.
+        """A data frame with a row for each "layer", "block", "module", "total" or "latency" of every variant.
 
         Raises `ImportError` where pandas is not installed, `InputError` for another level.
         """
@@ -88,7 +88,7 @@ class Display(msgspec.Struct, frozen=True):
             from pandas import DataFrame
         except ImportError:
             raise ImportError("to_pandas needs pandas: pip install pandas") from None
-        levels = ("layer", "block", "total", "latency")
+        levels = ("layer", "block", "module", "total", "latency")
         if level not in levels:
             raise unknown("level", level, levels)
         rows: list[dict[str, Any]] = [row for row in records(cast("Comparison", self)) if row["level"] == level]

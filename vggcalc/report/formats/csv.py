@@ -1,4 +1,4 @@
-"""CSV: a row for each layer, block, total and latency."""
+"""CSV: a row for each layer, block, module of a summary, total and latency."""
 
 import io
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,6 +14,7 @@ from vggcalc.results import (
     Costs,
     Latency,
     LatencyRatio,
+    ModuleSummary,
     ReceptiveField,
     Report,
     Variant,
@@ -22,7 +23,7 @@ from vggcalc.results import (
 
 
 def render(report: Report, screen: Screen) -> str:
-    """One line for each layer, block, total and latency, which the column `level` names."""
+    """One line for each layer, block, module, total and latency, which the column `level` names."""
     rows = [row for comparison in report.comparisons for row in records(comparison)]
     columns = dict.fromkeys(key for row in rows for key in row)
     text = io.StringIO()
@@ -33,7 +34,7 @@ def render(report: Report, screen: Screen) -> str:
 
 
 def records(comparison: Comparison) -> Iterator[dict[str, object]]:
-    """A row for each layer, block, total, latency and verification of a comparison, by column."""
+    """A row for each layer, block, module, total, latency and verification of a comparison, by column."""
     for variant in comparison.variants:
         ratios = next((ratio for ratio in comparison.ratios if ratio.variant == variant.name), None)
         place: dict[str, object] = {"comparison": comparison.name, "variant": variant.name}
@@ -64,6 +65,8 @@ def records(comparison: Comparison) -> Iterator[dict[str, object]]:
             yield from _latency_rows(
                 place | {"name": block.name}, block.latency, ratios.block(block.name) if ratios else ()
             )
+        if comparison.modules is not None:
+            yield from _module_rows(place, comparison.modules)
         yield (
             place
             | {
@@ -80,6 +83,17 @@ def records(comparison: Comparison) -> Iterator[dict[str, object]]:
             yield (
                 place | {"level": "verification", "name": comparison.name} | _verification_columns(variant.verification)
             )
+
+
+def _module_rows(place: dict[str, object], modules: ModuleSummary) -> Iterator[dict[str, object]]:
+    """The rows of a summary with every cost; what is left out in one row, so that they add up to the total."""
+    for row in (*modules.rows, *([modules.others] if modules.others else [])):
+        yield (
+            place
+            | {"level": "module", "name": row.name, "count": row.count}
+            | row.costs
+            | _lower_bound_columns(row.partial)
+        )
 
 
 def _pareto_columns(comparison: Comparison, variant: Variant) -> dict[str, object]:

@@ -4,7 +4,7 @@ A cell has the text that is printed and, for a figure, its exact value, which fo
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Literal
 
 import msgspec
@@ -133,12 +133,13 @@ EMPTY = Cell()
 
 
 def shown_costs(variants: Iterable[Variant]) -> tuple[str, ...]:
-    """The costs that say something here: trainable parameters where some are frozen, and product MACs.
+    """The costs that say something here: trainable parameters where some are frozen, product MACs where there are any.
 
-    An earlier version's document has neither.
+    Bytes of outputs, which are most of the traffic, are shown only where they are asked for. An earlier version's
+    document has none of these.
     """
     variants = list(variants)
-    idle = set()
+    idle = {"output_bytes"}
     if all(one.costs.get("trainable") in (None, one.costs["parameters"]) for one in variants):
         idle.add("trainable")
     if not any(one.costs.get("product_macs") for one in variants):
@@ -161,6 +162,7 @@ HEADINGS: dict[str, tuple[str, Callable[[int | float | None], str]]] = {
     "product_macs": ("product MACs", units.count),
     "flops": ("FLOPs", units.count),
     "activations": ("activations", units.count),
+    "output_bytes": ("outputs", units.size),
     "weight_bytes": ("weights", units.size),
     "traffic_bytes": ("traffic", units.size),
     "peak_activation_bytes": ("peak activations", units.size),
@@ -175,6 +177,6 @@ def heading(key: str) -> str:
     return HEADINGS[key][0] if key in HEADINGS else key.replace("_", " ")
 
 
-def cost_columns(keys: Sequence[str]) -> tuple[Column, ...]:
-    """A column for each of those costs."""
-    return tuple(Column(heading(key), wide=key not in ALWAYS) for key in keys)
+def cost_columns(keys: Sequence[str], always: Container[str] = ALWAYS) -> tuple[Column, ...]:
+    """A column for each of those costs; those of `always` stand there even where there is little room."""
+    return tuple(Column(heading(key), wide=key not in always) for key in keys)

@@ -1,12 +1,26 @@
 """One network, layer by layer, and the words for a layer that every table shares."""
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from vggcalc.nets.layers import Axes
+import msgspec
+
+from vggcalc.nets.layers import Axes, Convolution
 from vggcalc.report import units
-from vggcalc.report.tables.cells import Cell, Column, Row, Section, Table, Text, cost_columns, shown_costs, total_costs
-from vggcalc.results import BlockResult, Comparison, LayerResult, Variant
+from vggcalc.report.tables.cells import (
+    ALWAYS,
+    EMPTY,
+    Cell,
+    Column,
+    Row,
+    Section,
+    Table,
+    Text,
+    cost_columns,
+    heading,
+    shown_costs,
+    total_costs,
+)
+from vggcalc.results import BlockResult, Comparison, LayerResult, ModuleSummary, Variant
 
 #: Where no one receptive field holds for every unit.
 _SEES = {"image": "image", "varies": "varies"}
@@ -55,36 +69,89 @@ def shortened_kernels(kernels: str, most: int = 24) -> str:
     return kernels[:most].rpartition(",")[0] + ", …"
 
 
-def layer_table(comparison: Comparison, variant: Variant) -> Table:
-    """A line for each layer, with the totals of blocks that have several layers apart."""
-    lengths, keys = Counter(layer.block for layer in variant.layers), shown_costs([variant])
-    rows = [
-        Row(
-            (Cell(layer.name), Cell(layer_kind(layer)), Cell.shape(layer.output_shape[1:]), field_cell(layer),
-             *total_costs(layer.costs, {}, keys)),
-            ruled=i > 0
-            and layer.block != (before := variant.layers[i - 1].block)
-            and max(lengths[layer.block], lengths[before]) > 1,
-        )
-        for i, layer in enumerate(variant.layers)
-    ]  # fmt: skip
-    several = [block for block in variant.blocks if lengths[block.name] > 1]
-    for i, block in enumerate(several):
-        kernels = Cell(shortened_kernels(units.kernels(block.kernels)))
-        rows.append(Row((Cell(block.name), kernels, *_totals(block, keys)), "subtotal", ruled=i == 0))
+def module_tables(comparison: Comparison, modules: ModuleSummary) -> list[Section]:
+    """A line for each row of the summary, with the totals of blocks that have several rows apart."""
+    (variant,) = comparison.variants
+    layers = {layer.name: layer for layer in variant.layers}
+    keys = modules.columns or shown_costs([variant])
+    rows: list[Row] = []
+    within: list[str] = []  # the block of each row, by the name of its first layer
+    for one in modules.rows:
+        of_row = [layers[name] for name in one.layers]
+        within.append(of_row[0].block)
+        name = f"{one.name} ×{one.count}" if one.count > 1 else one.name
+        first = of_row[: len(of_row) // one.count]
+        rows.append(
+            Row(
+                (Cell(name), _kind_of_row(first), Cell.shape(of_row[-1].output_shape[1:]), field_cell(of_row[-1]),
+                 *total_costs(one.costs, one.partial, keys))
+            )
+        )  # fmt: skip
+    if modules.sort is None:
+        rows = _ruled(rows, within)
+    if modules.others is not None:
+        costs = total_costs(modules.others.costs, modules.others.partial, keys)
+        rows.append(Row((Cell(_others(modules.others.count)), *[EMPTY] * 3, *costs), ruled=True))
+    if modules.sort is None:
+        several = [block for block in variant.blocks if within.count(block.name) > 1]
+        for i, block in enumerate(several):
+            kind = _kind_of_row([layer for layer in variant.layers if layer.block == block.name])
+            rows.append(Row((Cell(block.name), kind, *_totals(block, keys)), "subtotal", ruled=i == 0))
     convolutions = Cell(f"{variant.convolutions} conv")
     rows.append(Row((Cell("total"), convolutions, *_totals(variant, keys)), "total", ruled=True))
-    return Table(
-        f"{comparison.name}, {input_and_dtype(comparison)}",
-        (
-            Column("layer", right=False),
-            Column("kind", right=False),
-            Column("output"),
-            Column("RF"),
-            *cost_columns(keys),
-        ),
-        tuple(rows),
-    )
+    columns = (Column("layer", right=False), Column("kind", right=False, wide=True), Column("output", wide=True),
+               Column("RF", wide=True), *cost_columns(keys, _decisive(modules)))  # fmt: skip
+    title = f"{comparison.name}, {input_and_dtype(comparison)}"
+    explained = tuple(_explained(modules))
+    return [Table(title, columns, tuple(rows)), *([Text(explained, quiet=True)] if explained else [])]
+
+
+def _decisive(modules: ModuleSummary) -> tuple[str, ...]:
+    """The costs that the rows are chosen by, which are shown in any case."""
+    return modules.columns or tuple(dict.fromkeys((*ALWAYS, *([modules.sort] if modules.sort else []))))
+
+
+def _ruled(rows: list[Row], within: list[str]) -> list[Row]:
+    """The rows with a line above each in which a block begins or ends that has several."""
+    return [
+        msgspec.structs.replace(row, ruled=True)
+        if i > 0 and within[i] != within[i - 1] and max(within.count(block) for block in within[i - 1 : i + 1]) > 1
+        else row
+        for i, row in enumerate(rows)
+    ]
+
+
+def _kind_of_row(layers: list[LayerResult]) -> Cell:
+    """What a layer is, or of a module the layers in it that do MACs."""
+    if len(layers) == 1:
+        return Cell(layer_kind(layers[0]))
+    convolves = (isinstance(layer.layer, Convolution) for layer in layers)
+    kinds = [
+        units.shape(layer.kernel_size) if convolution else layer_kind(layer)
+        for layer, convolution in zip(layers, convolves, strict=True)
+        if layer.macs != 0
+    ]
+    return Cell(shortened_kernels(units.runs(kinds), most=16))
+
+
+def _explained(modules: ModuleSummary) -> Iterator[str]:
+    """What stands in the rows, what does not, and how to see it."""
+    deeper = modules.depth < modules.deepest
+    words = [f"modules down to depth {modules.depth} of {modules.deepest}"] if deeper else []
+    if any(row.count > 1 for row in modules.rows):
+        words.append("×N: N equal modules, with the costs of all N")
+    if modules.costless:
+        costs = units.names([heading(key) for key in _decisive(modules)], last_by="or")
+        words.append(f"{_others(modules.costless)} without {costs}")
+    if modules.others is not None and modules.others.count > modules.costless:
+        words.append(f"{_others(modules.others.count - modules.costless)} with less {heading(modules.sort or '')}")
+    if words:
+        text = "; ".join(words)
+        yield f"{text[0].upper()}{text[1:]}. More: {'--depth, ' * deeper}--all-rows."
+
+
+def _others(number: int) -> str:
+    return f"{units.count(number)} other{'s' * (number != 1)}"
 
 
 def _totals(of: BlockResult | Variant, keys: Sequence[str]) -> tuple[Cell, ...]:

@@ -19,7 +19,7 @@ from vggcalc.report.tables.cells import (
     total_costs,
 )
 from vggcalc.report.tables.kernels import at_a_glance, is_kernel, kernel_tables
-from vggcalc.report.tables.layers import field_cell, input_and_dtype, layer_table, shortened_kernels, unit_field
+from vggcalc.report.tables.layers import field_cell, input_and_dtype, module_tables, shortened_kernels, unit_field
 from vggcalc.report.tables.models import model_tables
 from vggcalc.report.tables.reconciliation import reconciliation
 from vggcalc.report.tables.replaced import replacement_tables
@@ -31,8 +31,8 @@ __all__ = ["at_a_glance", "is_kernel", "network_tables"]
 
 def network_tables(comparison: Comparison) -> list[Section]:
     """Every table of a comparison that needs no measuring."""
-    if len(comparison.variants) == 1:
-        return [*reconciliation(comparison), *unit_field(comparison), layer_table(comparison, comparison.variants[0])]
+    if comparison.modules is not None:
+        return [*reconciliation(comparison), *unit_field(comparison), *module_tables(comparison, comparison.modules)]
     if comparison.of_models:
         return model_tables(comparison)
     if is_kernel(comparison):
