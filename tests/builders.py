@@ -40,3 +40,7 @@ def latency_ratio(
 def report(*comparisons: Comparison, command: str = "test", environment: Environment | None = None) -> Report:
     """The document that a command would print."""
     return Report(SCHEMA_VERSION, vggcalc.__version__, command, CONVENTIONS, environment, comparisons)
+
+
+#: The families that mean something in two dimensions.
+PLANAR = tuple(name for name, family in vggcalc.FAMILIES.items() if 2 in family.dims)

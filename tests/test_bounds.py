@@ -3,10 +3,11 @@
 import warnings
 
 import pytest
+from builders import PLANAR
 from process import invoke
 
 from vggcalc.errors import InputError
-from vggcalc.nets.families import FAMILIES, Factorization, factorized
+from vggcalc.nets.families import Factorization, factorized
 from vggcalc.nets.layers import Conv2d
 from vggcalc.nets.paths import chain_paths, chain_positions
 from vggcalc.nets.patterns import check_pattern, found_in, may_take_long
@@ -67,14 +68,14 @@ def test_plain_patterns_need_no_process(pattern: str) -> None:
     assert may_take_long(".*.*.*.*", ["a" * 300])
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", PLANAR)
 def test_no_family_takes_a_kernel_beyond_the_largest(family: str) -> None:
     with pytest.raises(InputError, match="too large: the largest is 999"):
         factorized(Conv2d(8, 8, (999_999, 999_999)), Factorization(family))
 
 
 @pytest.mark.parametrize("stride", [1, 3])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", PLANAR)
 def test_positions_are_those_with_paths(family: str, stride: int) -> None:
     for branch in factorized(Conv2d(8, 8, (7, 7), (stride, stride), (6, 6), (2, 2)), Factorization(family)):
         by_paths = [{at for at, count in enumerate(axis.counts, axis.first) if count} for axis in chain_paths(branch)]

@@ -300,7 +300,7 @@ def test_formulas_of_an_imported_model_are_in_a_file(
     assert done.returncode == 0, done.stderr
     (variant,) = json.loads(done.stdout)["comparisons"][0]["variants"]
     assert (variant["costs"]["macs"], "macs" in variant["partial"]) == (macs, False)
-    assert vggcalc.compare("net.py:make", (1, 3, 32, 32), formulas=Path("formulas.py"))["given"].macs == macs
+    assert vggcalc.compare("net.py:make", inputs=(1, 3, 32, 32), formulas=Path("formulas.py"))["given"].macs == macs
 
 
 @pytest.mark.usefixtures("warm_workers")

@@ -503,7 +503,7 @@ def hooked() -> nn.Module:
 
 
 NONLINEARITY = "a stack with a nonlinearity is not one convolution"
-ONLY = "only Conv2d, BatchNorm2d, Identity and dropout, in Sequentials and sums, are fused"
+ONLY = "only convolutions, batch norms, Identity and dropout, in Sequentials and sums, are fused"
 CONV = nn.Conv2d(2, 2, 3)
 
 REFUSED: dict[str, tuple[nn.Module, str]] = {
@@ -534,10 +534,7 @@ REFUSED: dict[str, tuple[nn.Module, str]] = {
         nn.Sequential(nn.Conv2d(2, 2, 3, padding=1, padding_mode="reflect")),
         "0 has a padding of reflect: only zeros are fused",
     ),
-    "even same": (
-        nn.Sequential(CONV, nn.Conv2d(2, 2, (3, 4), padding="same")),
-        '1 has padding="same" with the even kernel 3×4: it pads one side more than the other, which one Conv2d cannot',
-    ),
+    "dimensions": (nn.Sequential(CONV, nn.Conv1d(2, 2, 3)), "1 is 1-D, but what comes before it is 2-D"),
     "complex": (
         nn.Conv2d(2, 2, 3, dtype=torch.complex64),
         "the weights are complex64: only real floats are fused",

@@ -175,11 +175,11 @@ WRONG_TYPES = [
     ("vggcalc.factorize(True)", "kernel True"),
     ("vggcalc.factorize(None)", "kernel None"),
     *((f"vggcalc.factorize(7, {name}='2')", f"{name} '2' is of type str: it takes a whole number")
-      for name in ("channels", "in_channels", "out_channels", "batch", "stride", "dilation", "groups")),
+      for name in ("channels", "in_channels", "out_channels", "batch", "dims", "groups")),
     *((f"vggcalc.factorize(7, {name}='no')", f"{name} 'no' is of type str: it takes True or False")
-      for name in ("bias", "batch_norm", "depthwise", "stem")),
+      for name in ("bias", "batch_norm", "depthwise", "causal", "stem")),
     *((f"vggcalc.factorize(7, {name}=1.5)", f"{name} 1.5 is of type float: it takes ")
-      for name in ("size", "padding", "into", "stride_at", "widen", "dtype", "activation")),
+      for name in ("size", "stride", "padding", "dilation", "into", "stride_at", "widen", "dtype", "activation")),
     ("vggcalc.factorize(7, widths={})", "widths {} is of type dict"),
     ("vggcalc.factorize(7, into={'a': 'stack'})", "into: a 'stack' is of type str"),
     *((f"vggcalc.compare({model})", "it takes a name such as") for model in ("16", "None", "[64, 1.5]", "{}")),
@@ -264,13 +264,18 @@ def test_a_wrong_name_is_an_input_error_with_the_nearest(call: str, hint: str) -
 
 
 WRONG_VALUES = [
-    ("vggcalc.factorize((7, 9))", "kernel 7×9 is not square"),
+    ("vggcalc.factorize((7, 8))", "kernel 7×8 is even"),
+    ("vggcalc.factorize((7, 9), dims=3)", "kernel_size 7×9 has 2 numbers for 3 axes"),
+    (
+        "vggcalc.factorize(7, stride=(1, 2, 2), size=(8, 8))",
+        "stride 1×2×2 has 3 numbers for 2 axes",
+    ),
     ("vggcalc.factorize(8)", "kernel 8 is even"),
     ("vggcalc.factorize(7, channels=8, in_channels=9)", "channels is both ends"),
     ("vggcalc.factorize(7, depthwise=True, groups=2)", "depthwise says the groups already"),
     ("vggcalc.factorize(7, dtype=torch.int8)", "integers have no gradient"),
     ("vggcalc.compare('vgg16', merge=True, into='stack')", "merge goes the other way"),
-    ("vggcalc.compare('vgg16', inputs=(1, 3, 224))", "it takes (batch, channels, height, width)"),
+    ("vggcalc.compare('vgg16', inputs=(1, 3, 224))", "size (224,) is neither a number nor a pair (height, width)"),
     ("vggcalc.compare('vgg16', inputs=(1, 3, 224, 224), size=224)", "inputs gives the whole shape"),
     ("vggcalc.compare('vgg16', args={'x': 1})", "args are for imported models"),
     ("vggcalc.compare(STEM, args={'x': 1})", "args cannot change it"),

@@ -15,7 +15,7 @@ from msgspec.structs import asdict, replace
 
 pytest.importorskip("matplotlib", reason="the extra `plot`")
 
-from builders import CPU, latency, latency_ratio
+from builders import CPU, PLANAR, latency, latency_ratio
 from builders import report as of
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
@@ -30,7 +30,6 @@ from vggcalc.analysis.pareto import pareto
 from vggcalc.errors import InputError, OutputError
 from vggcalc.measurement.plan import Plan
 from vggcalc.measurement.session import MeasurementOutcome
-from vggcalc.nets.families import FAMILIES
 from vggcalc.nets.graph import INPUT, Network, Node
 from vggcalc.nets.layers import (
     Add,
@@ -60,7 +59,7 @@ pytestmark = pytest.mark.usefixtures("warm_workers")
 
 def every(kernel: int, **how: int) -> Comparison:
     """One kernel against every family."""
-    return vggcalc.factorize(kernel, into=tuple(FAMILIES), **how)
+    return vggcalc.factorize(kernel, into=tuple(PLANAR), **how)
 
 
 def timed(comparison: Comparison, *ways: Configuration, blocks: bool = False) -> Comparison:
@@ -235,7 +234,7 @@ def test_growth_follows_the_layers_of_a_chain() -> None:
         assert lines(axes)[variant.name] == list(enumerate(sizes, 1))
     assert [224, 224] in [list(line.get_ydata()) for line in axes.lines]
     assert "input\n224" in [text.get_text() for text in axes.texts]
-    assert axes.get_ylabel() == "receptive field, height"
+    assert axes.get_ylabel() == "receptive field"
     (top,) = axes.child_axes
     begins = {"block1": 1, "block2": 4, "block3": 7, "block4": 12, "block5": 17}
     assert dict(zip((text.get_text() for text in top.get_xticklabels()), top.get_xticks(), strict=True)) == begins
@@ -360,7 +359,7 @@ def written(canvas: Canvas) -> list[tuple[str, Bbox]]:
 
 
 def all_reports() -> dict[str, Report]:
-    vgg = vggcalc.compare("vgg19", into=tuple(FAMILIES))
+    vgg = vggcalc.compare("vgg19", into=tuple(PLANAR))
     return {
         "15 kernels, all families, measured": of(*(timed(every(kernel), CPU, HALF) for kernel in SIZES)),
         "three kernels": of(*(vggcalc.factorize(kernel) for kernel in (7, 31, 101))),

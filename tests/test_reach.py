@@ -5,13 +5,14 @@ from collections.abc import Sequence
 
 import pytest
 import torch
+from builders import PLANAR
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
 import vggcalc
 from vggcalc.analysis.reach import covered_window
-from vggcalc.nets.families import FAMILIES, Factorization, factorized
+from vggcalc.nets.families import Factorization, factorized
 from vggcalc.nets.graph import INPUT, Network, Node
 from vggcalc.nets.layers import Add, Conv2d
 from vggcalc.nets.paths import PathCounts, chain_paths, chain_positions, network_paths, path_counts
@@ -93,7 +94,7 @@ def test_paths_through_branches_add_up_as_the_gradient_does(branches: list[list[
 
 
 @given(
-    st.integers(1, 7), st.integers(1, 3), st.integers(1, 2), st.sampled_from(list(FAMILIES)),
+    st.integers(1, 7), st.integers(1, 3), st.integers(1, 2), st.sampled_from(list(PLANAR)),
     st.sampled_from(("last", "first")),
 )  # fmt: skip
 def test_coverage_counts_the_positions_where_both_gradients_are_not_zero(

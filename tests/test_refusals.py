@@ -8,6 +8,7 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
+from builders import PLANAR
 
 from vggcalc import nets
 from vggcalc.errors import FeatureMapTooSmall, InputError
@@ -24,6 +25,8 @@ from vggcalc.nets.layers import (
     Concat,
     Conv1d,
     Conv2d,
+    Conv3d,
+    ConvTranspose1d,
     Linear,
     LocalResponseNorm,
     MaxPool2d,
@@ -59,7 +62,7 @@ def square(kernel: int) -> Conv2d:
 
 PATCHES = Node("patches", Conv2d(3, 8, 7, stride=7), (INPUT,))
 STAYS = Node("conv", SEVEN, (INPUT,), Traced("window", (8, 8), reason="it has hooks"))
-ONE_DIMENSIONAL = Node("conv", Conv1d(8, 8, 7, padding=3), (INPUT,), Traced("window", (8,), module="conv"))
+TRANSPOSED = Node("conv", ConvTranspose1d(8, 8, 7, padding=3), (INPUT,), Traced("window", (8,), module="conv"))
 
 
 #: What is done, and how it is refused.
@@ -86,8 +89,13 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
     (family("separable-stack", square(8)), r"^kernel 8 is even: a stack of 3×3 layers"),
     (family("dilated", square(8)), r"^kernel 8 is even: a dilated 3×3 "),
     (family("dilated-stack", square(8)), r"^kernel 8 is even: a stack of dilated 3×3 layers "),
-    (family("asymmetric", Conv2d(8, 8, (5, 7))), r"^kernel 5×7 is not square: 1×k and k×1 sees a square\. Try 7$"),
-    *((family(name, widths=(8,)), rf"^{name} has no width to choose") for name, f in FAMILIES.items() if not f.widens),
+    (family("asymmetric", Conv2d(8, 8, (1, 7))), r"^kernel 1×7 lies along one axis: asymmetric is for two or more$"),
+    (family("stripes", Conv1d(8, 8, 7)), r"^stripes means nothing in 1-D: it is for 2-D and 3-D kernels$"),
+    (family("(2+1)d", Conv2d(8, 8, 7)), r"^\(2\+1\)d means nothing in 2-D: it is for 3-D kernels$"),
+    (family("(2+1)d", Conv3d(8, 8, (1, 7, 7))), r"^kernel 1×7×7 has no time to factorize$"),
+    (family("(2+1)d", Conv3d(8, 8, (7, 1, 1))), r"^kernel 7×1×1 has no space to factorize$"),
+    (family("stack", Conv3d(8, 8, (3, 6, 7))), r"^kernel 3×6×7 is even: a stack of 3×3×3 .*Try 5 or 7 there$"),
+    *((family(name, widths=(8,)), rf"^{name} has no width to choose") for name in PLANAR if not FAMILIES[name].widens),
     (family("large-kernel-attention", square(2)), r"^kernel 2: no dilation lets .*\. Try 3$"),
     (family("separable", Conv2d(8, 8, (7, 7), groups=8)), r"^it is depthwise already$"),
     (family("separable-stack", Conv2d(8, 8, (7, 7), groups=8)), r"^it is depthwise already, and its stack is what"),
@@ -133,6 +141,9 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
     ),
     # kernel
     (lambda: Kernel(8).convolution([Factorization("stripes")]), r"^kernel 8 is even: .* such as 3, or try 7 or 9$"),
+    (lambda: Kernel(7, dims=4), r"^dims 4 is none of 1, 2, 3$"),
+    (lambda: Kernel((7, 7), dims=3), r"^kernel_size 7×7 has 2 numbers for 3 axes$"),
+    (lambda: Kernel(7, causal=True, padding=3), r"^causal says the padding already: all in front, none behind\."),
     (lambda: Kernel(7, activation="tanh"), r"^activation 'tanh' is "),
     (lambda: Kernel(7, size=(7, 0)), r"^width 0 is out of range: it must be at least 1$"),
     # layers
@@ -166,17 +177,23 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
     (lambda: Replacing(min_kernel=1), r"^min_kernel 1 is out of range: it must be at least 2$"),
     (lambda: split(SEVEN, Factorization("stripes")), r"^stripes has 2 branches, which are no chain of layers$"),
     (lambda: split(Network("net", (1, 8, 8, 8), (STAYS,), "traced")), r"^it has hooks$"),
-    (lambda: split(Network("net", (1, 8, 8), (ONE_DIMENSIONAL,), "traced")), r"^a Conv1d is not factorized: only a"),
+    (
+        lambda: split(Network("net", (1, 8, 8), (TRANSPOSED,), "traced")),
+        r"^a ConvTranspose1d is not factorized: it is ",
+    ),
     (lambda: _branches(STAYS, Factorization()), r"^it has hooks$"),
-    (lambda: _branches(ONE_DIMENSIONAL, Factorization()), r"^a Conv1d is not factorized: only a Conv2d is$"),
+    (lambda: _branches(TRANSPOSED, Factorization()), r"^a ConvTranspose1d is not factorized: it is transposed$"),
     (lambda: Replacing(if_fewer="flops"), r"^if_fewer 'flops' is unknown: There are macs, parameters$"),
     (lambda: _branches(PATCHES, Factorization()), r"^its kernel is no larger than its stride: it cuts patches, and a"),
     (
         lambda: check_fewer([PATCHES], [PATCHES], {"patches": (1, 8, 1, 1)}, "macs"),
         r"^its replacement would have no fewer MACs$",
     ),
-    (lambda: split(7), r"^7 is of type int: split takes a vggcalc\.Conv2d or a vggcalc\.Network$"),
-    (lambda: merge(7), r"^merge takes a vggcalc\.Network or a sequence of vggcalc\.Conv2d, and no int$"),
+    (lambda: split(7), r"^7 is of type int: split takes a vggcalc\.Conv1d, Conv2d, Conv3d or Network$"),
+    (
+        lambda: merge(7),
+        r"^merge takes a vggcalc\.Network or a sequence of vggcalc\.Conv1d, Conv2d or Conv3d, and no int$",
+    ),
     (lambda: Replacing("stack"), r"^factorization 'stack' is no vggcalc\.Factorization$"),
     (lambda: merge([]), r"^nothing to merge: a run has at least one convolution$"),
     (lambda: merge([Conv2d(4, 4, 3), Conv2d(8, 8, 3)]), r"does not continue a run after "),
@@ -194,7 +211,7 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
     (lambda: output_shape(Add(), [(1, 4, 8, 8), (1, 4, 8, 7)]), r"^shapes differ: "),
     (lambda: output_shape(Concat(), [(1, 4, 8, 8), (1, 4, 8, 7)]), r"^shapes differ beside their channels: "),
     (lambda: output_shape(Concat(), [(1, 4, 8, 8), (2, 4, 8, 8)]), r"^shapes differ beside their channels: "),
-    (lambda: shapes(chain("net", (1, 3, 8), [("a", ReLU())])), r"^input_shape \(1, 3, 8\) is not \(batch, channels, h"),
+    (lambda: shapes(chain("net", (3, 8), [("a", ReLU())])), r"^input_shape \(3, 8\) is not \(batch, channels, h"),
     (lambda: shapes(chain("net", (0, 3, 8, 8), [("a", ReLU())])), r"^batch 0 is out of range"),
     (
         lambda: shapes(chain("net", (1, 3, 3, 3), [("a", MaxPool2d()), ("a", MaxPool2d())])),
@@ -222,6 +239,13 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
     (lambda: network("vgg11", size=0), r"^vgg11: height 0 is out of range"),
     (lambda: network("alexnet", bias=False), r"^alexnet is built in as published: bias cannot change it$"),
     (lambda: network("alexnet", size=0), r"^alexnet: height 0 is out of range"),
+    (lambda: Config("net", (64,), dims=4), r"^dims 4 is none of 1, 2, 3$"),
+    (
+        lambda: Config("net", (64,), input=(3, 8), dims=2),
+        r"^input \[3, 8\] is not \(channels, height, width\): dims is 2",
+    ),
+    (lambda: network("64", dims=4), r"^64: dims 4 is none of 1, 2, 3$"),
+    (lambda: network("alexnet", dims=3), r"^alexnet is built in as published: in two dimensions$"),
     (lambda: network(Config("a\nb", (64,))), r"characters that cannot be printed: use plain text$"),
     (lambda: network("64,M", classes=10), r"^64,M: there is no classifier, so classes 10 changes nothing$"),
     (lambda: network("64,x"), r"^64,x: token 2, 'x': write FILTERS, FILTERS@KERNEL"),

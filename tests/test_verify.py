@@ -8,6 +8,7 @@ from typing import Any
 import jsonschema
 import pytest
 import torch
+from builders import PLANAR
 from process import invoke as run
 from torch import nn
 
@@ -15,7 +16,6 @@ import vggcalc
 from vggcalc import Factorization
 from vggcalc.errors import InputError
 from vggcalc.measurement.session import MeasurementOutcome
-from vggcalc.nets.families import FAMILIES
 from vggcalc.nets.graph import Network, chain
 from vggcalc.nets.layers import BatchNorm2d, Conv2d, ReLU
 from vggcalc.nets.shapes import window_extent
@@ -28,7 +28,7 @@ from vggcalc.runtime.fuse.fuse import FusedConv2d, fuse
 pytestmark = pytest.mark.usefixtures("warm_workers")
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", PLANAR)
 @pytest.mark.parametrize(
     "options",
     [{}, {"bias": False}, {"batch_norm": True, "groups": 2}, {"stride": 2}, {"dilation": 2}],

@@ -36,7 +36,9 @@ if TYPE_CHECKING:
     from vggcalc.nets.families import Factorization as Factorization
     from vggcalc.nets.graph import Network as Network
     from vggcalc.nets.graph import Node as Node
+    from vggcalc.nets.layers import Conv1d as Conv1d
     from vggcalc.nets.layers import Conv2d as Conv2d
+    from vggcalc.nets.layers import Conv3d as Conv3d
     from vggcalc.nets.merging import merge as merge
     from vggcalc.nets.replacing import Replacing as Replacing
     from vggcalc.nets.replacing import split as split
@@ -83,7 +85,9 @@ _PLACES = {
     "Factorization": "nets.families",
     "Network": "nets.graph",
     "Node": "nets.graph",
+    "Conv1d": "nets.layers",
     "Conv2d": "nets.layers",
+    "Conv3d": "nets.layers",
     "Replacing": "nets.replacing",
     "merge": "nets.merging",
     "split": "nets.replacing",

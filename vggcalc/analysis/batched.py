@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from vggcalc.nets.graph import KINDS
-from vggcalc.nets.layers import Conv2d
+from vggcalc.nets.layers import Conv, Conv1d, Conv2d, Conv3d
 
 
 class MixedAnswers(Exception):
@@ -34,11 +34,28 @@ class BatchedInts(np.ndarray[Any, np.dtype[Any]]):
         return False
 
 
-class BatchedConv2d(Conv2d, frozen=True):
-    """Many `Conv2d`s whose channels and groups are arrays; whoever makes one checks the values."""
+class BatchedConv1d(Conv1d, frozen=True):
+    """Many `Conv1d`s whose channels and groups are arrays; whoever makes one checks the values."""
 
     def __post_init__(self) -> None:
         pass
 
 
-KINDS[BatchedConv2d] = KINDS[Conv2d]  # so that layers of it get the same names
+class BatchedConv2d(Conv2d, frozen=True):
+    """The same of `Conv2d`s."""
+
+    def __post_init__(self) -> None:
+        pass
+
+
+class BatchedConv3d(Conv3d, frozen=True):
+    """The same of `Conv3d`s."""
+
+    def __post_init__(self) -> None:
+        pass
+
+
+#: By the number of spatial axes.
+BATCHED: dict[int, type[Conv]] = {1: BatchedConv1d, 2: BatchedConv2d, 3: BatchedConv3d}
+
+KINDS.update(dict.fromkeys(BATCHED.values(), KINDS[Conv2d]))  # so that layers of them get the same names

@@ -8,7 +8,7 @@ from vggcalc.analysis.pareto import pareto
 from vggcalc.analysis.receptive_field import receptive_fields
 from vggcalc.errors import InputError
 from vggcalc.nets.graph import Network
-from vggcalc.nets.layers import Axes, Convolution, Shape, is_nonlinearity
+from vggcalc.nets.layers import AdaptiveAvgPool, Axes, Convolution, Shape, is_nonlinearity
 from vggcalc.nets.names import ITEMSIZE
 from vggcalc.nets.origins import Origin
 from vggcalc.nets.shapes import shapes
@@ -103,7 +103,7 @@ def _has_feature_map(layer: LayerResult) -> bool:
     size = layer.traced.spatial_size if layer.traced is not None else layer.output_shape[2:]
     if layer.sees == "image":
         return prod(size) > 1
-    return layer.sees != "nothing" and (layer.type != "AdaptiveAvgPool2d" or layer.sees == "window")
+    return layer.sees != "nothing" and (not isinstance(layer.layer, AdaptiveAvgPool) or layer.sees == "window")
 
 
 def _field_and_sees(seen: ReceptiveField | Sees) -> tuple[ReceptiveField | None, Sees]:

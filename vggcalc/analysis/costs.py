@@ -17,7 +17,7 @@ from vggcalc.nets.graph import Network, Traced
 from vggcalc.nets.layers import (
     WEIGHTED,
     WEIGHTLESS,
-    BatchNorm2d,
+    BatchNorm,
     Convolution,
     CustomOperator,
     Flatten,
@@ -74,7 +74,7 @@ class Cost(msgspec.Struct, frozen=True):
 def parameters(context: LayerContext, row: CostRow) -> int:
     """Learnable scalars, biases and affine norm parameters included, each once in a network.
 
-    Convolution: `Convolution.parameters`; Linear: out·in + out; BatchNorm2d: 2·features. Of a traced
+    Convolution: `Convolution.parameters`; Linear: out·in + out; BatchNorm: 2·features. Of a traced
     layer the scalars of the module itself, at the first node that uses them.
     """
     return context.traced.parameters if context.traced is not None else _own_parameters(context.layer)
@@ -87,7 +87,7 @@ def trainable(context: LayerContext, row: CostRow) -> int:
 
 def _own_parameters(layer: Layer) -> int:
     match layer:
-        case Convolution() | BatchNorm2d():
+        case Convolution() | BatchNorm():
             return layer.parameters
         case Linear():
             return layer.out_features * (layer.in_features + layer.bias)

@@ -4,16 +4,18 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from vggcalc.analysis.sweep import POINT, RATIOS, Grid
+from vggcalc.analysis.sweep import RATIOS, Grid
 from vggcalc.errors import InputError
+from vggcalc.nets.layers import AXIS_NAMES
 
-#: The axes of a sweep, by the columns that vary along them, and how their values are written.
+#: The axes of a sweep, by the columns that vary along them, and how their values are written; those of the size are
+#: as many as there are spatial axes.
 CROSSOVER_AXES: dict[str, tuple[tuple[str, ...], str]] = {
     "kernel": (("kernel",), ""),
     "channels": (("in_channels", "out_channels"), "→"),
     "in_channels": (("in_channels",), ""),
     "out_channels": (("out_channels",), ""),
-    "size": (("height", "width"), "×"),
+    "size": ((), "×"),
     "batch": (("batch",), ""),
     "stride": (("stride",), ""),
     "dilation": (("dilation",), ""),
@@ -25,6 +27,11 @@ NOT_MEASURED, NOT_TO_THE_END = "not measured", "not to the end"
 
 #: More lines would take too much memory, since each has a state of its own.
 MOST_CROSSOVERS = 200_000
+
+
+def axis_columns(grid: Grid, axis: str) -> tuple[str, ...]:
+    """The columns that vary along an axis."""
+    return CROSSOVER_AXES[axis][0] or AXIS_NAMES[grid.dims]
 
 
 def axis_values(grid: Grid, axis: str) -> Sequence[Any]:
@@ -66,15 +73,15 @@ class Crossovers:
         if lines > MOST_CROSSOVERS:
             raise InputError(f"{lines:,} lines are too many for crossovers: give fewer than {MOST_CROSSOVERS:,}")
         for one, two in pairwise(values if axis in ("channels", "size") else ()):
-            if not (one[0] <= two[0] and one[1] <= two[1]):
+            if not all(a <= b for a, b in zip(one, two, strict=True)):
                 sign = CROSSOVER_AXES[axis][1]
                 instead = ": cross in_channels or out_channels" if axis == "channels" else ""
                 raise InputError(
-                    f"{axis} such as {one[0]}{sign}{one[1]} and {two[0]}{sign}{two[1]} are in no order{instead}"
+                    f"{axis} such as {sign.join(map(str, one))} and {sign.join(map(str, two))} are in no order{instead}"
                 )
-        self._along, self._sign = CROSSOVER_AXES[axis]
+        self._along, self._sign = axis_columns(grid, axis), CROSSOVER_AXES[axis][1]
         follows = ("groups",) if grid.groups == (None,) and "in_channels" in self._along else ()
-        self._fixed = [name for name in POINT if name not in (*self._along, *follows)]
+        self._fixed = [name for name in grid.point if name not in (*self._along, *follows)]
         self._measures = (*RATIOS, "latency") if latency else RATIOS
         self._starts: dict[tuple[Any, ...], dict[str, CrossoverStart]] = {}
 

@@ -1,4 +1,4 @@
-"""One k×k convolution against what it can be factorized into."""
+"""One convolution against what it can be factorized into."""
 
 from collections.abc import Mapping
 from math import prod
@@ -40,7 +40,7 @@ def try_factorizations(kernel: Kernel, factorizations: Mapping[str, Factorizatio
         except InputError as error:
             infeasible.append(Infeasible(name, str(error)))
     return compared(
-        f"{kernel.kernel_size}×{kernel.kernel_size}",
+        kernel.name,
         kernel.input_shape,
         tuple(variants),
         dtype,
@@ -65,7 +65,7 @@ def _analyzed(
     variant = analyze(network, name, dtype, family=family, coverage=covered)
     same, valid = (map_sizes(network, padding) for padding in ("same", "valid"))
     layers = [layer for branch in branches for layer in branch]
-    dense = len({layer.groups for layer in layers}) == 1 and all(layer.kernel_size != (1, 1) for layer in layers)
+    dense = len({layer.groups for layer in layers}) == 1 and all(max(layer.kernel_size) > 1 for layer in layers)
     return msgspec.structs.replace(
         variant,
         weights_per_channel_pair=sum(prod(layer.kernel_size) for layer in layers) if dense else None,

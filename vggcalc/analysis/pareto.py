@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from math import sqrt
 
 from vggcalc.nets.families import FAMILIES
-from vggcalc.nets.layers import Conv2d
+from vggcalc.nets.layers import PlainConvolution
 from vggcalc.results import PARETO_COSTS, Configuration, LayerResult, Ratio, Variant
 
 
@@ -68,7 +68,7 @@ def break_even_width(naive: Variant, variant: Variant) -> float | None:
 
 
 def _convolution_layers(variant: Variant) -> Sequence[LayerResult]:
-    return [layer for layer in variant.layers if isinstance(layer.layer, Conv2d)]
+    return [layer for layer in variant.layers if isinstance(layer.layer, PlainConvolution)]
 
 
 def _macs_of(layer: LayerResult) -> int:

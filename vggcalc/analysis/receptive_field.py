@@ -12,17 +12,19 @@ from vggcalc.errors import InputError
 from vggcalc.nets.graph import INPUT, Network, Node
 from vggcalc.nets.layers import (
     GELU,
-    AdaptiveAvgPool2d,
+    AdaptiveAvgPool,
     Axes,
+    BatchNorm1d,
     BatchNorm2d,
-    Conv2d,
+    BatchNorm3d,
     Convolution,
     Dropout,
     Flatten,
     Linear,
     LocalResponseNorm,
-    MaxPool2d,
+    MaxPool,
     Operation,
+    PlainConvolution,
     ReLU,
     Shape,
     SiLU,
@@ -68,24 +70,24 @@ def receptive_fields(network: Network, shapes: Mapping[str, Shape]) -> dict[str,
 
 
 #: Types whose units see the unit at their own position, and types that slide a window.
-_POSITIONWISE = frozenset((ReLU, BatchNorm2d, Dropout, GELU, SiLU, LocalResponseNorm))
-_SLIDING = frozenset((Conv2d, MaxPool2d))
+_POSITIONWISE = frozenset((ReLU, BatchNorm1d, BatchNorm2d, BatchNorm3d, Dropout, GELU, SiLU, LocalResponseNorm))
+_SLIDING = (PlainConvolution, MaxPool)
 
 
 def _reach(node: Node, input_shape: Shape) -> str:
     """Which units of its inputs a unit of the node's output depends on: see `Traced.reach`."""
-    if node.traced is None and type(node.layer) in _SLIDING:
+    if node.traced is None and isinstance(node.layer, _SLIDING):
         return "window"
     match node.layer:
         case Transposed() as layer if node.traced is None or node.traced.reach == "window":
             return "window" if set(layer.stride) == {1} else VARIES
         case _ if node.traced is not None:
             return node.traced.reach
-        case Convolution() | MaxPool2d() | Window():
+        case Convolution() | MaxPool() | Window():
             return "window"
         case Linear() | Flatten():
             return IMAGE
-        case AdaptiveAvgPool2d() as layer if layer.output_size != input_shape[2:]:
+        case AdaptiveAvgPool() as layer if layer.output_size != input_shape[2:]:
             return IMAGE if set(layer.output_size) == {1} else VARIES
     return "pixel"
 
@@ -113,11 +115,11 @@ def _after_node(node: Node, seen: FieldOrSees, input_shape: Shape) -> FieldOrSee
     return seen
 
 
-_WITH_WINDOWS = (Convolution, MaxPool2d, Window)
+_WITH_WINDOWS = (Convolution, MaxPool, Window)
 
 
-def _padding(layer: Convolution | MaxPool2d | Window) -> Axes:
-    """The padding on the left; a transposed convolution of stride 1 is a convolution with window − 1 − padding."""
+def _padding(layer: Convolution | MaxPool | Window) -> Axes:
+    """The padding in front; a transposed convolution of stride 1 is a convolution with window − 1 − padding."""
     if isinstance(layer, Transposed):
         return tuple(w - 1 - p for w, p in zip(window_extent(layer), layer.padding, strict=True))
     return layer.padding
@@ -244,10 +246,10 @@ def _seen_by(node: Node, u: int, axis: int, n: int, m: int) -> Iterable[int]:
             if layer.function == "replication_pad":
                 return [min(max(i, 0), n - 1)]
             return [-i if i < 0 else 2 * (n - 1) - i if i >= n else i]
-        case Convolution() | MaxPool2d() | Window() as layer:
+        case Convolution() | MaxPool() | Window() as layer:
             first = u * layer.stride[axis] - layer.padding[axis]
             return range(first, first + window_extent(layer)[axis], layer.dilation[axis])
-        case AdaptiveAvgPool2d():
+        case AdaptiveAvgPool():
             return range(u * n // m, -(-(u + 1) * n // m))
         case Operation(function=function, options=options):
             kind = function.removeprefix("_").rstrip("123d")

@@ -7,7 +7,7 @@ from vggcalc.analysis.costs import total
 from vggcalc.analysis.reach import coverage
 from vggcalc.nets.families import Mixing, factorized
 from vggcalc.nets.graph import Network
-from vggcalc.nets.layers import Conv2d, Convolution
+from vggcalc.nets.layers import Convolution, PlainConvolution
 from vggcalc.nets.origins import Origin
 from vggcalc.nets.replacing import Replaced, Replacing, replace
 from vggcalc.results import Comparison, Costs, Infeasible, Replacement, Skipped, Variant, WindowCoverage
@@ -62,7 +62,7 @@ def coverage_of_all(network: Network, replaced: Replaced, replacing: Replacing) 
     """The window coverage of all convolutions that were replaced together; None where they were merged."""
     if replacing.merge or not replaced.pairs:
         return None
-    convolutions = {node.name: node.layer for node in network.nodes if isinstance(node.layer, Conv2d)}
+    convolutions = {node.name: node.layer for node in network.nodes if isinstance(node.layer, PlainConvolution)}
     factorization = replacing.factorization
     found = [
         coverage(conv, factorized(conv, factorization), factorization.family)

@@ -11,9 +11,9 @@ from vggcalc.nets.graph import INPUT, Network, Node
 from vggcalc.nets.layers import (
     GELU,
     WEIGHTED,
-    AdaptiveAvgPool2d,
+    AdaptiveAvgPool,
     Add,
-    BatchNorm2d,
+    BatchNorm,
     Concat,
     Convolution,
     CustomOperator,
@@ -23,9 +23,10 @@ from vggcalc.nets.layers import (
     Linear,
     LocalResponseNorm,
     MatrixProduct,
-    MaxPool2d,
+    MaxPool,
     Opaque,
     Operation,
+    PlainConvolution,
     ReLU,
     Shape,
     SiLU,
@@ -45,7 +46,7 @@ def needs_gradient(network: Network) -> dict[str, bool]:
         if node.traced is not None:
             own = bool(node.traced.trains)
         else:
-            own = isinstance(layer, WEIGHTED) or (isinstance(layer, BatchNorm2d) and layer.affine)
+            own = isinstance(layer, WEIGHTED) or (isinstance(layer, BatchNorm) and layer.affine)
         stops = isinstance(layer, Operation) and layer.function in WITHOUT_GRADIENT
         needs[node.name] = not stops and (own or any(needs[name] for name in node.inputs))
     return needs
@@ -152,6 +153,10 @@ def _saved_by(
     match layer:
         case Convolution() | Linear() if node.traced and node.traced.weights == "constant":
             return [], None  # the weight is no parameter, and torch saves it in some cases
+        case PlainConvolution() if layer.padding_after is not None:  # a copy that is padded by itself
+            batch, channels, *area = shapes[source]
+            sizes = [n + p + q for n, p, q in zip(area, *layer.sides, strict=True)]
+            return [], batch * channels * prod(sizes) * itemsize
         case Convolution():
             return [source], 0
         case Linear():  # for the gradient of the weight
@@ -164,12 +169,12 @@ def _saved_by(
             return [], elements * itemsize
         case GELU() | SiLU():
             return [source], 0
-        case BatchNorm2d():
+        case BatchNorm():
             return [source], 2 * layer.num_features * itemsize
-        case MaxPool2d():
+        case MaxPool():
             return ([source], elements * INDEX_BYTES) if needs[source] else ([], 0)
-        case AdaptiveAvgPool2d():
-            return ([source] if layer.output_size != (1, 1) else []), 0
+        case AdaptiveAvgPool():
+            return ([source] if set(layer.output_size) != {1} else []), 0
         case Dropout():
             return [], elements * itemsize * (layer.p > 0)
         case LocalResponseNorm():
@@ -226,6 +231,8 @@ def _saved_by_function(
             return [source], (2 + (affine and layer.function == "instance_norm")) * rows
         case "max_pool1d" | "max_pool2d" | "max_pool3d" | "adaptive_max_pool1d" | "adaptive_max_pool2d":
             return [source], elements * INDEX_BYTES
+        case "adaptive_avg_pool3d":  # over a whole feature map it is a mean
+            return ([source] if set(shapes[node.name][-3:]) != {1} else []), 0
         case "pow" if len(node.inputs) == 1 and not (node.traced and node.traced.weights):
             return copy
         case "mul":

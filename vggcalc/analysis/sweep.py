@@ -12,7 +12,7 @@ from typing import Any, cast
 import msgspec
 import numpy as np
 
-from vggcalc.analysis.batched import BatchedConv2d, BatchedInts, MixedAnswers
+from vggcalc.analysis.batched import BATCHED, BatchedInts, MixedAnswers
 from vggcalc.analysis.costs import COSTS, NO_LAYER, costs, layer_contexts
 from vggcalc.analysis.kernels import try_factorizations
 from vggcalc.analysis.reach import covered_window
@@ -21,7 +21,7 @@ from vggcalc.errors import InputError
 from vggcalc.nets.chains import Branches
 from vggcalc.nets.families import Factorization, check_kernel, factorized
 from vggcalc.nets.kernel import Kernel, following, kernel_network, same_padding
-from vggcalc.nets.layers import Conv2d, Pair
+from vggcalc.nets.layers import AXIS_NAMES, Axes, Conv, Pair, in_axes
 from vggcalc.nets.names import ITEMSIZE
 from vggcalc.nets.shapes import propagate
 from vggcalc.results import PARETO_COSTS, Comparison, ReceptiveField
@@ -36,13 +36,14 @@ _EXACT = 2**53
 class Grid(msgspec.Struct, frozen=True):
     """The axes of a sweep: every kernel with every stride, dilation, channels, groups, size and batch.
 
-    `channels` are (in, out), `sizes` (height, width); None among `groups` stands for as many as channels in.
+    `channels` are (in, out), `sizes` have a number for each of `dims` spatial axes, along which kernel, stride and
+    dilation are the same; None among `groups` stands for as many as channels in.
     `factorizations` are the variants beside `naive`; the rest is as in `factorize`.
     """
 
     kernels: tuple[int, ...]
     channels: tuple[Pair, ...] = ((64, 64),)
-    sizes: tuple[Pair, ...] = ((56, 56),)
+    sizes: tuple[Axes, ...] = ((56, 56),)
     batches: tuple[int, ...] = (1,)
     strides: tuple[int, ...] = (1,)
     dilations: tuple[int, ...] = (1,)
@@ -53,6 +54,8 @@ class Grid(msgspec.Struct, frozen=True):
     batch_norm: bool = False
     activation: str = "relu"
     dtype: str = "float32"
+    dims: int = 2
+    causal: bool = False
 
     def __len__(self) -> int:
         """The number of points, each of which has a row for every variant."""
@@ -65,21 +68,31 @@ class Grid(msgspec.Struct, frozen=True):
 
     def comparison(self, row: "SweepRow") -> Comparison:
         """The comparison that `factorize` makes of the point of a row."""
-        return self._attempted(*row[: len(POINT)])
+        return self._attempted(*row[: len(self.point)])
+
+    @property
+    def point(self) -> tuple[str, ...]:
+        """The columns that tell one point from another."""
+        return (*CONVOLUTION_COLUMNS, *AXIS_NAMES[self.dims], "batch")
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of a row: its point, and what one variant sees and costs."""
+        return (*self.point, *VARIANT_COLUMNS)
 
     def _attempted(
-        self, kernel: int, stride: int, dilation: int, into: int, out_of: int, groups: int, height: int,
-        width: int, batch: int,
-    ) -> Comparison:  # fmt: skip
+        self, kernel: int, stride: int, dilation: int, into: int, out_of: int, groups: int, *last: int
+    ) -> Comparison:
+        *size, batch = last
         point = Kernel(
-            kernel, into, out_of, (height, width), batch, stride, self.padding, dilation, groups, self.bias,
-            self.batch_norm, self.activation,
+            kernel, into, out_of, tuple(size), batch, stride, self.padding, dilation, groups, self.bias,
+            self.batch_norm, self.activation, self.dims, self.causal,
         )  # fmt: skip
         return try_factorizations(point, self.factorizations, self.dtype)
 
 
-#: The columns that tell one point of a grid from another.
-POINT = ("kernel", "stride", "dilation", "in_channels", "out_channels", "groups", "height", "width", "batch")
+#: The columns of a point that say what the convolution is; its size, by axis, and the batch follow.
+CONVOLUTION_COLUMNS = ("kernel", "stride", "dilation", "in_channels", "out_channels", "groups")
 
 #: The costs that a row has as a ratio to those of `naive` too.
 RATIOS = PARETO_COSTS
@@ -88,8 +101,8 @@ RATIOS = PARETO_COSTS
 #: out is most of their traffic.
 SWEPT = tuple(key for key in COSTS if key not in ("trainable", "product_macs", "output_bytes"))
 
-#: The columns of a row: receptive field along either axis in input positions, costs as in `COSTS`, ratios to `naive`.
-COLUMNS = (*POINT, "variant", "receptive_field", "window", *SWEPT, *(f"{key}_ratio" for key in RATIOS))
+#: The columns of a variant: receptive field along each axis in input positions, costs as in `COSTS`, ratios to `naive`.
+VARIANT_COLUMNS = ("variant", "receptive_field", "window", *SWEPT, *(f"{key}_ratio" for key in RATIOS))
 
 SweepRow = tuple[Any, ...]
 
@@ -125,7 +138,8 @@ def _largest(grid: Grid, kernel: int, stride: int, dilation: int) -> int:
     channels = (max(max(pair) for pair in grid.channels),) * 2
     size = max(n for pair in grid.sizes for n in pair)
     try:
-        comparison = grid._attempted(kernel, stride, dilation, *channels, 1, size, size, max(grid.batches))
+        sizes = (size,) * grid.dims
+        comparison = grid._attempted(kernel, stride, dilation, *channels, 1, *sizes, max(grid.batches))
     except InputError:
         return _EXACT
     if any(grid.factorizations[one.variant].widths for one in comparison.infeasible):
@@ -142,12 +156,12 @@ class _Axes:
 
         self._shape = grid._inner
         self._channels = [array([pair[i] for pair in grid.channels]) for i in (0, 1)]
-        self._sizes = [array([pair[i] for pair in grid.sizes]) for i in (0, 1)]
+        self._sizes = [array(along) for along in zip(*grid.sizes, strict=True)]
         self._groups = array([group or 0 for group in grid.groups])
         self._batches = array(grid.batches)
 
     def at(self, numbers: Any) -> list[BatchedInts]:
-        """Channels in and out, groups, height, width and batch of the points with these numbers."""
+        """Channels in and out, groups, the size along each axis and batch of the points with these numbers."""
         channels, groups, sizes, batches = np.unravel_index(numbers, self._shape)
         into, out_of = (axis[channels] for axis in self._channels)
         apart = self._groups[groups]
@@ -197,18 +211,21 @@ def _evaluate(grid: Grid, axes: _Axes, structure: tuple[int, int, int], numbers:
 
 def _evaluate_uniform(grid: Grid, axes: _Axes, structure: tuple[int, int, int], numbers: Any, found: _Found) -> None:
     kernel, stride, dilation = structure
-    into, out_of, groups, height, width, batch = inner = axes.at(numbers)
+    into, out_of, groups, *size, batch = inner = axes.at(numbers)
     first = [*structure, *(int(array[0]) for array in inner)]
-    shape: Any = (batch, into, height, width)
+    shape: Any = (batch, into, *size)
     try:
         check_kernel(kernel)
-        padding = same_padding(kernel, dilation, grid.factorizations.values()) if grid.padding is None else grid.padding
-        one = Conv2d(1, 1, (kernel, kernel), (stride, stride), (padding, padding), (dilation, dilation))
+        before = after = (grid.padding or 0,) * grid.dims
+        if grid.padding is None:
+            along = ((kernel,) * grid.dims, (dilation,) * grid.dims)
+            before, after = same_padding(*along, tuple(grid.factorizations.values()), grid.causal)
+        one: Any = in_axes("Conv", grid.dims)(1, 1, kernel, stride, before, dilation, padding_after=after)
         if into % groups or out_of % groups:
             raise InputError("groups")  # `_reason` gives the words of `factorize`
-        conv = BatchedConv2d(
+        conv = BATCHED[grid.dims](
             cast(int, into), cast(int, out_of), one.kernel_size, one.stride, one.padding, one.dilation,
-            cast(int, groups), grid.bias,
+            cast(int, groups), grid.bias, one.padding_after,
         )  # fmt: skip
         made = {"naive": _columns(grid, conv, ((conv,),), shape)}
     except InputError:
@@ -235,9 +252,9 @@ def _evaluate_uniform(grid: Grid, axes: _Axes, structure: tuple[int, int, int], 
         )
 
 
-def _columns(grid: Grid, conv: Conv2d, branches: Branches, shape: Any) -> dict[str, Any]:
+def _columns(grid: Grid, conv: Conv, branches: Branches, shape: Any) -> dict[str, Any]:
     """A variant's columns: receptive field, window coverage, and every cost."""
-    network = kernel_network(shape, branches, following(conv.out_channels, grid.batch_norm, grid.activation))
+    network = kernel_network(shape, branches, following(conv.out_channels, grid.batch_norm, grid.activation, grid.dims))
     known = propagate(network, shape)
     rows = [costs(context) for context in layer_contexts(network, known, ITEMSIZE[grid.dtype])]
     field = receptive_fields(network, known)[network.nodes[-1].name]

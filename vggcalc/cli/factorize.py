@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vggcalc.cli.convolutions import causal_option, dims_option, layer_options
 from vggcalc.cli.groups import Command, alone, group, option
-from vggcalc.cli.options import FACTORIZING, GATE, MEASURING, OUTPUT, SIZE_TYPE, layer_options
+from vggcalc.cli.options import FACTORIZING, GATE, MEASURING, OUTPUT, SIZE_TYPE
 from vggcalc.cli.types import Parsed, parse_kernels
-from vggcalc.library import arguments
+from vggcalc.library import per_axis
 
 if TYPE_CHECKING:
     from vggcalc.cli.structs import GateOptions, MeasuringOptions, OutputOptions
@@ -23,17 +24,23 @@ KERNEL = group(
     option("--channels", type=int, help="Channels in and out.  [default: 64]"),
     option("--in-channels", type=int, help="Channels in.  [default: 64]"),
     option("--out-channels", type=int, help="Channels out.  [default: 64]"),
-    option("--size", type=SIZE_TYPE, help="Of the input feature map: 56 or HxW.  [default: 56]"),
+    dims_option("Spatial axes: 1, 2 or 3.  [default: as many as KERNEL has numbers, or 2]"),
+    option(
+        "--size",
+        type=SIZE_TYPE,
+        help="Of the input feature map: 56, HxW or TxHxW.  [default: 56; 3136 in one dimension, 16 in three]",
+    ),
     option("--batch", type=int, help="Batch size.  [default: 1]"),
-    option("--stride", type=int, help="Stride of the kernel.  [default: 1]"),
-    option("--dilation", type=int, help="[default: 1]"),
+    option("--stride", type=Parsed("n|nxn", per_axis.parse_stride), help="2, or by axis 1x2x2.  [default: 1]"),
+    option("--dilation", type=Parsed("n|nxn", per_axis.parse_dilation), help="[default: 1]"),
     option("--groups", type=int, help="[default: 1]"),
     option("--depthwise", is_flag=True, default=None, help="As many groups as channels in."),
     option(
         "--padding",
-        type=Parsed("same|n", arguments.parse_padding),
+        type=Parsed("same|n|nxn", per_axis.parse_padding),
         help="On each side, or same to keep the size.  [default: same]",
     ),
+    causal_option(),
     *layer_options(),
 )
 
@@ -59,7 +66,7 @@ KERNEL = group(
 @GATE
 @OUTPUT
 def factorize(
-    kernel_sizes: tuple[tuple[int, ...], ...],
+    kernel_sizes: tuple[tuple[int | tuple[int, ...], ...], ...],
     stem: bool,
     verify: bool,
     kernel: KernelOptions,
@@ -68,7 +75,10 @@ def factorize(
     gate: GateOptions,
     output: OutputOptions,
 ) -> None:
-    """One k×k convolution against its stack of 3×3 layers, or what --into names, for every KERNEL."""
+    """One convolution against its stack of 3×3 layers, or what --into names, for every KERNEL.
+
+    KERNEL is a number, 7 for 7×7, or one for each axis: 1x7, 5x5x5, 3x7x7; with --dims 7 is 7 or 7×7×7.
+    """
     from vggcalc.cli.run import finish
     from vggcalc.library.kernels import factorize_options
     from vggcalc.nets.graph import MOST_LAYERS

@@ -7,13 +7,14 @@ from typing import Any
 import click
 
 from vggcalc.cli import types
+from vggcalc.cli.convolutions import dims_option, layer_options
 from vggcalc.cli.groups import GroupedOption, group, option
 from vggcalc.cli.types import Parsed, Word
-from vggcalc.library import arguments
-from vggcalc.nets.names import ACTIVATIONS, IF_FEWER, MEMORY_FORMATS, MODES, WIDEN
+from vggcalc.library import arguments, per_axis
+from vggcalc.nets.names import IF_FEWER, MEMORY_FORMATS, MODES, WIDEN
 
 DTYPE = Parsed("float32|float64|bfloat16|float16", arguments.parse_dtype)
-SIZE_TYPE = Parsed("size", arguments.parse_size)
+SIZE_TYPE = Parsed("size", per_axis.parse_size)
 SECONDS_TYPE = Parsed("seconds", types.parse_seconds)
 THREADS = Parsed("n|all", types.parse_threads)
 
@@ -39,15 +40,6 @@ def _parse_arguments(ctx: click.Context, param: click.Parameter, values: tuple[s
     return parsed(values)
 
 
-def layer_options() -> tuple[GroupedOption, ...]:
-    """Options of all convolutions of a kernel or a VGG: bias, batch norm, activation."""
-    return (
-        option("--batch-norm", is_flag=True, default=None, help="Batch norm after every convolution."),
-        option("--activation", type=Word(ACTIVATIONS), help="After every layer.  [default: relu]"),
-        option("--bias/--no-bias", default=None, help="Convolutions with a bias.  [default: bias]"),
-    )
-
-
 MODEL = click.argument("model", shell_complete=_models)
 MODELS = click.argument("models", metavar="MODEL...", nargs=-1, required=True, shell_complete=_models)
 
@@ -55,7 +47,8 @@ NETWORK = group(
     "overrides",
     "Model",
     "vggcalc.library.models:Overrides",
-    option("--size", type=SIZE_TYPE, help="Of the input: 224 or HxW.  [default: the model's own, or 224]"),
+    option("--size", type=SIZE_TYPE, help="Of the input: 224, HxW or TxHxW.  [default: the model's own, or 224]"),
+    dims_option("Spatial axes of tokens or of --size: 1, 2 or 3.  [default: the model's own, or 2]"),
     option("--batch", type=int, help="Batch size.  [default: 1]"),
     option("--in-channels", type=int, help="Channels of the input.  [default: the model's own]"),
     option("--classes", type=int, help="Width of the last linear layer.  [default: the model's own]"),

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vggcalc.cli.convolutions import causal_option, dims_option, layer_options
 from vggcalc.cli.groups import Command, group, option
-from vggcalc.cli.options import DTYPE, FACTORIZING, SECONDS_TYPE, THREADS, layer_options, plot_option
+from vggcalc.cli.options import DTYPE, FACTORIZING, SECONDS_TYPE, THREADS, plot_option
 from vggcalc.cli.types import Parsed, Word
-from vggcalc.library import arguments
+from vggcalc.library import arguments, per_axis
 from vggcalc.nets.names import MODES
 
 if TYPE_CHECKING:
@@ -25,14 +26,15 @@ GRID_AXES = group(
     "Axes",
     "vggcalc.library.sweeping:SweepAxes",
     option("--kernel", "kernels", type=NUMBERS, required=True, help="Such as 3:31:2."),
+    dims_option("Spatial axes: 1, 2 or 3.  [default: 2]"),
     option("--channels", type=NUMBERS, help="Channels in and out.  [default: 64]"),
     option("--in-channels", type=NUMBERS, help="Channels in, each with every --out-channels.  [default: 64]"),
     option("--out-channels", type=NUMBERS, help="Channels out.  [default: 64]"),
     option(
         "--size",
         "sizes",
-        type=Parsed("size,…|from:to:step", arguments.parse_sizes),
-        help="Input sizes: 7,14 or HxW,….  [default: 56]",
+        type=Parsed("size,…|from:to:step", per_axis.parse_sizes),
+        help="Input sizes: 7,14 or HxW,….  [default: 56; 3136 in one dimension, 16 in three]",
     ),
     option("--batch", "batches", type=NUMBERS, help="[default: 1]"),
     option("--stride", "strides", type=NUMBERS, help="[default: 1]"),
@@ -41,9 +43,10 @@ GRID_AXES = group(
     option("--depthwise", is_flag=True, default=None, help="As many groups as channels in."),
     option(
         "--padding",
-        type=Parsed("same|n", arguments.parse_padding),
+        type=Parsed("same|n", per_axis.parse_padding),
         help="On each side, or same to keep the size.  [default: same]",
     ),
+    causal_option(),
     *layer_options(),
     option("--dtype", type=DTYPE, help="[default: float32]"),
 )

@@ -83,9 +83,9 @@ def parse_threads(text: str) -> int:
     return int(text)
 
 
-def parse_kernels(text: str) -> tuple[int, ...]:
-    """One kernel or several with commas: `7`, `7x7`, `7,9`."""
-    from vggcalc.library.arguments import parse_kernel_size
+def parse_kernels(text: str) -> tuple[int | tuple[int, ...], ...]:
+    """One kernel or several with commas: `7`, `1x7`, `7,9`."""
+    from vggcalc.library.per_axis import parse_kernel_size
 
     return tuple(parse_kernel_size(part) for part in text.split(","))
 

@@ -22,7 +22,7 @@ DTYPE_ALIASES = {
     "fp16": "float16", "half": "float16", "bf16": "bfloat16",
 }  # fmt: skip
 
-_DIGITS = r"[0-9]{1,18}"
+DIGITS = r"[0-9]{1,18}"
 
 
 def wrong_type(name: str, value: object, accepted: str) -> TypeError:
@@ -77,59 +77,9 @@ def path(value: object, name: str = "path") -> str:
 
 
 def _number(name: str, text: str, example: str) -> int:
-    if re.fullmatch(_DIGITS, text.strip()) is None:
+    if re.fullmatch(DIGITS, text.strip()) is None:
         raise InputError(f"{name} {text!r} is no number: write {example}")
     return int(text)
-
-
-def parse_kernel_size(value: object) -> int:
-    """One side of a square kernel: 7, "7", "7x7" or (7, 7).
-
-    >>> parse_kernel_size("7x7")
-    7
-    """
-    if isinstance(value, str):
-        if re.fullmatch(r"[+-]?\d{1,30}([x×*][+-]?\d{1,30})?", value.strip(), re.ASCII | re.IGNORECASE) is None:
-            raise InputError(f"kernel {value!r} is no kernel: write one odd number, such as 7 for 7×7")
-        sides = [int(side) for side in re.split("[xX×*]", value.strip())]
-    else:
-        sides = list(value) if isinstance(value, tuple | list) else [value]  # type: ignore[list-item]
-        if len(sides) not in (1, 2) or not all(type(side) is int for side in sides):
-            raise wrong_type("kernel", value, 'a whole number such as 7, "7x7" or a pair (7, 7)')
-    if len(set(sides)) > 1:
-        raise InputError(f"kernel {'×'.join(map(str, sides))} is not square: give one number, such as {max(sides)}")
-    return sides[0]
-
-
-def parse_size(value: object, name: str = "size") -> tuple[int, int]:
-    """(height, width): 224, "224", "224x320" or (224, 320).
-
-    >>> parse_size("224x320")
-    (224, 320)
-    """
-    if isinstance(value, str):
-        sides = re.split("[xX×]", value.strip())
-        if len(sides) > 2 or not all(re.fullmatch(_DIGITS, side) for side in sides):
-            raise InputError(
-                f"{name} {value!r} is no size: write one number, such as 224, or HEIGHTxWIDTH, such as 224x320"
-            )
-        return int(sides[0]), int(sides[-1])
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value, value
-    if isinstance(value, tuple | list) and len(value) == 2 and all(type(side) is int for side in value):
-        return value[0], value[1]
-    raise wrong_type(name, value, 'a whole number such as 224, "224x320" or a pair (height, width)')
-
-
-def parse_padding(value: object) -> int | None:
-    """None for "same", which keeps the size of the feature map at stride 1, else a number of positions."""
-    if value is None or (isinstance(value, int) and not isinstance(value, bool)):
-        return value
-    if isinstance(value, str):
-        if value.lower() == "same":
-            return None
-        return _number("padding", value, "same, which keeps the size, or positions on each side, such as 3")
-    raise wrong_type("padding", value, '"same" or a whole number')
 
 
 def parse_dtype(value: object, usual: str = "float32") -> str:
@@ -160,7 +110,7 @@ def parse_families(value: object) -> tuple[str, ...] | None:
     >>> parse_families("stack,asymmetric")
     ('stack', 'asymmetric')
     """
-    from vggcalc.nets.families import FAMILIES
+    from vggcalc.nets.families import FAMILIES, family_named
 
     if value is None:
         return None
@@ -168,13 +118,9 @@ def parse_families(value: object) -> tuple[str, ...] | None:
         value = tuple(FAMILIES) if value.lower() == "all" else tuple(part.strip() for part in value.split(","))
     if not isinstance(value, tuple | list) or not all(isinstance(name, str) for name in value):
         raise wrong_type("into", value, '"all", names such as "stack,asymmetric", or a list of names')
-    value = [name.lower() for name in value]
-    for name in value:
-        if name not in FAMILIES:
-            raise unknown("family", name, FAMILIES)
     if not value:
         raise InputError(f"into names no family: there are {', '.join(FAMILIES)}")
-    return tuple(dict.fromkeys(value))
+    return tuple(dict.fromkeys(map(family_named, value)))
 
 
 def parse_cost(value: object) -> str:
@@ -250,21 +196,6 @@ def parse_numbers(value: object, name: str = "values") -> tuple[int, ...]:
         if items and all(type(item) is int for item in items):
             return tuple(sorted(set(items)))
     raise wrong_type(name, value, 'whole numbers: 7, "3:31:2", "16,64", a range or a list')
-
-
-def parse_sizes(value: object, name: str = "size") -> tuple[tuple[int, int], ...]:
-    """Sizes as an axis, ascending: 56, "7,14,28x56", "7:56:7", (7, 14), or a list of pairs."""
-    if isinstance(value, str):
-        found: set[tuple[int, int]] = set()
-        for part in value.split(","):
-            if ":" in part:
-                found.update((side, side) for side in parse_numbers(part, name))
-            else:
-                found.add(parse_size(part, name))
-        return tuple(sorted(found))
-    if isinstance(value, Iterable) and not isinstance(value, dict):
-        return tuple(sorted({parse_size(item, name) for item in value}))
-    return (parse_size(value, name),)
 
 
 def parse_shape(value: object, name: str = "inputs") -> tuple[int, ...]:

@@ -1,6 +1,6 @@
 """Options that choose factorizations and replacements, the same for `factorize`, `compare`, `sweep` and `rewrite`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -34,8 +34,11 @@ class FactorizingOptions(msgspec.Struct, frozen=True, kw_only=True):
     widths: Any = None
     widen: str | None = None
 
-    def factorizations(self) -> dict[str, Factorization]:
-        """The factorizations by the names of their variants: `factorized` alone where no family is named."""
+    def factorizations(self, dims: Collection[int] = (1, 2, 3)) -> dict[str, Factorization]:
+        """The factorizations by the names of their variants: `factorized` alone where no family is named.
+
+        Of all families those are meant that mean something in any of the dimensions `dims`.
+        """
         if self.widen is not None:
             arguments.word("widen", self.widen, WIDEN)
         if isinstance(self.into, Factorization):
@@ -43,6 +46,8 @@ class FactorizingOptions(msgspec.Struct, frozen=True, kw_only=True):
         if isinstance(self.into, Mapping):
             return _own_names(self.into)
         families = arguments.parse_families(self.into)
+        if families == tuple(FAMILIES):
+            families = tuple(name for name in families if set(FAMILIES[name].dims).intersection(dims))
         places = _several(self.stride_at, arguments.parse_stride_at, (str, int)) or ("last",)
         widths = _several(self.widths, arguments.parse_widths, (str, int), int) or (None,)
         if self.widths and self.widen not in (None, WIDEN[0]):  # the default says nothing
@@ -127,7 +132,7 @@ def replacings(
     if replacing.merge:
         found = {"merged": Replacing(only=replacing.only, merge=True, if_fewer=replacing.if_fewer)}
     else:
-        ways = factorizing.factorizations()
+        ways = factorizing.factorizations(convolved_dims(network))
         found = {
             variant: Replacing(one, min_kernel, replacing.only, if_fewer=replacing.if_fewer)
             for variant, one in ways.items()
@@ -137,6 +142,11 @@ def replacings(
         some = ", ".join(convolutions[:6]) + (" …" if len(convolutions) > 6 else "")
         raise InputError(f"only {replacing.only!r} is found in the name of no convolution: {some}")
     return found
+
+
+def convolved_dims(network: Network) -> Collection[int]:
+    """In how many dimensions the network convolves; all where it does in none."""
+    return {node.layer.axes for node in network.nodes if isinstance(node.layer, Convolution)} or (1, 2, 3)
 
 
 def check_ends(channels: object, in_channels: object, out_channels: object, depthwise: bool, groups: object) -> None:

@@ -7,10 +7,12 @@ import msgspec
 
 from vggcalc.analysis.kernels import factorize_kernel
 from vggcalc.errors import InputError
-from vggcalc.library import arguments
+from vggcalc.library import arguments, per_axis
 from vggcalc.library.factorizing import FactorizingOptions, Into, check_ends
 from vggcalc.nets.kernel import Kernel
+from vggcalc.nets.layers import Axes
 from vggcalc.nets.names import ACTIVATIONS
+from vggcalc.nets.vgg import INPUT_SIZES
 from vggcalc.results import Comparison
 
 
@@ -20,21 +22,35 @@ class KernelOptions(msgspec.Struct, frozen=True, kw_only=True):
     None stands for the default of `Kernel`, or with `stem` for that of a network's first layer.
     """
 
+    dims: int | None = None
+
     channels: int | None = None
     in_channels: int | None = None
     out_channels: int | None = None
     size: Any = None
     batch: int | None = None
-    stride: int | None = None
+    stride: Any = None
     padding: Any = "same"
-    dilation: int = 1
+    causal: bool = False
+    dilation: Any = 1
     groups: int | None = None
     depthwise: bool = False
     bias: bool = True
     batch_norm: bool = False
     activation: str = "relu"
 
-    def kernel(self, kernel_size: int) -> Kernel:
+    def axes(self, kernel_size: int | Axes) -> int:
+        """How many spatial axes there are: `dims`, or as many as an argument has numbers, or two."""
+        numbers = (
+            kernel_size,
+            None if self.size is None else per_axis.parse_size(self.size),
+            None if self.stride is None else per_axis.parse_stride(self.stride),
+            per_axis.parse_dilation(self.dilation),
+            per_axis.parse_padding(self.padding),
+        )
+        return self.dims or next((len(value) for value in numbers if isinstance(value, tuple)), 2)
+
+    def kernel(self, kernel_size: int | Axes) -> Kernel:
         """The kernel of that size. Raises `InputError` for arguments that contradict each other."""
         self.check()
         both = 64 if self.channels is None else self.channels
@@ -44,15 +60,17 @@ class KernelOptions(msgspec.Struct, frozen=True, kw_only=True):
             kernel_size,
             into,
             both if self.out_channels is None else self.out_channels,
-            56 if self.size is None else arguments.parse_size(self.size),
+            None if self.size is None else per_axis.parse_size(self.size),
             1 if self.batch is None else self.batch,
-            1 if self.stride is None else self.stride,
-            arguments.parse_padding(self.padding),
-            self.dilation,
+            1 if self.stride is None else per_axis.parse_stride(self.stride),
+            per_axis.parse_padding(self.padding),
+            per_axis.parse_dilation(self.dilation),
             groups,
             self.bias,
             self.batch_norm,
             self.activation,
+            self.axes(kernel_size),
+            self.causal,
         )
 
     def check(self) -> None:
@@ -62,11 +80,10 @@ class KernelOptions(msgspec.Struct, frozen=True, kw_only=True):
             in_channels=self.in_channels,
             out_channels=self.out_channels,
             batch=self.batch,
-            stride=self.stride,
-            dilation=self.dilation,
+            dims=self.dims,
             groups=self.groups,
         )
-        arguments.check_flags(depthwise=self.depthwise, bias=self.bias, batch_norm=self.batch_norm)
+        arguments.check_flags(depthwise=self.depthwise, causal=self.causal, bias=self.bias, batch_norm=self.batch_norm)
         arguments.word("activation", self.activation, ACTIVATIONS)
         check_ends(self.channels, self.in_channels, self.out_channels, self.depthwise, self.groups)
 
@@ -74,14 +91,16 @@ class KernelOptions(msgspec.Struct, frozen=True, kw_only=True):
 def factorize(
     kernel: int | str | Sequence[int],
     *,
+    dims: int | None = None,
     channels: int | None = None,
     in_channels: int | None = None,
     out_channels: int | None = None,
     size: int | str | Sequence[int] | None = None,
     batch: int = 1,
-    stride: int | None = None,
-    padding: int | str | None = "same",
-    dilation: int = 1,
+    stride: int | str | Sequence[int] | None = None,
+    padding: int | str | Sequence[int] | None = "same",
+    causal: bool = False,
+    dilation: int | str | Sequence[int] = 1,
     groups: int | None = None,
     depthwise: bool = False,
     bias: bool = True,
@@ -94,13 +113,18 @@ def factorize(
     stem: bool = False,
     dtype: Any = "float32",
 ) -> Comparison:
-    """One k×k convolution, `naive`, against its stack of 3×3 layers, `factorized`, or the families that `into` names.
+    """One convolution, `naive`, against its stack of 3×3 layers, `factorized`, or the families that `into` names.
+
+    Kernel, size, stride, padding and dilation are one number, or one for each spatial axis.
 
     Args:
-        kernel: one side of the kernel: 7, "7x7" or (7, 7).
+        kernel: 7, "1x7", or (5, 7, 7).
+        dims: how many spatial axes there are: 1, 2 or 3; as many as one of the arguments has numbers, else 2.
         channels: in and out; 64 unless `in_channels` or `out_channels` say otherwise.
-        size: (height, width) of the input, or one number for both; 56 unless given.
+        size: of the input; 56 unless given, in one dimension 3136, in three 16.
         padding: "same", which keeps the size at stride 1, or positions on each side.
+        causal: all of the padding that keeps the size is in front of the first axis, which is time: no output
+            depends on a later input, as in WaveNet.
         depthwise: as many groups as channels in.
         into: families such as "stack,asymmetric", "all", or factorizations by the names of the variants.
         stride_at: which layer has the stride: "last", "first" of as few as cover the kernel, or its number; several
@@ -121,10 +145,13 @@ def factorize(
     0.5510204081632653
     >>> vggcalc.factorize(31, depthwise=True, channels=256)["factorized"].parameters
     38400
+    >>> vggcalc.factorize(15, dims=1, causal=True)["factorized"].receptive_field
+    ReceptiveField(size=(15,), stride=(1,), padding=(14,), aligned=True)
     """
-    side = arguments.parse_kernel_size(kernel)
+    kernel_size = per_axis.parse_kernel_size(kernel)
     arguments.check_flags(stem=stem)
     options = KernelOptions(
+        dims=dims,
         channels=channels,
         in_channels=in_channels,
         out_channels=out_channels,
@@ -132,6 +159,7 @@ def factorize(
         batch=batch,
         stride=stride,
         padding=padding,
+        causal=causal,
         dilation=dilation,
         groups=groups,
         depthwise=depthwise,
@@ -140,7 +168,7 @@ def factorize(
         activation=activation,
     )
     return factorize_options(
-        side,
+        kernel_size,
         options,
         FactorizingOptions(into=into, stride_at=stride_at, widths=widths, widen=widen),
         stem,
@@ -149,18 +177,20 @@ def factorize(
 
 
 def factorize_options(
-    kernel_size: int, kernel: KernelOptions, factorizing: FactorizingOptions, stem: bool, dtype: str
+    kernel_size: int | Axes, kernel: KernelOptions, factorizing: FactorizingOptions, stem: bool, dtype: str
 ) -> Comparison:
     """`factorize` with its options as structs, as the command line has them."""
     if stem:
         kernel, factorizing = stem_question(kernel_size, kernel, factorizing)
-    return factorize_kernel(kernel.kernel(kernel_size), factorizing.factorizations(), dtype)
+    one = kernel.kernel(kernel_size)
+    return factorize_kernel(one, factorizing.factorizations((one.dims,)), dtype)
 
 
 def stem_question(
-    kernel_size: int, kernel: KernelOptions, factorizing: FactorizingOptions
+    kernel_size: int | Axes, kernel: KernelOptions, factorizing: FactorizingOptions
 ) -> tuple[KernelOptions, FactorizingOptions]:
-    """The kernel and factorizations of `stem`, a network's first layer: 3 → 64 channels, stride 2, 224×224 by default.
+    """The kernel and factorizations of `stem`, a network's first layer: 3 → 64 channels, stride 2, by default 224×224
+    or a second of sound or 16 frames of 112×112.
 
     The stride is in the first of as few layers as cover the kernel, or in each layer of the whole
     stack in turn; between the layers are as many channels as come out, or half of them (ResNet-C: He et
@@ -169,19 +199,21 @@ def stem_question(
     if kernel.channels is not None or kernel.depthwise:
         option = "channels" if kernel.channels is not None else "depthwise"
         raise InputError(f"stem has fewer channels in than out: leave out {option}")
-    if kernel.stride == 1:
+    stride = 2 if kernel.stride is None else per_axis.parse_stride(kernel.stride)
+    if stride == 1 or (isinstance(stride, tuple) and set(stride) == {1}):
         raise InputError("stem places a stride, and a stride of 1 is none: give 2 or more")
     out = 64 if kernel.out_channels is None else kernel.out_channels
     kernel = msgspec.structs.replace(
         kernel,
         in_channels=3 if kernel.in_channels is None else kernel.in_channels,
         out_channels=out,
-        size=224 if kernel.size is None else kernel.size,
-        stride=2 if kernel.stride is None else kernel.stride,
+        size=INPUT_SIZES[kernel.axes(kernel_size)] if kernel.size is None else kernel.size,
+        stride=stride,
     )
+    longest = max(kernel_size) if isinstance(kernel_size, tuple) else kernel_size
     places, widths = factorizing.stride_at, factorizing.widths
     if not places:
-        places = ("first", *range(1, max(kernel_size // 2, 1) + 1)) if factorizing.into is None else "last"
+        places = ("first", *range(1, max(longest // 2, 1) + 1)) if factorizing.into is None else "last"
     if not widths and not factorizing.widen and factorizing.into is None:
         widths = ((out,), (max(out // 2, 1),))
     return kernel, msgspec.structs.replace(factorizing, stride_at=places, widths=widths)

@@ -10,10 +10,11 @@ from weakref import WeakValueDictionary, finalize
 import msgspec
 
 from vggcalc.errors import InputError
-from vggcalc.library.arguments import check_flags, check_whole, parse_shape, parse_size, word, wrong_type
+from vggcalc.library.arguments import check_flags, check_whole, parse_shape, word, wrong_type
+from vggcalc.library.per_axis import parse_size
 from vggcalc.nets.graph import Network
 from vggcalc.nets.inputs import TensorSpec, tensor_spec
-from vggcalc.nets.layers import Shape, check_number
+from vggcalc.nets.layers import AXIS_NAMES, Shape, check_number
 from vggcalc.nets.names import ACTIVATIONS
 from vggcalc.nets.origins import OWN, Argument, Origin, is_exported, is_import
 from vggcalc.nets.sources import network as specified
@@ -36,12 +37,13 @@ ACCEPTED = (
 class Overrides(msgspec.Struct, frozen=True, kw_only=True):
     """Values that override those of the model; None leaves the model's own.
 
-    `size` is that of the input, one number or (height, width); `classes` the width of the last linear layer;
-    `arguments` are those of an imported model's factory, `formulas` a Python file that calls `register_formula`, which
-    runs before it is imported.
+    `size` is that of the input, one number or one for each axis; `dims` how many axes there are, where tokens, a file
+    or one number do not say; `classes` the width of the last linear layer; `arguments` are those of an imported
+    model's factory, `formulas` a Python file that calls `register_formula`, which runs before it is imported.
     """
 
     size: object = None
+    dims: int | None = None
     batch: int | None = None
     in_channels: int | None = None
     classes: int | None = None
@@ -53,7 +55,7 @@ class Overrides(msgspec.Struct, frozen=True, kw_only=True):
 
     def check(self) -> None:
         """Raise `TypeError` for a type that is not accepted, `InputError` for an activation that there is not."""
-        check_whole(batch=self.batch, in_channels=self.in_channels, classes=self.classes)
+        check_whole(dims=self.dims, batch=self.batch, in_channels=self.in_channels, classes=self.classes)
         check_flags(batch_norm=self.batch_norm, bias=self.bias)
         if self.activation is not None:
             word("activation", self.activation, ACTIVATIONS)
@@ -163,13 +165,16 @@ def _tensor_spec(value: Any) -> TensorSpec:
 
 
 def _with_shape(whole: Shape, name: str, overrides: Overrides) -> Overrides:
-    """The overrides with batch, channels and size of a whole shape. Raises `InputError` unless it has four numbers."""
-    if len(whole) != 4:
+    """The overrides with batch, channels and size of a whole shape. Raises `InputError` for too few or many numbers.
+
+    How many axes there are the model says: (3, 224, 224) lacks its batch, and is no sound.
+    """
+    if not 3 <= len(whole) <= 5:
         raise InputError(f"inputs {whole} is no shape for {name}: it takes (batch, channels, height, width)")
     if overrides.size is not None or overrides.batch is not None or overrides.in_channels is not None:
         raise InputError("inputs gives the whole shape: leave out size, batch and in_channels")
-    batch, channels, height, width = whole
-    return msgspec.structs.replace(overrides, size=(height, width), batch=batch, in_channels=channels)
+    batch, channels, *size = whole
+    return msgspec.structs.replace(overrides, size=tuple(size), batch=batch, in_channels=channels)
 
 
 def _imported_shape(name: str, inputs: Any, overrides: Overrides) -> Shape:
@@ -181,8 +186,10 @@ def _imported_shape(name: str, inputs: Any, overrides: Overrides) -> Shape:
         if overrides.size is not None or overrides.in_channels is not None or overrides.batch is not None:
             raise InputError("inputs gives the whole shape: leave out size, in_channels and batch")
         return _tensor_specs(inputs)[0].shape
-    height, width = (None, None) if overrides.size is None else parse_size(overrides.size)
-    numbers = {"batch": overrides.batch, "in_channels": overrides.in_channels, "height": height, "width": width}
+    size = parse_size(overrides.size) if overrides.size is not None else None
+    sizes = size if isinstance(size, tuple) else (size,) * (overrides.dims or 2)
+    numbers = {"batch": overrides.batch, "in_channels": overrides.in_channels}
+    numbers |= dict(zip(AXIS_NAMES[len(sizes)], sizes, strict=True))
     for what, number in numbers.items():
         if number is not None:
             check_number(what, number)

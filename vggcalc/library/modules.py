@@ -14,7 +14,7 @@ from vggcalc.results import Variant
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from vggcalc.runtime.fuse.fuse import FusedConv2d
+    from vggcalc.runtime.fuse.fuse import FusedConv
 
 
 def _checked(module: object) -> "nn.Module":
@@ -110,7 +110,7 @@ def rewrite(
     return rewritten(module, replacing, module_arguments(module, inputs))
 
 
-def fuse(module: "nn.Module") -> "FusedConv2d":
+def fuse(module: "nn.Module") -> "FusedConv":
     """The one convolution that a chain or sum of convolutions, norms and additions is without activations.
 
     Raises `TypeError` for anything but a module, `InputError` for one that is not linear.

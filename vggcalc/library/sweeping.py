@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from vggcalc.errors import InputError
-from vggcalc.library import arguments
+from vggcalc.library import arguments, per_axis
 from vggcalc.library.factorizing import FactorizingOptions, Into, check_ends
+from vggcalc.nets.layers import Axes
 from vggcalc.nets.names import ACTIVATIONS
 
 if TYPE_CHECKING:
@@ -26,13 +27,15 @@ class SweepAxes(msgspec.Struct, frozen=True, kw_only=True):
     channels: tuple[int, ...] | None = None
     in_channels: tuple[int, ...] | None = None
     out_channels: tuple[int, ...] | None = None
-    sizes: tuple[tuple[int, int], ...] = ((56, 56),)
+    dims: int = 2
+    sizes: tuple[int | Axes, ...] = ()
     batches: tuple[int, ...] = (1,)
     strides: tuple[int, ...] = (1,)
     dilations: tuple[int, ...] = (1,)
     groups: tuple[int, ...] | None = None
     depthwise: bool = False
-    padding: int | None = None
+    padding: int | Axes | None = None
+    causal: bool = False
     bias: bool = True
     batch_norm: bool = False
     activation: str = "relu"
@@ -42,16 +45,18 @@ class SweepAxes(msgspec.Struct, frozen=True, kw_only=True):
 def sweep(
     kernels: int | str | Iterable[int],
     *,
+    dims: int = 2,
     channels: int | str | Iterable[int] | None = None,
     in_channels: int | str | Iterable[int] | None = None,
     out_channels: int | str | Iterable[int] | None = None,
-    size: int | str | Iterable[Any] = 56,
+    size: int | str | Iterable[Any] | None = None,
     batch: int | str | Iterable[int] = 1,
     stride: int | str | Iterable[int] = 1,
     dilation: int | str | Iterable[int] = 1,
     groups: int | str | Iterable[int] | None = None,
     depthwise: bool = False,
     padding: int | str | None = "same",
+    causal: bool = False,
     bias: bool = True,
     batch_norm: bool = False,
     activation: str = "relu",
@@ -64,8 +69,9 @@ def sweep(
     """Every combination of the axes: a row for each variant, `naive` first, as `vggcalc sweep` writes them.
 
     An axis is a number, "3:31:2" (from, to, step), "16,64", a range or a list; `channels` are both ends, and
-    `in_channels` goes with every `out_channels`. Combinations that are no convolution, or that a family cannot take,
-    have no rows. The rows are computed as they are taken, 200,000 and more in a second.
+    `in_channels` goes with every `out_channels`. `dims` is the number of spatial axes, along which a kernel is the
+    same; `size` is 56 unless given, in one dimension 3136, in three 16. Combinations that are no convolution, or that
+    a family cannot take, have no rows. The rows are computed as they are taken, 200,000 and more in a second.
 
     Raises `TypeError` for an argument of a type that is not accepted, `InputError` for values that make no axis.
 
@@ -73,7 +79,8 @@ def sweep(
     >>> len(rows), rows[1]["variant"], rows[1]["macs_ratio"]
     (18, 'stack', 1.0)
     """
-    arguments.check_flags(depthwise=depthwise, bias=bias, batch_norm=batch_norm)
+    arguments.check_flags(depthwise=depthwise, causal=causal, bias=bias, batch_norm=batch_norm)
+    arguments.check_whole(dims=dims)
     arguments.word("activation", activation, ACTIVATIONS)
 
     def axis(name: str, values: Any) -> tuple[int, ...] | None:
@@ -84,13 +91,15 @@ def sweep(
         channels=axis("channels", channels),
         in_channels=axis("in_channels", in_channels),
         out_channels=axis("out_channels", out_channels),
-        sizes=arguments.parse_sizes(size),
+        dims=dims,
+        sizes=() if size is None else per_axis.parse_sizes(size),
         batches=arguments.parse_numbers(batch, "batch"),
         strides=arguments.parse_numbers(stride, "stride"),
         dilations=arguments.parse_numbers(dilation, "dilation"),
         groups=axis("groups", groups),
         depthwise=depthwise,
-        padding=arguments.parse_padding(padding),
+        padding=per_axis.parse_padding(padding),
+        causal=causal,
         bias=bias,
         batch_norm=batch_norm,
         activation=activation,
@@ -101,19 +110,20 @@ def sweep(
 
 
 def _rows_of(points: "Grid") -> Iterator[dict[str, Any]]:
-    from vggcalc.analysis.sweep import COLUMNS, sweep_batches
+    from vggcalc.analysis.sweep import sweep_batches
 
     for batch in sweep_batches(points):
         for rows in batch.rows:
             for row in rows:
-                yield dict(zip(COLUMNS, row, strict=True))
+                yield dict(zip(points.columns, row, strict=True))
 
 
 def grid(axes: "SweepAxes", factorizing: FactorizingOptions) -> "Grid":
     """The grid of these axes. Raises `InputError` for axes that contradict each other or have no such values."""
     from vggcalc.analysis.sweep import Grid
     from vggcalc.nets.families import check_kernel
-    from vggcalc.nets.layers import check_number
+    from vggcalc.nets.kernel import USUAL_SIZES
+    from vggcalc.nets.layers import check_number, spatial
 
     check_ends(axes.channels, axes.in_channels, axes.out_channels, axes.depthwise, axes.groups)
     if axes.channels is not None:
@@ -126,10 +136,17 @@ def grid(axes: "SweepAxes", factorizing: FactorizingOptions) -> "Grid":
             )
         pairs = tuple(product(*ends))
     groups = axes.groups or (1,)
-    chosen = factorizing.factorizations()
+    if axes.dims not in USUAL_SIZES:
+        raise InputError(f"dims {axes.dims} is none of 1, 2, 3")
+    if isinstance(axes.padding, tuple):
+        raise InputError("padding of a sweep is one number for every axis, or same")
+    if axes.causal and axes.padding is not None:
+        raise InputError("causal says the padding already: all in front, none behind. Leave out padding")
+    sizes = tuple(sorted({spatial(size, axes.dims) for size in axes.sizes or (USUAL_SIZES[axes.dims],)}))
+    chosen = factorizing.factorizations((axes.dims,))
     structures = sum(axes.kernels) * len(axes.strides) * len(axes.dilations)
     points = len(axes.kernels) * len(axes.strides) * len(axes.dilations) * len(pairs) * len(groups)
-    rows = points * len(axes.sizes) * len(axes.batches) * (len(chosen) + 1)
+    rows = points * len(sizes) * len(axes.batches) * (len(chosen) + 1)
     for what, number, most in (("rows", rows, MOST_ROWS), ("layers", structures * len(chosen), MOST_SWEPT_LAYERS)):
         if number > most:
             raise InputError(f"the sweep has about {number:,} {what}, more than {most:,}: give larger steps, or parts")
@@ -137,7 +154,6 @@ def grid(axes: "SweepAxes", factorizing: FactorizingOptions) -> "Grid":
         "batch": axes.batches,
         "stride": axes.strides,
         "dilation": axes.dilations,
-        "size": tuple(n for size in axes.sizes for n in size),
         "channels": tuple({n: None for pair in pairs for n in pair}),
         "groups": groups,
     }
@@ -149,7 +165,7 @@ def grid(axes: "SweepAxes", factorizing: FactorizingOptions) -> "Grid":
     return Grid(
         axes.kernels,
         pairs,
-        axes.sizes,
+        sizes,
         axes.batches,
         axes.strides,
         axes.dilations,
@@ -160,4 +176,6 @@ def grid(axes: "SweepAxes", factorizing: FactorizingOptions) -> "Grid":
         axes.batch_norm,
         axes.activation,
         axes.dtype,
+        axes.dims,
+        axes.causal,
     )

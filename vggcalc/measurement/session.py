@@ -17,17 +17,15 @@ from vggcalc.measurement.verify import verifications
 from vggcalc.nets.graph import Network, chain
 from vggcalc.nets.layers import (
     GELU,
-    AdaptiveAvgPool2d,
-    BatchNorm2d,
-    Conv2d,
+    Convolution,
     Dropout,
     Flatten,
     Layer,
     Linear,
     LocalResponseNorm,
-    MaxPool2d,
     ReLU,
     SiLU,
+    in_axes,
 )
 from vggcalc.protocol import CheckJob, ProbeJob, Subject, TorchCounts, Unsupported, WorkerInfo
 from vggcalc.results import Comparison, Configuration, Crosscheck, Environment, Variant, Verification
@@ -205,22 +203,24 @@ class _Session:
 
     def _tiny(self) -> Network:
         """A small network with every kind of layer that is to be timed, feature maps first and then vectors."""
-        kinds = {layer.type for c in self.comparisons for v in c.variants for layer in v.layers}
+        layers_of_all = [layer for c in self.comparisons for v in c.variants for layer in v.layers]
+        kinds = {layer.type.rstrip("123d") for layer in layers_of_all}
+        dims = max((one.layer.axes for one in layers_of_all if isinstance(one.layer, Convolution)), default=2)
         small: dict[str, Layer] = {
-            "BatchNorm2d": BatchNorm2d(4),
+            "BatchNorm": in_axes("BatchNorm", dims)(4),
             "LocalResponseNorm": LocalResponseNorm(),
             "ReLU": ReLU(),
             "GELU": GELU(),
             "SiLU": SiLU(),
-            "MaxPool2d": MaxPool2d(),
-            "AdaptiveAvgPool2d": AdaptiveAvgPool2d((2, 2)),
+            "MaxPool": in_axes("MaxPool", dims)(),
+            "AdaptiveAvgPool": in_axes("AdaptiveAvgPool", dims)(2),
             "Flatten": Flatten(),
             "Dropout": Dropout(),
         }
-        layers: list[Layer] = [Conv2d(4, 4, (3, 3), padding=(1, 1)), *(small[k] for k in small if k in kinds)]
-        if "Flatten" in kinds and "AdaptiveAvgPool2d" in kinds:
-            layers.append(Linear(16, 4))
-        return chain("probe", (2, 4, 8, 8), [("block1", layer) for layer in layers])
+        layers: list[Layer] = [in_axes("Conv", dims)(4, 4, 3, padding=1), *(small[k] for k in small if k in kinds)]
+        if "Flatten" in kinds and "AdaptiveAvgPool" in kinds:
+            layers.append(Linear(4 * 2**dims, 4))
+        return chain("probe", (2, 4, *(8,) * dims), [("block1", layer) for layer in layers])
 
     def _probe(self, configurations: Sequence[Configuration]) -> dict[int, str]:
         """Which of the configurations cannot be run here, and why.

@@ -1,7 +1,7 @@
 """The blocks of a network as networks of their own, so that each can be timed on the feature map it meets there."""
 
 from vggcalc.nets.graph import INPUT, Network, Node
-from vggcalc.nets.layers import Conv2d, MaxPool2d
+from vggcalc.nets.layers import Convolution, MaxPool
 from vggcalc.nets.shapes import shapes
 
 
@@ -16,10 +16,10 @@ def blocks(network: Network) -> dict[str, Network]:
         members.setdefault(node.block, []).append(node)
     found = {}
     for name, nodes in members.items():
-        inner = [node for node in nodes if not isinstance(node.layer, MaxPool2d)]
+        inner = [node for node in nodes if not isinstance(node.layer, MaxPool)]
         inside = {node.name for node in inner}
         sources = {source for node in inner for source in node.inputs if source not in inside}
-        if len(sources) != 1 or not any(isinstance(node.layer, Conv2d) for node in inner):
+        if len(sources) != 1 or not any(isinstance(node.layer, Convolution) for node in inner):
             continue
         (source,) = sources
         renamed = tuple(

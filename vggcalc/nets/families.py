@@ -1,21 +1,24 @@
 """The families of factorizations of one large convolution: a function each, and a line in `FAMILIES`.
 
 A family's function returns branches: chains of convolutions that read the same feature map and whose outputs are
-added. It chooses kernels, dilations, groups and widths; `chains.build_chain` places the stride and the padding so
-that, for every input size, the output has the shape of the convolution's. Channels at both ends and the bias stay
-too. The window coverage, the receptive field and the mixing of channels are computed from the branches
-(`analysis.reach.coverage`). It is over 300 lines long because the families stand side by side.
+added. It chooses kernels, dilations, groups and widths, axis by axis, for one to three spatial axes;
+`chains.build_chain` places the stride and the padding so that, for every input size, the output has the shape of the
+convolution's. Channels at both ends and the bias stay too. The window coverage, the receptive field and the mixing of
+channels are computed from the branches (`analysis.reach.coverage`). It is over 300 lines long because the families
+stand side by side.
 """
 
+import re
 from collections.abc import Callable, Iterable, Sequence
-from itertools import product
+from itertools import product, zip_longest
+from math import prod
 from typing import Literal
 
 import msgspec
 
 from vggcalc.errors import InputError, unknown
 from vggcalc.nets.chains import Branches, Link, build_chain, given_widths
-from vggcalc.nets.layers import Axes, Conv2d, Pair, check_number
+from vggcalc.nets.layers import Axes, Conv, check_number
 from vggcalc.nets.names import STRIDE_AT, WIDEN
 
 LARGEST_KERNEL = 999
@@ -39,7 +42,7 @@ class Factorization(msgspec.Struct, frozen=True):
         if isinstance(self.widths, int):
             msgspec.structs.force_setattr(self, "widths", (self.widths,))
         if self.family not in FAMILIES:
-            raise unknown("family", self.family, FAMILIES)
+            msgspec.structs.force_setattr(self, "family", family_named(self.family))
         if isinstance(self.stride_at, int):
             check_number("stride_at", self.stride_at)
         elif self.stride_at not in STRIDE_AT:
@@ -49,37 +52,55 @@ class Factorization(msgspec.Struct, frozen=True):
             raise InputError(f"widen {self.widen!r} is neither of {', '.join(WIDEN)}")
 
 
-def check_kernel(kernel_size: int) -> None:
-    """Raise `InputError` unless there is something to factorize in a kernel of that size."""
+def check_kernel(kernel_size: int, least: int = 2) -> None:
+    """Raise `InputError` unless there is something to factorize in a kernel of that size.
+
+    Along one of several axes it may be 1: `least`.
+    """
     k = kernel_size
     if type(k) is not int:
         raise InputError(f"kernel {k!r} is not a whole number: a kernel is an odd number, such as 7")
     if k < 1:
         raise InputError(f"kernel {k} is not positive: a kernel is an odd number of 3 or more, such as 7")
-    if k == 1:
+    if k < least:
         raise InputError("kernel 1 covers one position: there is nothing to factorize. Try 5 or 7")
     if k > LARGEST_KERNEL:
         raise InputError(f"kernel {k} is too large: the largest is {LARGEST_KERNEL}")
 
 
-def _odd(conv: Conv2d, what: str = "a stack of 3×3 layers") -> int:
-    """The kernel's size. Raises `InputError` unless it is odd, square and larger than 1."""
-    k = _square(conv, what)
-    if k % 2 == 0:
+def by_times(kernel: Axes) -> str:
+    """A kernel in words: 7×7, 5×7×7; of one axis its number alone."""
+    return "×".join(map(str, kernel))
+
+
+def _threes(conv: Conv) -> str:
+    return by_times((3,) * conv.axes)
+
+
+def _odd(conv: Conv, what: str) -> Axes:
+    """The kernel's size. Raises `InputError` unless it is odd along every axis."""
+    even = [k for k in conv.kernel_size if k % 2 == 0]
+    if even:
+        k = even[0]
+        kernel = k if len(set(conv.kernel_size)) == 1 else by_times(conv.kernel_size)
         tries = f"{k - 1} or {k + 1}" if k > 2 else "3"
-        raise InputError(f"kernel {k} is even: {what} always sees an odd window. Try {tries}")
-    return k
+        raise InputError(
+            f"kernel {kernel} is even: {what} always sees an odd window. Try {tries}{'' if kernel == k else ' there'}"
+        )
+    return conv.kernel_size
 
 
-def _square(conv: Conv2d, what: str) -> int:
-    h, w = conv.kernel_size
-    if h != w:
-        raise InputError(f"kernel {h}×{w} is not square: {what} sees a square. Try {max(h, w)}")
-    check_kernel(h)
-    return h
+def _long_axes(conv: Conv, factorization: Factorization) -> list[int]:
+    """The axes along which the kernel is larger than 1. Raises `InputError` unless there are two or more."""
+    found = [axis for axis, k in enumerate(conv.kernel_size) if k > 1]
+    if len(found) < 2:
+        raise InputError(
+            f"kernel {by_times(conv.kernel_size)} lies along one axis: {factorization.family} is for two or more"
+        )
+    return found
 
 
-def _widths(conv: Conv2d, layers: int, factorization: Factorization, between: int | None = None) -> tuple[int, ...]:
+def _widths(conv: Conv, layers: int, factorization: Factorization, between: int | None = None) -> tuple[int, ...]:
     """Output channels of each layer; `between` is the default for all but the last one."""
     if factorization.widths is not None:
         return given_widths(conv, layers, factorization.widths)
@@ -93,63 +114,101 @@ def _no_widths(factorization: Factorization) -> None:
         raise InputError(f"{factorization.family} has no width to choose between its layers: leave out widths")
 
 
-def _layers(conv: Conv2d, kernel: int, factorization: Factorization) -> int:
-    """How many 3×3 layers cover the kernel; one after the stride covers `stride` times as much."""
-    needed = (kernel - 1) // 2
-    return 1 - (1 - needed) // min(conv.stride) if factorization.stride_at == "first" else needed
+def _layers_of_three(kernel: Axes, steps: Sequence[Sequence[int]]) -> list[tuple[Axes, Axes]]:
+    """Layers of 3 with these dilations along each axis, as (kernel, dilation); 1 along an axis that is covered."""
+    found = [tuple(layer) for layer in zip_longest(*steps, fillvalue=0)] or [(0,) * len(kernel)]
+    return [(tuple(3 if d else 1 for d in layer), tuple(d or 1 for d in layer)) for layer in found]
 
 
-def stack(conv: Conv2d, factorization: Factorization) -> Branches:
+def _threes_of(conv: Conv, factorization: Factorization, what: str) -> list[tuple[Axes, Axes]]:
+    """Layers of 3 that cover the kernel; along each axis one after the stride covers `stride` times as much."""
+    first = factorization.stride_at == "first"
+    needed = [(k - 1) // 2 for k in _odd(conv, what)]
+    layers = [1 - (1 - n) // s if first and n else n for n, s in zip(needed, conv.stride, strict=True)]
+    return _layers_of_three(conv.kernel_size, [[1] * n for n in layers])
+
+
+def _one_chain(
+    conv: Conv, layers: Sequence[tuple[Axes, Axes]], widths: Sequence[int], factorization: Factorization
+) -> Branches:
+    """One chain of layers of these kernels and dilations."""
+    links = [Link(width, kernel, dilation) for width, (kernel, dilation) in zip(widths, layers, strict=True)]
+    return (build_chain(conv, links, factorization.stride_at),)
+
+
+def stack(conv: Conv, factorization: Factorization) -> Branches:
     """VGG's: n = (k − 1)/2 layers of 3×3 (Simonyan & Zisserman 2014, arXiv 1409.1556, section 2.3).
 
-    With `stride_at="first"` 1 + ceil((k − 3)/(2·stride)) layers cover k; their receptive field may
-    then be larger than k.
+    Along each axis as many layers are 3 as cover it; those after are 1 there. With `stride_at="first"`
+    1 + ceil((k − 3)/(2·stride)) layers cover k; their receptive field may then be larger than k.
     """
-    layers = _layers(conv, _odd(conv), factorization)
-    return (
-        build_chain(conv, [Link(w, (3, 3)) for w in _widths(conv, layers, factorization)], factorization.stride_at),
-    )
+    layers = _threes_of(conv, factorization, f"a stack of {_threes(conv)} layers")
+    return _one_chain(conv, layers, _widths(conv, len(layers), factorization), factorization)
 
 
-def asymmetric(conv: Conv2d, factorization: Factorization) -> Branches:
-    """1×k, then k×1 (Szegedy et al. 2015, arXiv 1512.00567, section 3.2). Each has its axis's stride."""
-    k = _square(conv, "1×k and k×1")
-    widths = _widths(conv, 2, factorization)
-    return (build_chain(conv, [Link(widths[0], (1, k)), Link(widths[1], (k, 1))], factorization.stride_at),)
+def asymmetric(conv: Conv, factorization: Factorization) -> Branches:
+    """1×k, then k×1 (Szegedy et al. 2015, arXiv 1512.00567, section 3.2): a layer for each axis, with its stride."""
+    axes = _long_axes(conv, factorization)
+    layers = [_along_axis(conv.kernel_size, axis) for axis in reversed(axes)]
+    widths = _widths(conv, len(layers), factorization)
+    links = [Link(width, kernel) for width, kernel in zip(widths, layers, strict=True)]
+    return (build_chain(conv, links, factorization.stride_at),)
 
 
-def separable(conv: Conv2d, factorization: Factorization) -> Branches:
+def _along_axis(kernel: Axes, axis: int) -> Axes:
+    """The kernel along one axis, and 1 along the others."""
+    return tuple(k if i == axis else 1 for i, k in enumerate(kernel))
+
+
+def space_then_time(conv: Conv, factorization: Factorization) -> Branches:
+    """1×d×d, then t×1×1 (Tran et al. 2018, arXiv 1711.11248, section 3.5), which have their axes' strides.
+
+    Between them are M = ⌊t·d²·in·out/(d²·in + t·out)⌋ channels, with which both have as many weights as t×d×d;
+    of a grouped convolution the largest multiple of the groups up to M.
+    """
+    t, *space = conv.kernel_size
+    area, groups = prod(space), conv.groups
+    if t == 1 or area == 1:
+        raise InputError(f"kernel {by_times(conv.kernel_size)} has no {'time' if t == 1 else 'space'} to factorize")
+    between = t * area * conv.in_channels * conv.out_channels // (area * conv.in_channels + t * conv.out_channels)
+    widths = _widths(conv, 2, factorization, between // groups * groups)
+    links = [Link(widths[0], (1, *space)), Link(widths[1], (t, 1, 1))]
+    return (build_chain(conv, links, factorization.stride_at),)
+
+
+def separable(conv: Conv, factorization: Factorization) -> Branches:
     """Depthwise k×k, then 1×1 (Howard et al. 2017, arXiv 1704.04861, section 3.1)."""
-    return _separable(conv, [(conv.kernel_size, (1, 1))], factorization)
+    return _separable(conv, [(conv.kernel_size, ())], factorization)
 
 
-def separable_stack(conv: Conv2d, factorization: Factorization) -> Branches:
+def separable_stack(conv: Conv, factorization: Factorization) -> Branches:
     """The stack of `stack`, depthwise, then 1×1: both ideas at once."""
-    layers = _layers(conv, _odd(conv), factorization)
-    return _separable(conv, [((3, 3), (1, 1))] * layers, factorization)
+    return _separable(conv, _threes_of(conv, factorization, f"a stack of {_threes(conv)} layers"), factorization)
 
 
-def large_kernel_attention(conv: Conv2d, factorization: Factorization) -> Branches:
+def large_kernel_attention(conv: Conv, factorization: Factorization) -> Branches:
     """Depthwise (2d − 1)×(2d − 1), depthwise ⌈k/d⌉×⌈k/d⌉ of dilation d, then 1×1 (Guo et al. 2022,
     arXiv 2202.09741, section 3.1), with the d of 2 or more that has the fewest weights.
 
     VAN has no activation in between and multiplies its input by what comes out, which is no part of
     the factorization. Its receptive field may be larger than k.
     """
-    k = _square(conv, "large-kernel attention")
-    found = [
-        (near**2 + far**2, d, near, far)
-        for d in range(2, k + 1)
-        for near, far in [(2 * d - 1, -(-k // d))]
-        if (near + d * (far - 1) - k) % 2 == 0  # as much more on either side
-    ]
+    kernel = conv.kernel_size
+    found = []
+    for d in range(2, max(kernel) + 1):
+        near = tuple(2 * d - 1 if k > 1 else 1 for k in kernel)
+        far = tuple(-(-k // d) for k in kernel)
+        if all((n + d * (f - 1) - k) % 2 == 0 for n, f, k in zip(near, far, kernel, strict=True)):  # on either side
+            found.append((prod(near) + prod(far), d, near, far))
     if not found:
-        raise InputError(f"kernel {k}: no dilation lets large-kernel attention keep its output size. Try {k + 1}")
+        size = kernel[0] if len(set(kernel)) == 1 else by_times(kernel)
+        tries = f"Try {size + 1}" if isinstance(size, int) else "Try another"
+        raise InputError(f"kernel {size}: no dilation lets large-kernel attention keep its output size. {tries}")
     _, d, near, far = min(found)
-    return _separable(conv, [((near, near), (1, 1)), ((far, far), (d, d))], factorization)
+    return _separable(conv, [(near, ()), (far, (d,) * conv.axes)], factorization)
 
 
-def _separable(conv: Conv2d, depthwise: Iterable[tuple[Axes, Pair]], factorization: Factorization) -> Branches:
+def _separable(conv: Conv, depthwise: Iterable[tuple[Axes, Axes]], factorization: Factorization) -> Branches:
     """Depthwise layers of these kernels and dilations, then a 1×1, if the convolution mixes channels."""
     _no_widths(factorization)
     into = conv.in_channels
@@ -159,11 +218,11 @@ def _separable(conv: Conv2d, depthwise: Iterable[tuple[Axes, Pair]], factorizati
             instead = "" if factorization.family == "separable" else ", and its stack is what stack makes"
             raise InputError(f"it is depthwise already{instead}")
     else:
-        links.append(Link(conv.out_channels, (1, 1)))
+        links.append(Link(conv.out_channels, (1,) * conv.axes))
     return (build_chain(conv, links, factorization.stride_at),)
 
 
-def bottleneck(conv: Conv2d, factorization: Factorization) -> Branches:
+def bottleneck(conv: Conv, factorization: Factorization) -> Branches:
     """1×1 to fewer channels, k×k, 1×1 to all (Szegedy et al. 2014, arXiv 1409.4842, section 4, has the
     first two; He et al. 2015, arXiv 1512.03385, figure 5, all three and a quarter of the channels).
     """
@@ -172,45 +231,48 @@ def bottleneck(conv: Conv2d, factorization: Factorization) -> Branches:
         groups = f" in {conv.groups} groups" if conv.groups > 1 else ""
         raise InputError(f"a bottleneck{groups} leaves no fewer channels than {conv.out_channels}")
     reduced, inner, out = _widths(conv, 3, factorization, quarter)
-    links = [Link(reduced, (1, 1)), Link(inner, conv.kernel_size), Link(out, (1, 1))]
+    one = (1,) * conv.axes
+    links = [Link(reduced, one), Link(inner, conv.kernel_size), Link(out, one)]
     return (build_chain(conv, links, factorization.stride_at),)
 
 
-def dilated(conv: Conv2d, factorization: Factorization) -> Branches:
+def dilated(conv: Conv, factorization: Factorization) -> Branches:
     """One 3×3 of dilation (k − 1)/2 (Yu & Koltun 2015, arXiv 1511.07122, section 2): nine of the k² positions."""
     _no_widths(factorization)
-    k = _odd(conv, "a dilated 3×3")
-    step = (k - 1) // 2
-    return (build_chain(conv, [Link(conv.out_channels, (3, 3), (step, step))], factorization.stride_at),)
+    steps = [[(k - 1) // 2] * (k > 1) for k in _odd(conv, f"a dilated {_threes(conv)}")]
+    return _one_chain(conv, _layers_of_three(conv.kernel_size, steps), [conv.out_channels], factorization)
 
 
-def dilated_stack(conv: Conv2d, factorization: Factorization) -> Branches:
+def dilated_stack(conv: Conv, factorization: Factorization) -> Branches:
     """3×3 of dilation 1, 2, 4, …, the last what is left of (k − 1)/2 (Yu & Koltun 2015, section 3).
 
     No dilation exceeds the window before it, so that the window has no holes.
     """
-    left, step, steps = (_odd(conv, "a stack of dilated 3×3 layers") - 1) // 2, 1, []
+    kernel = _odd(conv, f"a stack of dilated {_threes(conv)} layers")
+    layers = _layers_of_three(kernel, [_doubling((k - 1) // 2) for k in kernel])
+    return _one_chain(conv, layers, _widths(conv, len(layers), factorization), factorization)
+
+
+def _doubling(left: int) -> list[int]:
+    """1, 2, 4, … and what is left of a sum."""
+    steps: list[int] = []
     while left:
-        steps.append(min(step, left))
+        steps.append(min(2 ** len(steps), left))
         left -= steps[-1]
-        step *= 2
-    widths = _widths(conv, len(steps), factorization)
-    links = [Link(width, (3, 3), (step, step)) for width, step in zip(widths, steps, strict=True)]
-    return (build_chain(conv, links, factorization.stride_at),)
+    return steps
 
 
-def stripes(conv: Conv2d, factorization: Factorization) -> Branches:
-    """k×m and m×k side by side, added (Liu et al. 2022, arXiv 2207.03620, section 4): a cross. SLaK's m is
-    5; here it is the largest up to 5 that is below k and odd or even as k is.
+def stripes(conv: Conv, factorization: Factorization) -> Branches:
+    """k×m and m×k side by side, added (Liu et al. 2022, arXiv 2207.03620, section 4): a cross, in three dimensions
+    of three bars. SLaK's m is 5; here it is the largest up to 5 that is below k and odd or even as k is.
     """
     _no_widths(factorization)
-    k = _square(conv, "k×5 beside 5×k")
-    if k == 2:
+    kernel, axes = conv.kernel_size, _long_axes(conv, factorization)
+    if 2 in kernel:
         raise InputError("kernel 2 is too small for stripes. Try 3")
-    m = next(m for m in range(min(5, k - 1), 0, -1) if (k - m) % 2 == 0)
-    return tuple(
-        build_chain(conv, [Link(conv.out_channels, kernel)], factorization.stride_at) for kernel in ((k, m), (m, k))
-    )
+    narrow = [next((m for m in range(min(5, k - 1), 0, -1) if (k - m) % 2 == 0), 1) for k in kernel]
+    bars = [tuple(k if i == axis else m for i, (k, m) in enumerate(zip(kernel, narrow, strict=True))) for axis in axes]
+    return tuple(build_chain(conv, [Link(conv.out_channels, bar)], factorization.stride_at) for bar in bars)
 
 
 #: How channels are mixed: with the window as in the convolution, separately from it, or through fewer channels.
@@ -220,20 +282,40 @@ Mixing = Literal["full", "separable", "reduced"]
 class Family(msgspec.Struct, frozen=True):
     """A function that factorizes, and in a sentence what it covers and how it mixes channels.
 
-    `widens` if the channels between its layers can be chosen, `even` if it takes even kernels too.
+    `widens` if the channels between its layers can be chosen, `even` if it takes even kernels too; `dims` are the
+    numbers of spatial axes in which it means something.
     """
 
-    split: Callable[[Conv2d, Factorization], Branches]
+    split: Callable[[Conv, Factorization], Branches]
     description: str
     mixing: Mixing = "full"
     widens: bool = False
     even: bool = False
+    dims: tuple[int, ...] = (1, 2, 3)
+
+    def described(self, dims: int) -> str:
+        """The description in so many dimensions: of 3×3 layers, 3×3×3 layers, or layers of size 3."""
+        window = r"\b([k13])×\1\b"
+        if dims == 1:
+            return re.sub(window, r"size-\1", self.description)
+        return re.sub(window, lambda found: "×".join(found[1] * dims), self.description)
 
 
 FAMILIES: dict[str, Family] = {
     "stack": Family(stack, "3×3 layers, as in VGG; full window, full channel mixing", widens=True),
     "asymmetric": Family(
-        asymmetric, "1×k, then k×1, as in Inception; full window, but only kernels of rank 1", widens=True, even=True
+        asymmetric,
+        "1×k, then k×1, as in Inception; full window, but only kernels of rank 1",
+        widens=True,
+        even=True,
+        dims=(2, 3),
+    ),
+    "(2+1)d": Family(
+        space_then_time,
+        "1×d×d, then t×1×1 with as many weights as t×d×d, as in R(2+1)D; full window, channels mixed between",
+        widens=True,
+        even=True,
+        dims=(3,),
     ),
     "separable": Family(
         separable,
@@ -253,7 +335,7 @@ FAMILIES: dict[str, Family] = {
         widens=True,
         even=True,
     ),
-    "dilated": Family(dilated, "one 3×3 dilated to k×k; nine positions of the window, full channel mixing"),
+    "dilated": Family(dilated, "one 3×3 dilated to k×k; 3 positions along each axis, full channel mixing"),
     "dilated-stack": Family(
         dilated_stack,
         "3×3 layers of dilation 1, 2, 4, …; full window, full channel mixing, fewer layers than a stack",
@@ -266,17 +348,39 @@ FAMILIES: dict[str, Family] = {
         even=True,
     ),
     "stripes": Family(
-        stripes, "k×m beside m×k, m up to 5, as in SLaK; a cross of the window, full channel mixing", even=True
+        stripes,
+        "k×m beside m×k, m up to 5, as in SLaK; a cross of the window, full channel mixing",
+        even=True,
+        dims=(2, 3),
     ),
 }
 
 
-def factorized(conv: Conv2d, factorization: Factorization = Factorization()) -> Branches:
+def family_named(name: str) -> str:
+    """The family of that name, in any case of letters and without its brackets: `2+1d` is `(2+1)d`.
+
+    Raises `InputError` with the nearest name.
+    """
+    plain = str.maketrans("", "", "()")
+    wanted = name.lower().translate(plain)
+    found = next((family for family in FAMILIES if family.translate(plain) == wanted), None)
+    if found is None:
+        raise unknown("family", name, FAMILIES)
+    return found
+
+
+def factorized(conv: Conv, factorization: Factorization = Factorization()) -> Branches:
     """The branches that replace a convolution. Raises `InputError` where the family cannot take it."""
     for k in conv.kernel_size:
         if k > LARGEST_KERNEL:
             check_kernel(k)
-    return FAMILIES[factorization.family].split(conv, factorization)
+    family = FAMILIES[factorization.family]
+    if conv.axes not in family.dims:
+        only = " and ".join(f"{n}-D" for n in family.dims)
+        raise InputError(f"{factorization.family} means nothing in {conv.axes}-D: it is for {only} kernels")
+    if max(conv.kernel_size) == 1:
+        check_kernel(1)
+    return family.split(conv, factorization)
 
 
 def factorization_grid(

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from vggcalc.errors import InputError
 from vggcalc.nets.graph import Node
-from vggcalc.nets.layers import BatchNorm2d, Conv2d, Convolution, Layer, Shape
+from vggcalc.nets.layers import BatchNorm, Convolution, Layer, PlainConvolution, Shape
 
 
 def check_fewer(before: Iterable[Node], after: Iterable[Node], shape_of: Mapping[str, Shape], cost: str | None) -> None:
@@ -18,5 +18,5 @@ def check_fewer(before: Iterable[Node], after: Iterable[Node], shape_of: Mapping
 
 def _cost(layer: Layer, output: Shape, cost: str) -> int:
     if cost == "parameters":
-        return layer.parameters if isinstance(layer, Convolution | BatchNorm2d) else 0
-    return layer.macs((), output) if isinstance(layer, Conv2d) else 0  # what is replaced is no transposed one
+        return layer.parameters if isinstance(layer, Convolution | BatchNorm) else 0
+    return layer.macs((), output) if isinstance(layer, PlainConvolution) else 0  # what is replaced is no transposed one

@@ -1,4 +1,4 @@
-"""One k×k convolution to be factorized: its arguments, which the command, the library and the sweep share."""
+"""One convolution to be factorized: its arguments, which the command, the library and the sweep share."""
 
 from collections.abc import Iterable, Sequence
 
@@ -6,78 +6,120 @@ import msgspec
 
 from vggcalc.errors import InputError
 from vggcalc.nets.chains import Branches
-from vggcalc.nets.families import FAMILIES, Factorization, check_kernel
+from vggcalc.nets.families import FAMILIES, Factorization, by_times, check_kernel
 from vggcalc.nets.graph import INPUT, Namer, Network, Node
-from vggcalc.nets.layers import BatchNorm2d, Conv2d, Layer, Pair, Shape, spatial
+from vggcalc.nets.layers import Axes, Conv, Layer, PlainConvolution, Shape, check_number, in_axes, spatial
 from vggcalc.nets.replacing import branch_nodes
 from vggcalc.nets.vgg import activation as activation_layer
+
+#: Sizes of the input unless others are given, by the number of spatial axes: about as many positions in each.
+USUAL_SIZES = {1: 3136, 2: 56, 3: 16}
 
 
 class Kernel(msgspec.Struct, frozen=True):
     """A convolution with its input and what follows it; the defaults are those of `vggcalc factorize`.
 
-    `size` is (height, width) of the input's feature map, or one number for both; `padding` None keeps that size at
-    stride 1 (torch's padding="same"). Batch norm and activation follow every layer.
+    `dims` is the number of its spatial axes; of what there is for each of them one number stands for all. `size` is
+    that of the input's feature map; `padding` None keeps that size at stride 1 (torch's padding="same"), and with
+    `causal` all of it is in front of the first axis, which is time. Batch norm and activation follow every layer.
     Raises `InputError` for what is no convolution.
     """
 
-    kernel_size: int
+    kernel_size: int | Axes
     in_channels: int = 64
     out_channels: int = 64
-    size: int | Pair = 56
+    size: int | Axes | None = None
     batch: int = 1
-    stride: int = 1
-    padding: int | None = None
-    dilation: int = 1
+    stride: int | Axes = 1
+    padding: int | Axes | None = None
+    dilation: int | Axes = 1
     groups: int = 1
     bias: bool = True
     batch_norm: bool = False
     activation: str = "relu"
+    dims: int = 2
+    causal: bool = False
 
     def __post_init__(self) -> None:
-        check_kernel(self.kernel_size)
-        msgspec.structs.force_setattr(self, "size", spatial(self.size))
+        if self.dims not in USUAL_SIZES:
+            raise InputError(f"dims {self.dims!r} is none of 1, 2, 3")
+        for k in self.kernel_size if isinstance(self.kernel_size, tuple | list) else (self.kernel_size,):
+            check_kernel(k, least=1 if isinstance(self.kernel_size, tuple | list) else 2)
+        check_kernel(max(self.each("kernel_size")))
+        size = USUAL_SIZES[self.dims] if self.size is None else self.size
+        msgspec.structs.force_setattr(self, "size", spatial(size, self.dims))
         activation_layer(self.activation)
+        if self.causal and self.padding is not None:
+            raise InputError("causal says the padding already: all in front, none behind. Leave out padding")
+
+    def each(self, argument: str) -> Axes:
+        """What there is for each spatial axis of that argument. Raises `InputError` for another number of them."""
+        value: int | Axes = getattr(self, argument)
+        if not isinstance(value, tuple | list):
+            return (value,) * self.dims
+        if len(value) != self.dims:
+            raise InputError(f"{argument} {by_times(tuple(value))} has {len(value)} numbers for {self.dims} axes")
+        return tuple(value)
+
+    @property
+    def name(self) -> str:
+        """The kernel in words: 7×7, 5×7×7; of one axis "1-D 7"."""
+        return by_times(self.each("kernel_size")) if self.dims > 1 else f"1-D {self.each('kernel_size')[0]}"
 
     @property
     def input_shape(self) -> Shape:
-        """(batch, channels, height, width)."""
-        assert isinstance(self.size, tuple)
-        return (self.batch, self.in_channels, *self.size)
+        """(batch, channels, height, width), or with one size or three."""
+        return (self.batch, self.in_channels, *self.each("size"))
 
-    def convolution(self, factorizations: Iterable[Factorization] = ()) -> Conv2d:
+    def convolution(self, factorizations: Iterable[Factorization] = ()) -> Conv:
         """The convolution. Raises `InputError` for an even kernel that a family takes and no padding keeps the size."""
-        k, s, d = self.kernel_size, self.stride, self.dilation
-        p = same_padding(k, d, factorizations) if self.padding is None else self.padding
-        return Conv2d(
-            self.in_channels, self.out_channels, (k, k), (s, s), (p, p), (d, d), self.groups, self.bias
+        kernel, dilation = self.each("kernel_size"), self.each("dilation")
+        for number in dilation:
+            check_number("dilation", number)
+        if self.padding is not None:
+            sides = self.each("padding"), self.each("padding")
+        else:
+            sides = same_padding(kernel, dilation, tuple(factorizations), self.causal)
+        made = in_axes("Conv", self.dims)(
+            self.in_channels, self.out_channels, kernel, self.each("stride"), sides[0], dilation, self.groups,
+            self.bias, sides[1],
         )  # fmt: skip
+        assert isinstance(made, PlainConvolution)
+        return made
 
     def network(self, branches: Branches) -> Network:
         """The network of the branches that replace it, with batch norm and activation behind every layer."""
         return kernel_network(
-            self.input_shape, branches, following(self.out_channels, self.batch_norm, self.activation)
+            self.input_shape, branches, following(self.out_channels, self.batch_norm, self.activation, self.dims)
         )
 
 
-def same_padding(kernel_size: int, dilation: int, factorizations: Iterable[Factorization]) -> int:
-    """The padding on each side that keeps the size at stride 1.
+def same_padding(
+    kernel: Axes, dilation: Axes, factorizations: Sequence[Factorization], causal: bool = False
+) -> tuple[Axes, Axes]:
+    """The padding in front of each axis and behind it that keeps the size at stride 1; `causal`, along the first
+    axis, has all of it in front.
 
     Raises `InputError` where there is none, unless no family takes an even kernel: each then gives its own reason.
     """
-    total = dilation * (kernel_size - 1) if isinstance(dilation, int) else 0
-    if total % 2 and any(FAMILIES[one.family].even for one in factorizations):
-        raise InputError(
-            f"kernel {kernel_size} is even: no padding keeps the size. Give a padding, such as "
-            f"{total // 2}, or try {kernel_size - 1} or {kernel_size + 1}"
-        )
-    return total // 2
+    total = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
+    before, after = ([n // 2 for n in total] for _ in range(2))
+    if causal:
+        before[0], after[0] = total[0], 0
+    takes_even = any(len(kernel) in FAMILIES[one.family].dims and FAMILIES[one.family].even for one in factorizations)
+    for k, n, p, q in zip(kernel, total, before, after, strict=True):
+        if p + q != n and takes_even:
+            raise InputError(
+                f"kernel {k} is even: no padding keeps the size. Give a padding, such as {n // 2}, or try {k - 1} or "
+                f"{k + 1}"
+            )
+    return tuple(before), tuple(after)
 
 
-def following(features: int, batch_norm: bool, activation: str) -> list[Layer]:
-    """What follows a convolution: batch norm and activation, if any."""
+def following(features: int, batch_norm: bool, activation: str, dims: int) -> list[Layer]:
+    """What follows a convolution of so many spatial axes: batch norm and activation, if any."""
     chosen = activation_layer(activation)
-    layers: list[Layer] = [BatchNorm2d(features)] if batch_norm else []
+    layers: list[Layer] = [in_axes("BatchNorm", dims)(features)] if batch_norm else []
     return layers if chosen is None else [*layers, chosen]
 
 

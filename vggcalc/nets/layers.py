@@ -1,8 +1,8 @@
 """Every type of layer, in one module because together they are one tagged union, `Layer`.
 
 A layer is a frozen Struct with the name and the arguments of its `torch.nn` class, so that
-building it is a call with the same arguments. Shapes are `(batch, channels, height, width)`,
-what there is for each spatial axis is `(height, width)`, or one number or three for 1-D and 3-D layers.
+building it is a call with the same arguments. Shapes are `(batch, channels, height, width)`, and what there is for
+each spatial axis is `(height, width)`; of 1-D layers it is `(length,)`, of 3-D ones `(depth, height, width)`.
 Operators of a traced model that have no such class are an `Operation`, a `Window` or, without a formula, `Opaque`.
 It is over 300 lines long because the members of a union must be in one module; each is only its fields.
 """
@@ -55,14 +55,20 @@ def check_number(what: str, number: int, least: int = 1) -> None:
         raise InputError(f"{what} {number} is out of range: it must be {bound}")
 
 
-def spatial(size: int | Pair) -> Pair:
-    """(height, width) from one number or both. Raises `InputError`."""
-    both = (size, size) if isinstance(size, int) else size
-    if not isinstance(both, tuple | list) or len(both) != 2:
-        raise InputError(f"size {size!r} is neither a number nor a pair (height, width)")
-    for what, number in zip(("height", "width"), both, strict=True):
+#: What the spatial axes are called, by how many there are; in torch's order.
+AXIS_NAMES: dict[int, tuple[str, ...]] = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
+
+
+def spatial(size: int | Axes, axes: int = 2) -> Axes:
+    """A size along each spatial axis, from one number or all of them. Raises `InputError`."""
+    found = (size,) * axes if isinstance(size, int) else size
+    names = AXIS_NAMES[axes]
+    if not isinstance(found, tuple | list) or len(found) != axes:
+        several = {1: "(length,)", 2: "a pair (height, width)", 3: "(depth, height, width)"}[axes]
+        raise InputError(f"size {size!r} is neither a number nor {several}")
+    for what, number in zip(names, found, strict=True):
         check_number(what, number)
-    return both[0], both[1]
+    return tuple(found)
 
 
 class Convolution(_Layer, frozen=True):
@@ -108,20 +114,43 @@ class Convolution(_Layer, frozen=True):
         return prod(output_shape) * (self.in_channels // self.groups) * prod(self.kernel_size)
 
 
-class Conv1d(Convolution, frozen=True):
+class PlainConvolution(Convolution, frozen=True):
+    """One that is not transposed. `padding` is on both sides of each axis, or in front of it where `padding_after`
+    says what is behind it: a causal convolution has none there."""
+
+    padding_after: Axes | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.padding_after is not None:
+            _expand_axes(self, "padding_after", 0, self.axes)
+            if self.padding_after == self.padding:
+                msgspec.structs.force_setattr(self, "padding_after", None)
+
+    @property
+    def sides(self) -> tuple[Axes, Axes]:
+        """The padding in front of each axis, and behind it."""
+        return self.padding, self.padding if self.padding_after is None else self.padding_after
+
+
+class Conv1d(PlainConvolution, frozen=True):
     """`torch.nn.Conv1d`."""
 
     axes: ClassVar[int] = 1
 
 
-class Conv2d(Convolution, frozen=True):
+class Conv2d(PlainConvolution, frozen=True):
     """`torch.nn.Conv2d`."""
 
 
-class Conv3d(Convolution, frozen=True):
+class Conv3d(PlainConvolution, frozen=True):
     """`torch.nn.Conv3d`."""
 
     axes: ClassVar[int] = 3
+
+
+#: A convolution that is not transposed, of one to three dimensions.
+Conv = Conv1d | Conv2d | Conv3d
 
 
 class Transposed(Convolution, frozen=True):
@@ -155,8 +184,8 @@ class ConvTranspose3d(Transposed, frozen=True):
     axes: ClassVar[int] = 3
 
 
-class BatchNorm2d(_Layer, frozen=True):
-    """`torch.nn.BatchNorm2d`, with running statistics."""
+class BatchNorm(_Layer, frozen=True):
+    """The arguments that all batch norms have, with running statistics."""
 
     num_features: int
     eps: float = 1e-5
@@ -167,6 +196,18 @@ class BatchNorm2d(_Layer, frozen=True):
     def parameters(self) -> int:
         """A scale and a shift for each feature."""
         return 2 * self.num_features * self.affine
+
+
+class BatchNorm1d(BatchNorm, frozen=True):
+    """`torch.nn.BatchNorm1d` on `(batch, channels, length)`."""
+
+
+class BatchNorm2d(BatchNorm, frozen=True):
+    """`torch.nn.BatchNorm2d`."""
+
+
+class BatchNorm3d(BatchNorm, frozen=True):
+    """`torch.nn.BatchNorm3d`."""
 
 
 class LocalResponseNorm(_Layer, frozen=True):
@@ -196,31 +237,67 @@ class SiLU(_Layer, frozen=True):
     inplace: bool = True
 
 
-class MaxPool2d(_Layer, frozen=True):
-    """`torch.nn.MaxPool2d`, rounding down, or with `ceil_mode` up."""
+class MaxPool(_Layer, frozen=True):
+    """The arguments that all max-poolings have; they round down, or with `ceil_mode` up."""
 
-    kernel_size: Axes = (2, 2)
-    stride: Axes = (2, 2)
-    padding: Axes = (0, 0)
-    dilation: Axes = (1, 1)
+    kernel_size: Axes = 2  # type: ignore[assignment]
+    stride: Axes = 2  # type: ignore[assignment]
+    padding: Axes = 0  # type: ignore[assignment]
+    dilation: Axes = 1  # type: ignore[assignment]
     ceil_mode: bool = False
 
+    axes: ClassVar[int] = 2
+
     def __post_init__(self) -> None:
-        _expand_axes(self, "kernel_size", 1)
-        _expand_axes(self, "stride", 1)
-        _expand_axes(self, "padding", 0)
-        _expand_axes(self, "dilation", 1)
+        _expand_axes(self, "kernel_size", 1, self.axes)
+        _expand_axes(self, "stride", 1, self.axes)
+        _expand_axes(self, "padding", 0, self.axes)
+        _expand_axes(self, "dilation", 1, self.axes)
         if any(2 * p > k for p, k in zip(self.padding, self.kernel_size, strict=True)):
             raise InputError(f"pool padding {self.padding} is more than half of {self.kernel_size}")
 
 
-class AdaptiveAvgPool2d(_Layer, frozen=True):
-    """`torch.nn.AdaptiveAvgPool2d`."""
+class MaxPool1d(MaxPool, frozen=True):
+    """`torch.nn.MaxPool1d`."""
+
+    axes: ClassVar[int] = 1
+
+
+class MaxPool2d(MaxPool, frozen=True):
+    """`torch.nn.MaxPool2d`."""
+
+
+class MaxPool3d(MaxPool, frozen=True):
+    """`torch.nn.MaxPool3d`."""
+
+    axes: ClassVar[int] = 3
+
+
+class AdaptiveAvgPool(_Layer, frozen=True):
+    """An average pooling to a given size."""
 
     output_size: Axes
 
+    axes: ClassVar[int] = 2
+
     def __post_init__(self) -> None:
-        _expand_axes(self, "output_size", 1)
+        _expand_axes(self, "output_size", 1, self.axes)
+
+
+class AdaptiveAvgPool1d(AdaptiveAvgPool, frozen=True):
+    """`torch.nn.AdaptiveAvgPool1d`."""
+
+    axes: ClassVar[int] = 1
+
+
+class AdaptiveAvgPool2d(AdaptiveAvgPool, frozen=True):
+    """`torch.nn.AdaptiveAvgPool2d`."""
+
+
+class AdaptiveAvgPool3d(AdaptiveAvgPool, frozen=True):
+    """`torch.nn.AdaptiveAvgPool3d`."""
+
+    axes: ClassVar[int] = 3
 
 
 class Flatten(_Layer, frozen=True):
@@ -349,13 +426,19 @@ Layer = (
     | ConvTranspose1d
     | ConvTranspose2d
     | ConvTranspose3d
+    | BatchNorm1d
     | BatchNorm2d
+    | BatchNorm3d
     | LocalResponseNorm
     | ReLU
     | GELU
     | SiLU
+    | MaxPool1d
     | MaxPool2d
+    | MaxPool3d
+    | AdaptiveAvgPool1d
     | AdaptiveAvgPool2d
+    | AdaptiveAvgPool3d
     | Flatten
     | Linear
     | Dropout
@@ -371,15 +454,15 @@ Layer = (
 #: The kinds that do no MACs, by definition.
 WEIGHTLESS = (
     ReLU,
-    BatchNorm2d,
-    MaxPool2d,
+    BatchNorm,
+    MaxPool,
     Operation,
     Window,
     Add,
     Concat,
     Dropout,
     Flatten,
-    AdaptiveAvgPool2d,
+    AdaptiveAvgPool,
     LocalResponseNorm,
     GELU,
     SiLU,
@@ -397,6 +480,16 @@ def is_view(layer: Layer) -> bool:
 
 IN_PLACE = frozenset((ReLU, SiLU))
 VIEWS, _TRACED = frozenset((Flatten, Dropout)), frozenset((Window, Operation))
+
+
+def in_axes(kind: str, axes: int) -> Callable[..., Layer]:
+    """The class of a kind that there is for one to three spatial axes: "Conv", "BatchNorm", "MaxPool" and others.
+
+    >>> in_axes("Conv", 3).__name__
+    'Conv3d'
+    """
+    return LAYERS[f"{kind}{axes}d"]
+
 
 #: What has weights that every output element meets.
 WEIGHTED = (Convolution, Linear)

@@ -1,7 +1,8 @@
 """Merging runs of convolutions, alone or in a network, into one with the same window."""
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Container, Sequence
 from itertools import pairwise
+from math import prod
 from typing import overload
 
 import msgspec
@@ -9,7 +10,7 @@ import msgspec
 from vggcalc.errors import InputError
 from vggcalc.nets.fewer import check_fewer
 from vggcalc.nets.graph import Network, Node
-from vggcalc.nets.layers import Axes, BatchNorm2d, Conv2d, is_nonlinearity
+from vggcalc.nets.layers import Axes, BatchNorm, Conv, PlainConvolution, is_nonlinearity
 from vggcalc.nets.shapes import shapes
 
 
@@ -18,34 +19,36 @@ def following_layers(node: Node, readers: dict[str, list[Node]]) -> list[Node]:
     found: list[Node] = []
     while len(readers[node.name]) == 1:
         (node,) = readers[node.name]
-        if not isinstance(node.layer, BatchNorm2d) and not is_nonlinearity(node.layer):
+        if not isinstance(node.layer, BatchNorm) and not is_nonlinearity(node.layer):
             break
         found.append(node)
     return found
 
 
 @overload
-def merge(original: Sequence[Conv2d]) -> Conv2d: ...
+def merge(original: Sequence[Conv]) -> Conv: ...
 @overload
 def merge(original: Network) -> Network: ...
-def merge(original: Sequence[Conv2d] | Network) -> Conv2d | Network:
+def merge(original: Sequence[Conv] | Network) -> Conv | Network:
     """Merge a run of convolutions, or every run in a network, into one with the same window.
 
-    The kernel is 1 + Σ(kᵢ − 1), so a 1×1 adds nothing; dilation and groups are the run's, the
-    padding is its total, the stride its last one's. In a network a run ends at every node that
-    is neither batch norm nor activation, at a stride, at a branch, and where groups or dilation
+    The kernel is 1 + Σ(kᵢ − 1) along each axis, so a 1×1 adds nothing; dilation and groups are the run's, the
+    padding is its total on each side, the stride that of its last layer along each axis. In a network a run ends at
+    every node that is neither batch norm nor activation, at a stride, at a branch, and where groups or dilation
     change; what follows its last convolution stays, what stood in between goes.
     Raises `InputError` for a sequence that is no such run.
 
+    >>> from vggcalc import Conv2d
     >>> merge([Conv2d(64, 64, (3, 3), padding=(1, 1))] * 3).kernel_size
     (7, 7)
     """
     if isinstance(original, Network):
         names = frozenset(node.name for node in original.nodes)
         return merge_runs(original, names)[0]
-    if not isinstance(original, Sequence) or not all(isinstance(one, Conv2d) for one in original):
+    if not isinstance(original, Sequence) or not all(isinstance(one, PlainConvolution) for one in original):
         raise TypeError(
-            f"merge takes a vggcalc.Network or a sequence of vggcalc.Conv2d, and no {type(original).__name__}"
+            f"merge takes a vggcalc.Network or a sequence of vggcalc.Conv1d, Conv2d or Conv3d, and no "
+            f"{type(original).__name__}"
         )
     if not original:
         raise InputError("nothing to merge: a run has at least one convolution")
@@ -53,31 +56,48 @@ def merge(original: Sequence[Conv2d] | Network) -> Conv2d | Network:
         if not _continues(before, after, _dilation(original)):
             raise InputError(f"{after} does not continue a run after {before}")
     first, last = original[0], original[-1]
+    kernels = [conv.kernel_size for conv in original]
     return msgspec.structs.replace(
         last,
         in_channels=first.in_channels,
-        kernel_size=_along(original, lambda conv, axis: conv.kernel_size[axis] - 1, 1),
-        padding=_along(original, lambda conv, axis: conv.padding[axis], 0),
+        kernel_size=tuple(1 + sum(k - 1 for k in along) for along in zip(*kernels, strict=True)),
+        stride=_strides_of_run(original),
+        padding=_padding_of_run(original, 0),
+        padding_after=_padding_of_run(original, 1),
         dilation=_dilation(original),
         bias=any(conv.bias for conv in original),
     )
 
 
-def _along(run: Sequence[Conv2d], of: Callable[[Conv2d, int], int], start: int) -> Axes:
-    return start + sum(of(conv, 0) for conv in run), start + sum(of(conv, 1) for conv in run)
+def _strides_of_run(run: Sequence[Conv]) -> Axes:
+    return tuple(map(prod, zip(*(conv.stride for conv in run), strict=True)))
 
 
-def _dilation(run: Sequence[Conv2d]) -> Axes:
+def _padding_of_run(run: Sequence[Conv], side: int) -> Axes:
+    """The padding on one side, 0 in front and 1 behind: that after a stride counts as often (Araujo et al. 2019)."""
+    found = (0,) * run[0].axes
+    for i, conv in enumerate(run):
+        steps = _strides_of_run(run[:i]) if i else (1,) * conv.axes
+        found = tuple(p + own * s for p, own, s in zip(found, conv.sides[side], steps, strict=True))
+    return found
+
+
+def _is_pointwise(conv: Conv) -> bool:
+    return max(conv.kernel_size) == 1
+
+
+def _dilation(run: Sequence[Conv]) -> Axes:
     """The dilation of a run: that of its first kernel larger than 1×1 (the dilation of a 1×1 means nothing)."""
-    return next((conv.dilation for conv in run if conv.kernel_size != (1, 1)), run[0].dilation)
+    return next((conv.dilation for conv in run if not _is_pointwise(conv)), run[0].dilation)
 
 
-def _continues(before: Conv2d, after: Conv2d, dilation: Axes) -> bool:
+def _continues(before: Conv, after: Conv, dilation: Axes) -> bool:
     return (
-        before.stride == (1, 1)
+        before.axes == after.axes
+        and all(s == 1 for s, k in zip(before.stride, after.kernel_size, strict=True) if k > 1 or _is_pointwise(after))
         and before.groups == after.groups
         and before.out_channels == after.in_channels
-        and all(conv.kernel_size == (1, 1) or conv.dilation == dilation for conv in (before, after))
+        and all(_is_pointwise(conv) or conv.dilation == dilation for conv in (before, after))
     )
 
 
@@ -98,7 +118,7 @@ def merge_runs(network: Network, chosen: Container[str], if_fewer: str | None = 
     gone: set[str] = set()
     pairs, skipped = [], []
     for node in network.nodes:
-        if node.name in seen or not isinstance(node.layer, Conv2d) or not _removable(node, chosen):
+        if node.name in seen or not isinstance(node.layer, PlainConvolution) or not _removable(node, chosen):
             continue
         run, interior = [node.layer], [node.name]
         end = node
@@ -106,7 +126,7 @@ def merge_runs(network: Network, chosen: Container[str], if_fewer: str | None = 
             between = following_layers(end, readers)
             tail = between[-1] if between else end
             after = readers[tail.name][0] if len(readers[tail.name]) == 1 else None
-            if after is None or not isinstance(after.layer, Conv2d):
+            if after is None or not isinstance(after.layer, PlainConvolution):
                 break
             if not all(_removable(part, chosen) for part in (*between, after)):
                 break
@@ -141,6 +161,6 @@ def merge_runs(network: Network, chosen: Container[str], if_fewer: str | None = 
 
 def _removable(node: Node, chosen: Container[str]) -> bool:
     """Whether the node can be removed: a convolution that is chosen, or a layer between two of them."""
-    return (not isinstance(node.layer, Conv2d) or node.name in chosen) and (
+    return (not isinstance(node.layer, PlainConvolution) or node.name in chosen) and (
         node.traced is None or node.traced.module is not None
     )

@@ -6,13 +6,14 @@ u·s − p + d·i, i = 0 … k − 1, along each axis separately. So along a cha
 those along each axis, and the counts of branches that meet add up. Integers of any size: no count is rounded.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
+from math import prod
 from operator import add
 from typing import NamedTuple
 
 from vggcalc.nets.graph import INPUT, Network
-from vggcalc.nets.layers import Conv2d, Layer, MaxPool2d, Window
+from vggcalc.nets.layers import Layer, MaxPool, PlainConvolution, Window
 
 
 class AxisPaths(NamedTuple):
@@ -34,8 +35,8 @@ class AxisPaths(NamedTuple):
         return AxisPaths(first, tuple(counts))
 
 
-#: The paths along (height, width); the count of a position is the product of both.
-ChainPaths = tuple[AxisPaths, AxisPaths]
+#: The paths along each spatial axis; the count of a position is the product of all.
+ChainPaths = tuple[AxisPaths, ...]
 
 #: The unit itself: one path, from position 0.
 UNIT = AxisPaths(0, (1,))
@@ -91,40 +92,60 @@ def _positions(chain: tuple[tuple[int, int, int, int], ...]) -> frozenset[int]:
 
 def _arguments(layer: Layer, axis: int) -> tuple[int, int, int, int] | None:
     """Kernel, stride, padding and dilation along an axis, None for a layer that has no kernel."""
-    if not isinstance(layer, Conv2d | MaxPool2d | Window):
+    if not isinstance(layer, PlainConvolution | MaxPool | Window):
         return None
     return layer.kernel_size[axis], layer.stride[axis], layer.padding[axis], layer.dilation[axis]
 
 
+def _along_axes(layers: Iterable[Layer]) -> Iterator[tuple[tuple[int, int, int, int], ...]]:
+    """For each spatial axis the arguments of the layers that have a kernel."""
+    sliding = [layer for layer in layers if isinstance(layer, PlainConvolution | MaxPool | Window)]
+    for axis in range(len(sliding[0].kernel_size)):
+        yield tuple(filter(None, (_arguments(layer, axis) for layer in sliding)))
+
+
 def chain_paths(layers: Iterable[Layer]) -> ChainPaths:
-    """Paths from the input of a chain of 2-D layers to the output unit at (0, 0)."""
-    chain = list(layers)
-    height, width = (_axis(tuple(filter(None, (_arguments(layer, axis) for layer in chain)))) for axis in (0, 1))
-    return height, width
+    """Paths from the input of a chain of layers to the output unit at position 0 of every axis."""
+    return tuple(map(_axis, _along_axes(layers)))
 
 
-def chain_positions(layers: Sequence[Layer]) -> tuple[frozenset[int], frozenset[int]]:
-    """The rows and the columns of the input of a chain of 2-D layers that the output unit at (0, 0) sees."""
-    rows, columns = (_positions(tuple(filter(None, (_arguments(one, axis) for one in layers)))) for axis in (0, 1))
-    return rows, columns
+def chain_positions(layers: Iterable[Layer]) -> tuple[frozenset[int], ...]:
+    """Along each axis the positions of the input of a chain of layers that the output unit at 0 sees."""
+    return tuple(map(_positions, _along_axes(layers)))
 
 
 def network_paths(network: Network) -> dict[str, tuple[ChainPaths, ...]]:
-    """Paths to the output unit at (0, 0) from the input and from each node's output; the entries of a node add up."""
+    """Paths to the output unit at position 0 of every axis from the input and from each node's output.
+
+    The entries of a node add up.
+    """
+    axes = range(len(network.input_shape) - 2)
     found: dict[str, tuple[ChainPaths, ...]] = dict.fromkeys((INPUT, *(node.name for node in network.nodes)), ())
-    found[network.nodes[-1].name] = ((UNIT, UNIT),)
+    found[network.nodes[-1].name] = ((UNIT,) * len(axes),)
     for node in reversed(network.nodes):
-        across, beside = (_arguments(node.layer, axis) for axis in (0, 1))
+        arguments = [_arguments(node.layer, axis) for axis in axes]
         branches = found[node.name]
-        if across and beside:
-            branches = tuple((read_by(height, *across), read_by(width, *beside)) for height, width in branches)
+        if all(arguments):
+            branches = tuple(
+                tuple(read_by(paths, *those) for paths, those in zip(branch, arguments, strict=True) if those)
+                for branch in branches
+            )
         for name in node.inputs:
             found[name] += branches
     return found
 
 
+def on_a_plane(branch: ChainPaths) -> ChainPaths:
+    """The paths along (height, width): of one axis a single row, of three the sum over the first of them."""
+    *others, width = branch
+    if not others:
+        return UNIT, width
+    total, height = prod(sum(axis.counts) for axis in others[:-1]), others[-1]
+    return AxisPaths(height.first, tuple(count * total for count in height.counts)), width
+
+
 def path_counts(branches: Sequence[ChainPaths]) -> PathCounts:
-    """The sum over all branches, on the rectangle that holds them."""
+    """The sum over all branches of two axes, on the rectangle that holds them."""
     top, left = (min(branch[axis].first for branch in branches) for axis in (0, 1))
     bottom, right = (max(branch[axis].last for branch in branches) for axis in (0, 1))
     counts = [[0] * (right - left + 1) for _ in range(bottom - top + 1)]

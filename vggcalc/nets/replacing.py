@@ -12,11 +12,12 @@ from vggcalc.nets.fewer import check_fewer
 from vggcalc.nets.graph import MOST_LAYERS, Namer, Network, Node
 from vggcalc.nets.layers import (
     Add,
-    BatchNorm2d,
-    Conv2d,
+    BatchNorm,
+    Conv,
     Convolution,
     Layer,
     Operation,
+    PlainConvolution,
     Shape,
     check_number,
 )
@@ -69,11 +70,11 @@ class Replaced(msgspec.Struct, frozen=True):
 
 
 @overload
-def split(original: Conv2d, factorization: Factorization = ...) -> tuple[Conv2d, ...]: ...
+def split(original: Conv, factorization: Factorization = ...) -> tuple[Conv, ...]: ...
 @overload
 def split(original: Network, factorization: Factorization = ...) -> Network: ...
-def split(original: Conv2d | Network, factorization: Factorization = Factorization()) -> tuple[Conv2d, ...] | Network:
-    """Split one k×k convolution, or every one of 5×5 or more in a network.
+def split(original: Conv | Network, factorization: Factorization = Factorization()) -> tuple[Conv, ...] | Network:
+    """Split one convolution of one to three dimensions, or every one of 5×5 or more in a network.
 
     For every input size the output shape stays, and so do the channels at both ends and the bias; in a stack also
     groups and dilation, and with the stride in the last layer the receptive field and its padding.
@@ -82,17 +83,21 @@ def split(original: Conv2d | Network, factorization: Factorization = Factorizati
     Raises `InputError` for a kernel that the family cannot take, such as an even one for a stack, and
     for one convolution of a family with branches, which are no chain: see `families.factorized`.
 
+    >>> from vggcalc import Conv2d, Conv3d
     >>> [conv.kernel_size for conv in split(Conv2d(64, 64, (7, 7), padding=(3, 3)))]
     [(3, 3), (3, 3), (3, 3)]
+    >>> [conv.kernel_size for conv in split(Conv3d(64, 64, (3, 5, 5), padding=(1, 2, 2)))]
+    [(3, 3, 3), (1, 3, 3)]
     """
-    if isinstance(original, Conv2d):
+    if isinstance(original, PlainConvolution):
         branches = factorized(original, factorization)
         if len(branches) > 1:
             raise InputError(f"{factorization.family} has {len(branches)} branches, which are no chain of layers")
         return branches[0]
     if not isinstance(original, Network):
         raise TypeError(
-            f"{original!r} is of type {type(original).__name__}: split takes a vggcalc.Conv2d or a vggcalc.Network"
+            f"{original!r} is of type {type(original).__name__}: split takes a vggcalc.Conv1d, Conv2d, Conv3d "
+            "or Network"
         )
     replaced = replace(original, Replacing(factorization))
     for _, reason in replaced.skipped:
@@ -112,7 +117,7 @@ def branch_nodes(namer: Namer, block: str, branches: Branches, following: Sequen
         end = source
         for i, conv in enumerate(branch, 1):
             for layer in (conv, *(following if i < len(branch) else ())):
-                if isinstance(layer, BatchNorm2d):
+                if isinstance(layer, BatchNorm):
                     layer = msgspec.structs.replace(layer, num_features=conv.out_channels)
                 nodes.append(Node(namer.name(block, layer), layer, (end,)))
                 end = nodes[-1].name
@@ -178,9 +183,8 @@ def _branches(node: Node, factorization: Factorization) -> Branches:
     """What a convolution is split into. Raises `InputError` with the reason why it cannot be."""
     if node.traced is not None and node.traced.module is None:
         raise InputError(node.traced.reason)
-    if not isinstance(node.layer, Conv2d):
-        kind = type(node.layer).__name__
-        raise InputError(f"a {kind} is not factorized: only a Conv2d is")
+    if not isinstance(node.layer, PlainConvolution):
+        raise InputError(f"a {type(node.layer).__name__} is not factorized: it is transposed")
     if cuts_patches(node.layer):
         raise InputError(CUTS_PATCHES)
     return factorized(node.layer, factorization)

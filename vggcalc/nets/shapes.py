@@ -8,14 +8,14 @@ import msgspec
 from vggcalc.errors import FeatureMapTooSmall, InputError
 from vggcalc.nets.graph import INPUT, Network
 from vggcalc.nets.layers import (
+    AXIS_NAMES,
     GELU,
     LARGEST_DIMENSION,
-    AdaptiveAvgPool2d,
+    AdaptiveAvgPool,
     Add,
     Axes,
-    BatchNorm2d,
+    BatchNorm,
     Concat,
-    Conv2d,
     Convolution,
     CustomOperator,
     Dropout,
@@ -24,10 +24,10 @@ from vggcalc.nets.layers import (
     Linear,
     LocalResponseNorm,
     MatrixProduct,
-    MaxPool2d,
+    MaxPool,
     Opaque,
     Operation,
-    Pair,
+    PlainConvolution,
     ReLU,
     Shape,
     SiLU,
@@ -37,23 +37,25 @@ from vggcalc.nets.layers import (
 )
 
 
-def window_extent(layer: Convolution | MaxPool2d | Window) -> Axes:
+def window_extent(layer: Convolution | MaxPool | Window) -> Axes:
     """The dilated kernel along each axis: dilation × (kernel − 1) + 1 positions."""
     return tuple([d * (k - 1) + 1 for k, d in zip(layer.kernel_size, layer.dilation, strict=True)])
 
 
-def _slide(layer: Convolution | MaxPool2d, size: Shape) -> Shape:
+def _slide(layer: Convolution | MaxPool, size: Shape) -> Shape:
     """The size after a sliding window: floor((size + 2·padding − window) / stride) + 1 (torch's rule).
 
     With `ceil_mode` it is rounded up, but a window must begin within the input or its left padding.
     """
     if len(size) != len(layer.stride):
-        raise InputError(f"it needs (batch, channels, height, width), but the feature map is {size}")
-    numbers = zip(size, layer.padding, layer.stride, layer.kernel_size, layer.dilation, strict=True)
-    if type(layer) is MaxPool2d and layer.ceil_mode:
-        found = [_ceiled(n, p, s, n + 2 * p - d * (k - 1) - 1) for n, p, s, k, d in numbers]
+        needed = ", ".join(AXIS_NAMES[layer.axes])
+        raise InputError(f"it needs (batch, channels, {needed}), but the feature map is {size}")
+    before, after = layer.sides if isinstance(layer, PlainConvolution) else (layer.padding, layer.padding)
+    numbers = zip(size, before, after, layer.stride, layer.kernel_size, layer.dilation, strict=True)
+    if isinstance(layer, MaxPool) and layer.ceil_mode:
+        found = [_ceiled(n, p, s, n + p + q - d * (k - 1) - 1) for n, p, q, s, k, d in numbers]
     else:
-        found = [(n + 2 * p - d * (k - 1) - 1) // s + 1 for n, p, s, k, d in numbers]
+        found = [(n + p + q - d * (k - 1) - 1) // s + 1 for n, p, q, s, k, d in numbers]
     for n in found:
         if n < 1:
             raise _too_small(layer, size)
@@ -65,10 +67,12 @@ def _ceiled(size: int, padding: int, stride: int, span: int) -> int:
     return 0 if span < 0 else steps + (steps * stride < size + padding)
 
 
-def _too_small(layer: Convolution | MaxPool2d, size: Shape) -> FeatureMapTooSmall:
-    padded = f", padded to {_by(n + 2 * p for n, p in zip(size, layer.padding, strict=True))},"
+def _too_small(layer: Convolution | MaxPool, size: Shape) -> FeatureMapTooSmall:
+    before, after = layer.sides if isinstance(layer, PlainConvolution) else (layer.padding, layer.padding)
+    padded = f", padded to {_by(map(sum, zip(size, before, after, strict=True)))},"
     return FeatureMapTooSmall(
-        f"a {_by(size)} feature map{padded * any(layer.padding)} is smaller than the {_by(window_extent(layer))} window"
+        f"a {_by(size)} feature map{padded * any((*before, *after))} is smaller than the "
+        f"{_by(window_extent(layer))} window"
     )
 
 
@@ -105,16 +109,17 @@ def output_shape(layer: Layer, inputs: list[Shape]) -> Shape:
             return (*first[:lead], layer.out_channels, *area)
         case ReLU() | GELU() | SiLU() | Dropout() | LocalResponseNorm():
             return first
-        case BatchNorm2d():
+        case BatchNorm():
             if first[1] != layer.num_features:
                 raise InputError(f"num_features is {layer.num_features}, but the input is {first}")
             return first
-        case MaxPool2d():
-            return (*first[:-2], *_slide(layer, first[-2:]))
-        case AdaptiveAvgPool2d():
-            if len(first) < 3:
-                raise InputError(f"it needs (batch, channels, height, width), but the input is {first}")
-            return (*first[:-2], *layer.output_size)
+        case MaxPool():
+            return (*first[: -layer.axes], *_slide(layer, first[-layer.axes :]))
+        case AdaptiveAvgPool():
+            if len(first) <= layer.axes:
+                needed = ", ".join(AXIS_NAMES[layer.axes])
+                raise InputError(f"it needs (batch, channels, {needed}), but the input is {first}")
+            return (*first[: -layer.axes], *layer.output_size)
         case Flatten():
             size = 1
             for n in first[1:]:
@@ -143,9 +148,10 @@ def shapes(network: Network) -> dict[str, Shape]:
 
     Raises `InputError` naming the node, and, where a feature map shrank to nothing, the input size needed.
     """
-    if len(network.input_shape) != 4 and network.layout != "traced":
-        raise InputError(f"input_shape {network.input_shape} is not (batch, channels, height, width)")
-    for what, number in zip(("batch", "channels", "height", "width"), network.input_shape, strict=False):
+    axes = AXIS_NAMES.get(len(network.input_shape) - 2, ())
+    if not axes and network.layout != "traced":
+        raise InputError(f"input_shape {network.input_shape} is not (batch, channels, height, width), nor 1-D or 3-D")
+    for what, number in zip(("batch", "channels", *axes), network.input_shape, strict=False):
         check_number(what, number)
     try:
         return propagate(network, network.input_shape)
@@ -153,26 +159,28 @@ def shapes(network: Network) -> dict[str, Shape]:
         raise FeatureMapTooSmall(f"{error}{_size_needed(network)}") from None
 
 
-def map_sizes(network: Network, padding: str) -> dict[str, Pair | None]:
-    """Every node's (height, width) if all convolutions had torch's padding="same", or padding="valid".
+def map_sizes(network: Network, padding: str) -> dict[str, Axes | None]:
+    """Every node's spatial size if all convolutions had torch's padding="same", or padding="valid".
 
-    "same" is dilation·(k − 1)/2, which keeps the size at stride 1; "valid" is no padding. None where there is no
+    "same" is dilation·(k − 1) in all, which keeps the size at stride 1; "valid" is no padding. None where there is no
     feature map: behind a `Flatten`, or where it has shrunk to nothing.
     """
     known: dict[str, Shape] = {INPUT: network.input_shape}
-    sizes: dict[str, Pair | None] = {}
+    sizes: dict[str, Axes | None] = {}
     for node in network.nodes:
         layer = node.layer
-        if isinstance(layer, Conv2d):
-            same = tuple(w // 2 for w in window_extent(layer)) if padding == "same" else (0, 0)
-            layer = msgspec.structs.replace(layer, padding=same)
+        if isinstance(layer, PlainConvolution):
+            total = [(w - 1) * (padding == "same") for w in window_extent(layer)]
+            before = tuple(n // 2 for n in total)
+            after = tuple(n - n // 2 for n in total)
+            layer = msgspec.structs.replace(layer, padding=before, padding_after=after)
         try:
             shape = output_shape(layer, [known[name] for name in node.inputs])
         except (KeyError, InputError):  # its input has no feature map, or too small a one
             sizes[node.name] = None
         else:
             known[node.name] = shape
-            sizes[node.name] = (shape[2], shape[3]) if len(shape) == 4 else None
+            sizes[node.name] = shape[2:] or None
     return sizes
 
 
@@ -188,11 +196,12 @@ def propagate(network: Network, input_shape: Shape) -> dict[str, Shape]:
 
 
 def _size_needed(network: Network) -> str:
-    """The smallest square input that passes; sizes grow with the input, so bisection finds it."""
+    """The smallest input, as large along every axis, that passes; sizes grow with it, so bisection finds it."""
+    axes = len(network.input_shape) - 2
 
     def passes(size: int) -> bool:
         try:
-            propagate(network, (*network.input_shape[:2], size, size))
+            propagate(network, (*network.input_shape[:2], *(size,) * axes))
         except FeatureMapTooSmall:
             return False
         except InputError:  # past all windows: a linear layer met another size than its own
@@ -207,4 +216,4 @@ def _size_needed(network: Network) -> str:
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if passes(middle) else (middle, high)
-    return f"; the input must be at least {high}×{high}"
+    return f"; the input must be at least {_by([high] * axes)}"

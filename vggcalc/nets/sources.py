@@ -9,9 +9,9 @@ import msgspec
 
 from vggcalc.errors import InputError
 from vggcalc.nets.graph import Network
-from vggcalc.nets.layers import Pair, spatial
+from vggcalc.nets.layers import Axes, spatial
 from vggcalc.nets.reader import Kind, json_value, read_at_most, read_file, text_of, toml_value
-from vggcalc.nets.vgg import ALIASES, CONFIGS, Config, from_config, published
+from vggcalc.nets.vgg import ALIASES, CONFIGS, INPUT_SIZES, Config, from_config, published
 
 LARGEST_FILE = 1_000_000
 
@@ -108,10 +108,12 @@ def _position_of_error(message: str, text: str) -> str:
 class NetworkOverrides(TypedDict, total=False):
     """Values that override those of the model; None leaves the model's own.
 
-    `size` is that of the input, one number or (height, width); `classes` the width of the last linear layer.
+    `size` is that of the input, one number or one for each axis; `classes` the width of the last linear layer; `dims`
+    how many spatial axes a configuration or tokens have.
     """
 
-    size: int | Pair | None
+    size: int | Axes | None
+    dims: int | None
     batch: int | None
     in_channels: int | None
     classes: int | None
@@ -167,7 +169,8 @@ def is_classic(model: str) -> bool:
 
 def _as_published(
     name: str,
-    size: int | Pair | None = None,
+    size: int | Axes | None = None,
+    dims: int | None = None,
     batch: int | None = None,
     in_channels: int | None = None,
     classes: int | None = None,
@@ -177,6 +180,8 @@ def _as_published(
     from vggcalc.nets.classics import CLASSICS
 
     defaults = {"batch_norm": False, "activation": "relu", "bias": True}  # which say nothing
+    if dims not in (None, 2):
+        raise InputError(f"{name} is built in as published: in two dimensions")
     refused = [key for key, value in fixed.items() if value is not None and value != defaults[key]]
     if refused:
         raise InputError(f"{name} is built in as published: {', '.join(refused)} cannot change it")
@@ -193,7 +198,8 @@ def _as_published(
 
 def _overridden(
     config: Config,
-    size: int | Pair | None = None,
+    size: int | Axes | None = None,
+    dims: int | None = None,
     batch: int | None = None,
     in_channels: int | None = None,
     classes: int | None = None,
@@ -205,14 +211,18 @@ def _overridden(
         raise InputError(f"name {config.name!r} is longer than {LONGEST_NAME} characters")
     if not config.name.isprintable():
         raise InputError(f"name {config.name!r} has characters that cannot be printed: use plain text")
-    channels = config.input[0] if in_channels is None else in_channels
+    own = config.input
+    if dims is not None and dims != config.dims:
+        if dims not in INPUT_SIZES:
+            raise InputError(f"dims {dims} is none of 1, 2, 3")
+        own = (own[0], *INPUT_SIZES[dims])
+    channels = own[0] if in_channels is None else in_channels
     changes: dict[str, object] = {"batch_norm": batch_norm, "activation": activation, "bias": bias}
     if classes is not None:
         if not config.classifier:
             raise InputError(f"there is no classifier, so classes {classes} changes nothing")
         changes["classifier"] = (*config.classifier[:-1], classes)
-    changes["input"] = (channels, *config.input[1:])
+    changes |= {"input": (channels, *own[1:]), "dims": len(own) - 1}
     config = msgspec.structs.replace(config, **{k: v for k, v in changes.items() if v is not None})
-    size = config.input[1:] if size is None else size
-    height, width = spatial(size)
-    return from_config(config, (1 if batch is None else batch, channels, height, width))
+    sizes = spatial(own[1:] if size is None else size, len(own) - 1)
+    return from_config(config, (1 if batch is None else batch, channels, *sizes))

@@ -4,26 +4,28 @@ Simonyan & Zisserman 2014 (arXiv 1409.1556v6), table 1. Head and layer order as 
 """
 
 import re
+from math import prod
 
 import msgspec
 
 from vggcalc.errors import InputError, unknown
 from vggcalc.nets.graph import MOST_LAYERS, Network, chain
 from vggcalc.nets.layers import (
+    AXIS_NAMES,
     GELU,
-    AdaptiveAvgPool2d,
-    BatchNorm2d,
-    Conv2d,
+    Axes,
+    Conv,
     Dropout,
     Flatten,
     Layer,
     Linear,
     LocalResponseNorm,
-    MaxPool2d,
+    PlainConvolution,
     ReLU,
     Shape,
     SiLU,
     check_number,
+    in_axes,
 )
 from vggcalc.nets.names import ACTIVATIONS
 from vggcalc.nets.shapes import shapes
@@ -51,83 +53,107 @@ def activation(name: str) -> Layer | None:
     return _ACTIVATION_LAYERS[name]
 
 
+#: The input of an image classifier, of a second of sound, and of a clip of video, by the number of spatial axes.
+INPUT_SIZES: dict[int, Axes] = {1: (16_000,), 2: (224, 224), 3: (16, 112, 112)}
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A VGG-like network: `features` are tokens, `classifier` the widths of its linear layers.
 
-    `input` is (channels, height, width). With a classifier an adaptive average pooling brings
-    other input sizes to the feature map size that `input` gives, as torchvision's VGG does.
+    `input` is (channels, height, width), or has one size or three: `dims` is how many, 2 unless said. With a
+    classifier an adaptive average pooling brings other input sizes to the feature map size that `input` gives, as
+    torchvision's VGG does.
     """
 
     name: str
     features: tuple[int | str, ...]
-    input: tuple[int, int, int] = (3, 224, 224)
+    input: tuple[int, ...] = ()
     classifier: tuple[int, ...] = ()
     batch_norm: bool = False
     activation: str = "relu"
     bias: bool = True
+    dims: int | None = None
+
+    def __post_init__(self) -> None:
+        dims = (len(self.input) - 1 if self.input else 2) if self.dims is None else self.dims
+        if dims not in INPUT_SIZES:
+            raise InputError(f"dims {dims} is none of 1, 2, 3")
+        msgspec.structs.force_setattr(self, "dims", dims)
+        msgspec.structs.force_setattr(self, "input", self.input or (3, *INPUT_SIZES[dims]))
+        if len(self.input) != dims + 1:
+            sizes = ", ".join(AXIS_NAMES[dims])
+            raise InputError(f"input {list(self.input)} is not (channels, {sizes}): dims is {dims}")
 
 
-TOKEN = re.compile(r"(?P<filters>\d+)(?P<arguments>(?:[@spdg]\d+)*)", re.ASCII)
+_EACH = r"\d+(?:x\d+){0,2}"
+TOKEN = re.compile(rf"(?P<filters>\d+)(?P<arguments>(?:[@spd]{_EACH}|g\d+)*)", re.ASCII)
 ARGUMENTS = {"@": "kernel_size", "s": "stride", "p": "padding", "d": "dilation", "g": "groups"}
 SYNTAX = (
     "write FILTERS, FILTERS@KERNEL, either with sSTRIDE, pPADDING, dDILATION or gGROUPS behind it, "
-    "M for a 2×2 max-pool, or LRN"
+    "numbers or one for each axis such as 64@1x7, M for a 2×2 max-pool, or LRN"
 )
 
 
-def _convolution_from_token(token: str, in_channels: int, bias: bool) -> Conv2d:
+def _convolution_from_token(token: str, in_channels: int, bias: bool, dims: int) -> Conv:
     """`256@7s2` is 256 filters of 7×7 with stride 2; without `p` the padding is "same"."""
     match = TOKEN.fullmatch(token)
     if match is None:
         raise InputError(SYNTAX)
-    found = re.findall(r"([@spdg])(\d+)", match["arguments"])
-    arguments = {ARGUMENTS[letter]: int(number) for letter, number in found}
-    if len(arguments) < len(found):
+    found = re.findall(rf"([@spdg])({_EACH})", match["arguments"])
+    given = {ARGUMENTS[letter]: tuple(map(int, numbers.split("x"))) for letter, numbers in found}
+    if len(given) < len(found):
         raise InputError(f"an argument is given twice: {SYNTAX}")
-    kernel = arguments.setdefault("kernel_size", 3)
-    if kernel % 2 == 0:
-        tries = f"{kernel - 1} or {kernel + 1}" if kernel else "1 or 3"
-        raise InputError(f"kernel {kernel} is even: no padding keeps the size. Try {tries}")
-    arguments.setdefault("padding", arguments.get("dilation", 1) * (kernel - 1) // 2)
-    return Conv2d(in_channels, int(match["filters"]), bias=bias, **arguments)  # type: ignore[arg-type]
+    groups = given.pop("groups", (1,))[0]
+    arguments = {name: numbers * dims if len(numbers) == 1 else numbers for name, numbers in given.items()}
+    kernel = arguments.setdefault("kernel_size", (3,) * dims)
+    for k in kernel:
+        if k % 2 == 0:
+            tries = f"{k - 1} or {k + 1}" if k else "1 or 3"
+            raise InputError(f"kernel {k} is even: no padding keeps the size. Try {tries}")
+    dilation = arguments.get("dilation", (1,) * dims)
+    if "padding" not in arguments and len(kernel) == len(dilation):
+        arguments["padding"] = tuple(d * (k - 1) // 2 for k, d in zip(kernel, dilation, strict=True))
+    made = in_axes("Conv", dims)(in_channels, int(match["filters"]), groups=groups, bias=bias, **arguments)
+    assert isinstance(made, PlainConvolution)
+    return made
 
 
 def _features(config: Config) -> list[tuple[str, Layer]]:
     chosen = activation(config.activation)
     layers: list[tuple[str, Layer]] = []
-    channels, block = config.input[0], 1
+    channels, block, dims = config.input[0], 1, len(config.input) - 1
     if len(config.features) > MOST_LAYERS // 2:
         raise InputError(f"features are {len(config.features):,} tokens: give at most {MOST_LAYERS // 2:,}")
     for position, token in enumerate(config.features, 1):
         name = f"block{block}"
         match str(token).strip().upper():
             case "M":
-                layers.append((name, MaxPool2d()))
+                layers.append((name, in_axes("MaxPool", dims)()))
                 block += 1
             case "LRN":
                 layers.append((name, LocalResponseNorm()))
             case _:
                 try:
-                    conv = _convolution_from_token(str(token).strip(), channels, config.bias)
+                    conv = _convolution_from_token(str(token).strip(), channels, config.bias, dims)
                 except InputError as error:
                     raise InputError(f"token {position}, {token!r}: {error}") from None
                 channels = conv.out_channels
                 layers.append((name, conv))
                 if config.batch_norm:
-                    layers.append((name, BatchNorm2d(channels)))
+                    layers.append((name, in_axes("BatchNorm", dims)(channels)))
                 if chosen is not None:
                     layers.append((name, chosen))
-    if not any(isinstance(layer, Conv2d) for _, layer in layers):
+    if not any(isinstance(layer, PlainConvolution) for _, layer in layers):
         raise InputError(f"features name no convolution: {SYNTAX}")
     return layers
 
 
 def _classifier(config: Config, features: Shape) -> list[tuple[str, Layer]]:
     """torchvision's head: pooled to the size of `features`, hidden layers with activation and dropout."""
-    channels, height, width = features[1:]
-    layers: list[Layer] = [AdaptiveAvgPool2d((height, width)), Flatten()]
+    area = features[2:]
+    layers: list[Layer] = [in_axes("AdaptiveAvgPool", len(area))(area), Flatten()]
     chosen = activation(config.activation)
-    wide = channels * height * width
+    wide = prod(features[1:])
     for i, out in enumerate(config.classifier, 1):
         try:
             layers.append(Linear(wide, out))
@@ -140,11 +166,11 @@ def _classifier(config: Config, features: Shape) -> list[tuple[str, Layer]]:
 
 
 def from_config(config: Config, input_shape: Shape | None = None) -> Network:
-    """The network of a configuration, for (batch, channels, height, width) or its own input.
+    """The network of a configuration, for an input shape such as (batch, channels, height, width) or its own input.
 
     Raises `InputError` naming the token or the layer that is at fault.
     """
-    for what, number in zip(("channels", "height", "width"), config.input, strict=True):
+    for what, number in zip(("channels", *AXIS_NAMES[len(config.input) - 1]), config.input, strict=True):
         check_number(f"input {what}", number)
     shape = (1, *config.input)
     layers = _features(config)

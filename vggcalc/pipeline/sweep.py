@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from vggcalc.analysis.crossover import CROSSOVER_AXES, Crossovers, axis_values
-from vggcalc.analysis.sweep import COLUMNS, POINT, Grid, SweepRow, sweep_batches
+from vggcalc.analysis.crossover import Crossovers, axis_columns, axis_values
+from vggcalc.analysis.sweep import Grid, SweepRow, sweep_batches
 from vggcalc.errors import InputError
 from vggcalc.pipeline.emit import ExitStatus, StandardOutput, exit_status, message
 from vggcalc.pipeline.points import MEASURED, PointTimer
@@ -84,7 +84,7 @@ class Sweep:
     """A running sweep: where its rows go, and what is reported at its end."""
 
     def __init__(self, grid: Grid, request: SweepRequest, crossovers: Crossovers | None) -> None:
-        self.columns = COLUMNS if request.plan is None else (*COLUMNS, *MEASURED)
+        self.columns = grid.columns if request.plan is None else (*grid.columns, *MEASURED)
         self.writer: RowWriter | None = None
         self._grid, self._request, self._crossovers = grid, request, crossovers
         self._timer = None if request.plan is None else PointTimer(grid, request.plan)
@@ -197,7 +197,7 @@ class Sweep:
         if self._stopped:  # only crossovers and figures still need the costs on paper
             return
         self._rows += len(rows)
-        self._variants.update(row[len(POINT)] for row in rows)
+        self._variants.update(row[len(self._grid.point)] for row in rows)
         writer = self.writer
         if writer is not None and not there:
             self._stdout.write(lambda: writer.write(rows))
@@ -225,7 +225,7 @@ class Sweep:
         if self._crossovers is not None:
             found = self._crossovers.found()
             columns, rows = list(found[0]) if found else [], [tuple(line.values()) for line in found]
-            axis = " and ".join(CROSSOVER_AXES[str(self._request.crossover)][0]).replace("_", " ")
+            axis = " and ".join(axis_columns(self._grid, str(self._request.crossover))).replace("_", " ")
             title = f"From which {axis} on each variant is below naive, to the end of the sweep"
         elif self.writer is None:
             columns, rows, title = list(self.columns), self._table, "Sweep"
@@ -237,7 +237,7 @@ class Sweep:
             from vggcalc.report.formats.terminal import draw
 
             note = Text((_ONE_PROCESS,), quiet=True)
-            of_one = self._crossovers is None and any("process" in row[len(COLUMNS) :] for row in rows)
+            of_one = self._crossovers is None and any("process" in row[len(self._grid.columns) :] for row in rows)
             sections: list[Section] = [text.table(title, columns, rows), *([note] if of_one else [])]
             self._stdout.write(lambda: print(draw(sections, screen.width, screen.colour), end="", flush=True))
         else:

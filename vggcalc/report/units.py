@@ -91,9 +91,14 @@ def shape(value: Sequence[int] | None) -> str:
     return NO_FIGURE if value is None else "×".join(str(n) for n in value)
 
 
+def window(kernel: Sequence[int]) -> str:
+    """One kernel: `3×3`; in one dimension `k3`, which is no mere number."""
+    return shape(kernel) if len(kernel) != 1 else f"k{kernel[0]}"
+
+
 def kernels(value: Sequence[Sequence[int]]) -> str:
-    """Kernels in order, runs counted: `3×3 ×2, 1×1`."""
-    return runs([shape(kernel) for kernel in value])
+    """Kernels in order, runs counted: `3×3 ×2, 1×1`; of one dimension `k3 ×2, k1`."""
+    return runs([window(kernel) for kernel in value])
 
 
 def runs(value: Sequence[str]) -> str:

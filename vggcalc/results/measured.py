@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 import msgspec
 
-from vggcalc.nets.layers import Axes, Conv2d
+from vggcalc.nets.layers import Axes, Conv
 
 #: How a module was run.
 Mode = Literal["inference", "training"]
@@ -192,13 +192,13 @@ class Verification(msgspec.Struct, frozen=True):
 
     Both ran on one random input of `input_shape`, with weights drawn from `seed`. An error is the
     largest absolute difference over the largest absolute output: of the interior, of the border, and
-    of the variant when it pads once, by the total, in its first layer. `border` (height, width) is how
+    of the variant when it pads once, by the total, in its first layer. `border` is along each axis how
     many output positions from each edge may differ, because padding between layers is zeros where the
     one kernel reads real values or a bias; `border_seen` how many did by more than 1e-9. None
     where there is no border, or no chain whose first layer could have all of the padding.
     """
 
-    convolution: Conv2d
+    convolution: Conv
     input_shape: tuple[int, ...]
     seed: int
     border: Axes

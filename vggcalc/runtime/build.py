@@ -13,9 +13,9 @@ from vggcalc.nets.graph import INPUT, Network
 from vggcalc.nets.layers import (
     GELU,
     NONLINEARITIES,
-    AdaptiveAvgPool2d,
+    AdaptiveAvgPool,
     Add,
-    BatchNorm2d,
+    BatchNorm,
     Concat,
     Convolution,
     CustomOperator,
@@ -25,13 +25,15 @@ from vggcalc.nets.layers import (
     Linear,
     LocalResponseNorm,
     MatrixProduct,
-    MaxPool2d,
+    MaxPool,
     Opaque,
     Operation,
+    PlainConvolution,
     ReLU,
     SiLU,
     Window,
 )
+from vggcalc.runtime.padded import conv_module
 
 
 class Sum(nn.Module):
@@ -53,11 +55,11 @@ class ConcatChannels(nn.Module):
 def make(layer: Layer, in_place: bool) -> nn.Module:
     """The module of one layer."""
     match layer:
-        case Convolution():
+        case PlainConvolution():
+            return conv_module(layer)
+        case Convolution() | BatchNorm() | MaxPool() | AdaptiveAvgPool():
             kind: type[nn.Module] = getattr(nn, type(layer).__name__)
             return kind(**msgspec.structs.asdict(layer))
-        case BatchNorm2d():
-            return nn.BatchNorm2d(layer.num_features, layer.eps, layer.momentum, layer.affine)
         case LocalResponseNorm():
             return nn.LocalResponseNorm(layer.size, layer.alpha, layer.beta, layer.k)
         case ReLU():
@@ -66,10 +68,6 @@ def make(layer: Layer, in_place: bool) -> nn.Module:
             return nn.GELU(layer.approximate)
         case SiLU():
             return nn.SiLU(inplace=layer.inplace and in_place)
-        case MaxPool2d():
-            return nn.MaxPool2d(**msgspec.structs.asdict(layer))
-        case AdaptiveAvgPool2d():
-            return nn.AdaptiveAvgPool2d(layer.output_size)
         case Flatten():
             return nn.Flatten()
         case Linear():
@@ -137,7 +135,7 @@ def _torchvision_paths(network: Network) -> list[str]:
     """Where torchvision's VGG keeps its layers: `features.0` …, `avgpool`, `classifier.0` …"""
     paths, counts = [], {"features": 0, "classifier": 0}
     for node in network.nodes:
-        if isinstance(node.layer, AdaptiveAvgPool2d | Flatten):
+        if isinstance(node.layer, AdaptiveAvgPool | Flatten):
             paths.append(node.name.rpartition(".")[2])
         else:
             part = "classifier" if node.block == "classifier" else "features"

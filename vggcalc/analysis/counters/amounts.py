@@ -6,7 +6,7 @@ None where that does not follow from the layer. Which counter adds which is in `
 from collections.abc import Callable
 from math import prod
 
-from vggcalc.nets.layers import WEIGHTED, BatchNorm2d, Convolution, Linear, LocalResponseNorm
+from vggcalc.nets.layers import WEIGHTED, BatchNorm, Convolution, Linear, LocalResponseNorm
 from vggcalc.results import LayerResult
 
 #: What a counter adds for one layer.
@@ -51,7 +51,7 @@ def affine(plain: int, scaled: int) -> Amount:
 
 def _norm_weights(layer: LayerResult) -> int | None:
     """Weights and biases of a norm or PReLU. A traced one without any may share another layer's."""
-    if isinstance(layer.layer, BatchNorm2d):
+    if isinstance(layer.layer, BatchNorm):
         return 2 * layer.layer.num_features * layer.layer.affine
     return layer.traced.parameters or None if layer.traced else None
 

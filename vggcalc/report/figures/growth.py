@@ -26,7 +26,7 @@ class Growth(msgspec.Struct, frozen=True):
     """The convolutions and poolings of a variant, in order.
 
     `layers` are (depth, size), `largest` the same for the largest at each depth. `depth` counts the
-    layers on the longest path from the input, and `size` is the height of the receptive field.
+    layers on the longest path from the input, and `size` is the receptive field's along its longest axis.
     `begins` are the depth and name of each block's first layer; blocks of one layer are left out, unless all are.
     """
 
@@ -46,7 +46,7 @@ def growth(variant: Variant) -> Growth:
             depth += 1
             blocks.setdefault(layer.name.partition(".")[0], []).append(depth)
             if layer.receptive_field is not None:
-                found.append((depth, layer.receptive_field.size[0]))
+                found.append((depth, max(layer.receptive_field.size)))
         depths[layer.name] = depth
     largest: dict[int, int] = {}
     for depth, size in found:
@@ -89,7 +89,7 @@ def field_growth(comparison: Comparison, styles: Mapping[str, style.Style]) -> F
         for name, one in grown.items():
             _steps(axes, one, shown[name], name, scale)
         axes.set_xlabel("depth (convolutions and poolings on the longest path)")
-        axes.set_ylabel("receptive field, height")
+        axes.set_ylabel("receptive field")
         axes.set_ylim(0, 1.06 * max(*heights, *(size for one in grown.values() for _, size in one.largest)))
         axes.grid(False, axis="x")
         for depth, _ in begins:

@@ -94,15 +94,16 @@ def _kernel_axis(axes: Axes, panels: Sequence[Panel]) -> None:
 def kernel_figures(report: Report, styles: Mapping[str, style.Style]) -> Iterator[Figure]:
     """Costs, and latencies where they were measured, of kernels of several sizes."""
     kernels = [one for one in report.comparisons if is_kernel(one)]
+    if len({len(one.input_shape) for one in kernels}) > 1:  # a size of one dimension is another's not
+        return
     if len({compared_kernel_size(one) for one in kernels}) > 1:
         yield cost_figure(kernels, styles)
         yield from latencies(kernels, styles)
 
 
 def compared_kernel_size(comparison: Comparison) -> int:
-    """The height of the kernel that is factorized."""
-    kernel = next(kernel for block in comparison.variants[0].blocks for kernel in block.kernels)
-    return kernel[0]
+    """The size of the kernel that is factorized, along its longest axis."""
+    return max(next(kernel for block in comparison.variants[0].blocks for kernel in block.kernels))
 
 
 def cost_figure(comparisons: Sequence[Comparison], styles: Mapping[str, style.Style]) -> Figure:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from vggcalc.errors import InputError
+from vggcalc.report import units
 from vggcalc.report.figures.kernels import DRAWN, Panel, over_kernels, timed
 from vggcalc.report.figures.picture import Figure
 from vggcalc.report.tables.cells import heading
@@ -53,7 +54,8 @@ class Lines:
 
 def _line_name(row: Mapping[str, Any]) -> str:
     """The axes that are the same along a line, in words."""
-    words = [f"{row['in_channels']} → {row['out_channels']}, {row['height']}×{row['width']}"]
+    size = units.shape([row[name] for name in ("length", "depth", "height", "width") if name in row])
+    words = [f"{row['in_channels']} → {row['out_channels']}, {size}"]
     for name, usual in (("batch", 1), ("groups", 1), ("stride", 1), ("dilation", 1)):
         if row[name] != usual:
             words.append(f"{name} {row[name]}")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from math import ceil
+from math import ceil, prod
 from typing import TYPE_CHECKING, NamedTuple
 
 from vggcalc.nets.graph import INPUT
-from vggcalc.nets.paths import ChainPaths, PathCounts, network_paths, path_counts
+from vggcalc.nets.paths import ChainPaths, PathCounts, network_paths, on_a_plane, path_counts
 from vggcalc.report import units
 from vggcalc.report.figures import style
 from vggcalc.report.figures.picture import Figure
@@ -62,7 +62,11 @@ def window_figures(report: Report, styles: Mapping[str, style.Style]) -> Iterato
 def windows(comparison: Comparison) -> Figure:
     """A panel for each variant of one kernel, all on one grid of input positions."""
     variants = comparison.variants
-    found = {variant.name: network_paths(variant.network) for variant in variants}
+    axes, window = len(comparison.input_shape) - 2, variants[0].layers[0].kernel_size or ()
+    found = {
+        variant.name: {node: list(map(on_a_plane, terms)) for node, terms in network_paths(variant.network).items()}
+        for variant in variants
+    }
     boxes = {name: _box(terms[INPUT]) for name, terms in found.items()}
     kernel, given = boxes[comparison.baseline], found[comparison.baseline][INPUT]
     low, high = _limits(list(boxes.values()))
@@ -86,20 +90,23 @@ def windows(comparison: Comparison) -> Figure:
             _frames(axes, kernel, after, points)
             axes.set(xlim=(low, high), ylim=(high, low), aspect="equal")
             axes.set_axis_off()
-            axes.set_title(
-                "\n".join(_lines(variant, _positions_of(given), after)), fontsize=style.SMALL, linespacing=1.15
-            )
+            axes.set_title("\n".join(_lines(variant, prod(window))), fontsize=style.SMALL, linespacing=1.15)
         _scale(figure, list(grid[: len(variants)]))
 
-    name = units.shape((kernel.height, kernel.width))
+    name = units.window(window)
     cells = "" if step == 1 else f" one cell is {step}×{step} positions;"
     caption = (
         f"Which input positions one output unit of each variant depends on, around the {name} window of the kernel "
         "(thick frame): the darker, the more paths lead from there to the unit, as if all feature maps had one channel;"
-        f"{cells} crosses are positions that it does not cover, thin frames the receptive fields after a layer."
+        f"{cells}{_PROJECTED if axes == 3 else ''} crosses are positions that it does not cover, thin frames the "
+        "receptive fields after a layer."
     )
     height = rows * (side + _ABOVE + _BETWEEN) + _SCALE
     return Figure(f"Coverage of the {name} window", caption, height, draw)
+
+
+#: What stands for three dimensions.
+_PROJECTED = " the paths from all positions of the first axis are added;"
 
 
 def _per_cell(terms: Sequence[ChainPaths], step: int) -> PathCounts:
@@ -130,8 +137,10 @@ def _after_each(variant: Variant, terms: Mapping[str, Sequence[ChainPaths]]) -> 
         if field is not None and terms[layer.name] and layer.type.startswith("Conv"):
             seen = _box(terms[layer.name])
             x, y = seen.left + (seen.width - 1) // 2, seen.top + (seen.height - 1) // 2
-            (down, across), (above, beside) = field.stride, field.padding
-            yield Box(x * across - beside, y * down - above, field.size[1], field.size[0])
+            (down, across), (above, beside), (height, width) = (
+                ((one,) * 2 + along)[-2:] for one, along in ((1, field.stride), (0, field.padding), (1, field.size))
+            )
+            yield Box(x * across - beside, y * down - above, width, height)
 
 
 def _seen_positions(axes: Axes, seen: PathCounts, step: int) -> None:
@@ -202,15 +211,10 @@ def _frames(axes: Axes, kernel: Box, after: Sequence[Box], points: float) -> Non
         axes.add_patch(thin)
 
 
-def _positions_of(terms: Sequence[ChainPaths]) -> int:
-    """How many positions the window of a single convolution has."""
-    ((rows, columns),) = terms
-    return sum(map(bool, rows.counts)) * sum(map(bool, columns.counts))
-
-
-def _lines(variant: Variant, of: int, after: Sequence[Box]) -> list[str]:
+def _lines(variant: Variant, of: int) -> list[str]:
     """The name, the windows after each layer, and how many of the kernel's positions are covered."""
-    sizes = list(dict.fromkeys(units.shape((box.height, box.width)) for box in after))
+    fields = [layer.receptive_field for layer in variant.layers if layer.type.startswith("Conv")]
+    sizes = list(dict.fromkeys(units.shape(field.size) for field in fields if field is not None))
     if len(sizes) > 3:
         sizes = [*sizes[:2], "…", sizes[-1]]
     seen = variant.coverage.positions if variant.coverage is not None else of

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from vggcalc.nets.layers import Convolution
+from vggcalc.nets.layers import AXIS_NAMES, Convolution
 from vggcalc.report import units
 from vggcalc.report.findings.wording import (
     amount_against,
@@ -78,20 +78,24 @@ def published_stems(comparison: Comparison) -> Iterator[str]:
             for conv in convolutions_of(other, "block1")
             if isinstance(conv.layer, Convolution)
         ]
-        if other.family == "stack" and tuple(layers) in _PUBLISHED_STEMS:
+        if other.family == "stack" and len(other.output_shape) == 4 and tuple(layers) in _PUBLISHED_STEMS:
             yield f"{other.name} is {_PUBLISHED_STEMS[tuple(layers)]}."
 
 
 def shrinking_feature_map(comparison: Comparison) -> Iterator[str]:
-    """Why padding is essential: without it each 3×3 takes 2 dilations off the feature map."""
+    """Why padding is essential: without it each 3 takes 2 dilations off the feature map, along its longest axis."""
     for naive, stack in only_pair(comparison):
         if not is_kernel_variant(naive) or stack.family != "stack":
             continue
-        height = stack.layers[0].input_shape[2]
-        after = [layer.valid_size for layer in convolutions_of(stack, "block1")]
-        path = [str(height), *(str(size[0]) if size else "nothing" for size in after)]
+        convolutions = convolutions_of(stack, "block1")
+        kernels = [layer.kernel_size or () for layer in convolutions]
+        spans = [sum(k - 1 for k in along) for along in zip(*kernels, strict=True)]
+        axis = spans.index(max(spans))
+        size = stack.layers[0].input_shape[2 + axis]
+        path = [str(size), *(str(layer.valid_size[axis]) if layer.valid_size else "nothing" for layer in convolutions)]
         if len(path) > 8:
             path[3:-2] = ["…"]
         kept = stack.layers[-1].output_shape[2:] == stack.layers[0].input_shape[2:]
-        with_padding = f"; with padding it stays {height}" if kept else ""
-        yield f"Without padding the feature map's height shrinks along the stack, {' → '.join(path)}{with_padding}."
+        with_padding = f"; with padding it stays {size}" if kept else ""
+        name = AXIS_NAMES[len(spans)][axis]
+        yield f"Without padding the feature map's {name} shrinks along the stack, {' → '.join(path)}{with_padding}."

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from vggcalc.nets.layers import Axes
+from vggcalc.nets.layers import Axes, Convolution
 from vggcalc.report import units
 from vggcalc.report.findings.wording import (
     amount_against,
@@ -117,7 +117,7 @@ def costliest_and_best_replacement(comparison: Comparison) -> Iterator[str]:
     ordered = sorted(comparison.replaced, key=ratio)
     best, worst = ordered[0], ordered[-1]
     if ratio(worst) > 1.01:
-        came = [layers[name] for name in worst.after if layers[name].type == "Conv2d"]
+        came = [layers[name] for name in worst.after if isinstance(layers[name].layer, Convolution)]
         yield f"{_macs_replaced(worst.name, last, ratio(worst), worst.kernels[0])}{because(came)}."
     if ratio(best) < 0.99:
         yield f"{_macs_replaced(best.name, last, ratio(best), best.kernels[0])}, the largest relative saving."

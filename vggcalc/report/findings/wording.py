@@ -68,7 +68,7 @@ def replacement_name(variant: Variant) -> str:
 
 def convolutions_of(variant: Variant, block: str) -> list[LayerResult]:
     """The convolutions of a block."""
-    return [layer for layer in variant.layers if layer.type == "Conv2d" and layer.block == block]
+    return [layer for layer in variant.layers if isinstance(layer.layer, Convolution) and layer.block == block]
 
 
 def because(convolutions: Sequence[LayerResult]) -> str:
@@ -82,8 +82,9 @@ def because(convolutions: Sequence[LayerResult]) -> str:
         reasons.append(f"its first layer already widens the channels {channels[0]} → {channels[1]}")
     elif len(set(channels)) > 1:
         reasons.append(f"its channels go {' → '.join(map(str, channels))}")
-    if any(conv.kernel_size == (1, 1) for conv in convolutions):
-        reasons.append("its 1×1 adds MACs without enlarging the receptive field")
+    pointwise = next((conv.kernel_size for conv in convolutions if set(conv.kernel_size or ()) == {1}), None)
+    if pointwise is not None:
+        reasons.append(f"its {units.window(pointwise)} adds MACs without enlarging the receptive field")
     assert isinstance(last.layer, Convolution)
     stride = last.layer.stride
     if max(stride) > 1:

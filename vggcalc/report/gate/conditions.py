@@ -8,7 +8,8 @@ from fractions import Fraction
 import msgspec
 
 from vggcalc.errors import InputError, unknown
-from vggcalc.report.gate.values import AXIS_NAMES, COUNTS, FIELD, LATENCY, Path
+from vggcalc.nets.layers import AXIS_NAMES
+from vggcalc.report.gate.values import COUNTS, FIELD, LATENCY, Path
 from vggcalc.results import Comparison
 
 COMPARATORS: dict[str, Callable[[Fraction, Fraction], bool]] = {
@@ -94,7 +95,7 @@ def _figure_path(variant: str, text: str, comparisons: Sequence[Comparison]) -> 
         raise unknown("ratio" if ratio else "figure", rest, [*names, *more])
     if ratio and all(comparison.baseline == variant for comparison in comparisons):
         raise InputError(f"{variant} has no ratio: it is the baseline itself")
-    axes = AXIS_NAMES[-max(len(comparison.input_shape) - 2 for comparison in comparisons) :]
+    axes = AXIS_NAMES.get(max(len(comparison.input_shape) - 2 for comparison in comparisons), AXIS_NAMES[3])
     if axis and axis not in axes:
         raise InputError(f"{axis} is no axis: there are {', '.join(axes)}")
     return Path(variant, name, ratio, against, axis)

@@ -4,13 +4,11 @@ from fractions import Fraction
 
 import msgspec
 
+from vggcalc.nets.layers import AXIS_NAMES
 from vggcalc.results import Comparison, Latency, LatencyRatio
 
 COUNTS = ("convolutions", "nonlinearities")
 FIELD, LATENCY = "receptive_field", "latency"
-
-#: The last of them are those of a feature map with fewer axes.
-AXIS_NAMES = ("depth", "height", "width")
 
 #: Why two runs cannot be compared by intervals within one process: another run is another process.
 ONE_PROCESS = "one process differs from the next by more than its own interval"
@@ -106,7 +104,7 @@ def values_at(path: Path, comparison: Comparison) -> dict[str, Value]:
         return times or {"": Value(unknown="was not measured")}
     figure = found.get((path.name, ""))
     if isinstance(figure, tuple):
-        sizes = zip(AXIS_NAMES[-len(figure) :], figure, strict=True)
+        sizes = zip(AXIS_NAMES[len(figure)], figure, strict=True)
         return {"" if path.axis else f".{axis}": _value(n, path) for axis, n in sizes if path.axis in ("", axis)}
     if path.name == FIELD:
         why = {"image": "is the whole image", "varies": "varies from unit to unit"}

@@ -1,8 +1,9 @@
 """One kernel beside what it is factorized into, figure by figure and layer by layer; several kernels together."""
 
 from collections.abc import Sequence
+from math import prod
 
-from vggcalc.nets.layers import Axes, Convolution
+from vggcalc.nets.layers import Axes, PlainConvolution
 from vggcalc.report import units
 from vggcalc.report.tables.cells import (
     EMPTY,
@@ -105,7 +106,7 @@ def _figure_by_figure(comparison: Comparison) -> Table:
 
 def _weights(variant: Variant, kernels: Sequence[Axes]) -> str:
     """How the weights per channel pair come about: 9 + 9 + 9 = 27."""
-    areas = [height * width for height, width in kernels]
+    areas = [prod(kernel) for kernel in kernels]
     total = units.count(variant.weights_per_channel_pair)
     if not variant.weights_per_channel_pair or len(areas) < 2:
         return total
@@ -117,11 +118,13 @@ def _weights(variant: Variant, kernels: Sequence[Axes]) -> str:
 def _words(comparison: Comparison) -> str:
     """The convolution that is factorized, and on what."""
     conv = comparison.variants[0].layers[0].layer
-    assert isinstance(conv, Convolution)
+    assert isinstance(conv, PlainConvolution)
     words = [f"{conv.in_channels} → {conv.out_channels} channels"]
     for key in ("stride", "padding", "dilation"):
         value: Axes = getattr(conv, key)
-        if key == "padding" or value != (1, 1):
+        if key == "padding" and conv.padding_after is not None:
+            words.append(f"padding {units.axes(value)} in front, {units.axes(conv.padding_after)} behind")
+        elif key == "padding" or max(value) > 1:
             words.append(f"{key} {units.axes(value)}")
     if conv.groups != 1:
         words.append(f"{conv.groups} groups")
@@ -134,7 +137,7 @@ def _stack(comparison: Comparison) -> Table:
     size = Cell.shape(comparison.input_shape[2:])
     keys = shown_costs([variant])
     blank = [Cell(units.NO_FIGURE)] * len(keys)
-    rows = [Row((Cell("input"), EMPTY, size, size, size, Cell.axes((1, 1)), *blank))]
+    rows = [Row((Cell("input"), EMPTY, size, size, size, Cell.axes((1,)), *blank))]
     rows += [
         Row(
             (

@@ -46,7 +46,7 @@ def layer_kind(layer: LayerResult) -> str:
         return f"{function} (no formula)"
     if kernel is None or (set(kernel) == {1} and function):
         return str(function).replace("_", " ") if function else _SHORT_KINDS.get(layer.type, layer.type)
-    words = [units.shape(kernel)]
+    words = [units.window(kernel)]
     if function:
         words.append(function.rstrip("123d").replace("_", "-"))
     elif layer.type == "MaxPool2d":

@@ -15,7 +15,7 @@ def skipped_text(comparison: Comparison) -> list[Section]:
     reasons: dict[tuple[str, str], list[str]] = {}
     for one in comparison.skipped:
         where = f" in {one.variant}" if one.variant else ""
-        reasons.setdefault((where, one.reason), []).append(f"{one.name} ({units.shape(one.kernel)})")
+        reasons.setdefault((where, one.reason), []).append(f"{one.name} ({units.window(one.kernel)})")
     lines = [f"Skipped{where}: {units.names(names, most=4)}: {reason}." for (where, reason), names in reasons.items()]
     return [Text(tuple(lines))] if lines else []
 

@@ -125,7 +125,7 @@ def _legend(comparison: Comparison) -> Iterator[str]:
     )
     families = dict.fromkeys(variant.family for variant in comparison.variants if variant.family)
     for family in families:
-        yield f"{family}: {FAMILIES[family].description}."
+        yield f"{family}: {FAMILIES[family].described(len(comparison.input_shape) - 2)}."
 
 
 def marked(comparison: Comparison, variant: Variant) -> str:

@@ -36,7 +36,7 @@ def verification_tables(comparison: Comparison) -> list[Section]:
 
 def _verified_cells(verification: Verification) -> tuple[Cell, ...]:
     return (
-        Cell(units.shape(verification.convolution.kernel_size)),
+        Cell(units.window(verification.convolution.kernel_size)),
         Cell.axes(verification.border),
         Cell.axes(verification.border_seen),
         Cell.error(verification.interior_error),

@@ -11,15 +11,16 @@ from vggcalc.errors import InputError
 from vggcalc.nets.graph import INPUT, Network
 from vggcalc.nets.layers import (
     Axes,
-    Conv2d,
-    Pair,
+    Conv,
+    PlainConvolution,
+    in_axes,
     is_nonlinearity,
 )
 from vggcalc.nets.shapes import output_shape, window_extent
 from vggcalc.results import ROUNDING, Verification
 from vggcalc.runtime.build import build, make
-from vggcalc.runtime.fuse.fuse import FusedConv2d, fuse
-from vggcalc.runtime.trace.calls import each
+from vggcalc.runtime.fuse.fuse import NORM_MODULES, FusedConv, fuse
+from vggcalc.runtime.padded import sides_of
 
 #: Positions along each axis that are held to the fused convolution beside its border, where the map has fewer.
 INTERIOR = 8
@@ -44,15 +45,16 @@ def linear(network: Network) -> Network:
     return msgspec.structs.replace(network, nodes=tuple(nodes))
 
 
-def padded_once(network: Network, padding: Axes) -> Network | None:
+def padded_once(network: Network, sides: tuple[Axes, Axes]) -> Network | None:
     """A chain whose first convolution has all of the padding; None if it is no chain that begins with one."""
     before, nodes = INPUT, []
     for node in network.nodes:
         layer = node.layer
-        if node.inputs != (before,) or (before == INPUT and not isinstance(layer, Conv2d)):
+        if node.inputs != (before,) or (before == INPUT and not isinstance(layer, PlainConvolution)):
             return None
-        if isinstance(layer, Conv2d):
-            layer = msgspec.structs.replace(layer, padding=padding if before == INPUT else (0, 0))
+        if isinstance(layer, PlainConvolution):
+            padding, after = sides if before == INPUT else ((0,) * layer.axes, None)
+            layer = msgspec.structs.replace(layer, padding=padding, padding_after=after)
         nodes.append(msgspec.structs.replace(node, layer=layer))
         before = node.name
     return msgspec.structs.replace(network, nodes=tuple(nodes))
@@ -72,7 +74,7 @@ def verify(network: Network, seed: int = 0, free_bytes: int | None = None) -> Ve
     conv = _spec(outline)
     sizes = _sizes_to_try(plain, conv, outline.border)
     _check_size(composing.get_total_flops() // 2, conv, sizes, free_bytes)
-    once = padded_once(plain, conv.padding)
+    once = padded_once(plain, conv.sides)
     with torch.random.fork_rng([]), torch.no_grad():
         torch.manual_seed(seed)
         stack = _randomized(build(plain).double().eval())
@@ -84,33 +86,37 @@ def verify(network: Network, seed: int = 0, free_bytes: int | None = None) -> Ve
             padded = build(once).double().eval()
             padded.load_state_dict(stack.state_dict())
             once_error = float(_largest_difference(padded(image), fused).max())
-    rows, columns = (slice(b, n - b) for b, n in zip(outline.border, difference.shape, strict=True))
-    interior_error = float(difference[rows, columns].max())
-    seen = _depth(difference), _depth(difference.T)
-    difference[rows, columns] = 0
+    interior = tuple(slice(b, n - b) for b, n in zip(outline.border, difference.shape, strict=True))
+    interior_error = float(difference[interior].max())
+    seen = tuple(_depth(difference.movedim(axis, 0)) for axis in range(difference.dim()))
+    difference[interior] = 0
     border_error = float(difference.max()) if any(outline.border) else None
     shape = tuple(image.shape)
     return Verification(conv, shape, seed, outline.border, seen, interior_error, border_error, once_error)
 
 
-def _spec(fused: FusedConv2d) -> Conv2d:
+def _spec(fused: FusedConv) -> Conv:
     """The layer of a fused convolution."""
-    return Conv2d(
+    padding, after = sides_of(fused)
+    made = in_axes("Conv", len(fused.border))(
         fused.in_channels,
         fused.out_channels,
         fused.kernel_size,
         fused.stride,
-        each(fused.padding, 2),
+        padding,
         fused.dilation,
         fused.groups,
         fused.bias is not None,
+        after,
     )
+    assert isinstance(made, PlainConvolution)
+    return made
 
 
 def _randomized(module: nn.Module) -> nn.Module:
     """Norms that scale and shift."""
     for part in module.modules():
-        if isinstance(part, nn.BatchNorm2d):
+        if isinstance(part, NORM_MODULES):
             nn.init.normal_(part.running_mean)  # type: ignore[arg-type]
             nn.init.uniform_(part.running_var, 0.5, 2.0)  # type: ignore[arg-type]
             if part.affine:
@@ -127,18 +133,19 @@ def _largest_difference(stack: Tensor, fused: Tensor) -> Tensor:
 
 
 def _depth(difference: Tensor) -> int:
-    """How many rows from the nearer edge the innermost is that differs, in the middle columns."""
-    first = (difference.shape[1] - INTERIOR) // 2
-    differs = (difference[:, first : first + INTERIOR] > ROUNDING).any(1)
+    """How far along the first axis from the nearer edge the innermost position is that differs, in the middle."""
+    starts = [(n - INTERIOR) // 2 for n in difference.shape[1:]]
+    middle = difference[(slice(None), *(slice(first, first + INTERIOR) for first in starts))]
+    differs = (middle > ROUNDING).flatten(1).any(1) if starts else middle > ROUNDING
     places = differs.nonzero().flatten().tolist()
     return max((min(place, len(differs) - 1 - place) + 1 for place in places), default=0)
 
 
-def _sizes_to_try(plain: Network, conv: Conv2d, border: Pair) -> Axes:
-    """An image whose map has an interior and is not too large."""
-    units = [2 * pixels + INTERIOR for pixels in border]
-    numbers = zip(units, conv.stride, window_extent(conv), conv.padding, strict=True)
-    needed = tuple(max((n - 1) * s + w - 2 * p, 1) for n, s, w, p in numbers)
+def _sizes_to_try(plain: Network, conv: Conv, border: Axes) -> Axes:
+    """An input whose map has an interior and is not too large."""
+    units = [2 * positions + INTERIOR for positions in border]
+    numbers = zip(units, conv.stride, window_extent(conv), *conv.sides, strict=True)
+    needed = tuple(max((n - 1) * s + w - p - q, 1) for n, s, w, p, q in numbers)
     sizes = tuple(map(max, plain.input_shape[2:], needed))
     with torch.device("meta"), FlopCounterMode(display=False) as counter, torch.no_grad():
         image = torch.empty(1, conv.in_channels, *sizes)
@@ -148,13 +155,13 @@ def _sizes_to_try(plain: Network, conv: Conv2d, border: Pair) -> Axes:
     return needed if large else sizes
 
 
-def _windows(conv: Conv2d, sizes: Axes) -> int:
+def _windows(conv: Conv, sizes: Axes) -> int:
     """Bytes of a group's windows side by side, as torch's convolution lays them out in float64."""
     area = output_shape(conv, [(1, conv.in_channels, *sizes)])[2:]
     return 8 * conv.in_channels // conv.groups * prod(conv.kernel_size) * prod(area)
 
 
-def _check_size(macs: int, conv: Conv2d, sizes: Axes, free_bytes: int | None) -> None:
+def _check_size(macs: int, conv: Conv, sizes: Axes, free_bytes: int | None) -> None:
     """Raise `InputError` where the composing or the comparing is too large."""
     if macs > LARGEST_COMPOSED_MACS:
         raise InputError(f"composing its kernels takes {macs:,} MACs, more than {LARGEST_COMPOSED_MACS:,}")

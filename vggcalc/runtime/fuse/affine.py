@@ -5,7 +5,9 @@ and its kernel is the convolution of both kernels. Kernels are in float64.
 """
 
 from collections.abc import Sequence
+from itertools import product
 from math import gcd
+from typing import Any
 
 import msgspec
 import torch
@@ -18,14 +20,14 @@ from vggcalc.nets.layers import Pair
 class Axis(msgspec.Struct, frozen=True):
     """A map along one axis: output position u reads positions u·stride − padding + j·dilation, j < size.
 
-    At the near and at the far edge of what a stack puts out: for `beyond` positions outside, the kernel
-    would still meet the input (below 0: so many within it meets none), and `border` positions within may
-    differ from the stack's.
+    `padding` is in front and behind. At the near and at the far edge of what a stack puts out: for `beyond`
+    positions outside, the kernel would still meet the input (below 0: so many within it meets none), and `border`
+    positions within may differ from the stack's.
     """
 
     size: int = 1
     stride: int = 1
-    padding: int = 0
+    padding: Pair = (0, 0)
     dilation: int = 1
     beyond: Pair = (0, 0)
     border: Pair = (0, 0)
@@ -45,16 +47,17 @@ class Axis(msgspec.Struct, frozen=True):
         reach = self.reach + self.stride * layer.reach
         steps = self.dilation * (self.size > 1), self.stride * layer.dilation * (layer.size > 1)
         dilation = gcd(*steps) or 1
-        beyond, border = [], []
+        padding, beyond, border = [], [], []
         for side, left_over in enumerate((0, layer.stride - 1)):
-            out = self.beyond[side] + layer.reach - layer.padding + left_over
+            padding.append(self.padding[side] + self.stride * layer.padding[side])
+            out = self.beyond[side] + layer.reach - layer.padding[side] + left_over
             beyond.append(out // layer.stride)
             begun = biased or self.beyond[side] > 0 or self.border[side]
-            border.append(-(-(self.border[side] + layer.padding) // layer.stride) if begun else 0)
+            border.append(-(-(self.border[side] + layer.padding[side]) // layer.stride) if begun else 0)
         return Axis(
             reach // dilation + 1,
             self.stride * layer.stride,
-            self.padding + self.stride * layer.padding,
+            (padding[0], padding[1]),
             dilation,
             (beyond[0], beyond[1]),
             (border[0], border[1]),
@@ -67,11 +70,11 @@ class Axis(msgspec.Struct, frozen=True):
 
 
 class Affine(msgspec.Struct, frozen=True):
-    """`kernel` (groups, out / groups, in / groups, height, width), `bias` (out,), both axes."""
+    """`kernel` (groups, out / groups, in / groups, …), `bias` (out,), and what it does along each spatial axis."""
 
     kernel: Tensor
     bias: Tensor | None
-    axes: tuple[Axis, Axis]
+    axes: tuple[Axis, ...]
 
     @property
     def channels(self) -> Pair:
@@ -80,14 +83,14 @@ class Affine(msgspec.Struct, frozen=True):
         return groups * into, groups * out
 
 
-def scaling(scale: Tensor, shift: Tensor | None = None) -> Affine:
+def scaling(axes: int, scale: Tensor, shift: Tensor | None = None) -> Affine:
     """Every channel by itself."""
-    return Affine(scale.reshape(-1, 1, 1, 1, 1), shift, (Axis(), Axis()))
+    return Affine(scale.reshape(-1, 1, 1, *(1,) * axes), shift, (Axis(),) * axes)
 
 
 def _scales(one: Affine) -> bool:
     """Whether it takes every channel and every position by itself."""
-    return one.kernel.shape[1:] == (1, 1, 1, 1)
+    return set(one.kernel.shape[1:]) == {1}
 
 
 def then(one: Affine, layer: Affine) -> Affine:
@@ -97,38 +100,38 @@ def then(one: Affine, layer: Affine) -> Affine:
     none reaches another, and of more some do.
     """
     pairs = list(zip(one.axes, layer.axes, strict=True))
-    rows, columns = (mine.then(its, one.bias is not None) for mine, its in pairs)
+    axes = tuple(mine.then(its, one.bias is not None) for mine, its in pairs)
+    ones = (1,) * len(axes)
     if _scales(layer):
-        kernel = one.kernel * layer.kernel.view(len(one.kernel), -1, 1, 1, 1)
+        kernel = one.kernel * layer.kernel.view(len(one.kernel), -1, 1, *ones)
     elif _scales(one):
-        kernel = layer.kernel * one.kernel.view(len(layer.kernel), 1, -1, 1, 1)
+        kernel = layer.kernel * one.kernel.view(len(layer.kernel), 1, -1, *ones)
     else:
         groups = gcd(len(one.kernel), len(layer.kernel))
         first, second = _grouped(one.kernel, groups), _grouped(layer.kernel, groups)
-        kernel = first.new_zeros(groups, second.shape[1], first.shape[2], rows.size, columns.size)
-        for y in range(second.shape[3]):
-            for x in range(second.shape[4]):
-                down, right = (
-                    mine.taps(mine.stride * its.dilation * i, axis.dilation)
-                    for i, (mine, its), axis in zip((y, x), pairs, (rows, columns), strict=True)
-                )
-                tap = second[..., y, x]
-                kernel[..., down, right] += torch.einsum("gom,gmihw->goihw", tap, first)
+        kernel = first.new_zeros(groups, second.shape[1], first.shape[2], *(axis.size for axis in axes))
+        for number, at in enumerate(product(*map(range, second.shape[3:]))):
+            places: list[Any] = [
+                mine.taps(mine.stride * its.dilation * i, axis.dilation)
+                for i, (mine, its), axis in zip(at, pairs, axes, strict=True)
+            ]
+            tap = second.flatten(3)[..., number]
+            kernel[..., *places] += torch.einsum("gom,gmi...->goi...", tap, first)
     bias = layer.bias
     if one.bias is not None:
-        sums = layer.kernel.sum((3, 4))
+        sums = layer.kernel.flatten(3).sum(3)
         constant = torch.einsum("gom,gm->go", sums, one.bias.view(len(sums), -1)).flatten()
         bias = constant if bias is None else constant + bias
-    return Affine(kernel, bias, (rows, columns))
+    return Affine(kernel, bias, axes)
 
 
 def _grouped(kernel: Tensor, groups: int) -> Tensor:
     """The same kernel in fewer groups: zero between those that become one."""
-    old, out, into, height, width = kernel.shape
+    old, out, into, *window = kernel.shape
     joined = old // groups
     if joined == 1:
         return kernel
-    wide = kernel.new_zeros(groups, joined, out, joined, into, height, width)
+    wide = kernel.new_zeros(groups, joined, out, joined, into, *window)
     for i in range(joined):
         wide[:, i, :, i] = kernel[i::joined]
     return wide.flatten(3, 4).flatten(1, 2)
@@ -145,28 +148,28 @@ def added(maps: Sequence[Affine], name: str) -> Affine:
     ):
         if len(set(found)) > 1:
             raise InputError(f"{name} adds maps of different {what}: {', '.join(map(str, found))}")
-    rows, columns = (_side_by_side([one.axes[i] for one in maps]) for i in (0, 1))
+    axes = tuple(_side_by_side(along) for along in zip(*(one.axes for one in maps), strict=True))
     groups = gcd(*(len(one.kernel) for one in maps))
     kernels = [_grouped(one.kernel, groups) for one in maps]
-    kernel = kernels[0].new_zeros(*kernels[0].shape[:3], rows.size, columns.size)
+    kernel = kernels[0].new_zeros(*kernels[0].shape[:3], *(axis.size for axis in axes))
     for one, part in zip(maps, kernels, strict=True):
-        down, right = (
-            mine.taps(axis.padding - mine.padding, axis.dilation)
-            for mine, axis in zip(one.axes, (rows, columns), strict=True)
-        )
-        kernel[..., down, right] += part
+        places: list[Any] = [
+            mine.taps(axis.padding[0] - mine.padding[0], axis.dilation)
+            for mine, axis in zip(one.axes, axes, strict=True)
+        ]
+        kernel[..., *places] += part
     biases = [one.bias for one in maps if one.bias is not None]
-    return Affine(kernel, torch.stack(biases).sum(0) if biases else None, (rows, columns))
+    return Affine(kernel, torch.stack(biases).sum(0) if biases else None, axes)
 
 
 def _side_by_side(axes: Sequence[Axis]) -> Axis:
     """The axis of a sum, which puts out a map of the same size as the branches wherever these agree."""
-    padding = max(axis.padding for axis in axes)
-    reach = 2 * padding - min(2 * axis.padding - axis.reach for axis in axes)
+    before, after = (max(axis.padding[side] for axis in axes) for side in (0, 1))
+    reach = before + after - min(sum(axis.padding) - axis.reach for axis in axes)
     steps = [axis.dilation for axis in axes if axis.size > 1]
-    dilation = gcd(reach, *(padding - axis.padding for axis in axes), *steps) or 1
+    dilation = gcd(reach, *(before - axis.padding[0] for axis in axes), *steps) or 1
     beyond, border = (
         (max(near for near, _ in sides), max(far for _, far in sides))
         for sides in ([axis.beyond for axis in axes], [axis.border for axis in axes])
     )
-    return Axis(reach // dilation + 1, axes[0].stride, padding, dilation, beyond, border)
+    return Axis(reach // dilation + 1, axes[0].stride, (before, after), dilation, beyond, border)

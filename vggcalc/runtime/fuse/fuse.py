@@ -11,34 +11,52 @@ from torch.nn.modules.lazy import LazyModuleMixin
 
 from vggcalc.errors import InputError
 from vggcalc.nets.graph import INPUT
-from vggcalc.nets.layers import Pair
+from vggcalc.nets.layers import Axes
 from vggcalc.runtime.build import Graph, Sum
 from vggcalc.runtime.fuse.affine import Affine, Axis, added, scaling, then
+from vggcalc.runtime.padded import PADDED, PaddedConv1d, PaddedConv2d, PaddedConv3d, sides_of
 from vggcalc.runtime.trace.calls import each
 
 
-class FusedConv2d(nn.Conv2d):
+class _Fused(nn.Module):
     """A convolution that stands for a linear stack.
 
-    `border` (height, width): at most so many output positions from each edge differ from the stack's,
-    which pads zeros where this kernel meets products of real positions, or a bias. (0, 0): none does.
+    `border` has a number for each spatial axis: at most so many output positions from each edge differ from the
+    stack's, which pads zeros where this kernel meets products of real positions, or a bias. All 0: none does.
     """
 
-    border: Pair = (0, 0)
+    border: Axes
 
     def extra_repr(self) -> str:
-        return f"{super().extra_repr()}, border={self.border}"  # type: ignore[no-untyped-call]
+        return f"{super().extra_repr()}, border={self.border}"
 
 
-def fuse(stack: nn.Module) -> FusedConv2d:
+class FusedConv1d(_Fused, PaddedConv1d):
+    """A `Conv1d` that stands for a linear stack, but for the positions in its `border`."""
+
+
+class FusedConv2d(_Fused, PaddedConv2d):
+    """A `Conv2d` that stands for a linear stack, but for the positions in its `border`."""
+
+
+class FusedConv3d(_Fused, PaddedConv3d):
+    """A `Conv3d` that stands for a linear stack, but for the positions in its `border`."""
+
+
+FusedConv = FusedConv1d | FusedConv2d | FusedConv3d
+
+_FUSED: tuple[type[FusedConv], ...] = (FusedConv1d, FusedConv2d, FusedConv3d)
+
+
+def fuse(stack: nn.Module) -> FusedConv:
     """The one convolution that a linear stack is in inference, with its batch norms folded in.
 
-    Takes `Conv2d`, `BatchNorm2d` with running statistics, `Identity` and dropout, in `Sequential`s
+    Takes `Conv1d` to `Conv3d`, batch norms with running statistics, `Identity` and dropout, in `Sequential`s
     and in the `Graph`s of `build`, whose branches may be added. It is composed in float64 on the CPU;
     its parameters are new ones, with the dtype and the device of the stack, whose mode it takes. Its
     groups are as many as leave apart what no layer mixes; it has a bias where any layer has one.
 
-    It equals the stack at all output positions but those of its `border`, which is (0, 0) where only
+    It equals the stack at all output positions but those of its `border`, which is all 0 where only
     the first layer pads. Raises `InputError` that names the submodule which cannot be fused.
     """
     layers = list(_leaves(stack, ""))
@@ -48,35 +66,37 @@ def fuse(stack: nn.Module) -> FusedConv2d:
     for path, module in stack.named_modules():
         if module._forward_hooks or module._forward_pre_hooks:
             raise InputError(f"{_called(path)} has hooks, which may change what it does: remove them first")
-    first = next((one for one, _ in layers if isinstance(one, nn.Conv2d | nn.BatchNorm2d)), None)
+    first = next((one for one, _ in layers if isinstance(one, (*CONV_MODULES, *NORM_MODULES))), None)
     if first is None:
         raise InputError("the stack has no convolution: there is nothing to fuse")
     place = next(tensor for tensor in (*first.parameters(), *first.buffers()))
     if not place.is_floating_point():
         raise InputError(f"the weights are {str(place.dtype).partition('.')[2]}: only real floats are fused")
-    channels = first.in_channels if isinstance(first, nn.Conv2d) else first.num_features
+    channels = int(first.in_channels if isinstance(first, CONV_MODULES) else first.num_features)
     with torch.no_grad():
-        one = _through(stack, "", scaling(exactly(place.new_ones(channels))))
+        one = _through(stack, "", scaling(spatial_axes(first), exactly(place.new_ones(channels))))
     return convolution_of(one, place).train(stack.training)
 
 
-def convolution_of(one: Affine, place: Tensor) -> FusedConv2d:
+def convolution_of(one: Affine, place: Tensor) -> FusedConv:
     """The convolution that a map is, with the dtype and on the device of `place`."""
-    kernel, (rows, columns) = one.kernel, one.axes
-    fused = FusedConv2d(
+    kernel, axes = one.kernel, one.axes
+    before, after = (tuple(axis.padding[side] for axis in axes) for side in (0, 1))
+    fused = _FUSED[len(axes) - 1](
         *one.channels,
-        (rows.size, columns.size),
-        (rows.stride, columns.stride),
-        (rows.padding, columns.padding),
-        (rows.dilation, columns.dilation),
+        tuple(axis.size for axis in axes),  # type: ignore[arg-type]
+        tuple(axis.stride for axis in axes),  # type: ignore[arg-type]
+        before if before == after else 0,  # type: ignore[arg-type]
+        tuple(axis.dilation for axis in axes),  # type: ignore[arg-type]
         len(kernel),
         one.bias is not None,
         device="meta",  # which draws no random numbers
     )
+    fused.sides = None if before == after else (before, after)
     fused.weight = nn.Parameter(kernel.flatten(0, 1).to(place.device, place.dtype))
     if one.bias is not None:
         fused.bias = nn.Parameter(one.bias.to(place.device, place.dtype))
-    fused.border = max(rows.border), max(columns.border)
+    fused.border = tuple(max(axis.border) for axis in axes)
     return fused
 
 
@@ -85,7 +105,19 @@ def exactly(tensor: Tensor) -> Tensor:
     return tensor.detach().to("meta" if tensor.is_meta else "cpu", torch.float64)
 
 
-#: What the layers that can be fused are called by.
+#: The layers that can be fused, by the number of their spatial axes.
+CONV_MODULES = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+NORM_MODULES = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+
+
+def spatial_axes(layer: nn.Module) -> int:
+    """How many spatial axes a convolution or batch norm has."""
+    return next(
+        n for n, kinds in enumerate(zip(CONV_MODULES, NORM_MODULES, strict=True), 1) if isinstance(layer, kinds)
+    )
+
+
+#: What they are called by.
 _METHODS = ("forward", "_conv_forward")
 
 
@@ -100,7 +132,7 @@ def behaves_as(module: nn.Module, kind: type[nn.Module]) -> bool:
 
 def _is_fused(module: nn.Module) -> bool:
     """Whether it is a layer that can be fused."""
-    kinds = (nn.Conv2d, nn.BatchNorm2d, nn.Identity, Sum)
+    kinds = (*CONV_MODULES, *PADDED.values(), *NORM_MODULES, nn.Identity, Sum)
     return any(behaves_as(module, kind) for kind in kinds) or type(module).__module__ == "torch.nn.modules.dropout"
 
 
@@ -133,12 +165,18 @@ def _called(path: str) -> str:
 
 #: Modules of torch.nn that are no linear maps, beside the activations.
 _NONLINEAR = (
+    nn.AdaptiveMaxPool1d,
     nn.AdaptiveMaxPool2d,
+    nn.AdaptiveMaxPool3d,
     nn.GroupNorm,
+    nn.InstanceNorm1d,
     nn.InstanceNorm2d,
+    nn.InstanceNorm3d,
     nn.LayerNorm,
     nn.LocalResponseNorm,
+    nn.MaxPool1d,
     nn.MaxPool2d,
+    nn.MaxPool3d,
     nn.RMSNorm,
 )
 
@@ -148,7 +186,7 @@ def _why_not(module: nn.Module, path: str) -> str:
     what = f"{_called(path)} is {'an' if kind[:1] in 'AEIOU' else 'a'} {kind}"
     if isinstance(module, _NONLINEAR) or type(module).__module__ == "torch.nn.modules.activation":
         return f"{what}: a stack with a nonlinearity is not one convolution"
-    return f"{what}: only Conv2d, BatchNorm2d, Identity and dropout, in Sequentials and sums, are fused"
+    return f"{what}: only convolutions, batch norms, Identity and dropout, in Sequentials and sums, are fused"
 
 
 def _through(module: nn.Module, path: str, before: Affine) -> Affine:
@@ -163,47 +201,42 @@ def _through(module: nn.Module, path: str, before: Affine) -> Affine:
         for part, name in _parts(module, path):
             before = _through(part, name, before)
         return before
-    if isinstance(module, nn.Conv2d):
+    if isinstance(module, CONV_MODULES):
         layer = map_of_convolution(module, path)
-    elif isinstance(module, nn.BatchNorm2d):
+    elif isinstance(module, NORM_MODULES):
         layer = map_of_norm(module, path)
     else:
         return before
+    if len(layer.axes) != len(before.axes):
+        raise InputError(f"{_called(path)} is {len(layer.axes)}-D, but what comes before it is {len(before.axes)}-D")
     if layer.channels[0] != before.channels[1]:
         came = before.channels[1]
         raise InputError(f"{_called(path)} takes {layer.channels[0]} channels, but {came} come from before it")
     return then(before, layer)
 
 
-def map_of_convolution(conv: nn.Conv2d, path: str) -> Affine:
-    """A layer's own map. Raises `InputError` for a padding other than zeros, as many on both sides."""
+def map_of_convolution(conv: nn.Conv1d | nn.Conv2d | nn.Conv3d, path: str) -> Affine:
+    """A layer's own map. Raises `InputError` for a padding other than zeros."""
     if conv.padding_mode != "zeros":
         raise InputError(f"{_called(path)} has a padding of {conv.padding_mode}: only zeros are fused")
-    size, stride, dilation = (each(given, 2) for given in (conv.kernel_size, conv.stride, conv.dilation))
-    if isinstance(conv.padding, str):
-        total = [d * (k - 1) * (conv.padding == "same") for d, k in zip(dilation, size, strict=True)]
-        if any(n % 2 for n in total):
-            raise InputError(
-                f'{_called(path)} has padding="same" with the even kernel {size[0]}×{size[1]}: it pads one '
-                "side more than the other, which one Conv2d cannot"
-            )
-        padding = tuple(n // 2 for n in total)
-    else:
-        padding = each(conv.padding, 2)
-    rows, columns = (Axis(*numbers) for numbers in zip(size, stride, padding, dilation, strict=True))
+    size, stride, dilation = (
+        each(given, spatial_axes(conv)) for given in (conv.kernel_size, conv.stride, conv.dilation)
+    )
+    axes = zip(size, stride, zip(*sides_of(conv), strict=True), dilation, strict=True)
     kernel = exactly(conv.weight).unflatten(0, (conv.groups, -1))
-    return Affine(kernel, None if conv.bias is None else exactly(conv.bias), (rows, columns))
+    bias = None if conv.bias is None else exactly(conv.bias)
+    return Affine(kernel, bias, tuple(Axis(k, s, (near, far), d) for k, s, (near, far), d in axes))
 
 
-def map_of_norm(norm: nn.BatchNorm2d, path: str) -> Affine:
+def map_of_norm(norm: nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d, path: str) -> Affine:
     """(x − mean) / √(variance + eps) · weight + bias, with the running statistics."""
     mean, variance = norm.running_mean, norm.running_var
     if mean is None or variance is None:
         raise InputError(
-            f"{_called(path)} is a BatchNorm2d without running statistics: what it does depends on the batch"
+            f"{_called(path)} is a {type(norm).__name__} without running statistics: what it does depends on the batch"
         )
     scale = (exactly(variance) + norm.eps).rsqrt()
     if norm.affine:
         scale = scale * exactly(norm.weight)
     shift = -exactly(mean) * scale
-    return scaling(scale, shift + exactly(norm.bias) if norm.affine else shift)
+    return scaling(spatial_axes(norm), scale, shift + exactly(norm.bias) if norm.affine else shift)

@@ -89,11 +89,19 @@ def _by_function(step: Step, module: nn.Module) -> bool:
     return not of_torch or (isinstance(step.layer, Conv2d) and type(module) is not nn.Conv2d)
 
 
+def _is_convolution(module: nn.Module) -> bool:
+    """Whether it is one of torch.nn's, or of another class that does the same, such as torchvision's Conv3DSimple."""
+    kind = type(module)
+    forwards = [getattr(getattr(kind, name, None), "__module__", "") for name in ("forward", "_conv_forward")]
+    same = all(where == "torch.nn.modules.conv" for where in forwards)
+    return isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d) and same and not module._modules
+
+
 def _why_not_replaceable(
     step: Step, module: nn.Module, by_function: bool, calls: Counter[str], users: Counter[str]
 ) -> str:
     """Why the module of a step cannot be replaced by another; empty if it can."""
-    if by_function:
+    if by_function and not _is_convolution(module):
         return "it is computed by a function, not by a module of torch.nn that could be replaced"
     if calls[step.path] > 1:
         return f"its module is called {calls[step.path]} times"

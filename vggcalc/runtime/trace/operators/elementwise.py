@@ -2,7 +2,7 @@
 
 from math import prod
 
-from vggcalc.nets.layers import GELU, NONLINEARITIES, Add, BatchNorm2d, Concat, Dropout, Layer, Operation, ReLU, SiLU
+from vggcalc.nets.layers import GELU, NONLINEARITIES, Add, Concat, Dropout, Layer, Operation, ReLU, SiLU, in_axes
 from vggcalc.runtime.trace.calls import Call
 from vggcalc.runtime.trace.operators.rules import Inputs, OpOutput, Outputs, operation, rearranged
 from vggcalc.runtime.trace.spatial_axes import MIXED, TOKENS, SpatialAxes, broadcast, no_axes
@@ -46,8 +46,9 @@ def norm(call: Call, inputs: Inputs, outputs: Outputs) -> list[OpOutput]:
     rows = sizes.get(call.function, shape[: len(shape) - len(call["normalized_shape"] or ())])
     options = {"rows": prod(rows)} | ({"affine": True} if call["weight"] is not None else {})
     layer: Layer = operation(call, shape, **options)
-    if call.function == "batch_norm" and len(shape) == 4:
-        layer = BatchNorm2d(shape[1], float(call["eps"]), float(call["momentum"]), call["weight"] is not None)
+    if call.function == "batch_norm" and 3 <= len(shape) <= 5:
+        kind = in_axes("BatchNorm", len(shape) - 2)
+        layer = kind(shape[1], float(call["eps"]), float(call["momentum"]), call["weight"] is not None)
     return [OpOutput(layer, "pixel", spatial)]
 
 
