@@ -49,6 +49,7 @@ def import_all() -> None:
 
     import vggcalc
     from vggcalc.protocol import Subject
+    from vggcalc.runtime import jobs, tracing  # noqa: F401
     from vggcalc.runtime.check.counts import count
     from vggcalc.runtime.trace.tracer import trace
 
@@ -104,6 +105,7 @@ def run(caller: int, streams: list[int]) -> None:
         pairs = (pair.split(b"=", 1) for pair in file.read().split(b"\0") if pair)
         os.environb.clear()
         os.environb.update(dict(pairs))
+    sys.path[:0] = [folder for folder in os.environ.get("PYTHONPATH", "").split(":") if folder not in ("", *sys.path)]
     os.chdir(f"/proc/{caller}/cwd")
     factories.START = os.getcwd()
     status = 1

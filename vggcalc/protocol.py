@@ -9,10 +9,10 @@ import msgspec
 
 from vggcalc.nets.graph import Network
 from vggcalc.nets.layers import Axes, Shape
-from vggcalc.nets.origins import Origin
+from vggcalc.nets.origins import Origin, Sources
 from vggcalc.results import AllocatorState, Configuration, Environment, Verification
 
-PROTOCOL = 8
+PROTOCOL = 9
 
 
 class Arm(msgspec.Struct, frozen=True):
@@ -57,6 +57,16 @@ class Subject(msgspec.Struct, frozen=True):
 
 
 class TraceJob(msgspec.Struct, frozen=True, tag=True):
+    """Answer `ListModels` and `TraceModel`, one after the other, until standard input closes."""
+
+
+class ListModels(msgspec.Struct, frozen=True, tag=True):
+    """Name the models of a package's own registry, torchvision's or timm's."""
+
+    package: str
+
+
+class TraceModel(msgspec.Struct, frozen=True, tag=True):
     """Import a module and trace it."""
 
     origin: Origin
@@ -132,9 +142,22 @@ class WorkerInfo(msgspec.Struct, frozen=True, tag=True):
 
 
 class TracedNetwork(msgspec.Struct, frozen=True, tag=True):
-    """The network that tracing the module gave."""
+    """The network that tracing the module gave; its `sources` where they are all of installed packages."""
 
     network: Network
+    sources: Sources | None = None
+
+
+class NotTraced(msgspec.Struct, frozen=True, tag=True):
+    """The model could not be traced, or listed, for a reason that the user can do something about."""
+
+    reason: str
+
+
+class ModelNames(msgspec.Struct, frozen=True, tag=True):
+    """The names that `ListModels` asks for."""
+
+    names: tuple[str, ...]
 
 
 class GradientExtent(msgspec.Struct, frozen=True):
@@ -240,6 +263,8 @@ class JobRefused(msgspec.Struct, frozen=True, tag=True):
 Message = (
     WorkerInfo
     | TracedNetwork
+    | NotTraced
+    | ModelNames
     | TorchCounts
     | Verified
     | Unsupported

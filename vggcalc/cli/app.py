@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "models": ("lists", "What MODEL may be."),
     "families": ("lists", "What --into may be: the families of factorizations."),
     "schema": ("lists", "The JSON Schema of the JSON output."),
+    "cache": ("cache", "Traces of imported models that are kept: where and how many; cache clear removes them."),
 }
 
 

@@ -58,7 +58,7 @@ def compare(
         if several.names or several.input_of:
             raise click.UsageError(f"{'--name' if several.names else '--input-of'} is for several models")
         (model,) = models
-        resolved = resolve(model, shape.inputs, overrides, read_standard_input)
+        resolved = resolve(model, shape.inputs, overrides, read_standard_input, shape.cache)
         comparison = compare_options(model, resolved, factorizing, replacing, measuring.dtype(resolved.network.dtype))
     finish("compare", [comparison], measuring, gate, output, sources=models)
 

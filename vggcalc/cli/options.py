@@ -87,6 +87,11 @@ INPUTS = group(
         metavar="FILE.py:FUNCTION",
         help="What the model is called with, as a function returns it: a list of arguments, or a dict by their names.",
     ),
+    option(
+        "--cache/--no-cache",
+        default=None,
+        help="Keep traces of installed packages' models, see vggcalc cache.  [default: cache]",
+    ),
 )
 
 SIDE_BY_SIDE = group(

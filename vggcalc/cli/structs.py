@@ -16,10 +16,14 @@ if TYPE_CHECKING:
 
 
 class InputOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """All that the model is called with: tensors by their shapes, or the name of a function that makes them."""
+    """All that the model is called with: tensors by their shapes, or the name of a function that makes them.
+
+    With `cache` its trace is kept, and read if it is there already.
+    """
 
     tensors: tuple[str, ...] = ()
     made_by: str | None = None
+    cache: bool = True
 
     @property
     def inputs(self) -> "tuple[TensorSpec, ...] | InputsFrom | None":

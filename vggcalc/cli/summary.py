@@ -67,7 +67,7 @@ def summary(
 
     if (receptive_field is None) != (unit is None):
         raise click.UsageError("--receptive-field LAYER and --unit Y,X belong together: give both")
-    network, origin = resolve(model, shape.inputs, overrides, read_standard_input)
+    network, origin = resolve(model, shape.inputs, overrides, read_standard_input, shape.cache)
     place = None if receptive_field is None or unit is None else (receptive_field, unit)
     comparison = summarize(network, measuring.dtype(network.dtype), place, counter, origin, table)
     lost = [name for name, value in (("--as", counter), ("--unit", unit)) if value is not None]

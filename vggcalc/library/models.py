@@ -95,10 +95,12 @@ def resolve(
     inputs: Any = None,
     overrides: Overrides = Overrides(),
     standard_input: Callable[[int], bytes] | None = None,
+    cache: bool = True,
 ) -> Resolved:
     """The network that `model` names or is, for `inputs`: a shape with the batch first, or a tensor.
 
-    An imported model is traced in a worker process, a module in this one.
+    An imported model is traced in a worker process, or with `cache` read where its trace was kept; a module is traced
+    in this process.
     Raises `TypeError` for anything else, `InputError` with one line for a model that cannot be used.
     """
     overrides.check()
@@ -110,7 +112,7 @@ def resolve(
     if isinstance(model, list | tuple) and all(isinstance(token, int | str) for token in model):
         model = Config("tokens", tuple(model))
     if isinstance(model, str) and (is_exported(model) or (is_import(model) and not os.path.exists(model))):
-        return _imported(model, inputs, overrides)
+        return _imported(model, inputs, overrides, cache)
     if not isinstance(model, str | Config | Network):
         raise wrong_type("model", model, ACCEPTED)
     if overrides.arguments:
@@ -196,20 +198,24 @@ def _imported_shape(name: str, inputs: Any, overrides: Overrides) -> Shape:
     return tuple(OWN if number is None else number for number in numbers.values())
 
 
-def _imported(model: str, inputs: Any, overrides: Overrides) -> Resolved:
+def _imported(model: str, inputs: Any, overrides: Overrides, cache: bool) -> Resolved:
     from vggcalc.measurement.trace import trace
 
-    arguments = dict(overrides.arguments or {})
-    if isinstance(inputs, InputsFrom):
-        origin = Origin(model, (), arguments, inputs_from=inputs.source)
-    else:
-        specs = () if inputs is None else _tensor_specs(inputs)
-        if len(specs) == 1 and specs[0] == TensorSpec(specs[0].shape):  # one image, as every model takes it
-            specs = ()
-        origin = Origin(model, _imported_shape(model, inputs, overrides), arguments, inputs=specs)
-    origin = msgspec.structs.replace(origin, formulas=os.fspath(overrides.formulas or ""))
-    network = trace(origin)
+    origin = _origin(model, inputs, overrides)
+    network = trace(origin, use_cache=cache)
     return Resolved(network, msgspec.structs.replace(origin, input_shape=network.input_shape))
+
+
+def _origin(model: str, inputs: Any, overrides: Overrides) -> Origin:
+    """Where an imported model comes from, and what it is called with."""
+    arguments, formulas = dict(overrides.arguments or {}), os.fspath(overrides.formulas or "")
+    if isinstance(inputs, InputsFrom):
+        return Origin(model, (), arguments, inputs_from=inputs.source, formulas=formulas)
+    specs = () if inputs is None else _tensor_specs(inputs)
+    if len(specs) == 1 and specs[0] == TensorSpec(specs[0].shape):  # one image, as every model takes it
+        specs = ()
+    shape = _imported_shape(model, inputs, overrides)
+    return Origin(model, shape, arguments, inputs=specs, formulas=formulas)
 
 
 def _of_module(module: "nn.Module", inputs: Any, overrides: Overrides) -> Resolved:

@@ -90,6 +90,7 @@ class Worker:
 
     def send(self, message: msgspec.Struct) -> None:
         """Write it a message. If it has died, `messages` raises the error that says how."""
+        self._writer.join()  # the job comes first
         self._write(msgspec.json.encode(message) + b"\n")
 
     def _write(self, line: bytes) -> None:

@@ -65,6 +65,18 @@ class Origin(msgspec.Struct, frozen=True):
         return self.where.endswith(".py")
 
 
+class Sources(msgspec.Struct, frozen=True):
+    """The files of installed packages that a module was made of: while they stay as they are, so does its trace.
+
+    `folders` are the files' names by folder, "" for the folder itself. `packages` are the top-level packages in lower
+    case. No file may have changed since `began_ns`, when the process began that read them.
+    """
+
+    folders: dict[str, tuple[str, ...]]
+    packages: tuple[str, ...]
+    began_ns: int
+
+
 def is_import(model: str) -> bool:
     """Whether MODEL names something to be imported."""
     match = _SOURCE.fullmatch(model)

@@ -2,59 +2,20 @@
 
 Whatever torch, a library or a user's code prints goes to standard error, so that the parent
 reads nothing but messages. The worker ends when its job is done or its standard input closes.
+What a job needs is imported once the job is known: torch takes seconds.
 """
 
 import os
 import queue
-import random
 import signal
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
-from itertools import islice
 
 import msgspec
-import torch
 
-from vggcalc.errors import InputError
-from vggcalc.nets.layers import Shape
-from vggcalc.protocol import (
-    CONTROL,
-    Arm,
-    ArmProfile,
-    ArmReady,
-    ArmsReady,
-    CheckJob,
-    Job,
-    JobDone,
-    JobRefused,
-    Message,
-    ProbeJob,
-    Rounds,
-    StartRounds,
-    Subject,
-    TimingJob,
-    TracedNetwork,
-    TraceJob,
-    Unsupported,
-    Verified,
-    VerifyJob,
-    WorkerInfo,
-)
-from vggcalc.runtime.check.counts import count
-from vggcalc.runtime.check.verify import verify
-from vggcalc.runtime.load.errors import LoadError
-from vggcalc.runtime.load.load import traced
-from vggcalc.runtime.time import allocator
-from vggcalc.runtime.time.arms import Built, context, prepare
-from vggcalc.runtime.time.devices import DeviceUnavailable, available, device, environment
-from vggcalc.runtime.time.roofline import calibrate
-from vggcalc.runtime.time.rounds import TimedCall, Timing, rounds, warm
-
-#: Send rounds no more often than this, so that the parent's reading does not disturb them.
-SEND_EVERY_S = 0.5
-
-Send = Callable[[Message], None]
+from vggcalc.protocol import Job, Message, TraceJob
+from vggcalc.runtime.sources import Watch
 
 
 class Inbox:
@@ -91,118 +52,6 @@ class Inbox:
         return self._lines.get()
 
 
-def trace_module(job: TraceJob, send: Send) -> None:
-    """Import a module and write down what it does."""
-    send(TracedNetwork(traced(job.origin, job.name)))
-
-
-def check(job: CheckJob, send: Send) -> None:
-    """Count every subject again, on all processors."""
-    send(WorkerInfo(environment(), available()))
-    for subject in job.subjects:
-        send(count(subject, subject.run, job.dtype))
-
-
-def verify_each(job: VerifyJob, send: Send) -> None:
-    """Compare every subject with the one convolution that it is, on all processors."""
-    send(WorkerInfo(environment(), available()))
-    for subject in job.subjects:
-        verification, reason = None, ""
-        try:
-            verification = verify(subject.network, job.seed, job.free_bytes)
-        except InputError as error:
-            reason = str(error)
-        send(Verified(subject.name, verification, reason, subject.comparison))
-
-
-def probe(job: ProbeJob, send: Send) -> None:
-    """Run a small network in every configuration and report those that fail."""
-    send(WorkerInfo(environment(), available()))
-    for index, configuration in enumerate(job.configurations):
-        try:
-            where = device(configuration.device)
-            where.configure(configuration)
-            with context(configuration):
-                prepare(Subject("probe", job.network), configuration, where, 0)
-        except Exception as error:  # whatever torch raises is the answer to the question
-            lines = str(error).strip().splitlines() or [type(error).__name__]
-            send(Unsupported(index, lines[0]))
-
-
-def time_arms(job: TimingJob, send: Send, inbox: Inbox) -> None:
-    """Time the job's arms in alternation until the parent says stop; then profile those that it names."""
-    pinned = allocator.pin() if job.pin_allocator else "default"
-    configuration = job.configuration
-    where = device(configuration.device)
-    where.configure(configuration)
-    send(WorkerInfo(environment(where.facts()), available()))
-    free = where.free_bytes()
-    if free is not None and free < job.need_bytes:
-        raise DeviceUnavailable(f"{where.name} has {free:,} bytes free, and {job.need_bytes:,} are needed")
-    torch.manual_seed(job.seed)
-    least, flush = where.least_timing_s(), where.flush if configuration.cold else None
-    with context(configuration):
-        built: dict[Arm, Built] = {}
-        timed: dict[Arm, TimedCall] = {}
-        shapes: dict[str | None, Shape] = {}
-        for arm, subject in ((CONTROL, job.arms[0][1]), *job.arms):
-            ready = built[arm] = prepare(subject, configuration, where, job.seed)
-            shape = shapes.setdefault(arm.block, ready.output_shape)
-            if job.same_outputs and shape != ready.output_shape:
-                raise ValueError(f"{arm.label} puts out {ready.output_shape}, and another variant {shape}")
-            timed[arm] = warm(ready.call, where.clock, least, job.slice_s, flush)
-            send(ArmReady(arm))
-        send(
-            ArmsReady(
-                tuple(timed),
-                tuple(one.calls for one in timed.values()),
-                tuple(one.round_s for one in timed.values()),
-                tuple(ready.compile_s for ready in built.values()),
-                pinned,
-            )
-        )
-        line = inbox.line()
-        if line:
-            start = msgspec.json.decode(line, type=StartRounds)
-            chosen = rounds([timed[arm] for arm in start.arms], where.clock, random.Random(job.seed))
-            send_rounds(islice(chosen, start.rounds), send, inbox.closed.is_set)
-            if start.profile:
-                send(calibrate(configuration, where))
-                for arm in start.profile:
-                    ready = built[arm]
-                    peak = where.peak_bytes(ready.eager)
-                    allocated = None if peak is None else peak + ready.image_bytes
-                    send(ArmProfile(arm, where.kernels(ready.call), allocated))
-
-
-def send_rounds(
-    timed: Iterable[tuple[Timing, ...]],
-    send: Send,
-    stopped: Callable[[], bool],
-    clock: Callable[[], float] = time.monotonic,
-) -> None:
-    """Send rounds in bundles until there are no more or it is stopped; the first is always measured."""
-    waiting: list[tuple[Timing, ...]] = []
-    sent = clock()
-
-    def send_waiting() -> None:
-        walls, cpus, faults = (
-            tuple(tuple(getattr(timing, figure) for timing in row) for row in waiting)
-            for figure in ("wall_s", "cpu_s", "faults")
-        )
-        send(Rounds(walls, cpus, faults))
-
-    for timings in timed:
-        waiting.append(timings)
-        if stopped():
-            break
-        if clock() - sent > SEND_EVERY_S:
-            send_waiting()
-            waiting, sent = [], clock()
-    if waiting:
-        send_waiting()
-
-
 def main() -> None:
     channel = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
@@ -212,24 +61,19 @@ def main() -> None:
 
     inbox = Inbox()
     job = msgspec.json.decode(inbox.line(), type=Job)
-    try:
-        match job:
-            case TraceJob():
-                trace_module(job, send)
-            case CheckJob():
-                check(job, send)
-            case VerifyJob():
-                verify_each(job, send)
-            case ProbeJob():
-                probe(job, send)
-            case TimingJob():
-                time_arms(job, send, inbox)
-    except (DeviceUnavailable, LoadError) as error:
-        send(JobRefused(str(error)))
+    if isinstance(job, TraceJob):
+        watch = Watch()
+        from vggcalc.runtime import tracing
+
+        tracing.trace_models(inbox.line, send, watch.sources)
     else:
-        send(JobDone())
+        from vggcalc.runtime import jobs
+
+        jobs.run(job, send, inbox.line, inbox.closed.is_set)
     channel.close()
+    sys.stderr.flush()
 
 
 if __name__ == "__main__":
     main()
+    os._exit(0)  # what torch does at the end of a process takes long, and nobody needs it

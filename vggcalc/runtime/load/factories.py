@@ -19,8 +19,8 @@ from vggcalc.nets.origins import Argument, Origin
 from vggcalc.runtime.load.errors import LoadError, one_line_errors
 from vggcalc.runtime.trace.formulas import has_formulas
 
-#: What the optional packages are installed with.
-OPTIONAL = ("torchvision", "timm")
+#: The packages with a registry of models, which are optional.
+REGISTRIES = ("torchvision", "timm")
 
 #: Where the process was started: a model's code may change the folder.
 START = os.getcwd()
@@ -28,15 +28,9 @@ START = os.getcwd()
 
 def factory(origin: Origin) -> Any:
     """What the name stands for: a module, or what makes one. Raises `LoadError`, or what importing it does."""
+    if origin.where in REGISTRIES:
+        return _from_registry(origin)
     with tolerant_of_operators():
-        match origin.where:
-            case "torchvision":
-                models = _import("torchvision").models
-                return _from_registry(origin, models.list_models(), models.get_model_builder)
-            case "timm":
-                package = _import("timm")
-                create = package.create_model
-                return _from_registry(origin, package.list_models(), lambda name: partial(create, name))
         if origin.where.endswith(".pt"):  # a module of the parent's, which it has saved there
             return _saved(origin.where)
         found: Any = _file(origin.where) if origin.is_file else _import(origin.where)
@@ -79,16 +73,25 @@ def _saved(path: str) -> Any:
     return torch.load(path, weights_only=False)
 
 
-def _from_registry(
-    origin: Origin, registered: list[str], builder: Callable[[str], Callable[..., Any]]
-) -> Callable[..., Any]:
+def registered(package: str) -> list[str]:
+    """The names of the models in a package's own registry. Raises `LoadError` where it is not installed."""
+    with tolerant_of_operators():
+        found = _import(package)
+        names: list[str] = (found.models if package == "torchvision" else found).list_models()
+        return names
+
+
+def _from_registry(origin: Origin) -> Callable[..., Any]:
     """A model of a package's own registry, without pretrained weights unless an argument asks for them."""
-    name = origin.attribute
-    if name.partition(".")[0] not in registered:
-        near = get_close_matches(name, registered, n=1)
-        hint = f": did you mean {near[0]}?" if near else f", which has {len(registered)} others"
+    name, names = origin.attribute, registered(origin.where)
+    if name.partition(".")[0] not in names:
+        near = get_close_matches(name, names, n=1)
+        hint = f": did you mean {near[0]}?" if near else f", which has {len(names)} others"
         raise LoadError(f"{name!r} is no model of {origin.where}{hint}")
-    build = builder(name)
+    package = sys.modules[origin.where]
+    build = (
+        package.models.get_model_builder(name) if origin.where == "torchvision" else partial(package.create_model, name)
+    )
     return lambda **arguments: build(**without_pretrained(build, arguments))
 
 
@@ -108,12 +111,12 @@ def without_pretrained(build: Callable[..., Any], arguments: Mapping[str, Argume
 
 
 def _import(name: str) -> ModuleType:
-    if START not in sys.path:
+    if name not in REGISTRIES and START not in sys.path:
         sys.path.append(START)  # last, so that no file of the user's hides a library
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        if error.name in OPTIONAL:
+        if error.name in REGISTRIES:
             raise LoadError(f"{error.name} is not installed: pip install {error.name}") from None
         if error.name == name or (error.name and name.startswith(f"{error.name}.")):
             raise LoadError(f"there is no module {name!r} here: check the name, or install it") from None

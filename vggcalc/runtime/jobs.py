@@ -1,0 +1,175 @@
+"""What a worker does for each kind of job but tracing: it checks, verifies, probes and times."""
+
+import random
+import time
+from collections.abc import Callable, Iterable
+from itertools import islice
+
+import msgspec
+import torch
+
+from vggcalc.errors import InputError
+from vggcalc.nets.layers import Shape
+from vggcalc.protocol import (
+    CONTROL,
+    Arm,
+    ArmProfile,
+    ArmReady,
+    ArmsReady,
+    CheckJob,
+    JobDone,
+    JobRefused,
+    Message,
+    ProbeJob,
+    Rounds,
+    StartRounds,
+    Subject,
+    TimingJob,
+    Unsupported,
+    Verified,
+    VerifyJob,
+    WorkerInfo,
+)
+from vggcalc.runtime.check.counts import count
+from vggcalc.runtime.check.verify import verify
+from vggcalc.runtime.load.errors import LoadError
+from vggcalc.runtime.time import allocator
+from vggcalc.runtime.time.arms import Built, context, prepare
+from vggcalc.runtime.time.devices import DeviceUnavailable, available, device, environment
+from vggcalc.runtime.time.roofline import calibrate
+from vggcalc.runtime.time.rounds import TimedCall, Timing, rounds, warm
+
+#: Send rounds no more often than this, so that the parent's reading does not disturb them.
+SEND_EVERY_S = 0.5
+
+Send = Callable[[Message], None]
+
+
+def run(
+    job: CheckJob | VerifyJob | ProbeJob | TimingJob,
+    send: Send,
+    next_line: Callable[[], bytes],
+    stopped: Callable[[], bool],
+) -> None:
+    """Do a job, and say that it is done, or why it cannot be; what the parent sends comes by `next_line`."""
+    try:
+        match job:
+            case CheckJob():
+                check(job, send)
+            case VerifyJob():
+                verify_each(job, send)
+            case ProbeJob():
+                probe(job, send)
+            case TimingJob():
+                time_arms(job, send, next_line, stopped)
+    except (DeviceUnavailable, LoadError) as error:
+        send(JobRefused(str(error)))
+    else:
+        send(JobDone())
+
+
+def check(job: CheckJob, send: Send) -> None:
+    """Count every subject again, on all processors."""
+    send(WorkerInfo(environment(), available()))
+    for subject in job.subjects:
+        send(count(subject, subject.run, job.dtype))
+
+
+def verify_each(job: VerifyJob, send: Send) -> None:
+    """Compare every subject with the one convolution that it is, on all processors."""
+    send(WorkerInfo(environment(), available()))
+    for subject in job.subjects:
+        verification, reason = None, ""
+        try:
+            verification = verify(subject.network, job.seed, job.free_bytes)
+        except InputError as error:
+            reason = str(error)
+        send(Verified(subject.name, verification, reason, subject.comparison))
+
+
+def probe(job: ProbeJob, send: Send) -> None:
+    """Run a small network in every configuration and report those that fail."""
+    send(WorkerInfo(environment(), available()))
+    for index, configuration in enumerate(job.configurations):
+        try:
+            where = device(configuration.device)
+            where.configure(configuration)
+            with context(configuration):
+                prepare(Subject("probe", job.network), configuration, where, 0)
+        except Exception as error:  # whatever torch raises is the answer to the question
+            lines = str(error).strip().splitlines() or [type(error).__name__]
+            send(Unsupported(index, lines[0]))
+
+
+def time_arms(job: TimingJob, send: Send, next_line: Callable[[], bytes], stopped: Callable[[], bool]) -> None:
+    """Time the job's arms in alternation until the parent says stop; then profile those that it names."""
+    pinned = allocator.pin() if job.pin_allocator else "default"
+    configuration = job.configuration
+    where = device(configuration.device)
+    where.configure(configuration)
+    send(WorkerInfo(environment(where.facts()), available()))
+    free = where.free_bytes()
+    if free is not None and free < job.need_bytes:
+        raise DeviceUnavailable(f"{where.name} has {free:,} bytes free, and {job.need_bytes:,} are needed")
+    torch.manual_seed(job.seed)
+    least, flush = where.least_timing_s(), where.flush if configuration.cold else None
+    with context(configuration):
+        built: dict[Arm, Built] = {}
+        timed: dict[Arm, TimedCall] = {}
+        shapes: dict[str | None, Shape] = {}
+        for arm, subject in ((CONTROL, job.arms[0][1]), *job.arms):
+            ready = built[arm] = prepare(subject, configuration, where, job.seed)
+            shape = shapes.setdefault(arm.block, ready.output_shape)
+            if job.same_outputs and shape != ready.output_shape:
+                raise ValueError(f"{arm.label} puts out {ready.output_shape}, and another variant {shape}")
+            timed[arm] = warm(ready.call, where.clock, least, job.slice_s, flush)
+            send(ArmReady(arm))
+        send(
+            ArmsReady(
+                tuple(timed),
+                tuple(one.calls for one in timed.values()),
+                tuple(one.round_s for one in timed.values()),
+                tuple(ready.compile_s for ready in built.values()),
+                pinned,
+            )
+        )
+        line = next_line()
+        if line:
+            start = msgspec.json.decode(line, type=StartRounds)
+            chosen = rounds([timed[arm] for arm in start.arms], where.clock, random.Random(job.seed))
+            send_rounds(islice(chosen, start.rounds), send, stopped)
+            if start.profile:
+                send(calibrate(configuration, where))
+                for arm in start.profile:
+                    ready = built[arm]
+                    peak = where.peak_bytes(ready.eager)
+                    allocated = None if peak is None else peak + ready.image_bytes
+                    send(ArmProfile(arm, where.kernels(ready.call), allocated))
+
+
+def send_rounds(
+    timed: Iterable[tuple[Timing, ...]],
+    send: Send,
+    stopped: Callable[[], bool],
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
+    """Send rounds in bundles until there are no more or it is stopped; the first is always measured."""
+    waiting: list[tuple[Timing, ...]] = []
+    sent = clock()
+
+    def send_waiting() -> None:
+        walls, cpus, faults = (
+            tuple(tuple(getattr(timing, figure) for timing in row) for row in waiting)
+            for figure in ("wall_s", "cpu_s", "faults")
+        )
+        send(Rounds(walls, cpus, faults))
+
+    for timings in timed:
+        waiting.append(timings)
+        if stopped():
+            break
+        if clock() - sent > SEND_EVERY_S:
+            send_waiting()
+            waiting, sent = [], clock()
+    if waiting:
+        send_waiting()
