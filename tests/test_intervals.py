@@ -127,7 +127,7 @@ def test_stopping_on_width_keeps_the_coverage() -> None:
     assert 0.93 <= held / runs <= 0.975
 
 
-CONTROL = Estimate(1.0, (0.995, 1.005))
+CONTROL = Estimate(1.0, (0.995, 1.005), "processes")
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,16 @@ CONTROL = Estimate(1.0, (0.995, 1.005))
     ],
 )
 def test_verdicts(ci95: tuple[float, float] | None, control: Estimate, verdict: str) -> None:
-    assert intervals.verdict(Estimate(1.0, ci95), control) == verdict
+    assert intervals.verdict(Estimate(1.0, ci95, "processes"), control) == verdict
+
+
+@pytest.mark.parametrize(
+    ("ci95", "verdict"),
+    [((0.971, 1.029), "same"), ((1.011, 1.012), "same"), ((1.02, 1.04), "unclear"), ((1.031, 1.04), "slower")],
+)
+def test_one_process_says_nothing_of_a_difference_below_3_percent(ci95: tuple[float, float], verdict: str) -> None:
+    """In which processes of the same modules have differed: 1.015 [1.005–1.027] was one of a module and its copy."""
+    assert intervals.verdict(Estimate(1.0, ci95, "process"), Estimate(1.0, (0.999, 1.001), "process")) == verdict
 
 
 def test_looks() -> None:

@@ -452,7 +452,7 @@ def test_a_plan_is_that_of_the_arguments(monkeypatch: pytest.MonkeyPatch) -> Non
     assert plans == [
         Plan(
             True, True, False, ("cpu",), ("bfloat16",), (1, 2), ("training",), ("channels_last",),
-            ("eager", "compiled"), True, 5.0, 0.1, 1, 5, 3, False,
+            ("eager", "compiled"), True, 7, 0.1, None, 5, True, 3, False,
         )
     ]  # fmt: skip
 

@@ -26,6 +26,7 @@ from vggcalc.measurement import session as measurement
 from vggcalc.measurement.assemble import Arms, TrialRecord, TrialResult, assemble, with_measurements
 from vggcalc.measurement.host import Host
 from vggcalc.measurement.intervals import least_rounds
+from vggcalc.measurement.limits import PROFILE_S
 from vggcalc.measurement.plan import Plan
 from vggcalc.measurement.rounds import ProcessRounds
 from vggcalc.measurement.schedule import LEAST_PROCESSES, MOST_PROCESSES
@@ -206,7 +207,7 @@ class Scripted:
         self._script.write_text(SCRIPT, encoding="utf-8")
         self._log = folder / "log"
         self._log.touch()
-        self.host = Host(lambda: 0.0, lambda: None, lambda: None, self._start)
+        self.host = Host(lambda: 0.0, lambda: None, lambda: None, self._start, lambda: False)
         self()
 
     def _start(self, job: Job, inactivity_timeout_s: float) -> Worker:
@@ -231,7 +232,7 @@ class Scripted:
         self, *comparisons: Comparison, progress: Callable[[str], None] = silently, **plan: Any
     ) -> MeasurementOutcome:
         """What is measured of the comparisons, of `KERNEL` where there are none."""
-        chosen = {"check": False, "devices": ("cpu",), "seed": 0} | plan
+        chosen = {"check": False, "devices": ("cpu",), "seed": 0, "budget_s": 30.0} | plan
         return measure_all(comparisons or (KERNEL,), Plan(**chosen), progress, host=self.host)
 
     def run(self, plan: Plan, format_: str = "table", comparison: Comparison = KERNEL) -> int:
@@ -545,7 +546,7 @@ def test_a_crosscheck_that_agrees(scripted: Scripted, capsys: pytest.CaptureFixt
     out, err = capsys.readouterr()
     assert "of 5×5 confirmed by torch and fvcore." in " ".join(out.split())
     assert "disagrees" not in out
-    assert err == "vggcalc: counting again with torch and fvcore\n"
+    assert err == "", "progress is for terminals"
 
 
 def test_one_mac_too_many_is_status_3_with_both_numbers(scripted: Scripted, capsys: pytest.CaptureFixture[str]) -> None:
@@ -878,8 +879,8 @@ def under_a_clock(
     times = {"start_s": start_s, "round_s": round_s, "compile_s": compile_s}
     worker = type("Timed", (FakeWorker,), times)
     host = Host(worker.clock, lambda: None, lambda: None, worker)
-    one = Trial(comparison, CPU, plan, 1, None, host)
-    one.run(lambda facts: None, silently)
+    one = Trial(comparison, CPU, plan, 1, None, host, plan.budget_s)
+    one.run(lambda facts: None, lambda text, left_s: None)
     assert one.failures == []
     return worker.now, worker.started, with_measurements(comparison, [one.result()])
 
@@ -900,6 +901,25 @@ def test_the_budget_is_kept_within_one_round_and_one_start(budget_s: float, star
         assert found.rounds >= least_rounds(1)
     else:
         assert found.basis == ("process" if found.rounds >= least_rounds(1) else "none")
+
+
+@given(st.floats(0.1, 20), st.floats(0.02, 10))
+def test_without_a_budget_the_headline_rests_on_processes_and_is_done_when_it_says(
+    start_s: float, round_s: float
+) -> None:
+    """After the first process has started it is known how long all of it takes, 5 minutes at most."""
+    told: list[tuple[float, float]] = []
+    worker = type("Timed", (FakeWorker,), {"start_s": start_s, "round_s": round_s})
+    one = Trial(KERNEL, CPU, Plan(precision=1e-12), 1, None, Host(worker.clock, lambda: None, lambda: None, worker))
+    one.run(lambda facts: None, lambda text, left_s: told.append((worker.now, left_s)) if left_s is not None else None)
+    (found,) = with_measurements(KERNEL, [one.result()]).ratios[0].latency
+    assert found.basis == "processes"
+    assert found.processes >= LEAST_PROCESSES
+    assert found.rounds >= least_rounds(1)
+    assert worker.now <= 300 + start_s + round_s
+    at_s, left_s = told[0]
+    assert worker.now <= 1.3 * (at_s + left_s) + start_s + round_s
+    assert at_s + left_s <= 1.3 * worker.now + PROFILE_S
 
 
 @given(st.floats(1, 100), st.floats(1e-3, 20), st.integers(1, 40), st.integers(1, 10))

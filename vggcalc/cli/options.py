@@ -218,7 +218,11 @@ MEASURING = group(
     ),
     option("--compile", "compiled", is_flag=True, default=None, help="torch.compile's modules beside the eager ones."),
     option("--cold", is_flag=True, default=None, help="Flush the caches before every call."),
-    option("--budget", type=SECONDS_TYPE, help="Seconds for each comparison and configuration.  [default: 30]"),
+    option(
+        "--budget",
+        type=SECONDS_TYPE,
+        help="Seconds in all, the workers' start included.  [default: what the claims take, at most 300 each]",
+    ),
     option(
         "--precision",
         type=Parsed("percent", types.parse_precision),
@@ -227,7 +231,7 @@ MEASURING = group(
     ),
     option("--processes", type=click.IntRange(1, 100), help="The most processes.  [default: 6]"),
     option("--rounds", type=click.IntRange(1, 100_000), help="Rounds in each process.  [default: until precise]"),
-    option("--quick", is_flag=True, default=None, help="One process and 5 s: an interval of this process only."),
+    option("--quick", is_flag=True, default=None, help="One process, 10 s: an interval of this process only."),
     option("--seed", type=click.IntRange(0, 2**50), help="Seed of weights, input and order.  [default: 0]"),
     option(
         "--allocator",

@@ -92,7 +92,7 @@ class MeasuringOptions(msgspec.Struct, frozen=True, kw_only=True):
 
             if self.processes != MOST_PROCESSES:  # the default says nothing
                 raise click.UsageError("--quick is one process: leave it out beside --processes")
-        check = self.latency if self.check is None else self.check
+        check = self.latency and not self.quick if self.check is None else self.check
         if not (self.latency or check or verify):
             return None
         from vggcalc.measurement.plan import Plan
@@ -108,9 +108,10 @@ class MeasuringOptions(msgspec.Struct, frozen=True, kw_only=True):
             memory_formats=self.memory_formats,
             executions=("eager", "compiled") if self.compiled else ("eager",),
             cold=self.cold,
-            budget_s=self.budget or (5.0 if self.quick else 30.0),
+            budget_s=self.budget,
+            quick=self.quick,
             precision=self.precision,
-            processes=1 if self.quick else self.processes,
+            processes=self.processes,
             rounds=self.rounds,
             seed=self.seed,
             pin_allocator=self.allocator != "default",

@@ -27,7 +27,7 @@ class MeasurementWarning(UserWarning):
 
 def measure(
     comparison: Comparison,
-    budget: float = 30.0,
+    budget: float | None = None,
     *,
     device: str | Sequence[str] = "auto",
     threads: int | Literal["all"] | Sequence[int] = 1,
@@ -48,7 +48,8 @@ def measure(
 
     Args:
         comparison: with one variant or several; of `vggcalc.compare`, `factorize` or `summary`.
-        budget: seconds for each configuration.
+        budget: seconds in all, the start of the workers included; None for what the claims take, 5 minutes for each
+            configuration at the most.
         device: "cpu", "cuda", "mps", …; "auto" is the CPU and an accelerator, where there is one.
         threads: on the CPU; "all" for as many as this process may use.
         mode: "inference" or "training" (forward and backward, without an optimizer's step).
@@ -58,7 +59,7 @@ def measure(
         cold: flush the CPU's or device's caches before every call.
         precision: stop when the full width of each interval is this share of its ratio, 0.03 for 3%.
         processes, rounds: the most processes, and the rounds in each; by default as many as the budget allows.
-        quick: one process and 5 s, for a claim about this process only.
+        quick: one process, and 10 s for each configuration, for a claim about this process only.
         check: count again with torch and fvcore first.
         seed: of weights, input and order.
         allocator: "pinned" keeps malloc's thresholds fixed, which moves a ratio more than noise does.
@@ -76,7 +77,11 @@ def measure(
     True
     """
     _check_comparison(comparison)
-    for name, share, accepted in (("budget", budget, "seconds, such as 30"), ("precision", precision, "0.03 for 3%")):
+    numbers = (
+        ("budget", 30 if budget is None else budget, "seconds, such as 30"),
+        ("precision", precision, "0.03 for 3%"),
+    )
+    for name, share, accepted in numbers:
         if isinstance(share, bool) or not isinstance(share, int | float):
             raise arguments.wrong_type(name, share, accepted)
     arguments.check_flags(compile=compile, cold=cold, quick=quick, check=check)
@@ -86,7 +91,7 @@ def measure(
         if number is not None and not 1 <= number <= most:
             raise InputError(f"{name} {number} is out of range: give 1 to {most:,}")
     arguments.word("allocator", allocator, ("pinned", "default"))
-    if not 0 < budget <= 1e6:
+    if budget is not None and not 0 < budget <= 1e6:
         raise InputError(f"budget {budget!r} is no time: give seconds, more than 0 and at most a million, such as 30")
     if not 0 < precision <= 1:
         raise InputError(f"precision {precision!r} is no share: give the interval's full width, such as 0.03 for 3%")
@@ -99,9 +104,10 @@ def measure(
         memory_formats=_choices("memory_format", memory_format, MEMORY_FORMATS),
         executions=("eager", "compiled") if compile else ("eager",),
         cold=cold,
-        budget_s=min(budget, 5.0) if quick else float(budget),
+        budget_s=budget,
+        quick=quick,
         precision=precision,
-        processes=1 if quick else processes,
+        processes=processes,
         rounds=rounds,
         seed=seed,
         pin_allocator=allocator != "default",

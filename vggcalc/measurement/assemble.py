@@ -43,10 +43,10 @@ class Arms(msgspec.Struct, frozen=True):
     compared: int
 
     @classmethod
-    def of(cls, comparison: Comparison, compared: int) -> "Arms":
-        """Those of a comparison: every variant, and every block in which they differ."""
+    def of(cls, comparison: Comparison, compared: int, with_blocks: bool = True) -> "Arms":
+        """Those of a comparison: every variant, and, unless they are not wanted, every block in which they differ."""
         whole = tuple(Arm(variant.name) for variant in comparison.variants)
-        return cls(comparison.baseline, whole, differing_blocks(comparison), compared)
+        return cls(comparison.baseline, whole, differing_blocks(comparison) if with_blocks else {}, compared)
 
     @property
     def pairs(self) -> list[ArmPair]:

@@ -65,14 +65,19 @@ class Budget:
 
     def __init__(self, budget_s: float, clock: Callable[[], float]) -> None:
         self._budget_s = budget_s
+        self._compiling_s = 0.0
         self._clock = clock
         self._began = clock()
 
+    def limit(self, budget_s: float) -> None:
+        """Have so many seconds, beside those for compiling."""
+        self._budget_s = budget_s
+
     def add(self, seconds: float) -> None:
         """Allow so many seconds more."""
-        self._budget_s += seconds
+        self._compiling_s += seconds
 
     def left_s(self, profile: bool = False) -> float:
         """What is left, less the reserve for profiling where that is still to come."""
         reserve = min(PROFILE_S, PROFILE_SHARE * self._budget_s) if profile else 0.0
-        return self._budget_s - reserve - (self._clock() - self._began)
+        return self._budget_s + self._compiling_s - reserve - (self._clock() - self._began)

@@ -8,12 +8,17 @@ import msgspec
 
 from vggcalc.results import Configuration
 
+#: Seconds of a quick comparison in one configuration, its worker's start included.
+QUICK_S = 10.0
+
 
 class Plan(msgspec.Struct, frozen=True):
     """What to measure and for how long: every comparison in every configuration of the grid.
 
-    `budget_s` is for one comparison in one configuration; `precision` is the full width at which
-    an interval will do; `processes` and `rounds` None leave them to the budget.
+    `budget_s` are the seconds for all of it, workers' starts and the crosscheck included; None is as many as the
+    claims take here. `quick` is one process of the whole networks, and 10 s for each comparison and configuration
+    unless a budget is given. `precision` is the full width at which an interval will do; `processes` and `rounds` None
+    leave them to the budget.
     """
 
     latency: bool = True
@@ -26,12 +31,18 @@ class Plan(msgspec.Struct, frozen=True):
     memory_formats: tuple[str, ...] = ("contiguous",)
     executions: tuple[str, ...] = ("eager",)
     cold: bool = False
-    budget_s: float = 30.0
+    budget_s: float | None = None
     precision: float = 0.03
     processes: int | None = None
     rounds: int | None = None
+    quick: bool = False
     seed: int = 0
     pin_allocator: bool = True
+
+    @property
+    def most_processes(self) -> int | None:
+        """One where it is to be quick; None leaves their number to the budget."""
+        return 1 if self.quick else self.processes
 
     def configurations(self, available: Sequence[str]) -> list[Configuration]:
         """The grid; `auto` is what is available. On CUDA inference is timed as a graph too."""

@@ -1,6 +1,7 @@
 """One command's measuring: the crosscheck, the verification, and every comparison's trials."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import product
 
 import msgspec
@@ -11,7 +12,7 @@ from vggcalc.measurement.crosscheck import crosscheck, targets, too_large_to_run
 from vggcalc.measurement.host import Host
 from vggcalc.measurement.interrupts import Deferred
 from vggcalc.measurement.limits import warm_up_timeout_s
-from vggcalc.measurement.plan import Plan, unusual
+from vggcalc.measurement.plan import QUICK_S, Plan, unusual
 from vggcalc.measurement.trial import Trial
 from vggcalc.measurement.verify import verifications
 from vggcalc.nets.graph import Network, chain
@@ -106,6 +107,8 @@ class _Session:
         self.environment: Environment | None = None
         self.available: tuple[str, ...] = ()
         self.load = host.load()
+        self._began = host.clock()
+        self._budget_s = plan.budget_s
         self.failures: list[str] = []
         self.warnings: list[str] = []
         self._crosschecks: list[dict[str, Crosscheck]] = [{} for _ in comparisons]
@@ -131,7 +134,7 @@ class _Session:
 
     def check(self) -> None:
         """Count every variant again, in one worker."""
-        self.progress("counting again with torch and fvcore")
+        self._tell("counting again with torch and fvcore")
         free = self.host.free_bytes()
         subjects: list[Subject] = []
         skipped: dict[tuple[int, str], tuple[Variant, str | None, str | None]] = {}
@@ -156,12 +159,14 @@ class _Session:
                             variant, too_large, unprobed = skipped[message.comparison, message.subject]
                             found = crosscheck(variant, message, too_large, unprobed)
                             self._crosschecks[message.comparison][message.subject] = found
+                            done = sum(map(len, self._crosschecks))
+                            self._tell(f"counting again with torch and fvcore: {done} of {len(subjects)}")
         except WorkerError as error:
             self._fail(f"crosscheck: {error}")
 
     def verify(self) -> None:
         """Compare every variant but the baselines with the one convolution that it is without activations."""
-        self.progress("composing every stack into one kernel")
+        self._tell("composing every stack into one kernel")
         try:
             for found in verifications(self.comparisons, self.plan.seed, self.note, self.host):
                 if found.verification is not None:
@@ -176,10 +181,15 @@ class _Session:
         """Time every comparison in every configuration that this machine supports."""
         supported = self._supported()
         compared = len(self.comparisons) * len(supported)
-        for index, configuration in product(range(len(self.comparisons)), supported):
-            trial = Trial(self.comparisons[index], configuration, self.plan, compared, self.load, self.host)
+        if self.plan.quick and self._budget_s is None:
+            self._budget_s = self.host.clock() - self._began + QUICK_S * compared
+        for number, (index, configuration) in enumerate(product(range(len(self.comparisons)), supported)):
+            others = compared - number - 1
+            left_s = self._left_s()
+            budget_s = None if left_s is None else left_s / (others + 1)
+            trial = Trial(self.comparisons[index], configuration, self.plan, compared, self.load, self.host, budget_s)
             try:
-                trial.run(self.note, self.progress)
+                trial.run(self.note, partial(self._tell_of_trial, others, self.host.clock()))
             finally:
                 with Deferred() as interrupt:
                     self._fail(*trial.failures)
@@ -188,11 +198,29 @@ class _Session:
                 if interrupt.came:
                     raise KeyboardInterrupt
 
+    def _left_s(self) -> float | None:
+        """What is left of the budget, None where there is none."""
+        return None if self._budget_s is None else max(0.0, self._budget_s - (self.host.clock() - self._began))
+
+    def _tell_of_trial(self, others: int, began: float, text: str, left_s: float | None) -> None:
+        """Show what a trial does; each of the `others` after it is taken to last as long as it."""
+        whole_s = self.host.clock() - began + (left_s or 0.0)
+        self._tell(text, None if left_s is None else left_s + others * whole_s)
+
+    def _tell(self, text: str, left_s: float | None = None) -> None:
+        """Show what happens now, and how long all of it will still take, where that is known."""
+        if self._budget_s is not None:
+            left_s = self._left_s()
+        self.progress(text if left_s is None else f"{text}, about {left_s:.0f} s left")
+
     def _supported(self) -> list[Configuration]:
         """The grid without what fails on a small network, which is reported before anything is timed."""
         try:
             if "auto" in self.plan.devices and not self.available:
-                self._probe([])
+                if self.host.cpu_only():
+                    self.available = ("cpu",)
+                else:
+                    self._probe([])
             grid = self.plan.configurations(self.available)
             refused = self._probe(grid) if any(map(unusual, grid)) else {}
         except WorkerError as error:
@@ -227,7 +255,7 @@ class _Session:
 
         The job holds nothing: where its worker dies it is tried once more.
         """
-        self.progress("looking at what this machine supports")
+        self._tell("looking at what this machine supports")
         try:
             return self._probe_once(configurations)
         except WorkerError:

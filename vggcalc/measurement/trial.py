@@ -8,6 +8,7 @@ from vggcalc.measurement.assemble import Arms, TrialRecord, TrialResult, assembl
 from vggcalc.measurement.host import Host
 from vggcalc.measurement.intervals import FIRST_CHECK, least_rounds, next_check
 from vggcalc.measurement.limits import (
+    PROFILE_S,
     Budget,
     lacking_memory,
     needed_bytes,
@@ -16,7 +17,16 @@ from vggcalc.measurement.limits import (
 )
 from vggcalc.measurement.plan import Plan, contention
 from vggcalc.measurement.rounds import ProcessRounds, is_narrow
-from vggcalc.measurement.schedule import EVERY, MOST_PROCESSES, NOWHERE, Schedule, schedule
+from vggcalc.measurement.schedule import (
+    EVERY,
+    LONGEST_BUDGET_S,
+    MOST_PROCESSES,
+    NOWHERE,
+    Schedule,
+    TrialCosts,
+    default_budget,
+    schedule,
+)
 from vggcalc.protocol import (
     CONTROL,
     Arm,
@@ -35,6 +45,12 @@ from vggcalc.results import Comparison, Configuration, StopReason
 #: Later processes have been slower to start than the first, by up to a fifth.
 SLACK = 1.2
 
+#: What warming takes its share of where no budget is given, until the first process has told what things cost.
+WARM_SLICE_S = 10.0
+
+#: What is called with what happens now, and the seconds that this comparison will still take, where that is known.
+Tell = Callable[[str, float | None], None]
+
 #: After so many failed workers no further one is started.
 MOST_FAILURES = 2
 
@@ -50,8 +66,12 @@ class Trial:
         compared: int,
         load: float | None,
         host: Host,
+        budget_s: float | None = None,
     ) -> None:
-        """`compared` is how many such trials the command makes, for Bonferroni; `load` is from before them."""
+        """`compared` is how many such trials the command makes, for Bonferroni; `load` is from before them.
+
+        `budget_s` None is as much as the claims take here.
+        """
         self.failures: list[str] = []
         self.warnings: list[str] = []
         self._comparison = comparison
@@ -60,17 +80,18 @@ class Trial:
         self._load = load
         self._host = host
         self._what = f"latency of {comparison.name} on {configuration.label}"
-        self._arms = Arms.of(comparison, compared)
+        self._arms = Arms.of(comparison, compared, not plan.quick)
         self._need = needed_bytes(comparison, configuration, bool(self._arms.blocks))
         self._least = plan.rounds or least_rounds(compared)
-        self._budget = Budget(plan.budget_s, host.clock)
+        self._given = budget_s is not None
+        self._budget = Budget(LONGEST_BUDGET_S if budget_s is None else budget_s, host.clock)
         self._planned: Schedule | None = None
         self._processes: list[ProcessRounds] = []
         self._stopped: set[StopReason] = set()
         self._rates: RoofRates | None = None
         self._profiles: dict[Arm, ArmProfile] = {}
 
-    def run(self, note: Callable[[WorkerInfo], None], progress: Callable[[str], None]) -> None:
+    def run(self, note: Callable[[WorkerInfo], None], tell: Tell) -> None:
         """Start the workers one after the other, within the budget. Ctrl-C passes through."""
         free = self._host.free_bytes() if self._configuration.device == "cpu" else None  # others check themselves
         lacking = lacking_memory(self._need, free)
@@ -86,10 +107,13 @@ class Trial:
                     self._stopped.add("budget")
                     break
                 of = f" of {self._planned.processes}" if self._planned else ""
-                progress(f"{self._what}: process {number + 1}{of}")
-                remaining = self._planned.processes - number if self._planned else MOST_PROCESSES
+                tell(f"{self._what}: process {number + 1}{of}", self._remaining_s())
+                if self._planned:
+                    slice_s = left_s / (self._planned.processes - number)
+                else:
+                    slice_s = left_s / (self._plan.most_processes or MOST_PROCESSES) if self._given else WARM_SLICE_S
                 try:
-                    self._process(number, left_s / remaining, left_s, note, progress)
+                    self._process(number, slice_s, left_s, note, tell)
                 except WorkerError as error:
                     self.failures.append(f"{self._what}, process {number + 1}{of}: {error}")
                     self._stopped.add("failed")
@@ -120,7 +144,7 @@ class Trial:
         slice_s: float,
         left_s: float,
         note: Callable[[WorkerInfo], None],
-        progress: Callable[[str], None],
+        tell: Tell,
     ) -> None:
         """One worker. What the first one's start and rounds cost makes the schedule."""
         clock = self._host.clock
@@ -140,7 +164,7 @@ class Trial:
                     case ArmReady():
                         if message.arm in self._arms.whole:
                             bare_s = clock() - began
-                        progress(f"{self._what}: process {number + 1}, {message.arm.label} is warm")
+                        tell(f"{self._what}: process {number + 1}, {message.arm.label} is warm", self._remaining_s())
                     case ArmsReady():
                         worker.inactivity_timeout_s = rounds_timeout_s(sum(message.round_s))
                         compile_s = sum(s for s in message.compile_s if s is not None)
@@ -148,7 +172,13 @@ class Trial:
                         began += compile_s
                         start_s = clock() - began
                         if self._planned is None:
-                            self._planned = self._schedule(message, start_s, min(bare_s or start_s, start_s), left_s)
+                            costs = self._costs(message, start_s, min(bare_s or start_s, start_s))
+                            if not self._given:
+                                left_s = min(
+                                    SLACK * default_budget(costs, self._plan.rounds), LONGEST_BUDGET_S - PROFILE_S
+                                )
+                                self._budget.limit(left_s + PROFILE_S)
+                            self._planned = schedule(left_s / SLACK, costs)
                             slice_s = self._planned.first_s
                             if self._planned.blocks == NOWHERE:
                                 arms = self._arms.whole
@@ -159,10 +189,8 @@ class Trial:
                     case Rounds() if process is not None and self._planned is not None:
                         process.add(message)
                         spent_s = clock() - began
-                        progress(
-                            f"{self._what}: process {number + 1} of {self._planned.processes}, "
-                            f"{len(process.wall)} rounds, {spent_s:.0f} of {slice_s:.0f} s"
-                        )
+                        of = f"process {number + 1} of {self._planned.processes}"
+                        tell(f"{self._what}: {of}, {len(process.wall)} rounds", self._remaining_s())
                         reason = self._why_stop(process, check_at, spent_s, slice_s, left_s)
                         if len(process.wall) >= check_at:
                             check_at = next_check(len(process.wall))
@@ -209,15 +237,19 @@ class Trial:
         enough = rounds >= self._least or spent_s >= left_s
         return "budget" if enough and spent_s >= slice_s else None
 
-    def _schedule(self, start: ArmsReady, start_s: float, bare_s: float, budget_s: float) -> Schedule:
+    def _remaining_s(self) -> float | None:
+        """Seconds that are left of the budget; None before it is known."""
+        return max(0.0, self._budget.left_s()) if self._given or self._planned else None
+
+    def _costs(self, start: ArmsReady, start_s: float, bare_s: float) -> TrialCosts:
+        """What a process and a round of it take here."""
         seconds = dict(zip(start.arms, start.round_s, strict=True))
-        return schedule(
-            budget_s / SLACK,
+        return TrialCosts(
             start_s,
             bare_s,
             sum(seconds[arm] for arm in (*self._arms.whole, CONTROL)),
             sum(seconds[arm] for arm in self._arms.blocks),
             self._least,
             self._plan.rounds or self._arms.least_block_rounds(),
-            self._plan.processes,
+            self._plan.most_processes,
         )

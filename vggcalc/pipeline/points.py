@@ -63,6 +63,7 @@ class PointTimer:
 
         Raises `KeyboardInterrupt` if it is interrupted.
         """
+        assert self._plan.budget_s is not None, "a sweep has a budget"
         budget_s = self._plan.budget_s - (self._clock() - self._began)
         if budget_s <= 0 and not self.stopped:
             self.stopped = f"the budget of {self._plan.budget_s:g} s was spent"

@@ -1,4 +1,4 @@
-"""Progress on standard error: one line that is rewritten in a terminal, a line a stage elsewhere."""
+"""Progress on standard error: one line that is rewritten, in a terminal only."""
 
 import os
 import sys
@@ -12,20 +12,14 @@ class Progress:
 
     def __init__(self) -> None:
         self._terminal = sys.stderr.isatty()
-        self._stage = ""
         self._length = 0
 
     def __call__(self, text: str) -> None:
         if self._terminal:
             text = visible(text)[: max(20, os.get_terminal_size(sys.stderr.fileno()).columns - 1)]
-            sys.stderr.write("\r" + text.ljust(self._length))
-            self._length = len(text)
-        else:
-            stage = text.partition(":")[0]
-            if stage != self._stage:
-                message(stage)
-            self._stage = stage
-        sys.stderr.flush()
+            line, self._length = text.ljust(self._length), len(text)  # before it is there to be cleared
+            sys.stderr.write("\r" + line)
+            sys.stderr.flush()
 
     def say(self, text: str) -> None:
         """Print a line that stays."""

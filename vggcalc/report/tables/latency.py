@@ -22,7 +22,9 @@ def timings(comparison: Comparison) -> list[Section]:
             )
             found += [blocks, Text((note,), quiet=True)]
         elif _could_have_blocks(comparison):
-            found.append(Text(("The budget held no time for the blocks: give a larger --budget.",), quiet=True))
+            found.append(
+                Text(("The blocks were not timed: leave out --quick, or give a larger --budget.",), quiet=True)
+            )
         found.append(Text(tuple(conditions(comparison)), quiet=True))
     return found + verification_tables(comparison) + crosschecks(comparison)
 
