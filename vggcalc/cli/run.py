@@ -2,11 +2,16 @@
 
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from vggcalc.cli.structs import GateOptions, MeasuringOptions, OutputOptions
-from vggcalc.results import Comparison
+from vggcalc.cli.structs import GateOptions, InputOptions, MeasuringOptions, OutputOptions
+from vggcalc.results import Comparison, ModelCosts
+
+if TYPE_CHECKING:
+    from vggcalc.analysis.modules import SummaryOptions
+    from vggcalc.library.models import Overrides
 
 
 def finish(
@@ -41,3 +46,38 @@ def finish(
     if output.mismatch:
         message(output.mismatch)
     sys.exit(status)
+
+
+def finish_models(
+    models: Sequence[str],
+    overrides: "Overrides",
+    shape: InputOptions,
+    table: "SummaryOptions",
+    measuring: MeasuringOptions,
+    output: OutputOptions,
+) -> NoReturn:
+    """Count several models, write a row for each, and exit with the exit status: 1 where one failed."""
+    from vggcalc.library.many import sorted_by, summarize_each
+    from vggcalc.measurement.trace import Tracer
+    from vggcalc.pipeline.emit import ExitStatus, exit_status, message
+    from vggcalc.pipeline.progress import Progress
+    from vggcalc.pipeline.run import write_models
+
+    table.check()
+    output.check_apart(*models)
+    rows: list[ModelCosts] = []
+    statuses: list[ExitStatus] = []
+    progress = Progress()
+    with Tracer(shape.cache) as tracer:
+        try:
+            rows.extend(summarize_each(models, shape.inputs, overrides, measuring.dtype, tracer, progress))
+        except KeyboardInterrupt:
+            statuses.append(ExitStatus.INTERRUPTED)
+        finally:
+            progress.close()
+    if any(row.status == "failed" for row in rows):
+        statuses.append(ExitStatus.INCOMPLETE)
+    write_models(sorted_by(rows, table.sort, table.top), output.format, output.path)
+    if output.mismatch:
+        message(output.mismatch)
+    sys.exit(exit_status(statuses))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vggcalc.cli.groups import Command, alone
-from vggcalc.cli.options import GATE, INPUTS, MEASURING, MODEL, NETWORK, OUTPUT, TABLE
+from vggcalc.cli.options import GATE, INPUTS, MEASURING, MODELS, NETWORK, OUTPUT, TABLE
 from vggcalc.cli.types import Parsed, parse_unit
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=Command, epilog="Example: vggcalc summary vgg16 --no-latency")
-@MODEL
+@MODELS
 @NETWORK
 @INPUTS
 @alone(
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 @GATE
 @OUTPUT
 def summary(
-    model: str,
+    models: tuple[str, ...],
     receptive_field: str | None,
     unit: tuple[int, ...] | None,
     counter: str | None,
@@ -58,15 +58,33 @@ def summary(
     """One network, module by module: its layers, or where these are many as deep as fits a screen.
 
     What is shown adds up to the total; JSON and CSV have every layer in any case. MODEL is what compare takes;
-    importing one runs its code.
+    importing one runs its code. Several models, or all that match "timm:convnext*", are counted in a row each,
+    not timed; --sort and --top choose among them.
     """
     from vggcalc.analysis.networks import summarize
-    from vggcalc.cli.run import finish
+    from vggcalc.cli.run import finish, finish_models
     from vggcalc.cli.structs import read_standard_input
+    from vggcalc.library.many import is_pattern
     from vggcalc.library.models import resolve
 
     if (receptive_field is None) != (unit is None):
         raise click.UsageError("--receptive-field LAYER and --unit Y,X belong together: give both")
+    if len(models) > 1 or is_pattern(models[0]):
+        of_one: dict[str, object] = {
+            "--unit": unit is not None,
+            "--as": counter,
+            "--depth": table.depth,
+            "--columns": table.columns,
+            "--fail-if": gate.fail_if,
+            "--against": gate.against,
+            "--plot": output.plot,
+            "--format html": output.format == "html",
+        }
+        refused = [name for name, given in of_one.items() if given]
+        if refused:
+            raise click.UsageError(f"{refused[0]} is for one model")
+        finish_models(models, overrides, shape, table, measuring, output)
+    (model,) = models
     network, origin = resolve(model, shape.inputs, overrides, read_standard_input, shape.cache)
     place = None if receptive_field is None or unit is None else (receptive_field, unit)
     comparison = summarize(network, measuring.dtype(network.dtype), place, counter, origin, table)

@@ -23,6 +23,7 @@ from vggcalc.nets.vgg import Config
 if TYPE_CHECKING:
     from torch import nn
 
+    from vggcalc.measurement.trace import Tracer
     from vggcalc.runtime.inputs import Arguments
 
 #: What a model may be.
@@ -96,11 +97,12 @@ def resolve(
     overrides: Overrides = Overrides(),
     standard_input: Callable[[int], bytes] | None = None,
     cache: bool = True,
+    tracer: "Tracer | None" = None,
 ) -> Resolved:
     """The network that `model` names or is, for `inputs`: a shape with the batch first, or a tensor.
 
-    An imported model is traced in a worker process, or with `cache` read where its trace was kept; a module is traced
-    in this process.
+    An imported model is traced in a worker process, by a `tracer` that several models share or by one of its own, which
+    with `cache` keeps traces; a module is traced in this process.
     Raises `TypeError` for anything else, `InputError` with one line for a model that cannot be used.
     """
     overrides.check()
@@ -112,7 +114,7 @@ def resolve(
     if isinstance(model, list | tuple) and all(isinstance(token, int | str) for token in model):
         model = Config("tokens", tuple(model))
     if isinstance(model, str) and (is_exported(model) or (is_import(model) and not os.path.exists(model))):
-        return _imported(model, inputs, overrides, cache)
+        return _imported(_origin(model, inputs, overrides), cache, tracer)
     if not isinstance(model, str | Config | Network):
         raise wrong_type("model", model, ACCEPTED)
     if overrides.arguments:
@@ -198,11 +200,10 @@ def _imported_shape(name: str, inputs: Any, overrides: Overrides) -> Shape:
     return tuple(OWN if number is None else number for number in numbers.values())
 
 
-def _imported(model: str, inputs: Any, overrides: Overrides, cache: bool) -> Resolved:
+def _imported(origin: Origin, cache: bool, tracer: "Tracer | None") -> Resolved:
     from vggcalc.measurement.trace import trace
 
-    origin = _origin(model, inputs, overrides)
-    network = trace(origin, use_cache=cache)
+    network = trace(origin, use_cache=cache) if tracer is None else tracer.trace(origin)
     return Resolved(network, msgspec.structs.replace(origin, input_shape=network.input_shape))
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self
 from vggcalc.errors import InputError, WorkerError
 from vggcalc.measurement import trace_cache
 from vggcalc.nets.graph import Network
-from vggcalc.nets.origins import Origin
+from vggcalc.nets.origins import REGISTRIES, Origin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,7 +49,7 @@ class Tracer:
 
     def trace(self, origin: Origin) -> Network:
         """The network that `origin` names. Raises `InputError` with one line that says why it cannot be traced."""
-        name = origin.attribute if origin.where in ("torchvision", "timm") else origin.source
+        name = origin.attribute if origin.where in REGISTRIES else origin.source
         request = trace_cache.request_for(origin, name) if self._use_cache else None
         found = trace_cache.kept_trace(request) if request is not None else None
         if found is not None:

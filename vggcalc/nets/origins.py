@@ -17,6 +17,9 @@ Argument = int | float | bool | str | None | list[int | float | bool | str | Non
 _SOURCE = re.compile(r"(?P<where>.+):(?P<attribute>[A-Za-z_][\w.\-/]*)")
 
 
+#: The packages that have a registry of models.
+REGISTRIES = ("torchvision", "timm")
+
 #: In the shape of an image: what the model itself says, or else that of 3×224×224.
 OWN = 0
 

@@ -9,7 +9,7 @@ import vggcalc
 from vggcalc.analysis.costs import COSTS
 from vggcalc.analysis.pareto import pareto
 from vggcalc.report.findings import findings
-from vggcalc.results import CONVENTIONS, SCHEMA_VERSION, Comparison, Environment, Report
+from vggcalc.results import CONVENTIONS, SCHEMA_VERSION, Comparison, Environment, ModelCosts, Report
 
 if TYPE_CHECKING:
     from vggcalc.report.gate.gate import Gate
@@ -20,8 +20,12 @@ def make_report(
     comparisons: Sequence[Comparison],
     environment: Environment | None = None,
     gate: "Gate | None" = None,
+    models: Sequence[ModelCosts] = (),
 ) -> Report:
-    """The report of a command, with findings and the Pareto-optimal variants as they follow from what was measured."""
+    """The report of a command, of comparisons or of several models.
+
+    Findings and the Pareto-optimal variants are as they follow from what was measured.
+    """
     environment = environment or next((one.environment for one in comparisons if one.environment), None)
     complete = []
     for comparison in comparisons:
@@ -34,5 +38,13 @@ def make_report(
             chosen = msgspec.structs.replace(chosen, modules=summarize_modules(chosen.variants[0]))
         complete.append(msgspec.structs.replace(chosen, findings=findings(chosen)))
     conventions = CONVENTIONS | {key: f"{cost.definition} ({cost.unit})" for key, cost in COSTS.items()}
-    report = Report(SCHEMA_VERSION, vggcalc.__version__, command, conventions, environment, tuple(complete))
+    report = Report(
+        SCHEMA_VERSION,
+        vggcalc.__version__,
+        command,
+        conventions,
+        environment,
+        tuple(complete),
+        models=tuple(models),
+    )
     return gate.against(report) if gate is not None else report

@@ -31,6 +31,7 @@ from vggcalc.results.document import (
     CONVENTIONS,
     SCHEMA_VERSION,
     Change,
+    ModelCosts,
     Report,
 )
 from vggcalc.results.measured import (
@@ -85,6 +86,7 @@ __all__ = [
     "LayerResult",
     "MemoryFormat",
     "Mode",
+    "ModelCosts",
     "ModuleRow",
     "ModuleSummary",
     "Partial",

@@ -1,9 +1,11 @@
 """The JSON document that a command writes, schema version 1."""
 
+from typing import Literal
+
 import msgspec
 
-from vggcalc.nets.layers import Axes
-from vggcalc.results.analysis import Comparison
+from vggcalc.nets.layers import Axes, Shape
+from vggcalc.results.analysis import Comparison, Costs, Partial, ReceptiveField, Sees
 from vggcalc.results.measured import Environment
 
 SCHEMA_VERSION = 1
@@ -40,8 +42,28 @@ class Change(msgspec.Struct, frozen=True):
     on: str | None = None
 
 
+class ModelCosts(msgspec.Struct, frozen=True):
+    """One model of several in a summary: its totals, or the `reason` why it "failed".
+
+    Where its status is "partial", `partial` says which costs are lower bounds, and for lack of which operators.
+    """
+
+    model: str
+    status: Literal["complete", "partial", "failed"]
+    input_shape: Shape = ()
+    dtype: str = ""
+    costs: Costs = {}
+    partial: Partial = {}
+    receptive_field: ReceptiveField | None = None
+    sees: Sees = "unknown"
+    reason: str = ""
+
+
 class Report(msgspec.Struct, frozen=True):
-    """The output of a command. `changes` are those since the report in the file `against`."""
+    """The output of a command. `changes` are those since the report in the file `against`.
+
+    A summary of several models has `models` and no comparisons.
+    """
 
     schema_version: int
     vggcalc_version: str
@@ -51,3 +73,4 @@ class Report(msgspec.Struct, frozen=True):
     comparisons: tuple[Comparison, ...]
     against: str | None = None
     changes: tuple[Change, ...] = ()
+    models: tuple[ModelCosts, ...] = ()

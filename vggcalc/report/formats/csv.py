@@ -14,6 +14,7 @@ from vggcalc.results import (
     Costs,
     Latency,
     LatencyRatio,
+    ModelCosts,
     ModuleSummary,
     ReceptiveField,
     Report,
@@ -23,8 +24,9 @@ from vggcalc.results import (
 
 
 def render(report: Report, screen: Screen) -> str:
-    """One line for each layer, block, module, total and latency, which the column `level` names."""
+    """One line for each layer, block, module, total and latency, or each of several models: the `level` says which."""
     rows = [row for comparison in report.comparisons for row in records(comparison)]
+    rows += [_model_columns(model) for model in report.models]
     columns = dict.fromkeys(key for row in rows for key in row)
     text = io.StringIO()
     writer = DictWriter(text, list(columns), lineterminator="\n")
@@ -94,6 +96,14 @@ def _module_rows(place: dict[str, object], modules: ModuleSummary) -> Iterator[d
             | row.costs
             | _lower_bound_columns(row.partial)
         )
+
+
+def _model_columns(model: ModelCosts) -> dict[str, object]:
+    """One model of several, by column."""
+    place = {"level": "model", "name": model.model, "status": model.status, "dtype": model.dtype}
+    shape = {"input_shape": units.shape(model.input_shape) if model.input_shape else ""}
+    figures = _field_and_cost_columns(model.receptive_field, model.costs)
+    return place | shape | figures | _lower_bound_columns(model.partial) | {"reason": model.reason}
 
 
 def _pareto_columns(comparison: Comparison, variant: Variant) -> dict[str, object]:

@@ -6,6 +6,10 @@ from vggcalc.results import Report
 
 def counted_sections(report: Report) -> list[Section]:
     """The tables that need no measuring."""
+    if report.models:
+        from vggcalc.report.tables.many import many_tables
+
+        return many_tables(report.models)
     from vggcalc.report.tables.networks import at_a_glance, network_tables
 
     sections = [section for comparison in report.comparisons for section in network_tables(comparison)]

@@ -20,7 +20,7 @@ from vggcalc.report.tables.cells import (
     shown_costs,
     total_costs,
 )
-from vggcalc.results import BlockResult, Comparison, LayerResult, ModuleSummary, Variant
+from vggcalc.results import BlockResult, Comparison, LayerResult, ModelCosts, ModuleSummary, Variant
 
 #: Where no one receptive field holds for every unit.
 _SEES = {"image": "image", "varies": "varies"}
@@ -29,7 +29,7 @@ _SEES = {"image": "image", "varies": "varies"}
 _SHORT_KINDS = {"AdaptiveAvgPool2d": "avg-pool", "BatchNorm2d": "batch norm", "LocalResponseNorm": "LRN"}
 
 
-def field_cell(of: LayerResult | BlockResult | Variant) -> Cell:
+def field_cell(of: LayerResult | BlockResult | Variant | ModelCosts) -> Cell:
     """The size of a receptive field, or in a word why there is none."""
     return Cell.axes(of.receptive_field.size) if of.receptive_field else Cell(_SEES.get(of.sees, units.NO_FIGURE))
 

@@ -15,12 +15,9 @@ from typing import Any
 
 import torch
 
-from vggcalc.nets.origins import Argument, Origin
+from vggcalc.nets.origins import REGISTRIES, Argument, Origin
 from vggcalc.runtime.load.errors import LoadError, one_line_errors
 from vggcalc.runtime.trace.formulas import has_formulas
-
-#: The packages with a registry of models, which are optional.
-REGISTRIES = ("torchvision", "timm")
 
 #: Where the process was started: a model's code may change the folder.
 START = os.getcwd()
