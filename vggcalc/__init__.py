@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from vggcalc.library.measuring import check as check
     from vggcalc.library.measuring import measure as measure
     from vggcalc.library.measuring import verify as verify
+    from vggcalc.library.modules import FusingWarning as FusingWarning
     from vggcalc.library.modules import build as build
     from vggcalc.library.modules import fuse as fuse
     from vggcalc.library.modules import rewrite as rewrite
@@ -77,6 +78,7 @@ _PLACES = {
     "measure": "library.measuring",
     "verify": "library.measuring",
     "build": "library.modules",
+    "FusingWarning": "library.modules",
     "fuse": "library.modules",
     "rewrite": "library.modules",
     "trace": "library.modules",

@@ -1,9 +1,9 @@
 """`trace`, `build`, `rewrite` and `fuse`: torch modules in this process. Calling one imports torch."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
-from vggcalc.library.arguments import wrong_type
+from vggcalc.library.arguments import check_flags, wrong_type
 from vggcalc.library.factorizing import FactorizingOptions, Into, ReplacingOptions
 from vggcalc.library.factorizing import replacings as rules
 from vggcalc.library.models import Overrides, module_arguments, resolve
@@ -110,16 +110,73 @@ def rewrite(
     return rewritten(module, replacing, module_arguments(module, inputs))
 
 
-def fuse(module: "nn.Module") -> "FusedConv":
-    """The one convolution that a chain or sum of convolutions, norms and additions is without activations.
+class FusingWarning(UserWarning):
+    """A linear part of a network was not fused, because that would not be exact at the edges of a feature map."""
 
-    Raises `TypeError` for anything but a module, `InputError` for one that is not linear.
+
+@overload
+def fuse(module: "nn.Module", inputs: None = None) -> "FusedConv": ...
+
+
+@overload
+def fuse(module: "nn.Module", inputs: "str | Sequence[int] | Tensor", *, exact: bool = True) -> "nn.Module": ...
+
+
+def fuse(
+    module: "nn.Module", inputs: "str | Sequence[int] | Tensor | None" = None, *, exact: bool = True
+) -> "nn.Module":
+    """The one convolution that a linear module is; with `inputs` a copy of any network with its linear parts fused.
+
+    Without `inputs` the module is a chain or sum of convolutions, norms and additions without activations, and what is
+    returned is one convolution whatever it costs.
+
+    With `inputs`, what the module is called with as in `trace`, every linear part of it becomes one convolution where
+    that does no more MACs than the part: batch norms are folded in, and parallel branches (RepVGG's 3×3, 1×1 and
+    identity, a large kernel's small and dilated ones, a 1×1 before an average pooling) added up. The copy is for
+    inference: batch norms hold their running statistics. A module whose `forward` adds branches becomes a
+    `torch.fx.GraphModule`; one that torch.fx cannot trace stays, and what it holds is fused by itself.
+
+    Args:
+        module: any `torch.nn.Module`; it is left as it was.
+        inputs: as for `trace`; the fused network takes other sizes too.
+        exact: leave what would differ at the edges of its feature map, where a layer behind another pads zeros, with a
+            `FusingWarning` that names it. Else fuse it: its convolution says in `border` how many positions may differ.
+
+    Raises:
+        TypeError: it is no module, or `inputs` are none.
+        InputError: without `inputs` it is not linear; with them it cannot be run for them.
 
     >>> stack = vggcalc.build(vggcalc.factorize(7, activation="none")["factorized"])
     >>> fused = vggcalc.fuse(stack)
     >>> fused.kernel_size, fused.border
     ((7, 7), (2, 2))
+    >>> from torch import nn
+    >>> network = nn.Sequential(nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU())
+    >>> vggcalc.fuse(network, (1, 3, 32, 32))
+    Sequential(
+      (0): Conv2d(3, 8, kernel_size=(3, 3), stride=(1, 1))
+      (1): Identity()
+      (2): ReLU()
+    )
     """
-    from vggcalc.runtime.fuse.fuse import fuse as fused
+    module = _checked(module)
+    check_flags(exact=exact)
+    if inputs is None:
+        from vggcalc.runtime.fuse.fuse import fuse as fused
 
-    return fused(_checked(module))
+        return fused(module)
+    import warnings
+
+    from vggcalc.runtime.fuse.networks import fuse_network
+    from vggcalc.runtime.load.preparing import unwrapped
+
+    module = unwrapped(module)
+    network = fuse_network(module, module_arguments(module, inputs), exact)
+    for region in network.regions:
+        if region.left:
+            warnings.warn(
+                f"{region.name} is left as it is: {region.reason}; exact=False fuses it",
+                FusingWarning,
+                stacklevel=2,
+            )
+    return network.module

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from vggcalc.errors import InputError
-from vggcalc.nets.layers import Pair
+from vggcalc.nets.layers import Axes, Pair
 
 
 class Axis(msgspec.Struct, frozen=True):
@@ -81,6 +81,11 @@ class Affine(msgspec.Struct, frozen=True):
         """In and out."""
         groups, out, into = self.kernel.shape[:3]
         return groups * into, groups * out
+
+    @property
+    def border(self) -> Axes:
+        """Along each axis, how many positions from either edge may differ from what it was composed of."""
+        return tuple(max(axis.border) for axis in self.axes)
 
 
 def scaling(axes: int, scale: Tensor, shift: Tensor | None = None) -> Affine:

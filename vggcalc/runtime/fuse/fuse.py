@@ -4,6 +4,7 @@ Without activations every layer is an affine map that slides, and so is the whol
 """
 
 from collections.abc import Iterator
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -43,6 +44,8 @@ class FusedConv3d(_Fused, PaddedConv3d):
     """A `Conv3d` that stands for a linear stack, but for the positions in its `border`."""
 
 
+_Kind = TypeVar("_Kind", bound=nn.Module)
+
 FusedConv = FusedConv1d | FusedConv2d | FusedConv3d
 
 _FUSED: tuple[type[FusedConv], ...] = (FusedConv1d, FusedConv2d, FusedConv3d)
@@ -80,24 +83,38 @@ def fuse(stack: nn.Module) -> FusedConv:
 
 def convolution_of(one: Affine, place: Tensor) -> FusedConv:
     """The convolution that a map is, with the dtype and on the device of `place`."""
+    fused = _with_weights(_FUSED[len(one.axes) - 1], one, place)
+    fused.border = one.border
+    return fused
+
+
+def plain_convolution_of(one: Affine, place: Tensor) -> nn.Module:
+    """The same of torch's own class, unless it pads one side more than the other."""
+    plain = CONV_MODULES[len(one.axes) - 1]
+    even = all(axis.padding[0] == axis.padding[1] for axis in one.axes)
+    return _with_weights(plain if even else PADDED[plain.__name__], one, place)
+
+
+def _with_weights(kind: type[_Kind], one: Affine, place: Tensor) -> _Kind:
+    """A convolution of that class; it is one that pads each side by itself where the map does."""
     kernel, axes = one.kernel, one.axes
     before, after = (tuple(axis.padding[side] for axis in axes) for side in (0, 1))
-    fused = _FUSED[len(axes) - 1](
+    made = kind(
         *one.channels,
-        tuple(axis.size for axis in axes),  # type: ignore[arg-type]
-        tuple(axis.stride for axis in axes),  # type: ignore[arg-type]
-        before if before == after else 0,  # type: ignore[arg-type]
-        tuple(axis.dilation for axis in axes),  # type: ignore[arg-type]
+        tuple(axis.size for axis in axes),
+        tuple(axis.stride for axis in axes),
+        before if before == after else 0,
+        tuple(axis.dilation for axis in axes),
         len(kernel),
         one.bias is not None,
         device="meta",  # which draws no random numbers
     )
-    fused.sides = None if before == after else (before, after)
-    fused.weight = nn.Parameter(kernel.flatten(0, 1).to(place.device, place.dtype))
+    if before != after:
+        made.sides = before, after  # type: ignore[assignment]
+    made.weight = nn.Parameter(kernel.flatten(0, 1).to(place.device, place.dtype))
     if one.bias is not None:
-        fused.bias = nn.Parameter(one.bias.to(place.device, place.dtype))
-    fused.border = tuple(max(axis.border) for axis in axes)
-    return fused
+        made.bias = nn.Parameter(one.bias.to(place.device, place.dtype))
+    return made
 
 
 def exactly(tensor: Tensor) -> Tensor:
@@ -235,8 +252,15 @@ def map_of_norm(norm: nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d, path: st
         raise InputError(
             f"{_called(path)} is a {type(norm).__name__} without running statistics: what it does depends on the batch"
         )
-    scale = (exactly(variance) + norm.eps).rsqrt()
-    if norm.affine:
-        scale = scale * exactly(norm.weight)
+    return of_batch_norm(spatial_axes(norm), mean, variance, norm.weight, norm.bias, norm.eps)
+
+
+def of_batch_norm(
+    axes: int, mean: Tensor, variance: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
+) -> Affine:
+    """The same from its tensors; without `weight` and `bias` they are 1 and 0."""
+    scale = (exactly(variance) + eps).rsqrt()
+    if weight is not None:
+        scale = scale * exactly(weight)
     shift = -exactly(mean) * scale
-    return scaling(spatial_axes(norm), scale, shift + exactly(norm.bias) if norm.affine else shift)
+    return scaling(axes, scale, shift if bias is None else shift + exactly(bias))
