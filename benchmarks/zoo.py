@@ -2,10 +2,11 @@
 
 Each is made without weights and traced in a process of its own, with a limit on its time. A line of JSON each goes to
 --output as soon as it is there, and a run that was ended goes on after the lines that are there already. Both counters
-run on the meta device, in alternation, three times, of which the later two count.
+run on the meta device, in alternation, three times, of which the later two count. What torch's counter cannot run there
+it counts with values, untimed.
 
     pip install . torchvision timm segmentation-models-pytorch ultralytics transformers diffusers
-    pip install open-clip-torch pytorchcv
+    pip install open-clip-torch pytorchcv monai kornia
     python benchmarks/zoo.py --output zoo.jsonl --jobs 2     # of a part: --only timm,torchvision, --sample 40
 """
 
@@ -20,6 +21,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -38,6 +40,24 @@ def attempt(record: dict[str, Any], prefix: str, count: Callable[[], Any]) -> An
         return None
     record[f"{prefix}s"] = min(seconds, record.get(f"{prefix}s", seconds))
     return found
+
+
+def flops_of_values(module: Any, remade: Callable[[], Any], inputs: Any) -> int:
+    """torch's count of the module itself, with the random input that a trace with values has."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from vggcalc.runtime.inputs import arguments_of, own_dtype, random_values
+
+    if any(tensor.is_meta for tensor in (*module.parameters(), *module.buffers())):
+        module = remade()[0].eval().requires_grad_(False)
+    torch.backends.mha.set_fastpath_enabled(False)
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        called = arguments_of(inputs).with_tensors(
+            random_values(module, torch.Generator().manual_seed(0)), own_dtype(module)
+        )
+        module(*called.args, **called.kwargs)
+    return int(counter.get_total_flops()) // 2
 
 
 def one(library: str, name: str) -> dict[str, Any]:
@@ -75,6 +95,9 @@ def one(library: str, name: str) -> dict[str, Any]:
             network = attempt(record, "trace_", trace)
         if network is None or record["trace_s"] > 20:
             break
+    if network is not None and record.get("torch_macs") is None:  # what cannot run without values is counted with them
+        again = partial(make, library, name)
+        record["torch_macs"] = attempt(record, "run_", lambda: flops_of_values(module, again, inputs))
     if network is not None:
         (variant,) = vggcalc.summary(network).variants
         record |= {"macs": variant.macs, "parameters": variant.parameters, "operators": variant.partial.get("macs", ())}

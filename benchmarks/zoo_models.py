@@ -1,18 +1,19 @@
 """The models of libraries for benchmarks/zoo.py: their names, and how each is made without pretrained weights."""
 
 import importlib
+import inspect
 import re
 from pathlib import Path
 from typing import Any
 
 LIBRARIES = (
     "torchvision", "timm", "segmentation_models_pytorch", "ultralytics", "transformers", "diffusers", "open_clip",
-    "pytorchcv",
+    "pytorchcv", "monai", "kornia",
 )  # fmt: skip
 IMAGE = (1, 3, 224, 224)
 #: The shapes that torchvision's models of other kinds than classification take, by a pattern of their names.
 TORCHVISION = {
-    "rcnn|ssd|retinanet|fcos": [(3, 320, 320)], "raft": ((1, 3, 128, 128),) * 2, "swin3d": (1, 3, 32, 224, 224),
+    "rcnn|ssd|retinanet|fcos": ([(3, 320, 320)],), "raft": ((1, 3, 128, 128),) * 2, "swin3d": (1, 3, 32, 224, 224),
     "mvit|s3d": (1, 3, 16, 224, 224), "r3d|mc3|r2plus1d": (1, 3, 16, 112, 112), "inception_v3": (1, 3, 299, 299),
 }  # fmt: skip
 #: diffusers' models, which have defaults, with the shapes that they take.
@@ -22,6 +23,50 @@ DIFFUSERS = {
     "UNet3DConditionModel": {"sample": (1, 4, 4, 32, 32), "timestep": 1, "encoder_hidden_states": (1, 77, 1024)},
     "AutoencoderKL": (1, 3, 64, 64), "VQModel": (1, 3, 64, 64), "AutoencoderTiny": (1, 3, 64, 64),
     "UNet1DModel": {"sample": (1, 2, 4096), "timestep": 1},
+}  # fmt: skip
+CUBE = (1, 1, 96, 96, 96)
+CHANNELS = {"channels": (16, 32, 64, 128), "strides": (2, 2, 2)}
+VOLUMES = {"spatial_dims": 3, "in_channels": 1, "out_channels": 2}
+#: MONAI's networks by name: the arguments of their constructors, and the shapes that they take.
+MONAI: dict[str, tuple[dict[str, Any], Any]] = {
+    "AHNet": ({}, (1, 1, 128, 128, 64)), "AttentionUnet": (VOLUMES | CHANNELS, CUBE),
+    "UNETR": ({"in_channels": 1, "out_channels": 2, "img_size": 96}, CUBE),
+    "AutoEncoder": (VOLUMES | CHANNELS | {"strides": (2, 2, 2, 2)}, CUBE),
+    "BasicUNet": ({}, CUBE), "BasicUNetPlusPlus": ({}, CUBE), "DenseNet121": (VOLUMES, CUBE),
+    "DenseNet264": (VOLUMES, CUBE), "DiffusionModelUNet": (
+        VOLUMES | {"channels": (32, 64, 64, 64)}, {"x": (1, 1, 32, 32, 32), "timesteps": (1,)}),
+    "AutoencoderKL": ({"spatial_dims": 3, "channels": (32, 64, 64, 64)}, (1, 1, 32, 32, 32)),
+    "DynUNet": (VOLUMES | {"kernel_size": [3] * 4, "strides": [1, 2, 2, 2], "upsample_kernel_size": [2] * 3}, CUBE),
+    "EfficientNetBN": ({"model_name": "efficientnet-b0", "pretrained": False}, IMAGE), "FlexibleUNet": (
+        {"in_channels": 3, "out_channels": 2, "backbone": "efficientnet-b0"}, IMAGE),
+    "HighResNet": ({}, CUBE), "HoVerNet": ({"out_classes": 3}, (1, 3, 256, 256)), "MedNeXt": ({}, CUBE),
+    "MILModel": ({"num_classes": 2, "pretrained": False}, (1, 4, 3, 224, 224)), "Quicknat": ({}, (1, 1, 64, 64)),
+    "PatchDiscriminator": (VOLUMES | {"channels": 32}, CUBE), "SegResNet": ({}, CUBE), "SegResNetDS": ({}, CUBE),
+    "SegResNetVAE": ({"input_image_size": CUBE[2:]}, CUBE), "SEResNet50": (
+        {"spatial_dims": 3, "in_channels": 1, "num_classes": 2}, CUBE),
+    "SwinUNETR": ({"in_channels": 1, "out_channels": 2}, CUBE), "UNet": (VOLUMES | CHANNELS, CUBE),
+    "TorchVisionFCModel": ({"pretrained": False}, IMAGE), "VNet": ({}, CUBE),
+    "ViT": ({"in_channels": 1, "img_size": 96, "patch_size": 16, "classification": True}, CUBE),
+    "ViTAutoEnc": ({"in_channels": 1, "img_size": 96, "patch_size": 16}, CUBE), "VQVAE": (VOLUMES, CUBE),
+    "MaskedAutoEncoderViT": ({"in_channels": 1, "img_size": 96, "patch_size": 16}, CUBE),
+    "DecoderOnlyTransformer": ({"num_tokens": 256, "max_seq_len": 128, "attn_layers_dim": 64, "attn_layers_depth": 4,
+        "attn_layers_heads": 4}, (1, 128)), "resnet50": ({"n_input_channels": 1}, CUBE), "RegUNet": (
+        {"spatial_dims": 3, "in_channels": 2, "num_channel_initial": 16, "depth": 3}, (1, 2, 64, 64, 64)),
+    "LocalNet": ({"spatial_dims": 3, "in_channels": 2, "num_channel_initial": 16, "extract_levels": (0, 1, 2)},
+        (1, 2, 64, 64, 64)), "VoxelMorph": ({}, {"moving": (1, 1, 64, 64, 64), "fixed": (1, 1, 64, 64, 64)}),
+    "GlobalNet": ({"image_size": [64] * 3, "spatial_dims": 3, "in_channels": 2, "num_channel_initial": 16, "depth": 3},
+        (1, 2, 64, 64, 64)),
+}  # fmt: skip
+PATCH = (8, 1, 32, 32)
+#: kornia's networks by the name of their class in kornia.feature or behind their module.
+KORNIA: dict[str, tuple[dict[str, Any], Any]] = {
+    "feature:ALIKED": ({}, IMAGE), "feature:DeFMO": ({}, (1, 6, 224, 224)), "feature:DISK": ({}, (1, 3, 256, 256)),
+    "feature:HardNet": ({}, PATCH), "feature:HardNet8": ({}, PATCH), "feature:HyNet": ({}, PATCH),
+    "feature:KeyNet": ({}, (1, 1, 224, 224)), "feature:OriNet": ({}, PATCH), "feature:SOSNet": ({}, PATCH),
+    "feature:LoFTR": ({}, [{"image0": (1, 1, 128, 128), "image1": (1, 1, 128, 128)}]), "feature:TFeat": ({}, PATCH),
+    "feature:SOLD2_detector": ({}, (1, 1, 256, 256)), "feature:XFeatModel": ({}, (1, 3, 256, 256)),
+    "models.dexined:DexiNed": ({}, IMAGE), "models.tiny_vit:TinyViT": ({}, IMAGE),
+    "models.vit:VisionTransformer": ({}, IMAGE), "models.vit_mobile:MobileViT": ({}, (1, 3, 256, 256)),
 }  # fmt: skip
 
 
@@ -45,8 +90,8 @@ def names(library: str) -> list[str]:
         return [f"{architecture}-{encoder}" for architecture in ARCHITECTURES for encoder in encoders]
     if library == "ultralytics":
         folder = Path(importlib.import_module("ultralytics").__file__).parent / "cfg" / "models"
-        return [re.sub(r"^(yolov?\d+)", r"\1n", path.name) for path in sorted(folder.glob("*/*.yaml"))]
-    return list(DIFFUSERS)
+        return [re.sub(r"^(yolo(?!v10|v9)e?-?v?\d+)", r"\1n", path.name) for path in sorted(folder.glob("*/*.yaml"))]
+    return list({"diffusers": DIFFUSERS, "monai": MONAI, "kornia": KORNIA}[library])
 
 
 def make(library: str, name: str) -> tuple[Any, Any]:
@@ -72,8 +117,12 @@ def make(library: str, name: str) -> tuple[Any, Any]:
         if module.main_input_name == "pixel_values":
             size = getattr(module.config, "image_size", None) or 224
             return module, {"pixel_values": (1, 3, *(size if isinstance(size, list | tuple) else (size, size)))}
-        inputs = {"input_ids": torch.zeros(1, 64, dtype=torch.long)}
-        return module, inputs | ({"decoder_input_ids": inputs["input_ids"]} if module.config.is_encoder_decoder else {})
+        sounds = {"input_values": (1, 16000), "input_features": (1, getattr(module.config, "num_mel_bins", 80), 3000)}
+        ids = torch.zeros(1, 64, dtype=torch.long)
+        inputs: dict[str, Any] = {"input_ids": ids}
+        if module.main_input_name in sounds:
+            inputs = {module.main_input_name: sounds[module.main_input_name]}
+        return module, inputs | ({"decoder_input_ids": ids} if module.config.is_encoder_decoder else {})
     if library == "open_clip":
         import open_clip
 
@@ -94,9 +143,16 @@ def make(library: str, name: str) -> tuple[Any, Any]:
         architecture, _, encoder = name.partition("-")
         return segmentation_models_pytorch.create_model(architecture, encoder, encoder_weights=None), IMAGE
     if library == "ultralytics":
-        from ultralytics import YOLO
+        from ultralytics import RTDETR, YOLO
 
-        return YOLO(name).model, (1, 3, 640, 640)
+        return (RTDETR if "rtdetr" in name else YOLO)(name).model, (1, 3, 640, 640)
+    if library in ("monai", "kornia"):
+        module_name, _, kind = ("networks.nets:" * (library == "monai") + name).rpartition(":")
+        arguments, inputs = (MONAI | KORNIA)[name]
+        build = getattr(importlib.import_module(f"{library}.{module_name}"), kind)
+        if "pretrained" in inspect.signature(build).parameters:
+            arguments = {"pretrained": None if kind == "LoFTR" else False} | arguments
+        return build(**arguments), torch.zeros(inputs, dtype=torch.long) if "num_tokens" in arguments else inputs
     import diffusers
 
     return getattr(diffusers, name)(), DIFFUSERS[name]

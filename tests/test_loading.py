@@ -223,6 +223,27 @@ def recorded() -> nn.Module:
     return module
 
 
+class Widths:
+    """A configuration, as models of transformers are made of one."""
+
+    def __init__(self, channels: int = 4, size: int = 3) -> None:
+        self.channels, self.size = channels, size
+
+
+class Configured(nn.Conv2d):
+    config_class = Widths
+
+    def __init__(self, config: Widths) -> None:
+        super().__init__(3, config.channels, config.size, padding="same")
+
+
+@pytest.mark.parametrize(("arguments", "channels"), [({}, 4), ({"channels": 8}, 8)])
+def test_a_class_with_a_configuration_is_made_of_its_default_one(arguments: dict[str, Any], channels: int) -> None:
+    module = load(Origin(f"{__name__}:Configured", SHAPE, arguments))
+    assert isinstance(module, Configured)
+    assert module.weight.shape == (channels, 3, 3, 3)
+
+
 def in_parallel() -> nn.Module:
     return nn.DataParallel(Plain())
 

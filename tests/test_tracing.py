@@ -239,6 +239,19 @@ def test_an_lstm_is_its_products() -> None:
     assert analyzed(module).costs["macs"] == 2 * 4 * (144 + 5) * 4 * 5
 
 
+def test_a_wrapper_that_puts_out_no_tensor_names_its_only_part() -> None:
+    class Predictor(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = conv()
+
+        def forward(self, x: Tensor) -> list[str]:
+            return ["a cat"]
+
+    with pytest.raises(InputError, match="there is nothing to count; its only part is model, a Conv2d: give that"):
+        trace(Predictor(), (1, 3, 8, 8))
+
+
 def test_unused_and_shared_parameters_count_once() -> None:
     shared = conv()
     module = Written(lambda s, x: s.a(x) + s.b(x), a=shared, b=shared, c=nn.Linear(3, 5))

@@ -40,6 +40,8 @@ def factory(origin: Origin) -> Any:
     if not callable(found):
         kind = type(found).__name__
         raise LoadError(f"{origin.source} is of type {kind}: neither a module nor what makes one")
+    if isinstance(found, type) and callable(config := getattr(found, "config_class", None)):
+        return lambda **arguments: found(config(**arguments))  # of transformers, whose models are made of these
     return found
 
 

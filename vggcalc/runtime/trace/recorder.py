@@ -383,8 +383,10 @@ class Recorder(TorchDispatchMode):
         found = [tensor for tensor in output_tensors(output) if id(tensor) in self._step_of]
         if not found:
             kind = "None" if output is None else f"a {type(output).__name__}"
+            parts = [f"{key}, a {type(part).__name__}" for key, part in self._modules[""].named_children()]
+            hint = f"; its only part is {parts[0]}: give that" if len(parts) == 1 else ""
             raise InputError(
-                f"{name} puts out nothing that depends on its input, but {kind}: there is nothing to count"
+                f"{name} puts out nothing that depends on its input, but {kind}: there is nothing to count{hint}"
             )
         self._add_unused()
         last = self._source(found[0])

@@ -71,7 +71,7 @@ _NAMES: tuple[tuple[Rule, str], ...] = (
         dimensions.reduction,
         "mean sum amax amin max min var std var_mean std_mean aminmax norm prod linalg_vector_norm logsumexp argmax "
         "argmin softmax log_softmax _softmax _log_softmax _safe_softmax cumsum cumprod cummax cummin logcumsumexp "
-        "topk sort all any median nanmedian nansum kthvalue mode count_nonzero",
+        "topk sort all any _is_all_true _is_any_true median nanmedian nansum kthvalue mode count_nonzero",
     ),
     (dimensions.reshape, "view _unsafe_view reshape flatten unflatten squeeze"),
     (dimensions.permute, "permute transpose t"),
