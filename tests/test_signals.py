@@ -126,6 +126,33 @@ def test_what_is_ignored_stays_ignored() -> None:
     process.stderr.close()
 
 
+#: A program whose ending signal comes within a weak reference's callback, and which then waits.
+WITHIN_A_CALLBACK = """
+import signal, sys, time, weakref
+from vggcalc.measurement import interrupts
+
+class Gone: pass
+
+interrupts.install()
+one = Gone()
+reference = weakref.ref(one, lambda _: signal.raise_signal(int(sys.argv[1])))
+try:
+    del one
+    print("went on", flush=True)
+    time.sleep(600)
+except KeyboardInterrupt:
+    sys.exit(interrupts.signal_exit_status())
+"""
+
+
+@SIGNALS
+def test_a_signal_within_a_callback_is_not_lost(number: int) -> None:
+    """Python prints what a weak reference's callback raises, and goes on."""
+    process = start("-c", WITHIN_A_CALLBACK, str(int(number)))
+    assert process.communicate() == ("went on\n", "")
+    assert process.returncode == 128 + number
+
+
 @SIGNALS
 def test_a_deferred_signal_is_noted_and_another_programs_handlers_stay(number: int) -> None:
     came: list[int] = []

@@ -1,6 +1,7 @@
 """Ctrl-C, SIGTERM and SIGHUP: they end a run alike, and wait while a result is made or written."""
 
 import signal
+import sys
 from types import FrameType, TracebackType
 
 #: The signals that end a run; Windows has no SIGHUP.
@@ -24,6 +25,29 @@ def install() -> None:
     for number in ENDING:
         if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
             signal.signal(number, _interrupt)
+    sys.unraisablehook = _resend
+
+
+def _resend(unraisable: "sys.UnraisableHookArgs") -> None:
+    """Send a signal again that came within a weak reference's callback or a `__del__`.
+
+    Python would print what is raised there, and go on.
+    """
+    if issubclass(unraisable.exc_type, KeyboardInterrupt):
+        _send_later(_received)
+    else:
+        sys.__unraisablehook__(unraisable)
+
+
+def _send_later(number: int) -> None:
+    """Send a signal to the main thread, which may wait for something, from another: here it would be raised at once."""
+    import threading
+
+    main = threading.main_thread().ident
+    if hasattr(signal, "pthread_kill") and main is not None:
+        threading.Timer(0.01, signal.pthread_kill, [main, number]).start()
+    else:
+        threading.Timer(0.01, signal.raise_signal, [number]).start()
 
 
 def ignore() -> None:
@@ -37,6 +61,11 @@ def ignore() -> None:
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
     _note(number)
+    while frame is not None:
+        if frame.f_code is _resend.__code__:  # where it would be lost too
+            _send_later(number)
+            return
+        frame = frame.f_back
     raise KeyboardInterrupt
 
 
