@@ -2,11 +2,13 @@
 
 import re
 from math import prod
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 import torch
+from builders import report
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -23,9 +25,11 @@ from vggcalc.nets.layers import Conv, Conv1d, Conv2d, Conv3d, Convolution, ReLU,
 from vggcalc.nets.merging import merge
 from vggcalc.nets.paths import chain_paths, network_paths
 from vggcalc.nets.replacing import split
+from vggcalc.report.figures import figures
 from vggcalc.runtime.build import build
 from vggcalc.runtime.check.verify import verify
 from vggcalc.runtime.fuse.fuse import fuse
+from vggcalc.runtime.time.arms import fill
 
 KINDS: tuple[type[Conv], ...] = (Conv1d, Conv2d, Conv3d)
 
@@ -197,6 +201,17 @@ def test_what_is_built_is_what_was_counted(conv: Conv, batch_norm: bool) -> None
     assert counter.get_total_flops() == variant.flops
 
 
+@pytest.mark.parametrize("dims", [1, 2, 3])
+def test_weights_to_be_timed_are_filled_in_every_dimension(dims: int) -> None:
+    """What is built for a latency begins with whatever its memory holds."""
+    built = build(vggcalc.factorize(5, dims=dims, channels=4, causal=True, batch_norm=True)["factorized"].network)
+    with torch.no_grad():
+        for parameter in built.parameters():
+            parameter.fill_(float("nan"))
+    fill(built, torch.linspace(-1, 1, 100))
+    assert all(bool(parameter.isfinite().all()) for parameter in built.parameters())
+
+
 def random_normal(module: nn.Module) -> nn.Module:
     with torch.random.fork_rng([]), torch.no_grad():
         torch.manual_seed(0)
@@ -352,6 +367,77 @@ def test_networks_have_dimensions() -> None:
             built = build(comparison["factorized"].network)
             assert built(torch.empty(comparison.input_shape)).shape == comparison["naive"].output_shape
         assert sum(p.numel() for p in built.parameters()) == comparison["factorized"].parameters
+
+
+def test_files_have_dimensions(tmp_path: Path) -> None:
+    file = tmp_path / "video.toml"
+    file.write_text('features = [4, "M", "8@3x5x5s1x2x2", "M"]\ndims = 3\nclassifier = [5]\nbatch_norm = true\n')
+    network = vggcalc.network(str(file), size=(8, 32, 32))
+    with torch.device("meta"):
+        built = build(network)
+        assert built(torch.empty(network.input_shape)).shape == (1, 5)
+    assert [layer.kernel_size for layer in vggcalc.summary(network).variants[0].layers if layer.type == "Conv3d"] == [
+        (3, 3, 3), (3, 5, 5),
+    ]  # fmt: skip
+    assert vggcalc.network(vggcalc.Config("sound", (8,), (1, 400))).input_shape == (1, 1, 400)
+    with pytest.raises(InputError, match="size 8×32 has 2 numbers for 3 axes: give dims 2, or 3 numbers"):
+        vggcalc.network(str(file), size=(8, 32))
+
+
+@pytest.mark.parametrize(
+    ("dims", "family"), [(1, "stack"), (1, "dilated-stack"), (3, "stack"), (3, "(2+1)d"), (3, "stripes")]
+)
+def test_a_rewritten_model_is_what_was_analyzed(dims: int, family: str) -> None:
+    conv, norm, transposed = (getattr(nn, f"{kind}{dims}d") for kind in ("Conv", "BatchNorm", "ConvTranspose"))
+    model = nn.Sequential(
+        conv(2, 4, 7, stride=2, padding=3), norm(4), nn.ReLU(), conv(4, 8, 5, padding=2), transposed(8, 4, 6, 2)
+    )
+    shape = (1, 2, *(17, 14, 15)[:dims])
+    compared = vggcalc.compare(model, inputs=shape, into=family)
+    rewritten = vggcalc.rewrite(model, shape, into=family)
+    traced = vggcalc.summary(rewritten, shape).variants[0]
+    assert traced.costs == compared[family].costs
+    assert [layer.name for layer in traced.layers] == [layer.name for layer in compared[family].layers]
+    assert rewritten(torch.rand(shape)).shape == model(torch.rand(shape)).shape
+    (skipped,) = compared.skipped
+    assert (skipped.name, skipped.reason) == ("4", f"a ConvTranspose{dims}d is not factorized: it is transposed")
+
+
+def test_a_traced_causal_convolution_becomes_a_causal_stack() -> None:
+    class Causal(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv1d(4, 4, 9, dilation=2)
+
+        def forward(self, sound: Tensor) -> Tensor:
+            return self.conv(functional.pad(sound, (16, 0)))  # type: ignore[no-any-return]
+
+    model = Causal()
+    comparison = vggcalc.compare(model, inputs=(1, 4, 40))
+    given, made = comparison.variants
+    assert (
+        given.receptive_field
+        == made.receptive_field
+        == vggcalc.factorize(9, dims=1, causal=True, dilation=2).variants[0].receptive_field
+    )
+    rewritten = vggcalc.rewrite(model, (1, 4, 40)).double()
+    sound = torch.rand(1, 4, 40, dtype=torch.float64, requires_grad=True)
+    rewritten(sound)[0, :, 30].sum().backward()
+    assert sound.grad is not None
+    assert max(sound.grad[0].abs().sum(0).nonzero().flatten().tolist()) == 30
+
+
+@pytest.mark.parametrize("kernel", [(7,), (3, 5, 5)])
+def test_what_is_covered_is_drawn_in_every_dimension(kernel: tuple[int, ...], tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    comparison = vggcalc.factorize(kernel, channels=4, into="stack,dilated")
+    figure = figures(report(comparison))[0]
+    name = "k7" if len(kernel) == 1 else "3×5×5"
+    assert figure.title == f"Coverage of the {name} window"
+    assert ("the first axis are added" in figure.caption) == (len(kernel) == 3)
+    comparison.plot(tmp_path / "covered.svg")
+    text = (tmp_path / "covered.svg").read_text()
+    assert f"{prod(3 if k > 1 else 1 for k in kernel)} of {prod(kernel)} positions" in text
 
 
 @settings(max_examples=25)

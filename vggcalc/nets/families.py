@@ -74,7 +74,7 @@ def by_times(kernel: Axes) -> str:
 
 
 def _threes(conv: Conv) -> str:
-    return by_times((3,) * conv.axes)
+    return by_times((3,) * conv.axes) if conv.axes > 1 else "size-3"
 
 
 def _odd(conv: Conv, what: str) -> Axes:
@@ -295,7 +295,7 @@ class Family(msgspec.Struct, frozen=True):
 
     def described(self, dims: int) -> str:
         """The description in so many dimensions: of 3×3 layers, 3×3×3 layers, or layers of size 3."""
-        window = r"\b([k13])×\1\b"
+        window = r"(?<!×)\b([k13])×\1\b(?!×)"
         if dims == 1:
             return re.sub(window, r"size-\1", self.description)
         return re.sub(window, lambda found: "×".join(found[1] * dims), self.description)
@@ -305,7 +305,7 @@ FAMILIES: dict[str, Family] = {
     "stack": Family(stack, "3×3 layers, as in VGG; full window, full channel mixing", widens=True),
     "asymmetric": Family(
         asymmetric,
-        "1×k, then k×1, as in Inception; full window, but only kernels of rank 1",
+        "a layer for each axis, 1×k, then k×1, as in Inception; full window, but only kernels of rank 1",
         widens=True,
         even=True,
         dims=(2, 3),
@@ -349,7 +349,8 @@ FAMILIES: dict[str, Family] = {
     ),
     "stripes": Family(
         stripes,
-        "k×m beside m×k, m up to 5, as in SLaK; a cross of the window, full channel mixing",
+        "k along one axis by m along the others, m up to 5, side by side, as in SLaK; a cross of the window, full "
+        "channel mixing",
         even=True,
         dims=(2, 3),
     ),

@@ -122,8 +122,10 @@ def branch_nodes(namer: Namer, block: str, branches: Branches, following: Sequen
                 nodes.append(Node(namer.name(block, layer), layer, (end,)))
                 end = nodes[-1].name
         ends.append(end)
-    if len(ends) > 1:
-        nodes.append(Node(namer.name(block, Add()), Add(), tuple(ends)))
+    total = ends[0]
+    for end in ends[1:]:  # two at a time, as it is run
+        nodes.append(Node(namer.name(block, Add()), Add(), (total, end)))
+        total = nodes[-1].name
     return nodes
 
 

@@ -224,5 +224,11 @@ def _overridden(
         changes["classifier"] = (*config.classifier[:-1], classes)
     changes |= {"input": (channels, *own[1:]), "dims": len(own) - 1}
     config = msgspec.structs.replace(config, **{k: v for k, v in changes.items() if v is not None})
-    sizes = spatial(own[1:] if size is None else size, len(own) - 1)
+    axes = len(own) - 1
+    if isinstance(size, tuple) and len(size) in INPUT_SIZES and len(size) != axes:
+        shown = "×".join(map(str, size))
+        raise InputError(
+            f"size {shown} has {len(size)} numbers for {axes} axes: give dims {len(size)}, or {axes} numbers"
+        )
+    sizes = spatial(own[1:] if size is None else size, axes)
     return from_config(config, (1 if batch is None else batch, channels, *sizes))

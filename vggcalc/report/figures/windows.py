@@ -62,7 +62,7 @@ def window_figures(report: Report, styles: Mapping[str, style.Style]) -> Iterato
 def windows(comparison: Comparison) -> Figure:
     """A panel for each variant of one kernel, all on one grid of input positions."""
     variants = comparison.variants
-    axes, window = len(comparison.input_shape) - 2, variants[0].layers[0].kernel_size or ()
+    dims, window = len(comparison.input_shape) - 2, variants[0].layers[0].kernel_size or ()
     found = {
         variant.name: {node: list(map(on_a_plane, terms)) for node, terms in network_paths(variant.network).items()}
         for variant in variants
@@ -75,6 +75,7 @@ def windows(comparison: Comparison) -> Figure:
     rows = ceil(len(variants) / columns)
     side = style.WIDTH / columns - _BETWEEN
     points = side * 72 / (high - low)  # of a position
+    top, bottom = (low, high) if dims > 1 else _around(step, 0.04 * (high - low))
 
     def draw(figure: FigureBase) -> None:
         grid = figure.subplots(rows, columns, squeeze=False).ravel()
@@ -88,7 +89,7 @@ def windows(comparison: Comparison) -> Figure:
             _numbers(axes, part, step, points)
             after = list(dict.fromkeys(_after_each(variant, terms)))
             _frames(axes, kernel, after, points)
-            axes.set(xlim=(low, high), ylim=(high, low), aspect="equal")
+            axes.set(xlim=(low, high), ylim=(bottom, top), aspect="equal")
             axes.set_axis_off()
             axes.set_title("\n".join(_lines(variant, prod(window))), fontsize=style.SMALL, linespacing=1.15)
         _scale(figure, list(grid[: len(variants)]))
@@ -98,10 +99,10 @@ def windows(comparison: Comparison) -> Figure:
     caption = (
         f"Which input positions one output unit of each variant depends on, around the {name} window of the kernel "
         "(thick frame): the darker, the more paths lead from there to the unit, as if all feature maps had one channel;"
-        f"{cells}{_PROJECTED if axes == 3 else ''} crosses are positions that it does not cover, thin frames the "
+        f"{cells}{_PROJECTED if dims == 3 else ''} crosses are positions that it does not cover, thin frames the "
         "receptive fields after a layer."
     )
-    height = rows * (side + _ABOVE + _BETWEEN) + _SCALE
+    height = rows * (side * (bottom - top) / (high - low) + _ABOVE + _BETWEEN) + _SCALE
     return Figure(f"Coverage of the {name} window", caption, height, draw)
 
 
@@ -128,6 +129,11 @@ def _limits(boxes: Sequence[Box]) -> tuple[float, float]:
     high = max(max(box.left + box.width, box.top + box.height) for box in boxes)
     margin = 0.04 * (high - low)
     return low - margin, high + margin
+
+
+def _around(row: int, margin: float) -> tuple[float, float]:
+    """The limits around a single row of cells."""
+    return -margin, row + margin
 
 
 def _after_each(variant: Variant, terms: Mapping[str, Sequence[ChainPaths]]) -> Iterator[Box]:

@@ -262,7 +262,7 @@ def _without_field(variant: Variant) -> Iterator[str]:
     elif variant.sees == "varies":
         yield (
             f"The receptive field of the last feature map of {variant.name} varies from unit to unit: "
-            "vggcalc summary with --receptive-field LAYER --unit Y,X shows that of one unit."
+            "vggcalc summary with --receptive-field LAYER --unit POSITION shows that of one unit."
         )
 
 

@@ -8,6 +8,8 @@ from typing import Any
 import msgspec
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd
 
 from vggcalc.nets.layers import Shape
 from vggcalc.protocol import Subject
@@ -46,9 +48,9 @@ def context(configuration: Configuration) -> AbstractContextManager[object]:
 def fill(module: nn.Module, noise: torch.Tensor) -> None:
     """Fill the weights with `noise` · 1/√fan-in, repeated: as good to time as torch's initialization, and faster."""
     for part in module.modules():
-        if isinstance(part, nn.BatchNorm2d):
+        if isinstance(part, _BatchNorm):
             part.reset_parameters()
-        elif isinstance(part, nn.Conv2d | nn.Linear):
+        elif isinstance(part, _ConvNd | nn.Linear):
             bound = part.weight[0].numel() ** -0.5
             for parameter in part.parameters(recurse=False):
                 for piece in parameter.data.view(-1).split(len(noise)):
