@@ -240,13 +240,13 @@ def test_what_goes_wrong_is_one_line(folder: Path, model: str, said: str) -> Non
         (("net.py:instance", "--arg", "width=3"), "takes no arguments"),
         (("net.py:Net", "--arg", "width"), "is not name=value"),
         (("net.py:Net", "--arg", "colour=3"), "unexpected keyword argument 'colour'"),
-        (("net.py:Net", "--input", "1x4x64x64"), "raised RuntimeError"),
+        (("net.py:Net", "--input", "1x4x64x64"), "wants 3 channels, got 4 from input 1×4×64×64"),
         (("net.py:Net", "--input", "3x"), "is no shape"),
         (("net.py:Net", "--input", "1x3x8x8", "--size", "8"), "inputs gives the whole shape"),
         (("net.py:Net", "--classes", "10"), "classes cannot change it, its own arguments may"),
         (("net.py:Net", "--dtype", "int8"), "integers have no gradient"),
         (("net.py:Net", "--batch", "0"), "batch 0 is out of range"),
-        (("net.py",), "Write net.py:NAME"),
+        (("net.py",), "Write net.py:NAME with one of "),
         (("vgg16", "--arg", "a=1"), "args are for imported models"),
         (("vgg16", "--input", "1x3x8x8"), "the input must be at least 32×32"),
         (("vgg16", "--unit", "1,1"), "belong together"),
@@ -275,7 +275,8 @@ def test_which_pixels_a_unit_sees(folder: Path) -> None:
 
 
 def test_an_imported_model_is_checked_and_timed(folder: Path) -> None:
-    done = invoke("compare", "net.py:Net", "--size", "32", "--quick", "--rounds", "6", "--budget", "3600", "--json")
+    fast = ("--quick", "--rounds", "6", "--budget", "3600", "--check")
+    done = invoke("compare", "net.py:Net", "--size", "32", *fast, "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)["comparisons"][0]
     for variant in found["variants"]:

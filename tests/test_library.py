@@ -149,7 +149,7 @@ def test_a_module_is_compared_as_given() -> None:
 
 
 def test_what_a_module_raises_is_the_cause() -> None:
-    with pytest.raises(vggcalc.InputError, match=r"^Stem cannot be traced for inputs \(1, 1, 32, 32\): .") as caught:
+    with pytest.raises(vggcalc.InputError, match=r"^Stem cannot be traced: layer .* wants 3 channels") as caught:
         vggcalc.summary(STEM, (1, 1, 32, 32))
     assert f"({vggcalc.__path__[0]}" not in str(caught.value), "no place in our own code"
     assert isinstance(caught.value.__cause__, RuntimeError)

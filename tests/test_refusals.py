@@ -12,6 +12,7 @@ from builders import PLANAR
 
 from vggcalc import nets
 from vggcalc.errors import FeatureMapTooSmall, InputError
+from vggcalc.nets.candidates import in_file
 from vggcalc.nets.families import FAMILIES, LARGEST_KERNEL, Factorization, check_kernel, factorized
 from vggcalc.nets.fewer import check_fewer
 from vggcalc.nets.graph import INPUT, Network, Node, Traced, chain
@@ -219,7 +220,8 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
     ),
     (lambda: shapes(chain("net", IMAGE, [("a", Conv2d(4, 4, 3))])), r"^a\.conv1: in_channels is 4, but the input is"),
     # sources and vgg
-    (lambda: load("net.py"), r"^net\.py: which of its modules\? Write net\.py:NAME$"),
+    (lambda: load(__file__), r"test_refusals\.py: which of its modules\? Write .*test_refusals\.py:NAME$"),
+    (lambda: in_file(f"{Path(__file__).parent.parent}/README.md"), r"README\.md is no Python: "),
     (lambda: load("package.module:make"), r"^package\.module:make is no network yet: a module to import is written"),
     (lambda: load("vgg18"), r"^unknown model 'vgg18': did you mean vgg1[169]\?$"),
     (

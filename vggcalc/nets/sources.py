@@ -35,7 +35,7 @@ def load(model: str, standard_input: Callable[[int], bytes] | None = None) -> Co
     if config is not None:
         return config
     if model.endswith(".py"):
-        raise InputError(f"{model}: which of its modules? Write {model}:NAME")
+        raise InputError(f"{model}: which of its modules? {_named_in(model)}")
     if model.lower().endswith((".toml", ".json")) or "/" in model or "\\" in model:
         return _read_file(model)
     if "," in model or re.fullmatch(_TOKENS, model, re.IGNORECASE):
@@ -50,16 +50,32 @@ def load(model: str, standard_input: Callable[[int], bytes] | None = None) -> Co
     raise InputError(f"unknown model {model!r}: {_nearest(model)}")
 
 
+def _named_in(path: str) -> str:
+    """How the modules of a Python file are written, where its text shows any."""
+    from vggcalc.nets.candidates import in_file
+
+    names = in_file(path)
+    if len(names) == 1:
+        return f"Write {path}:{names[0]}"
+    return f"Write {path}:NAME" + (f" with one of {', '.join(names)}" if names else "")
+
+
 def _nearest(model: str) -> str:
+    """What an unknown name may have meant: a network that is built in, or a model of an installed package."""
     import difflib
 
+    from vggcalc.nets.candidates import packaged
     from vggcalc.nets.classics import CLASSICS
 
     names = [*(name for base in (*ALIASES, *CONFIGS) for name in (base, f"{base}_bn")), *CLASSICS]
     near = difflib.get_close_matches(model.lower(), [name.lower() for name in names], n=1, cutoff=0.7)
-    if near:
-        return f"did you mean {next(name for name in names if name.lower() == near[0])}?"
-    return f"try {', '.join((*ALIASES, *CLASSICS))}, tokens such as 64,M,128 or a .toml or .json file"
+    found = [name for name in names if name.lower() in near][:1] or packaged(model)
+    if found:
+        return f"did you mean {' or '.join(found)}?"
+    return (
+        f"try {', '.join((*ALIASES, *CLASSICS))}, tokens such as 64,M,128, a .toml or .json file, or a model to "
+        "import, such as torchvision:resnet50"
+    )
 
 
 def _read_file(path: str) -> Config:

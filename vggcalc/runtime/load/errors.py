@@ -37,6 +37,8 @@ def one_line_errors(origin: Origin) -> Iterator[None]:
     except LoadError:
         raise
     except TraceError as error:
+        if error.misfit:
+            raise LoadError(f"{origin.source} cannot be traced: {error.misfit}") from None
         raise LoadError(f"{origin.source} raised {in_one_line(error.__cause__ or error)}") from None
     except InputError as error:  # ours: what it makes is no network
         text = str(error)
@@ -62,7 +64,7 @@ def _where_raised(error: BaseException) -> str:
     """The innermost line that is neither ours nor torch's, if there is one."""
     if isinstance(error, SyntaxError) and error.filename:
         return f" ({error.filename}, line {error.lineno})"
-    ours, torchs = (os.path.dirname(os.path.abspath(package.__file__ or "")) for package in (vggcalc, torch))
+    ours, torchs = (os.path.join(os.path.dirname(os.path.abspath(one.__file__ or "")), "") for one in (vggcalc, torch))
     frames = traceback.extract_tb(error.__traceback__)
     outside = [frame for frame in frames if not os.path.abspath(frame.filename).startswith(ours)]
     outside = [frame for frame in outside if not frame.filename.startswith("<")]

@@ -83,8 +83,8 @@ class Recorder(TorchDispatchMode):
         self._outside: int | None = None
         #: Whether a value that depends on the input was read, or decided a shape.
         self.depends_on_values = False
-        #: Path and class of the innermost module that an exception has left.
-        self.raised_in: tuple[str, str] | None = None
+        #: The innermost module that an exception has left: its path, itself, and the shape of its first argument.
+        self.raised_in: tuple[str, nn.Module, Shape] | None = None
 
     def begin(self, inputs: Sequence[torch.Tensor]) -> None:
         """Say which tensors are the network's inputs: the first is its `input`, the others are steps of their own."""
@@ -107,11 +107,12 @@ class Recorder(TorchDispatchMode):
             read = [tensor for tensor in tensors_of((args, kwargs)) if id(tensor) in self._step_of]
             self._whole = _WholeModule(module, formula, len(self._stack), args, kwargs, read)
 
-    def leave(self, output: object) -> None:
+    def leave(self, arguments: object, output: object) -> None:
         """It has run; or raised, with None as its output."""
         if output is None and self.raised_in is None:
             path = self._stack[-1][0]
-            self.raised_in = path, type(self._modules[path]).__name__
+            shapes = [tuple(tensor.shape) for tensor in tensors_of(arguments)]
+            self.raised_in = path, self._modules[path], shapes[0] if shapes else ()
         whole = self._whole
         if whole is not None and whole.depth == len(self._stack):
             self._whole = None

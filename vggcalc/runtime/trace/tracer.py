@@ -24,6 +24,7 @@ from vggcalc.nets.graph import Network, Tracing
 from vggcalc.nets.names import ITEMSIZE
 from vggcalc.runtime.inputs import Arguments, Make, arguments_of, own_dtype, random_values
 from vggcalc.runtime.trace.formulas import FormulaTypeError
+from vggcalc.runtime.trace.misfits import wants_and_got
 from vggcalc.runtime.trace.recorder import Recorder
 
 #: Of the random input of a module whose code looks at values.
@@ -31,7 +32,14 @@ SEED = 0
 
 
 class TraceError(InputError):
-    """A module raised while it was traced; its own exception is the cause."""
+    """A module raised while it was traced; its own exception is the cause.
+
+    `misfit` says which layer wanted what of its input, where that is why.
+    """
+
+    def __init__(self, text: str, misfit: str = "") -> None:
+        super().__init__(text)
+        self.misfit = misfit
 
 
 logging.getLogger("torch._subclasses.fake_tensor").setLevel(logging.CRITICAL)  # what it cannot run is tried otherwise
@@ -173,12 +181,18 @@ class _Leaving(TorchFunctionMode):
 
 
 def _not_traced(error: Exception, name: str, recorder: Recorder, arguments: Arguments) -> TraceError:
-    """What a module raised, in one line with the innermost module that was running."""
-    path, kind = recorder.raised_in or ("", name)
-    where = f"{path} ({kind})" if path else kind
-    shapes = " and ".join(map(str, arguments.shapes()))
+    """What a module raised, or what it wanted of its input, in one line with the innermost module that was running."""
+    path, module, shape = recorder.raised_in or ("", None, ())
+    kind = name if module is None else type(module).__name__
     what = " ".join(str(error).split()) or "no message"
-    return TraceError(f"{name} cannot be traced for inputs {shapes}: {where} raised {type(error).__name__}: {what}")
+    wanted = wants_and_got(module, shape, what)
+    if wanted:
+        inputs = " and ".join("×".join(map(str, shape)) for shape in arguments.shapes())
+        misfit = f"{f'layer {path}: ' * bool(path)}{kind} wants {wanted} from input {inputs}"
+        return TraceError(f"{name} cannot be traced: {misfit}", misfit)
+    where = f"{path} ({kind})" if path else kind
+    inputs = " and ".join(map(str, arguments.shapes()))
+    return TraceError(f"{name} cannot be traced for inputs {inputs}: {where} raised {type(error).__name__}: {what}")
 
 
 def _state(module: nn.Module) -> dict[str, torch.Tensor]:
@@ -226,7 +240,7 @@ def _reporting_modules(modules: dict[str, nn.Module], recorder: Recorder) -> Ite
             recorder.enter(path, part, args, kwargs)
 
         def leave(part: nn.Module, arguments: object, output: object) -> None:
-            recorder.leave(output)
+            recorder.leave(arguments, output)
 
         handles += [
             part.register_forward_pre_hook(enter, with_kwargs=True),

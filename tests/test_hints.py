@@ -1,0 +1,138 @@
+"""What a name may have meant, what a file has, and which layer an input does not fit: said in one line."""
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import process
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import vggcalc
+from vggcalc.nets import candidates
+
+
+@pytest.fixture
+def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Packages torchvision and timm that register as these do, and that fail when they are imported."""
+    sources = {
+        "torchvision/models/resnet.py": "@register_model()\n@handle_legacy_interface(\n    weights=('x', 1),\n)\n"
+        "def resnet50(*, weights=None):\n    return _resnet()\n\ndef helper():\n    pass\n",
+        "timm/models/deep/resnet.py": "@register_model\ndef resnet50(pretrained=False) -> ResNet:\n    pass\n\n"
+        "@register_model\ndef resnet50d(pretrained=False) -> ResNet:\n    pass\n",
+    }
+    for name, source in sources.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True)
+        path.write_text(source)
+        (tmp_path / name.partition("/")[0] / "__init__.py").write_text("raise AssertionError('imported')")
+    for package in candidates.PACKAGES:
+        monkeypatch.delitem(sys.modules, package, raising=False)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    candidates.registered_models.cache_clear()
+    yield tmp_path
+    candidates.registered_models.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("resnet50", "torchvision:resnet50 or timm:resnet50"),
+        ("ResNet50", "torchvision:resnet50 or timm:resnet50"),
+        ("resnet50d", "timm:resnet50d"),
+        ("resnet_50d", "timm:resnet50d"),
+        ("vgg61", "vgg1[69]"),
+    ],
+)
+def test_a_name_without_a_prefix_is_found_in_the_packages(packages: Path, typed: str, meant: str) -> None:
+    with pytest.raises(vggcalc.InputError, match=rf"^unknown model '{typed}': did you mean {meant}\?$"):
+        vggcalc.summary(typed)
+
+
+def test_what_is_in_no_package_is_told_how_to_be_written(packages: Path) -> None:
+    with pytest.raises(vggcalc.InputError, match=r"'helper': try vgg11, .*, such as torchvision:resnet50$"):
+        vggcalc.summary("helper")
+
+
+NET = """
+import torch
+from torch import nn
+
+class Config: pass
+class _Base(nn.Module): pass
+class Net(torch.nn.Module): pass
+class Wide(Net): pass
+def make(width): return Wide()
+def train(model): Net(); print("running")
+def size(): return 3
+net = Wide()
+loose: nn.Module = Net()
+raise SystemExit("it was run")
+"""
+
+
+def test_a_file_says_what_it_has_and_is_not_run(tmp_path: Path) -> None:
+    path = tmp_path / "net.py"
+    path.write_text(NET)
+    with pytest.raises(vggcalc.InputError, match=r"net\.py:NAME with one of Net, Wide, make, net$"):
+        vggcalc.summary(path)
+    path.write_text("from torch import nn\nclass Net(nn.Module): pass\n")
+    with pytest.raises(vggcalc.InputError, match=r"Write .*net\.py:Net$"):
+        vggcalc.summary(path)
+    path.write_text("x = 3\n")
+    with pytest.raises(vggcalc.InputError, match=r"Write .*net\.py:NAME$"):
+        vggcalc.summary(path)
+    path.write_text("x = = 3\n")
+    with pytest.raises(vggcalc.InputError, match=r"net\.py is no Python: invalid syntax"):
+        vggcalc.summary(path)
+    with pytest.raises(vggcalc.InputError, match=r"none\.py: No such file"):
+        vggcalc.summary(tmp_path / "none.py")
+
+
+class Matrix(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(10, 99))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight)
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "wants"),
+    [
+        (nn.Conv1d(3, 4, 3), (1, 1, 8), "Conv1d wants 3 channels, got 1"),
+        (nn.Conv2d(3, 4, 3), (1, 1, 8, 8), "Conv2d wants 3 channels, got 1"),
+        (nn.Conv2d(3, 4, 3), (1, 8, 8), "Conv2d wants 3 channels, got 1"),
+        (nn.Conv2d(4, 4, 3, groups=2), (1, 8, 8, 8), "Conv2d wants 4 channels, got 8"),
+        (nn.Conv2d(3, 4, 9), (1, 3, 4, 4), "Conv2d wants an input of 9×9 or more, got 4×4"),
+        (nn.Conv3d(3, 4, 3), (1, 1, 8, 8, 8), "Conv3d wants 3 channels, got 1"),
+        (nn.Linear(5, 4), (2, 3, 8), "Linear wants 5 features, got 8"),
+        (nn.LSTM(5, 4), (2, 3, 8), "LSTM wants 5 features, got 8"),
+        (nn.BatchNorm2d(4), (1, 3, 8, 8), "BatchNorm2d wants 4 channels, got 3"),
+        (nn.BatchNorm2d(4), (1, 3, 8), "BatchNorm2d wants a 4D input, got 3D"),
+        (nn.GroupNorm(2, 4), (1, 6, 8, 8), "GroupNorm wants 4 channels, got 6"),
+        (nn.LayerNorm(16), (1, 3, 8), "LayerNorm wants a shape that ends with 16, got 1×3×8"),
+        (nn.MaxPool2d(9), (1, 3, 4, 4), "MaxPool2d wants a larger input, got 3×4×4"),
+        (Matrix(), (1, 8), "Matrix wants 99 features, got 8"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_the_layer_that_an_input_does_not_fit_is_named(layer: nn.Module, shape: tuple[int, ...], wants: str) -> None:
+    with pytest.raises((RuntimeError, ValueError)):
+        layer.eval()(torch.zeros(shape))
+    inputs = "×".join(map(str, shape))
+    message = rf"^Sequential cannot be traced: layer 1: {re.escape(wants)} from input {inputs}$"
+    with pytest.raises(vggcalc.InputError, match=message):
+        vggcalc.trace(nn.Sequential(nn.Identity(), layer), shape)
+
+
+def test_the_command_names_it_too(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text("from torch import nn\nnet = nn.Sequential(nn.Flatten(), nn.Linear(192, 10))\n")
+    done = process.invoke("summary", f"{tmp_path}/net.py:net", "--size", "16", "--no-latency")
+    assert done.returncode == 2
+    wants = "layer 1: Linear wants 192 features, got 768 from input 1×3×16×16"
+    assert f"net.py:net cannot be traced: {wants}" in done.stderr
