@@ -317,7 +317,7 @@ BAD: list[tuple[tuple[str, ...], str]] = [
     (("factorise", "7"), r"No such command 'factorise'.*factorize"),
     (("compare", "vgg16", "--no-latency", "--output", "/nowhere/x"), r"--output /nowhere/x cannot be written"),
     (("compare", "vgg16", "--no-latency", "--output", "."), r"--output \. cannot be written: it is a dir"),
-    (("summary",), r"Missing argument 'MODEL'"),
+    (("summary",), r"Missing argument 'MODEL\.\.\.'"),
     (("nothing",), r"No such command 'nothing'"),
 ]
 
