@@ -109,7 +109,9 @@ def test_the_two_commands_to_set_up_are_single_lines() -> None:
 def test_the_tested_set_is_pinned() -> None:
     pins = (ROOT / "constraints.txt").read_text().split()
     assert all(re.fullmatch(r"[\w.-]+==[\w.]+", pin) for pin in pins)
-    assert {"torch", "fvcore", "click", "msgspec", "scipy", "pytest"} <= {pin.partition("==")[0] for pin in pins}
+    assert {"torch", "fvcore", "click", "rich", "msgspec", "scipy", "pytest"} <= {
+        pin.partition("==")[0] for pin in pins
+    }
 
 
 @NEEDS_JQ

@@ -683,4 +683,4 @@ def test_nothing_of_it_is_imported_unless_asked_for() -> None:
         loaded = {name.removeprefix("vggcalc.report.") for name in done.stderr.split()}
         assert loaded >= expected
         assert bool(loaded & {"gate.gate", "gate.changes"}) == bool(expected)
-        assert not loaded & {"torch", "scipy", "jinja2"}
+        assert not loaded & {"torch", "scipy", "rich"}

@@ -103,9 +103,7 @@ main()
 
 
 @SIGNALS
-@pytest.mark.parametrize(
-    "module", ["click", "vggcalc.cli.app", "vggcalc.cli.compare", "msgspec", "vggcalc.report.formats.terminal"]
-)
+@pytest.mark.parametrize("module", ["click", "vggcalc.cli.app", "vggcalc.cli.compare", "msgspec", "rich.table"])
 def test_the_first_moments(number: int, module: str) -> None:
     process = start("-c", WHILE_IMPORTING, module, str(int(number)))
     stdout, stderr = process.communicate()

@@ -82,6 +82,7 @@ def test_a_terminal_gets_what_it_can_show(encoding: str) -> None:
 
 @pytest.mark.parametrize("value", ["²", "٣", "-5", "", " 80 ", "wide", "9" * 30])
 def test_a_width_that_is_none_is_80(value: str) -> None:
+    """Nor does rich look at LINES."""
     assert invoke(*KERNEL, COLUMNS=value, LINES=value).stdout == invoke(*KERNEL).stdout
 
 

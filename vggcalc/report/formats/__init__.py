@@ -20,7 +20,7 @@ Format = Callable[[Report, Screen], str]
 
 
 def _loaded_when_called(module: str) -> Format:
-    """The `render` of a module here, which is imported when it is called: the page needs Jinja2."""
+    """The `render` of a module here, which is imported when it is called: tables need rich, the page Jinja2."""
 
     def render(report: Report, screen: Screen) -> str:
         text: str = import_module(f"vggcalc.report.formats.{module}").render(report, screen)

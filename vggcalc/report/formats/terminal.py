@@ -1,7 +1,13 @@
-"""Tables and sentences for a terminal."""
+"""Tables and sentences for a terminal, by rich, which is slow to import."""
 
-import re
-from collections.abc import Iterable, Iterator, Sequence
+import io
+from collections.abc import Sequence
+from typing import Literal
+
+from rich import box
+from rich.console import Console
+from rich.table import Table as Grid
+from rich.text import Text as Rich
 
 from vggcalc.report.escape import visible
 from vggcalc.report.formats import Screen
@@ -26,79 +32,42 @@ def second_part(report: Report, screen: Screen) -> str:
 
 
 def draw(sections: Sequence[Section], width: int, colour: bool) -> str:
-    """The sections one under the other, no sentence longer than `width`; colours only where asked for."""
-    lines: list[str] = []
+    """The sections one under the other, no line longer than `width`; colours only where asked for."""
+    text = io.StringIO()
+    console = Console(
+        file=text,
+        width=width,
+        force_terminal=colour,
+        color_system="standard" if colour else None,
+        highlight=False,
+        emoji=False,
+        markup=False,
+        _environ={},  # COLUMNS and the like are read by `screen_of` alone
+    )
     for section in sections:
         if isinstance(section, Text):
-            for sentence in section.lines:
-                lines += _styled(_wrapped(visible(sentence), width), _DIM if section.quiet else "", colour)
-        else:
-            lines += _styled(_wrapped(visible(section.title), width), _HEADED, colour)
-            lines += _table_lines(section, width, colour)
-        lines.append("")
-    return "\n".join(lines) + "\n"
-
-
-#: Terminals' codes, between ESC [ and m.
-_HEADED, _BOLD, _DIM = "1;36", "1", "2"
-
-
-def _styled(lines: Iterable[str], style: str, colour: bool) -> list[str]:
-    return [f"\x1b[{style}m{line}\x1b[0m" if colour and style and line else line for line in lines]
-
-
-def _table_lines(table: Table, width: int, colour: bool) -> list[str]:
-    """Headings, a rule, and the rows, with an empty line above those that are ruled."""
-    shown = _columns_that_fit(table, width)
-    columns = [table.columns[i] for i in shown]
-    texts = [[_printed(row.cells[i]) for i in shown] for row in table.rows]
-    heads = [visible(column.title) for column in columns]
-    widths = [max(map(_cells, column)) for column in zip(heads, *texts, strict=True)]
-
-    def line(cells: Sequence[str]) -> str:
-        placed = (
-            " " * (size - _cells(text)) + text if column.right else text + " " * (size - _cells(text))
-            for text, size, column in zip(cells, widths, columns, strict=True)
-        )
-        return _GAP.join(placed).rstrip()
-
-    lines = _styled([line(heads)], _BOLD, colour)
-    lines.append("─" * (sum(widths) + len(_GAP) * (len(widths) - 1)))
-    for number, (row, cells) in enumerate(zip(table.rows, texts, strict=True)):
-        if row.ruled and number:
-            lines.append("")
-        lines += _styled([line(cells)], _BOLD if row.bold else "", colour)
-    return lines
-
-
-#: Between two columns.
-_GAP = "  "
-
-
-def _wrapped(text: str, width: int) -> Iterator[str]:
-    """The text in lines no longer than that, broken between words, and within those that are longer themselves."""
-    line = ""
-    for word in re.findall(r"\s*\S+\s*", text):
-        if _cells(line) + _cells(word.rstrip()) <= width:
-            line += word
+            for line in section.lines:
+                console.print(Rich(visible(line), style="dim" if section.quiet else ""))
+            console.print()
             continue
-        if line:
-            yield line.rstrip()
-        line = word
-        while _cells(line.rstrip()) > width:
-            end = next(n for n in range(len(line), 0, -1) if _cells(line[:n]) <= width)
-            yield line[:end]
-            line = line[end:]
-    yield line.rstrip()
-
-
-def _cells(text: str) -> int:
-    """How many cells of a terminal the text takes: two for a wide letter, none for an accent of its own."""
-    if text.isascii():
-        return len(text)
-    from unicodedata import combining, east_asian_width
-
-    return sum((east_asian_width(letter) in "WF") + (not combining(letter)) for letter in text)
+        shown = _columns_that_fit(section, width)
+        grid = Grid(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+        for i in shown:
+            column = section.columns[i]
+            justify: Literal["right", "left"] = "right" if column.right else "left"
+            grid.add_column(Rich(visible(column.title)), justify=justify, no_wrap=True)
+        for row, following in zip(section.rows, (*section.rows[1:], None), strict=True):
+            grid.add_row(
+                *(Rich(_printed(row.cells[i])) for i in shown),
+                style="bold" if row.bold else "",
+                end_section=following is not None and following.ruled,
+            )
+        console.print(Rich(visible(section.title), style="bold cyan"))
+        console.width = max(width, _columns_width(section, shown))
+        console.print(grid)
+        console.width = width
+        console.print()
+    return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
 
 
 def _printed(cell: Cell) -> str:
@@ -108,7 +77,7 @@ def _printed(cell: Cell) -> str:
 def _columns_width(table: Table, shown: Sequence[int]) -> int:
     """The width of these columns: of each its longest text, and two spaces between."""
     columns = ((visible(table.columns[i].title), *(_printed(row.cells[i]) for row in table.rows)) for i in shown)
-    return sum(max(map(_cells, texts)) + len(_GAP) for texts in columns)
+    return sum(max(map(len, texts)) + 2 for texts in columns)
 
 
 def _columns_that_fit(table: Table, width: int) -> list[int]:
