@@ -136,3 +136,39 @@ def test_the_command_names_it_too(tmp_path: Path) -> None:
     assert done.returncode == 2
     wants = "layer 1: Linear wants 192 features, got 768 from input 1×3×16×16"
     assert f"net.py:net cannot be traced: {wants}" in done.stderr
+
+
+@pytest.mark.parametrize(("kernel", "stride", "channels"), [(7, 2, 64), (9, 2, 48), (11, 4, 64), (5, 2, 32)])
+def test_what_is_advised_for_a_stem_is_true(kernel: int, stride: int, channels: int) -> None:
+    """Following the advice does so many MACs, and sees so much."""
+    stem = nn.Conv2d(3, channels, kernel, stride, kernel // 2)
+    model = nn.Sequential(stem, nn.ReLU(), nn.Conv2d(channels, 8, 5, padding=2))
+    said = " ".join(vggcalc.compare(model, inputs=(1, 3, 64, 64)).to_markdown().split())
+    advice = (
+        r"0 is a stem: --stride-at (\w+) --widths (\d+) --only 0 makes it .*?, which does (.*?) its .*? and sees (\d+)×"
+    )
+    found = re.search(advice, said)
+    assert found is not None
+    followed = vggcalc.compare(
+        model, inputs=(1, 3, 64, 64), stride_at=found[1], widths=int(found[2]), only="0", min_kernel=5
+    )
+    (replaced,) = followed.replaced
+    before, after = (side["macs"] for side in replaced.costs)
+    assert before is not None
+    assert after is not None
+    share = after / before
+    amount = (
+        f"{share:.2f} times as many MACs as"
+        if share >= 2
+        else f"{abs(1 - share):.1%} {'more' if share > 1 else 'fewer'}"
+    )
+    assert found[3].startswith(amount)
+    last = next(one for one in followed["factorized"].layers if one.name == replaced.after[-1])
+    assert last.receptive_field is not None
+    assert last.receptive_field.size == (int(found[4]),) * 2
+    assert "is a stem" not in followed.to_markdown()
+
+
+def test_what_is_no_stem_gets_no_advice_for_one() -> None:
+    assert "is a stem" not in vggcalc.compare(nn.Conv2d(3, 64, 7, padding=3), inputs=(1, 3, 32, 32)).to_markdown()
+    assert "is a stem" not in vggcalc.compare(nn.Conv2d(64, 64, 7, 2, 3), inputs=(1, 64, 32, 32)).to_markdown()

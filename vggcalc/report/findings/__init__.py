@@ -19,6 +19,7 @@ FINDINGS: dict[str, Callable[[Comparison], Iterator[str]]] = {
     "blocks": networks.costliest_and_best_block,
     "replaced": networks.costliest_and_best_replacement,
     "costlier": networks.total_without_costlier,
+    "stem": kernels.cheaper_stem,
     "classifier": networks.classifier_share,
     "partial": networks.lower_bounds,
     "traced_with": networks.how_it_was_traced,

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 
-from vggcalc.nets.layers import AXIS_NAMES, Convolution
+from vggcalc.nets.families import Factorization, factorized
+from vggcalc.nets.layers import AXIS_NAMES, Convolution, PlainConvolution
+from vggcalc.nets.shapes import output_shape
 from vggcalc.report import units
 from vggcalc.report.findings.wording import (
     amount_against,
@@ -12,6 +14,7 @@ from vggcalc.report.findings.wording import (
     cost_ratio,
     each_pair,
     is_kernel_variant,
+    known_cost,
     only_pair,
     replacement_name,
 )
@@ -80,6 +83,40 @@ def published_stems(comparison: Comparison) -> Iterator[str]:
         ]
         if other.family == "stack" and len(other.output_shape) == 4 and tuple(layers) in _PUBLISHED_STEMS:
             yield f"{other.name} is {_PUBLISHED_STEMS[tuple(layers)]}."
+
+
+def cheaper_stem(comparison: Comparison) -> Iterator[str]:
+    """How a network's first convolution is replaced with fewer MACs: the stride first, half of the channels between.
+
+    `factorize --stem` has these among others. It is advised where the stack of such a convolution costs more than it.
+    """
+    baseline, last = comparison.variants[0], comparison.variants[-1]
+    layers = {layer.name: layer for layer in baseline.layers}
+    for one in comparison.replaced if last.family == "stack" else ():
+        stem, before, after = layers[one.before[0]], *(known_cost(side, "macs") for side in one.costs)
+        conv = stem.layer
+        if not isinstance(conv, PlainConvolution) or conv.groups > 1 or after <= before:
+            continue
+        if conv.in_channels >= conv.out_channels or max(conv.stride) == 1 or len(set(conv.kernel_size)) > 1:
+            continue
+        width = max(conv.out_channels // 2, 1)
+        (chain,) = factorized(conv, Factorization(stride_at="first", widths=(width,)))
+        macs, size, sees, jump = 0, stem.input_shape, 1, 1
+        for part in chain:
+            output = output_shape(part, [size])
+            macs, size = macs + part.macs(size, output), output
+            sees, jump = sees + (part.kernel_size[0] - 1) * part.dilation[0] * jump, jump * part.stride[0]
+        if macs >= after:
+            continue
+        (kernel, *_), dimensions = conv.kernel_size, len(conv.kernel_size)
+        only = f" --only {one.name}" if len(comparison.replaced) > 1 else ""
+        yield (
+            f"{one.name} is a stem: --stride-at first --widths {width}{only} makes it "
+            f"{units.kernels([part.kernel_size for part in chain])}, which does "
+            f"{amount_against(macs / before, 'MACs', f'its {units.shape(conv.kernel_size)}')} and sees "
+            f"{units.shape((sees,) * dimensions)}; vggcalc factorize {kernel} --stem shows every placement, also "
+            "ResNet-C's."
+        )
 
 
 def shrinking_feature_map(comparison: Comparison) -> Iterator[str]:
