@@ -139,7 +139,10 @@ def test_families_are_listed() -> None:
     assert [row["name"] for row in rows] == list(FAMILIES)
     assert all(row["source"] for row in rows)
     text = invoke("families").stdout
-    assert all(f"{name}: " in text for name in FAMILIES)
+    assert all(f"\n{name}" in f"\n{text}" for name in FAMILIES)
+    assert [row["dims"] for row in rows] == [list(family.dims) for family in FAMILIES.values()]
+    assert "(2+1)d (3-D only): " in text
+    assert "asymmetric (2-D and 3-D only): " in text
     assert "arXiv 1704.04861" in text
 
 

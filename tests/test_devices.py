@@ -21,7 +21,7 @@ from vggcalc.nets.layers import (
 from vggcalc.protocol import Subject
 from vggcalc.results import Configuration
 from vggcalc.runtime.time import arms, devices, roofline
-from vggcalc.runtime.time.arms import context, fill, prepare
+from vggcalc.runtime.time.arms import context, fill, laid_out, prepare
 from vggcalc.runtime.time.devices import Accelerator, Call, Cpu, DeviceUnavailable, available, counted, device
 from vggcalc.runtime.time.roofline import calibrate, fastest
 
@@ -241,6 +241,14 @@ def test_weights_and_image_are_as_the_configuration_says(
         assert isinstance(tensor, torch.Tensor)
         assert tensor.dtype == getattr(torch, dtype)
         assert tensor.is_contiguous(memory_format=expected)
+
+
+def test_channels_are_last_in_two_and_three_dimensions() -> None:
+    """torch has a format for each; a sound has none, and stays."""
+    plane, volume, sound = (laid_out(torch.zeros(2, 3, *(4,) * n), torch.channels_last) for n in (2, 3, 1))
+    assert plane.is_contiguous(memory_format=torch.channels_last)
+    assert volume.is_contiguous(memory_format=torch.channels_last_3d)
+    assert sound.is_contiguous()
 
 
 def test_a_graph_is_recorded_by_the_device() -> None:

@@ -58,7 +58,7 @@ def made(seed: int, number: int, baseline: bytes, rows: bytes) -> Case:
     if name in ("factorize", "compare", "summary"):
         arguments.append("--no-latency")
     if name == "factorize":
-        kernels = ("3", "5", "7", "9", "11", "8", "31", "7x7", "5,7", values.number(rng))
+        kernels = ("3", "5", "7", "9", "11", "8", "31", "7x7", "5,7", "1x7", "5x5x5", "3x7", values.number(rng))
         arguments += rng.choices(kernels, k=rng.randint(1, 2))
     if name in ("compare", "summary"):
         document = values.configuration(rng)

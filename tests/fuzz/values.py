@@ -17,7 +17,27 @@ HOSTILE = (
 
 NUMBERS = (0, 1, 2, 3, 4, 5, 7, 8, 9, 16, 31, 64, 100, 999, 1000, 2**31 - 1, 2**31, 2**63, -1, 10**30)
 
-TOKENS = ("64", "M", "LRN", "128@7s2", "32@1", "16@5", "8g2", "64@3p0", "64d2", "m", "64@4", "0", "64@", "x", "64@99")
+TOKENS = (
+    "64",
+    "M",
+    "LRN",
+    "128@7s2",
+    "32@1",
+    "16@5",
+    "8g2",
+    "64@3p0",
+    "64d2",
+    "m",
+    "64@4",
+    "0",
+    "64@",
+    "x",
+    "64@99",
+    "16@1x5",
+    "8@5x3x3s1x2x2",
+    "8@3x3x3x3",
+    "8g2x2",
+)
 
 FAMILIES = [
     "stack",
@@ -28,6 +48,8 @@ FAMILIES = [
     "dilated",
     "dilated-stack",
     "stripes",
+    "(2+1)d",
+    "2+1D",
     "all",
     "STACK",
     "best",
@@ -84,7 +106,7 @@ def pattern(rng: random.Random) -> str:
 
 def tokens(rng: random.Random) -> str:
     wrong = rng.random() < 0.3
-    chosen = TOKENS if wrong else TOKENS[:8]
+    chosen = TOKENS if wrong else (*TOKENS[:8], "16@1x5")
     return ",".join(rng.choice(chosen) for _ in range(rng.randint(1, 8)))
 
 
@@ -93,8 +115,11 @@ BY_NAME = {
     "into": lambda rng: ",".join(rng.choice(FAMILIES) for _ in range(rng.randint(1, 2))),
     "kernels": axis,
     "sizes": lambda rng: rng.choice((axis(rng), "8x16", "7,14x28")),
-    "size": lambda rng: rng.choice((number(rng), "32x64", "224", "8×8", "axb")),
-    "padding": lambda rng: rng.choice(("same", "SAME", number(rng), "much")),
+    "size": lambda rng: rng.choice((number(rng), "32x64", "224", "8×8", "4x16x16", "axb")),
+    "dims": lambda rng: rng.choice(("1", "2", "3", "3", "4", "x")),
+    "stride": lambda rng: rng.choice((number(rng), "2", "1x2", "1x2x2", "0x1", "x2")),
+    "dilation": lambda rng: rng.choice((number(rng), "2", "2x1", "1x1x2", "2x")),
+    "padding": lambda rng: rng.choice(("same", "SAME", number(rng), "3x1", "0x1x2", "much")),
     "stride_at": lambda rng: rng.choice(("first", "LAST", "1", "2", "99", "middle")),
     "widths": lambda rng: rng.choice(("64", "32,32,64", "8", "x", number(rng))),
     "fail_if": condition,
@@ -106,7 +131,9 @@ BY_NAME = {
     "precision": lambda rng: rng.choice(("3%", "0.03", "0", "101%", "x")),
     "devices": lambda rng: rng.choice(("cpu", "CPU", "auto", "nowhere")),
     "device": lambda rng: rng.choice(("cpu", "CPU", "auto")),
-    "inputs": lambda rng: rng.choice(("1x3x64x64", "1x3", "1x3x0x4", "2×3×32×32", "x", "1x4x64x64")),
+    "inputs": lambda rng: rng.choice(
+        ("1x3x64x64", "1x3", "1x3x0x4", "1x3x400", "1x3x8x32x32", "2×3×32×32", "x", "1x4x64x64")
+    ),
     "unit": lambda rng: rng.choice(("0,0", "7,7", "9999,0", "-1,0", "x")),
     "receptive_field": lambda rng: rng.choice(("block1.conv1", "block5.pool", "classifier.linear1", "nothing")),
     "counter": lambda rng: rng.choice(("fvcore", "TORCH", "thop", "torchinfo", "nobody")),
@@ -134,6 +161,8 @@ def configuration(rng: random.Random) -> dict[str, Any]:
     found: dict[str, Any] = {"features": [int(t) if t.isdigit() else t for t in tokens(rng).split(",")]}
     if rng.random() < 0.5:
         found["input"] = [rng.choice((1, 3)), *[rng.choice((16, 32, 64))] * 2]
+    if rng.random() < 0.2:
+        found["dims"] = rng.choice((1, 2, 3, 3, 4))
     if rng.random() < 0.3:
         found["classifier"] = [rng.randint(1, 64) for _ in range(rng.randint(1, 2))]
     if rng.random() < 0.3:

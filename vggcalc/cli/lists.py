@@ -40,15 +40,22 @@ def families_text(as_json: bool) -> str:
     from vggcalc.nets.families import FAMILIES
 
     rows = [
-        {"name": name, "says": family.description, "source": " ".join((family.split.__doc__ or "").split())}
+        {
+            "name": name,
+            "says": family.description,
+            "dims": list(family.dims),
+            "source": " ".join((family.split.__doc__ or "").split()),
+        }
         for name, family in FAMILIES.items()
     ]
     if as_json:
         return _as_json(rows)
     lines = []
     for row in rows:
-        source = wrap(row["source"], 78, initial_indent="  ", subsequent_indent="  ")
-        lines += [f"{row['name']}: {row['says']}", *source, ""]
+        source = wrap(str(row["source"]), 78, initial_indent="  ", subsequent_indent="  ")
+        dims = FAMILIES[str(row["name"])].dims
+        where = "" if len(dims) == 3 else f" ({' and '.join(f'{n}-D' for n in dims)} only)"
+        lines += [f"{row['name']}{where}: {row['says']}", *source, ""]
     return "\n".join(lines)
 
 

@@ -22,6 +22,17 @@ from vggcalc.runtime.trace.calls import output_tensors
 
 TORCH_MEMORY_FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 
+#: The same for feature maps of three axes.
+_IN_3D = {torch.contiguous_format: torch.contiguous_format, torch.channels_last: torch.channels_last_3d}
+
+
+def laid_out(tensor: torch.Tensor, memory_format: torch.memory_format) -> torch.Tensor:
+    """A tensor of two or three spatial axes in that memory format; another as it is."""
+    if tensor.dim() not in (4, 5):
+        return tensor
+    return tensor.contiguous(memory_format=memory_format if tensor.dim() == 4 else _IN_3D[memory_format])
+
+
 _NOISE = 2**20
 
 
@@ -77,14 +88,15 @@ def prepare(subject: Subject, configuration: Configuration, where: Device, seed:
             module = build(network).to(dtype)
         module = module.to_empty(device=where.name)
         fill(module, noise.to(where.name, dtype))
-    module = module.to(memory_format=memory_format)  # type: ignore[call-overload]
+    for part in (*module.parameters(), *module.buffers()):
+        part.data = laid_out(part.data, memory_format)
     training = configuration.mode == "training"
     module.train(training)
     draw = random_values(module, generator)
 
     def tensor(shape: Shape, of: torch.dtype) -> torch.Tensor:
         drawn = draw(shape, of).to(where.name, dtype if of.is_floating_point else of)
-        return drawn.contiguous(memory_format=memory_format) if drawn.dim() == 4 else drawn
+        return laid_out(drawn, memory_format)
 
     inputs = call_arguments(module, subject.origin, network).with_tensors(tensor, torch.float32)
     run: Callable[..., Any] = module
