@@ -4,7 +4,6 @@ What is chosen, folded, sorted and left out is decided here alone, so that the r
 """
 
 from collections.abc import Iterator, Sequence
-from string import digits
 from typing import NamedTuple
 
 import msgspec
@@ -18,6 +17,8 @@ SCREEN_ROWS = 30
 
 #: The costs without any of which a row is left out, and the one that `top` looks at, unless others are asked for.
 DECISIVE, USUAL_SORT = ("parameters", "macs"), "macs"
+
+_DIGITS = "0123456789"
 
 
 class SummaryOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,7 +122,7 @@ def _runs(modules: dict[str, list[_Part]]) -> Iterator[tuple[str, list[list[_Par
     run: list[str] = []
     for name in (*modules, ""):
         if run and not (_follows(name, run[0], len(run)) and _equal(modules[name], modules[run[0]])):
-            last = f"–{run[-1][len(run[0].rstrip(digits)) :]}" if len(run) > 1 else ""
+            last = f"–{run[-1][len(run[0].rstrip(_DIGITS)) :]}" if len(run) > 1 else ""
             yield run[0] + last, [modules[one] for one in run]
             run = []
         run.append(name)
@@ -129,7 +130,7 @@ def _runs(modules: dict[str, list[_Part]]) -> Iterator[tuple[str, list[list[_Par
 
 def _follows(name: str, first: str, steps: int) -> bool:
     """Whether a name is so many steps behind the first: `block5` is four behind `block1`."""
-    stem = first.rstrip(digits)
+    stem = first.rstrip(_DIGITS)
     return stem != first and name == f"{stem}{int(first[len(stem) :]) + steps}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import update_wrapper
 from importlib import import_module
@@ -59,6 +60,7 @@ def group(parameter: str, heading: str, struct: str, *options: GroupedOption) ->
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         def with_struct(*arguments: Any, **values: Any) -> Any:
             chosen = {one.name: values.pop(one.name) for one in options if one.name in values}
+            _import_msgspec()
             module, _, name = struct.partition(":")
             made = getattr(import_module(module), name)
             given = {str(key): value for key, value in chosen.items() if value is not None and value != ()}
@@ -72,3 +74,17 @@ def group(parameter: str, heading: str, struct: str, *options: GroupedOption) ->
         return with_struct
 
     return decorate
+
+
+def _import_msgspec() -> None:
+    """Import msgspec without typing_extensions, which takes longer than all else that it imports.
+
+    What it looks for there is in `typing` since Python 3.11, and is taken from there where there is no such package.
+    """
+    if "typing_extensions" in sys.modules:
+        return
+    sys.modules["typing_extensions"] = None  # type: ignore[assignment] # as if it was not installed
+    try:
+        import msgspec  # noqa: F401
+    finally:
+        del sys.modules["typing_extensions"]

@@ -5,7 +5,6 @@ a process of its own, which can be ended. Most expressions, with few quantifiers
 """
 
 import re
-import subprocess
 import sys
 import warnings
 from collections.abc import Sequence
@@ -73,6 +72,8 @@ def may_take_long(pattern: str, names: Sequence[str]) -> bool:
 
 def _found_apart(pattern: str, names: tuple[str, ...], limit_s: float) -> frozenset[str]:
     """The same, in a process that is ended where it takes longer than so many seconds."""
+    import subprocess  # which is seldom needed, and takes its time
+
     command = (sys.executable, "-I", "-S", "-c", _SEARCH)
     try:
         done = subprocess.run(
