@@ -4,7 +4,6 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from vggcalc.analysis.modules import SummaryOptions
 from vggcalc.analysis.networks import compare_network, summarize
 from vggcalc.errors import InputError
 from vggcalc.library import arguments
@@ -17,7 +16,6 @@ from vggcalc.library.factorizing import (
     replacings,
 )
 from vggcalc.library.models import Overrides, Resolved, resolve
-from vggcalc.library.side_by_side import chosen, side_by_side
 from vggcalc.nets.graph import Network
 from vggcalc.nets.origins import Argument
 from vggcalc.nets.replacing import Replacing
@@ -112,6 +110,8 @@ def compare(
     check_rules(replacing)
     _check_names(others, names, inputs_of)
     if others:
+        from vggcalc.library.side_by_side import chosen, side_by_side
+
         lost = [*chosen(factorizing, wanted), *(["replacing"] if replacing is not None else [])]
         if lost:
             raise InputError(f"{lost[0]} is for one model, and here are {len(others) + 1}: leave it out")
@@ -205,6 +205,8 @@ def summary(
     arguments.check_text(receptive_field=receptive_field, counter=counter)
     arguments.check_whole(depth=depth, top=top)
     arguments.check_flags(all_rows=all_rows)
+    from vggcalc.analysis.modules import SummaryOptions
+
     table = SummaryOptions(
         depth=depth,
         columns=() if columns is None else arguments.parse_costs(columns),

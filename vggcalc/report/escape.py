@@ -6,30 +6,30 @@ What an encoding cannot carry is written in another way here too: nothing become
 import re
 
 #: Control characters, line separators, marks that reverse the direction of writing, and lone surrogates.
-_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_UNSEEN = "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 
 #: What GitHub's Markdown would read as markup: HTML, entities, cells, code, emphasis, links and their definitions.
-_MARKUP = re.compile(r"[\\|`*]|\](?=[(\[:])")
+_MARKUP = r"[\\|`*]|\](?=[(\[:])"
 
 
 def visible(text: str) -> str:
     r"""The text with what a terminal would obey or hide escaped: ESC is `\x1b`, a new line `\n`, U+202E `\u202e`."""
-    return _UNSEEN.sub(lambda match: ascii(match[0])[1:-1], text)
+    return re.sub(_UNSEEN, lambda match: ascii(match[0])[1:-1], text)
 
 
 def markdown_text(text: str) -> str:
     """Text that Markdown shows as it is, in a table's cell too."""
     text = re.sub(r"&(?=#?\w+;)", "&amp;", visible(text)).replace("<", "&lt;")
-    return _MARKUP.sub(lambda match: "\\" + match[0], text)
+    return re.sub(_MARKUP, lambda match: "\\" + match[0], text)
 
 
 #: What encoders of JSON leave as it is: they escape only what is below space.
-_UNSEEN_IN_JSON = re.compile(_UNSEEN.pattern.replace("\x00-\x1f", ""))
+_UNSEEN_IN_JSON = _UNSEEN.replace("\x00-\x1f", "")
 
 
 def json_visible(text: str) -> str:
     r"""The same JSON with `\u` escapes for what a terminal would obey or hide."""
-    return _UNSEEN_IN_JSON.sub(_json_escape, text)
+    return re.sub(_UNSEEN_IN_JSON, _json_escape, text)
 
 
 def _json_escape(match: re.Match[str]) -> str:
