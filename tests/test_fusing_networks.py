@@ -319,6 +319,15 @@ def test_the_output_stays_whatever_the_code_does(module: nn.Module) -> None:
     assert error(module, fused, image(2, 4, 17, 16)) < 1e-12
 
 
+def test_timms_repvgg_a0_has_as_many_parameters_fused_as_timm_makes_of_it() -> None:
+    timm = pytest.importorskip("timm")
+    network = timm.create_model("repvgg_a0").eval()
+    fused = vggcalc.fuse(network, (1, 3, 64, 64))
+    assert parameters(fused) == parameters(timm.utils.model.reparameterize_model(network)) == 8_309_384
+    x = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    assert error(network, fused, x) < 1e-4
+
+
 def test_hooks_stay_with_what_they_are_on() -> None:
     module = randomized(nn.Sequential(nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4)))
     module[0].register_forward_hook(lambda part, args, output: 2 * output)

@@ -15,7 +15,20 @@ import vggcalc
 pytestmark = pytest.mark.usefixtures("warm_workers")
 
 NETS = """
+import torch
 from torch import nn
+
+class Branches(nn.Module):
+    # a 3×3 and a 1×1 with a norm each, added; then a norm before a 3×3 that pads
+
+    def __init__(self):
+        super().__init__()
+        self.dense = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8))
+        self.point = nn.Sequential(nn.Conv2d(3, 8, 1, bias=False), nn.BatchNorm2d(8))
+        self.norm, self.last = nn.BatchNorm2d(8), nn.Conv2d(8, 8, 3, padding=1)
+
+    def forward(self, x):
+        return self.last(self.norm(torch.relu(self.dense(x) + self.point(x))))
 
 def naive():
     return nn.Sequential(nn.Conv2d(3, 8, 5, padding=2), nn.ReLU())
@@ -104,6 +117,8 @@ WRONG = [
     (("vgg11", "vgg13", "--merge"), "--merge is for one model"),
     (("vgg11", "vgg13", "--only", "conv"), "--only is for one model"),
     (("vgg11", "vgg13", "--widths", "32"), "--widths is for one model"),
+    (("vgg11", "--fused"), "vgg11: fusing is for modules and imported models"),
+    (("vgg11", "--fused", "--min-kernel", "7"), "--min-kernel replaces convolutions, and --fused none"),
     (("vgg11", "vgg31"), "unknown model 'vgg31': did you mean vgg"),
     (("-", "-"), "standard input, which can be read once"),
     (("vgg11", "vgg13", "--arg", "x=1"), "args are for imported models, and vgg11 is none"),
@@ -138,6 +153,61 @@ IN_PYTHON = [
 def test_in_python_too(call: str, error: type[Exception], said: str) -> None:
     with pytest.raises(error, match=said):
         eval(call)
+
+
+# A model beside itself, fused or compiled
+
+
+def test_a_fused_model_stands_beside_itself_and_says_what_stayed(nets: Path) -> None:
+    quick = ("--quick", "--rounds", "8", "--budget", "3600", "--device", "cpu", "--check")
+    found = document(f"{nets}:Branches", "--fused", "--size", "16", *quick)
+    assert names(found) == ["Branches", "fused"]
+    given, fused = found["variants"]
+    assert given["costs"]["macs"] == 16 * 16 * 8 * (3 * 10 + 8 * 9)
+    assert fused["costs"]["macs"] == 16 * 16 * 8 * (3 * 9 + 8 * 9)
+    assert fused["costs"]["parameters"] == 8 * 3 * 9 + 8 + 2 * 8 + 8 * 8 * 9 + 8
+    assert [(one["name"], one["variant"]) for one in found["skipped"]] == [("last", "fused")]
+    assert "a border of 1×1 positions" in found["skipped"][0]["reason"]
+    assert [variant["crosscheck"]["agrees"] for variant in found["variants"]] == [True, True]
+    assert len(fused["latency"][0]["times_s"]) == 8
+
+
+def test_of_several_each_that_is_imported_is_fused_too(nets: Path) -> None:
+    found = document(f"{nets}:naive", "vgg11", f"{nets}:new", "--fused", "--size", "32", "--no-latency")
+    assert names(found) == ["naive", "naive-fused", "vgg11", "new", "new-fused"]
+
+
+def test_a_module_of_this_process_is_fused_for_the_worker_too() -> None:
+    module = nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4))
+    found = vggcalc.check(vggcalc.compare(module, inputs=(1, 3, 8, 8), fused=True))
+    assert [variant.parameters for variant in found] == [3 * 4 * 9 + 8, 3 * 4 * 9 + 4]
+    for variant in found:
+        assert variant.crosscheck is not None
+        assert variant.crosscheck.parameters.torch == variant.parameters
+
+
+def test_modules_of_one_class_are_each_sent_as_they_are() -> None:
+    one, other = nn.Sequential(nn.Conv2d(3, 4, 1)), nn.Sequential(nn.Conv2d(3, 8, 1))
+    found = vggcalc.check(vggcalc.compare(one, other, inputs=(1, 3, 8, 8)))
+    counted = [variant.crosscheck.parameters.torch for variant in found if variant.crosscheck is not None]
+    assert counted == [16, 32]
+
+
+@pytest.mark.filterwarnings("ignore::vggcalc.library.measuring.MeasurementWarning")
+def test_a_compiled_module_runs_compiled_beside_itself() -> None:
+    """By the backend that it was compiled for, which here needs no compiler."""
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
+    found = vggcalc.compare(module, torch.compile(module, backend="eager"), inputs=(1, 3, 8, 8))
+    assert [variant.name for variant in found] == ["Sequential", "Sequential-compiled"]
+    timed = vggcalc.measure(found, budget=3600, device="cpu", processes=1, rounds=6)
+    assert [variant.latency[0].compile_s is not None for variant in timed] == [False, True]
+
+
+def test_a_module_that_was_compiled_in_place_cannot_be_sent() -> None:
+    module = nn.Sequential(nn.Conv2d(3, 4, 3))
+    module.compile(backend="eager")
+    with pytest.raises(vggcalc.InputError, match=r"give torch\.compile\(module\)"):
+        vggcalc.measure(vggcalc.compare(module, nn.Conv2d(3, 4, 1), inputs=(1, 3, 8, 8)))
 
 
 # Inputs
@@ -188,7 +258,7 @@ def test_conditions_and_a_baseline_read_the_models_names(tmp_path: Path) -> None
 
 
 def test_models_of_different_outputs_are_timed_and_checked_in_workers(nets: Path) -> None:
-    quick = ("--quick", "--rounds", "8", "--budget", "3600", "--device", "cpu")
+    quick = ("--quick", "--rounds", "8", "--budget", "3600", "--device", "cpu", "--check")
     found = document(f"{nets}:naive", f"{nets}:new", "32,M", "--size", "24", *quick)
     baseline, *others = found["variants"]
     assert [len(variant["latency"][0]["times_s"]) for variant in (baseline, *others)] == [8, 8, 8]

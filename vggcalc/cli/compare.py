@@ -6,14 +6,42 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vggcalc.cli.groups import Command
-from vggcalc.cli.options import FACTORIZING, GATE, INPUTS, MEASURING, MODELS, NETWORK, OUTPUT, REPLACING, SIDE_BY_SIDE
+from vggcalc.cli.groups import Command, group, option
+from vggcalc.cli.options import FACTORIZING, GATE, INPUTS, MEASURING, MODELS, NETWORK, OUTPUT, REPLACING
 
 if TYPE_CHECKING:
     from vggcalc.cli.structs import GateOptions, InputOptions, MeasuringOptions, OutputOptions, SideBySideOptions
     from vggcalc.library.factorizing import FactorizingOptions, ReplacingOptions
     from vggcalc.library.models import Overrides
     from vggcalc.results import Comparison
+
+SIDE_BY_SIDE = group(
+    "several",
+    "Several models",
+    "vggcalc.cli.structs:SideBySideOptions",
+    option(
+        "--fused",
+        is_flag=True,
+        default=None,
+        help="Beside each imported model itself for inference: norms folded into its convolutions, parallel branches "
+        "added up to one.",
+    ),
+    option(
+        "--name",
+        "names",
+        metavar="NAME",
+        multiple=True,
+        help="What a model is called, in the order of the models. Repeatable.  [default: its own name]",
+    ),
+    option(
+        "--input-of",
+        "input_of",
+        metavar="NAME=INPUT",
+        multiple=True,
+        help="What the model of that name takes, where it is not what --input or --size says: all of its shape, or "
+        "FILE.py:FUNCTION. Repeatable.",
+    ),
+)
 
 
 @click.command(cls=Command, epilog='Example: vggcalc compare "64,64,M,128@7,M" --size 64 --no-latency')
@@ -45,14 +73,15 @@ def compare(
 
     A model that is imported, AlexNet and GoogLeNet are compared as given with their large kernels
     split; with --min-kernel, --only or --merge every other is too. A VGG or tokens are compared with
-    their runs of convolutions merged into large kernels. Several models are compared as they are.
+    their runs of convolutions merged into large kernels. Several models, and with --fused one beside
+    itself, are compared as they are.
     """
     from vggcalc.cli.run import finish
     from vggcalc.cli.structs import read_standard_input
     from vggcalc.library.comparing import compare_options
     from vggcalc.library.models import resolve
 
-    if len(models) > 1:
+    if len(models) > 1 or several.fused:
         comparison = _compared(models, overrides, shape, several, (factorizing, replacing), measuring)
     else:
         if several.names or several.input_of:
@@ -77,8 +106,17 @@ def _compared(
 
     lost = chosen(*options)
     if lost:
-        raise click.UsageError(
-            f"--{lost[0].replace('_', '-')} is for one model, and here are {len(models)}: leave it out"
-        )
-    dtype = measuring.dtypes[0] if measuring.dtypes else None
-    return side_by_side(models, several.names, shape.inputs, several.inputs_of, overrides, dtype, read_standard_input)
+        why = "is for one model, and here are" if len(models) > 1 else "replaces convolutions, and --fused none"
+        number = f" {len(models)}" if len(models) > 1 else ""
+        raise click.UsageError(f"--{lost[0].replace('_', '-')} {why}{number}: leave it out")
+    return side_by_side(
+        models,
+        several.names,
+        shape.inputs,
+        several.inputs_of,
+        overrides,
+        measuring.dtypes[0] if measuring.dtypes else None,
+        read_standard_input,
+        fused=several.fused,
+        cache=shape.cache,
+    )

@@ -94,27 +94,6 @@ INPUTS = group(
     ),
 )
 
-SIDE_BY_SIDE = group(
-    "several",
-    "Several models",
-    "vggcalc.cli.structs:SideBySideOptions",
-    option(
-        "--name",
-        "names",
-        metavar="NAME",
-        multiple=True,
-        help="What a model is called, in the order of the models. Repeatable.  [default: its own name]",
-    ),
-    option(
-        "--input-of",
-        "input_of",
-        metavar="NAME=INPUT",
-        multiple=True,
-        help="What the model of that name takes, where it is not what --input or --size says: all of its shape, or "
-        "FILE.py:FUNCTION. Repeatable.",
-    ),
-)
-
 FACTORIZING = group(
     "factorizing",
     "Factorizing",

@@ -39,10 +39,11 @@ class InputOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SideBySideOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What several models are called, and the inputs of those that need their own."""
+    """What several models are called, the inputs of those that need their own, and whether each is fused too."""
 
     names: tuple[str, ...] = ()
     input_of: tuple[str, ...] = ()
+    fused: bool = False
 
     @property
     def inputs_of(self) -> "dict[str, tuple[TensorSpec, ...] | InputsFrom]":

@@ -32,6 +32,7 @@ def compare(
     inputs: "str | Sequence[int] | Tensor | None" = None,
     inputs_of: Mapping[str, Any] | None = None,
     names: Sequence[str] | None = None,
+    fused: bool = False,
     into: Into = None,
     min_kernel: int | None = None,
     only: str | None = None,
@@ -67,6 +68,7 @@ def compare(
         inputs: the shape that the network takes, (batch, channels, height, width), or an example tensor.
         inputs_of: by a model's name those of one that needs others than `inputs`.
         names: of several models, in their order; their own unless given.
+        fused: beside each module or imported model itself with its linear parts fused, as `vggcalc.fuse` makes it.
         into: families such as "stack,asymmetric", "all", or factorizations by the names of the variants.
         min_kernel: replace kernels of this size or more, 5 unless given.
         only: replace only convolutions in whose names this regular expression is found.
@@ -109,13 +111,16 @@ def compare(
     wanted.check()
     check_rules(replacing)
     _check_names(others, names, inputs_of)
-    if others:
+    arguments.check_flags(fused=fused)
+    if others or fused:
         from vggcalc.library.side_by_side import chosen, side_by_side
 
         lost = [*chosen(factorizing, wanted), *(["replacing"] if replacing is not None else [])]
-        if lost:
+        if lost and others:
             raise InputError(f"{lost[0]} is for one model, and here are {len(others) + 1}: leave it out")
-        return side_by_side((model, *others), names or (), inputs, inputs_of or {}, overrides, dtype)
+        if lost:
+            raise InputError(f"{lost[0]} replaces convolutions, and fused none: leave out one of them")
+        return side_by_side((model, *others), names or (), inputs, inputs_of or {}, overrides, dtype, fused=fused)
     resolved = resolve(model, inputs, overrides)
     bytes_of = arguments.parse_dtype(dtype, resolved.network.dtype)
     if replacing is None:

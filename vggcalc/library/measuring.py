@@ -233,7 +233,11 @@ def _with_saved_modules(comparison: Comparison) -> Iterator[Comparison]:
             variants=tuple(
                 msgspec.structs.replace(
                     variant,
-                    origin=msgspec.structs.replace(saved[variant.origin.source], replacing=variant.origin.replacing),
+                    origin=msgspec.structs.replace(
+                        variant.origin,
+                        source=saved[variant.origin.source].source,
+                        inputs_from=saved[variant.origin.source].inputs_from,
+                    ),
                 )
                 if variant.origin is not None and variant.origin.source in saved
                 else variant
@@ -257,7 +261,9 @@ def _save_module(origin: Origin, folder: str) -> Origin:
             f"{name} was a module of another process, or nothing holds it any more: keep it in a variable, and "
             "compare it again"
         )
-    path = os.path.join(folder, f"{name}.pt")
+    if getattr(module, "_compiled_call_impl", None) is not None:
+        raise InputError(f"{name} was compiled in place, which no worker repeats: give torch.compile(module)")
+    path = os.path.join(folder, f"{origin.where.replace(' ', '-')}-{name}.pt")
     if not os.path.exists(path):
         with open(f"{path}.json", "wb") as file:
             file.write(msgspec.json.encode([os.path.abspath(folder) for folder in sys.path]))

@@ -87,6 +87,9 @@ class Resolved(NamedTuple):
 _MODULES: "WeakValueDictionary[str, nn.Module]" = WeakValueDictionary()
 _NUMBERS = count(1)
 
+#: By the same, what `torch.compile` compiles one with that was given compiled.
+_COMPILING: "dict[str, Callable[[nn.Module], nn.Module]]" = {}
+
 #: By the same, what they are called with where that is more than one image.
 _ARGUMENTS: "dict[str, Arguments]" = {}
 
@@ -225,6 +228,7 @@ def _of_module(module: "nn.Module", inputs: Any, overrides: Overrides) -> Resolv
     from vggcalc.runtime.trace.formulas import FormulaTypeError
     from vggcalc.runtime.trace.tracer import trace
 
+    compiling = getattr(module, "dynamo_ctx", None)
     module = unwrapped(module)
     name = type(module).__name__
     if lazy_tensor(module) is not None:
@@ -245,6 +249,9 @@ def _of_module(module: "nn.Module", inputs: Any, overrides: Overrides) -> Resolv
         raise InputError(f"{name} cannot be traced for inputs {arguments.shapes()}: {in_one_line(error)}") from error
     source = f"module {next(_NUMBERS)}:{name}"
     _MODULES[source] = module
+    if compiling is not None:
+        _COMPILING[source] = compiling
+        finalize(module, _COMPILING.pop, source)
     if len(arguments.tensors()) > 1 or arguments.kwargs or arguments.dtypes() != [None]:
         _ARGUMENTS[source] = arguments
         finalize(module, _ARGUMENTS.pop, source)
@@ -262,8 +269,10 @@ def module_arguments(module: "nn.Module", inputs: Any, usual: Shape = ()) -> "Ar
 
 
 def module_of(origin: Origin) -> "nn.Module | None":
-    """The module of this process that an origin stands for; None if there is none, or none any more."""
-    return _MODULES.get(origin.source)
+    """The module of this process that an origin stands for, compiled if it was; None if there is none any more."""
+    module = _MODULES.get(origin.source)
+    compiling = _COMPILING.get(origin.source)
+    return module if module is None or compiling is None else compiling(module)
 
 
 def arguments_for(origin: Origin) -> "Arguments | None":

@@ -172,11 +172,7 @@ def fuse(
 
     module = unwrapped(module)
     network = fuse_network(module, module_arguments(module, inputs), exact)
-    for region in network.regions:
-        if region.left:
-            warnings.warn(
-                f"{region.name} is left as it is: {region.reason}; exact=False fuses it",
-                FusingWarning,
-                stacklevel=2,
-            )
+    for one in network.unfused:
+        text = f"{one.name} is left as it is: {one.reason}; exact=False fuses it"
+        warnings.warn(text, FusingWarning, stacklevel=2)
     return network.module

@@ -76,19 +76,34 @@ class Traced(msgspec.Struct, frozen=True):
     parameter_bytes: int | None = None
 
 
+class Unfused(msgspec.Struct, frozen=True):
+    """A linear part of a fused module that stayed: one convolution with that kernel would differ in a border of it."""
+
+    name: str
+    kernel: Axes
+    border: Axes
+
+    @property
+    def reason(self) -> str:
+        """Why it stayed."""
+        kernel, border = ("×".join(map(str, sizes)) for sizes in (self.kernel, self.border))
+        return f"one {kernel} convolution would differ in a border of {border} positions, where a layer pads zeros"
+
+
 class Tracing(msgspec.Struct, frozen=True):
     """How a module ran when it was traced.
 
     `ran_with` are tensors without values of the "meta" device, "fake" ones that know constants, or "values", random
     ones. `depends_on_values`: a value that depends on the input steered it, so that for another input other operators
     may run. `integer_inputs`: shapes without a dtype were those of integers, which an embedding takes. `dtype` is that
-    of the weights.
+    of the weights. `unfused` are the parts that stayed of one that was fused.
     """
 
     ran_with: Literal["meta", "fake", "values"] = "meta"
     depends_on_values: bool = False
     integer_inputs: bool = False
     dtype: str = "float32"
+    unfused: tuple[Unfused, ...] = ()
 
 
 class Node(msgspec.Struct, frozen=True):

@@ -30,7 +30,8 @@ class Origin(msgspec.Struct, frozen=True):
     `source` is MODEL, `arguments` are what its factory is called with, `replacing` what was
     replaced in it. Importing it runs its code. `OWN` in the shape stands for the size that the model itself states.
     Where it takes more than one image, `inputs` are all that it is called with, or `inputs_from` names what makes them.
-    `formulas` is a Python file that calls `register_formula`, run before the module is imported.
+    `formulas` is a Python file that calls `register_formula`, run before the module is imported. With
+    `fused` its linear parts became one convolution each.
     """
 
     source: str
@@ -40,6 +41,7 @@ class Origin(msgspec.Struct, frozen=True):
     inputs: tuple[TensorSpec, ...] = ()
     inputs_from: str = ""
     formulas: str = ""
+    fused: bool = False
 
     def __post_init__(self) -> None:
         for text in (self.source, *(value for value in self.arguments.values() if isinstance(value, str))):

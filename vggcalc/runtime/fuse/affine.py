@@ -83,6 +83,11 @@ class Affine(msgspec.Struct, frozen=True):
         return groups * into, groups * out
 
     @property
+    def kernel_size(self) -> Axes:
+        """Along each axis."""
+        return tuple(axis.size for axis in self.axes)
+
+    @property
     def border(self) -> Axes:
         """Along each axis, how many positions from either edge may differ from what it was composed of."""
         return tuple(max(axis.border) for axis in self.axes)

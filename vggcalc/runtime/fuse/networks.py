@@ -11,40 +11,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import takewhile
 from typing import NamedTuple
 
-import msgspec
 from torch import Tensor, fx, nn
 
-from vggcalc.nets.layers import Axes
+from vggcalc.nets.graph import Unfused
 from vggcalc.runtime.fuse.fuse import convolution_of, plain_convolution_of
 from vggcalc.runtime.fuse.graphs import Calls, without_values
 from vggcalc.runtime.fuse.regions import Region, Regions, compose
 from vggcalc.runtime.inputs import Arguments
 
 
-class FusedRegion(msgspec.Struct, frozen=True):
-    """One convolution that stands for so many `layers`, by the name of the module or layer that it stands for.
-
-    At the most in a `border` it differs from them; it was `left` as it is where only that forbids it.
-    """
-
-    name: str
-    kernel: Axes
-    layers: int
-    border: Axes
-    left: bool = False
-
-    @property
-    def reason(self) -> str:
-        """Why it was left."""
-        kernel, border = ("×".join(map(str, pair)) for pair in (self.kernel, self.border))
-        return f"one {kernel} convolution would differ in a border of {border} positions, where a layer pads zeros"
-
-
 class FusedNetwork(NamedTuple):
-    """The module, for inference, and what became of its linear regions."""
+    """The module, for inference, and the linear parts of it that stayed because one convolution would not be exact."""
 
     module: nn.Module
-    regions: tuple[FusedRegion, ...]
+    unfused: tuple[Unfused, ...]
 
 
 def fuse_network(module: nn.Module, arguments: Arguments, exact: bool = True) -> FusedNetwork:
@@ -56,17 +36,16 @@ def fuse_network(module: nn.Module, arguments: Arguments, exact: bool = True) ->
     new = copy.deepcopy(module).eval()
     bare = without_values(new)
     calls = Calls(new, bare, arguments)
-    reported: list[FusedRegion] = []
+    unfused: list[Unfused] = []
     for path, graph in list(calls.graphs()):
         regions = Regions(graph, bare.get_submodule(path))
         if exact:
-            reported += [_reported(one, path, left=True) for one in regions.forgone()]
+            unfused += [Unfused(_name(one, path), one.map.kernel_size, one.map.border) for one in regions.forgone()]
         anew: list[str] = []
         for region in regions.chosen(exact):
             if _is_chain(region, graph, path, calls):
                 for root in (new, bare):
                     _fuse_chain(root, path, region)
-                reported.append(_reported(region, path))
             else:
                 anew.append(_joined(path, _owner(region.members)))
         for owner in _outermost(anew):
@@ -74,21 +53,14 @@ def fuse_network(module: nn.Module, arguments: Arguments, exact: bool = True) ->
             if graph_of_owner is not None:
                 found = Regions(graph_of_owner, bare.get_submodule(owner)).chosen(exact)
                 new = _placed(new, owner, _written_anew(new.get_submodule(owner), graph_of_owner, found))
-                reported += [_reported(region, owner) for region in found]
-    return FusedNetwork(new, tuple(reported))
+    return FusedNetwork(new, tuple(unfused))
 
 
-def _reported(region: Region, path: str, left: bool = False) -> FusedRegion:
-    owner = _owner(region.members)
-    if all(len(node.all_input_nodes) == 1 for node in region.members):
-        owner = region.convolutions[-1]
-    return FusedRegion(
-        _joined(path, owner) or str(region.output.target),
-        tuple(axis.size for axis in region.map.axes),
-        len(region.members),
-        region.map.border,
-        left,
-    )
+def _name(region: Region, path: str) -> str:
+    """The path of the module that runs all of it, or of the last convolution of a chain."""
+    is_chain = all(len(node.all_input_nodes) == 1 for node in region.members)
+    owner = region.convolutions[-1] if is_chain else _owner(region.members)
+    return _joined(path, owner) or str(region.output.target)
 
 
 def _joined(path: str, name: str) -> str:

@@ -1,12 +1,16 @@
 """Modules that MODEL names, imported and made. Whatever their code does, it does in this process."""
 
 import copy
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
+import msgspec
 from torch import nn
 
-from vggcalc.nets.graph import Network
+from vggcalc.nets.graph import Network, Unfused
 from vggcalc.nets.layers import Shape
 from vggcalc.nets.origins import OWN, Origin, is_exported
+from vggcalc.runtime.fuse.networks import fuse_network
 from vggcalc.runtime.inputs import Arguments, arguments_of, of_specs
 from vggcalc.runtime.load.constructing import without_weights
 from vggcalc.runtime.load.errors import LoadError, one_line_errors
@@ -16,20 +20,37 @@ from vggcalc.runtime.rewrite import rewrite
 from vggcalc.runtime.trace.tracer import trace
 
 
+class Loaded(NamedTuple):
+    """A module, and how it was compiled by `torch.compile`, None if it was not."""
+
+    module: nn.Module
+    compile: Callable[[nn.Module], Callable[..., Any]] | None
+    unfused: tuple[Unfused, ...] = ()
+
+
 def load(origin: Origin, meta: bool = False) -> nn.Module:
-    """The module that `origin` names, rewritten as it says; with `meta` without allocating weights where that can be.
+    """The module that `origin` names, made as it says; with `meta` without allocating weights where that can be.
 
     Raises `LoadError`, with the last line of its own traceback where its code raises.
     """
+    return loaded(origin, meta).module
+
+
+def loaded(origin: Origin, meta: bool = False) -> Loaded:
+    """The same with how it was compiled, and what fusing left of it."""
     if origin.formulas:
         register_formulas(origin.formulas)
     with one_line_errors(origin):
-        module = unwrapped(_named_module(origin, meta))
+        given = _named_module(origin, meta)
+        module = unwrapped(given)
         if lazy_tensor(module) is not None:
             give_shapes(module, call_arguments(module, origin))
         if origin.replacing is not None:
             module = rewrite(module, origin.replacing, call_arguments(module, origin))
-    return module
+        unfused: tuple[Unfused, ...] = ()
+        if origin.fused:
+            module, unfused = fuse_network(module, call_arguments(module, origin))
+    return Loaded(module, getattr(given, "dynamo_ctx", None), unfused)
 
 
 def _named_module(origin: Origin, meta: bool) -> nn.Module:
@@ -47,9 +68,16 @@ def _named_module(origin: Origin, meta: bool) -> nn.Module:
 
 def traced(origin: Origin, name: str) -> Network:
     """The network that the module of `origin` is. Raises `LoadError`."""
-    module = load(origin, meta=True)
+    module, _, unfused = loaded(origin, meta=True)
     with one_line_errors(origin):
-        return trace(module, call_arguments(module, origin), name, lambda: load(origin))
+        network = trace(module, call_arguments(module, origin), name, lambda: load(origin))
+    return without(network, unfused)
+
+
+def without(network: Network, unfused: tuple[Unfused, ...]) -> Network:
+    """The trace of a fused module with what stayed of it."""
+    assert network.tracing is not None
+    return msgspec.structs.replace(network, tracing=msgspec.structs.replace(network.tracing, unfused=unfused))
 
 
 def call_arguments(module: nn.Module, origin: Origin | None, network: Network | None = None) -> Arguments:

@@ -16,7 +16,7 @@ from vggcalc.protocol import Subject
 from vggcalc.results import Configuration
 from vggcalc.runtime.build import build
 from vggcalc.runtime.inputs import random_values
-from vggcalc.runtime.load.load import call_arguments, load
+from vggcalc.runtime.load.load import call_arguments, loaded
 from vggcalc.runtime.time.devices import Device, DeviceUnavailable
 from vggcalc.runtime.trace.calls import output_tensors
 
@@ -81,8 +81,10 @@ def prepare(subject: Subject, configuration: Configuration, where: Device, seed:
     generator = torch.Generator().manual_seed(seed)
     noise = torch.rand(_NOISE, generator=generator) * 2 - 1
     network = subject.network
+    compiling = None
     if subject.origin is not None:
-        module = load(subject.origin).to(where.name, dtype)
+        module, compiling, _ = loaded(subject.origin)
+        module = module.to(where.name, dtype)
     else:
         with torch.device("meta"):
             module = build(network).to(dtype)
@@ -100,8 +102,8 @@ def prepare(subject: Subject, configuration: Configuration, where: Device, seed:
 
     inputs = call_arguments(module, subject.origin, network).with_tensors(tensor, torch.float32)
     run: Callable[..., Any] = module
-    if configuration.execution == "compiled":
-        run = _compiled(module, configuration)
+    if configuration.execution == "compiled" or compiling is not None:
+        run = _compiled(module, configuration, compiling)
 
     def infer() -> torch.Tensor:
         return first_tensor(run(*inputs.args, **inputs.kwargs))
@@ -121,7 +123,7 @@ def prepare(subject: Subject, configuration: Configuration, where: Device, seed:
     shape = tuple(output.shape)
     del output
     timed = where.graph(call) if configuration.execution == "graph" else call
-    compile_s = first_s if configuration.execution == "compiled" else None
+    compile_s = first_s if run is not module else None
     return Built(timed, call, shape, sum(one.nbytes for one in inputs.tensors()), compile_s)
 
 
@@ -133,11 +135,16 @@ def first_tensor(output: object) -> torch.Tensor:
     return found
 
 
-def _compiled(module: nn.Module, configuration: Configuration) -> Callable[..., Any]:
+def _compiled(
+    module: nn.Module, configuration: Configuration, compiling: Callable[[nn.Module], Callable[..., Any]] | None
+) -> Callable[..., Any]:
+    """The module compiled, as its owner has done it where he has."""
     if configuration.device == "cpu" and not any(map(shutil.which, ("c++", "g++", "clang++", "cl"))):
         raise DeviceUnavailable("torch.compile needs a C++ compiler, such as g++, and finds none")
     # All Sequentials share one code object, and beyond its limit of versions dynamo would go on
     # eagerly without a word; a whole graph or an error, and for this shape alone.
     torch._dynamo.config.recompile_limit = 1000
+    if compiling is not None:
+        return compiling(module)
     compiled: Callable[..., Any] = torch.compile(module, fullgraph=True, dynamic=False)
     return compiled
