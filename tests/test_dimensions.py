@@ -380,7 +380,7 @@ def test_files_have_dimensions(tmp_path: Path) -> None:
         (3, 3, 3), (3, 5, 5),
     ]  # fmt: skip
     assert vggcalc.network(vggcalc.Config("sound", (8,), (1, 400))).input_shape == (1, 1, 400)
-    with pytest.raises(InputError, match="size 8×32 has 2 numbers for 3 axes: give dims 2, or 3 numbers"):
+    with pytest.raises(InputError, match="size 8×32 is 2-D, and the network 3-D: see dims"):
         vggcalc.network(str(file), size=(8, 32))
 
 

@@ -684,3 +684,13 @@ def test_nothing_of_it_is_imported_unless_asked_for() -> None:
         assert loaded >= expected
         assert bool(loaded & {"gate.gate", "gate.changes"}) == bool(expected)
         assert not loaded & {"torch", "scipy", "rich"}
+
+
+def test_each_axis_of_a_receptive_field_can_be_bound() -> None:
+    comparison = vggcalc.factorize((3, 5, 7))
+    assert vggcalc.gate(comparison, "factorized.receptive_field.depth > 3").passed
+    assert not vggcalc.gate(comparison, "factorized.receptive_field.width == 7").passed
+    sound = vggcalc.factorize(9, dims=1)
+    assert not vggcalc.gate(sound, "naive.receptive_field.length >= 9").passed
+    with pytest.raises(InputError, match="height is no axis: there are length"):
+        vggcalc.gate(sound, "naive.receptive_field.height > 9")

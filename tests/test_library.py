@@ -275,7 +275,7 @@ WRONG_VALUES = [
     ("vggcalc.factorize(7, depthwise=True, groups=2)", "depthwise says the groups already"),
     ("vggcalc.factorize(7, dtype=torch.int8)", "integers have no gradient"),
     ("vggcalc.compare('vgg16', merge=True, into='stack')", "merge goes the other way"),
-    ("vggcalc.compare('vgg16', inputs=(1, 3, 224))", "size 224 has 1 numbers for 2 axes: give dims 1, or 2 numbers"),
+    ("vggcalc.compare('vgg16', inputs=(1, 3, 224))", "size 224 is 1-D, and the network 2-D: see dims"),
     ("vggcalc.compare('vgg16', inputs=(1, 3, 224, 224), size=224)", "inputs gives the whole shape"),
     ("vggcalc.compare('vgg16', args={'x': 1})", "args are for imported models"),
     ("vggcalc.compare(STEM, args={'x': 1})", "args cannot change it"),

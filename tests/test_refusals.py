@@ -246,7 +246,7 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
         lambda: Config("net", (64,), input=(3, 8), dims=2),
         r"^input \[3, 8\] is not \(channels, height, width\): dims is 2",
     ),
-    (lambda: network("64", size=(8, 8, 8)), r"^64: size 8×8×8 has 3 numbers for 2 axes: give dims 3, or 2 numbers$"),
+    (lambda: network("64", size=(8, 8, 8)), r"^64: size 8×8×8 is 3-D, and the network 2-D: see dims$"),
     (lambda: network("64", dims=4), r"^64: dims 4 is none of 1, 2, 3$"),
     (lambda: network("alexnet", dims=3), r"^alexnet is built in as published: in two dimensions$"),
     (lambda: network(Config("a\nb", (64,))), r"characters that cannot be printed: use plain text$"),

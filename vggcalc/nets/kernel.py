@@ -43,8 +43,8 @@ class Kernel(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         if self.dims not in USUAL_SIZES:
             raise InputError(f"dims {self.dims!r} is none of 1, 2, 3")
-        for k in self.kernel_size if isinstance(self.kernel_size, tuple | list) else (self.kernel_size,):
-            check_kernel(k, least=1 if isinstance(self.kernel_size, tuple | list) else 2)
+        for k in self.each("kernel_size"):
+            check_kernel(k, least=1)
         check_kernel(max(self.each("kernel_size")))
         size = USUAL_SIZES[self.dims] if self.size is None else self.size
         msgspec.structs.force_setattr(self, "size", spatial(size, self.dims))
@@ -58,7 +58,8 @@ class Kernel(msgspec.Struct, frozen=True):
         if not isinstance(value, tuple | list):
             return (value,) * self.dims
         if len(value) != self.dims:
-            raise InputError(f"{argument} {by_times(tuple(value))} has {len(value)} numbers for {self.dims} axes")
+            numbers = f"{len(value)} number{'s' * (len(value) != 1)}"
+            raise InputError(f"{argument} {by_times(tuple(value))} has {numbers} for {self.dims} axes")
         return tuple(value)
 
     @property

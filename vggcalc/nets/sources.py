@@ -242,9 +242,6 @@ def _overridden(
     config = msgspec.structs.replace(config, **{k: v for k, v in changes.items() if v is not None})
     axes = len(own) - 1
     if isinstance(size, tuple) and len(size) in INPUT_SIZES and len(size) != axes:
-        shown = "×".join(map(str, size))
-        raise InputError(
-            f"size {shown} has {len(size)} numbers for {axes} axes: give dims {len(size)}, or {axes} numbers"
-        )
+        raise InputError(f"size {'×'.join(map(str, size))} is {len(size)}-D, and the network {axes}-D: see dims")
     sizes = spatial(own[1:] if size is None else size, axes)
     return from_config(config, (1 if batch is None else batch, channels, *sizes))
