@@ -126,7 +126,7 @@ def table(records: list[dict[str, Any]]) -> None:
     for library in [*LIBRARIES, ""]:
         of = [record for record in records if record["model"].startswith(library)]
         whole = [record for record in of if record["status"] == "complete" and record.get("torch_macs") is not None]
-        ratios = sorted(record["trace_s"] / record["torch_s"] for record in whole)
+        ratios = sorted(record["trace_s"] / record["torch_s"] for record in whole if "torch_s" in record)
         cells = [library or "all", len(of), *(sum(one["status"] == status for one in of) for status in statuses)]
         cells.append(sum(one["macs"] != one["torch_macs"] for one in whole))
         cells.append(sum(one["parameters"] != one["torch_parameters"] for one in of if "parameters" in one))

@@ -297,6 +297,8 @@ CALLS: dict[str, Run] = {
     "aminmax": lambda x: torch.aminmax(x, dim=1)[0],
     "_softmax": lambda x: torch.ops.aten._softmax(x, 1, False),
     "_log_softmax": lambda x: torch.ops.aten._log_softmax(x, 1, False),
+    "_is_all_true": lambda x: torch.ops.aten._is_all_true(x > 0),
+    "_is_any_true": lambda x: torch.ops.aten._is_any_true(x > 0),
     "_safe_softmax": lambda x: torch.ops.aten._safe_softmax(x, 1),
     "cumprod": lambda x: x.cumprod(1),
     "cummax": lambda x: x.cummax(1)[0],

@@ -192,6 +192,11 @@ def training_flops(context: LayerContext, row: CostRow) -> int | None:
     if isinstance(context.layer, MatrixProduct):
         of_products = 2 * context.layer.product_macs
         backward = of_products * sum(context.gradients[:2])
+        attends = context.layer.function == "scaled_dot_product_attention"
+        if attends and context.layer.product_macs == context.layer.macs:  # QKᵀ, and the product of that with V
+            query, key, value = context.gradients[:3]
+            with_values = of_products * context.output[-1] // (context.inputs[0][-1] + context.output[-1])
+            backward = (of_products - with_values) * (query + key) + with_values * (value + (query or key))
         backward += (flops - of_products) * (context.trained_weights + any(context.gradients))
         return flops + backward
     if isinstance(context.layer, CustomOperator) and not context.trained_weights:

@@ -195,12 +195,16 @@ def _saved_by_product(
     layer: MatrixProduct, node: Node, shapes: Mapping[str, Shape], itemsize: int, needs: Mapping[str, bool]
 ) -> tuple[list[str], int | None]:
     """The same for a matrix product: each factor is saved for the gradient of the other."""
-    factors = node.inputs[: len(layer.copies)]
+    of_attention = layer.saves == "attention"
+    factors, masks = node.inputs[: 3 if of_attention else 2], node.inputs[3:]
     if layer.saves in ("unknown", "state") or len(factors) < 2:
         return [], None
-    if layer.saves == "attention":
+    if of_attention:
+        if any(needs[mask] for mask in masks):  # then it is computed in its parts
+            return [], None
         *rows, _ = shapes[node.name]
-        return [*factors, node.name], prod(rows) * 4
+        copied = sum(layer.copies[3:]) * itemsize
+        return [*factors, node.name, *([] if copied else masks)], prod(rows) * 4 + copied
     both = layer.function.startswith("conv")  # which saves its kernel even where no gradient flows into its input
     saved, own = [], 0
     for factor, other, copied in zip(factors, reversed(factors), layer.copies, strict=True):

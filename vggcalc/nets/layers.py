@@ -374,8 +374,8 @@ class MatrixProduct(_Layer, frozen=True):
     or several products with weights in one operator (an LSTM). Of its `macs` multiply-accumulates `product_macs`
     multiply two activations with each other. `saves` says what autograd saves: its "factors"; "attention", which
     are query, key, value, output and a float32 for each row; or it is "unknown", also how often training multiplies
-    with the "state" of a recurrent network. `copies` are the elements that torch
-    copies of each factor, expanded or made contiguous, before it multiplies; 0 where it takes it as it is.
+    with the "state" of a recurrent network. `copies` are the elements that torch copies of each factor,
+    and of attention's mask, expanded, made contiguous or numbers of booleans; 0 where it takes it as it is.
     """
 
     function: str

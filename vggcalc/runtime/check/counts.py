@@ -18,6 +18,7 @@ from vggcalc.runtime.check.gradient import ProbeError, probe
 from vggcalc.runtime.inputs import own_dtype, random_values
 from vggcalc.runtime.load.errors import in_one_line
 from vggcalc.runtime.load.load import call_arguments, load
+from vggcalc.runtime.trace.calls import exhausted
 
 
 def count(subject: Subject, run: bool, dtype: str) -> TorchCounts:
@@ -53,7 +54,7 @@ def count(subject: Subject, run: bool, dtype: str) -> TorchCounts:
         FlopCounterMode(display=False) as forward,
         torch.inference_mode(),
     ):
-        module.eval()(*inputs.args, **inputs.kwargs)
+        exhausted(module.eval()(*inputs.args, **inputs.kwargs))
     module.requires_grad_(True)
     training_flops = None
     if not traced and all(

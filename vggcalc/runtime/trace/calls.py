@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
+from types import GeneratorType
 from typing import Any, cast
 
 import msgspec
@@ -93,6 +94,10 @@ class Call:
         """Whether that argument is a tensor that depends on the network's input."""
         return self._depends(self[name])
 
+    def is_buffer(self, name: str) -> bool:
+        """Whether that argument is a buffer of the module, or a view of one."""
+        return self._weights(self[name]) == "buffer"
+
     def _depends(self, value: object) -> bool:
         return any(value is tensor for tensor in self.active)
 
@@ -171,8 +176,7 @@ class Call:
         needed = [d * (k - 1) for d, k in zip(dilation, weight.shape[2:], strict=True)]
         total = needed if self["padding"] == "same" else [0] * axes
         if any(n % 2 for n in total):
-            sides = [side for n in reversed(total) for side in (n // 2, n - n // 2)]
-            data, total = functional.pad(data, sides), [0] * axes
+            data = functional.pad(data, [side for n in reversed(total) for side in (0, n % 2)])
         function = getattr(torch, self.function)
         return cast(
             torch.Tensor,
@@ -194,6 +198,11 @@ def each(value: Any, axes: int) -> Axes:
 def tensors_of(value: object) -> list[torch.Tensor]:
     """The tensors in nested lists, tuples and dicts."""
     return [leaf for leaf in tree_leaves(value) if isinstance(leaf, torch.Tensor)]
+
+
+def exhausted(output: object) -> object:
+    """What a module puts out; of a generator, which does its work as it is asked for it, all of it as a list."""
+    return list(output) if isinstance(output, GeneratorType) else output
 
 
 def output_tensors(output: object) -> Iterator[torch.Tensor]:

@@ -23,6 +23,7 @@ from vggcalc.memory import free_bytes
 from vggcalc.nets.graph import Network, Tracing
 from vggcalc.nets.names import ITEMSIZE
 from vggcalc.runtime.inputs import Arguments, Make, arguments_of, own_dtype, random_values
+from vggcalc.runtime.trace.calls import exhausted
 from vggcalc.runtime.trace.formulas import FormulaTypeError
 from vggcalc.runtime.trace.misfits import wants_and_got
 from vggcalc.runtime.trace.recorder import Recorder
@@ -156,7 +157,8 @@ def _traced_by(way: _Way, module: nn.Module, arguments: Arguments, name: str) ->
         recorder.begin(tensors)
         try:
             with recorder, _Leaving(recorder) if way.name == "values" else nullcontext():
-                output = torch.func.functional_call(module, state, call.args, call.kwargs)
+                whole = {f"module.{key}": tensor for key, tensor in state.items()}
+                output = torch.func.functional_call(_ToItsEnd(module), whole, call.args, call.kwargs)
         except (InputError, FormulaTypeError):
             raise
         except Exception as error:
@@ -165,6 +167,17 @@ def _traced_by(way: _Way, module: nn.Module, arguments: Arguments, name: str) ->
     dtype = str(own_dtype(module)).removeprefix("torch.")
     tracing = Tracing(way.name, recorder.depends_on_values, dtype=dtype if dtype in ITEMSIZE else "float32")
     return msgspec.structs.replace(network, tracing=tracing)
+
+
+class _ToItsEnd(nn.Module):
+    """Runs a module, and what it puts out to its end where that is a generator."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return exhausted(self.module(*args, **kwargs))
 
 
 class _Leaving(TorchFunctionMode):
