@@ -174,6 +174,8 @@ def test_an_unknown_cost_is_a_cost() -> None:
     found = modules_of(vggcalc.summary(nn.Sequential(nn.Conv2d(3, 4, 3), Fourier()), IMAGE, depth=1))
     assert [row.name for row in found.rows] == ["0", "1"]
     assert "macs" in found.rows[1].partial
+    layers = modules_of(vggcalc.summary(nn.Sequential(nn.Conv2d(3, 4, 3), Fourier()), IMAGE))
+    assert [row.costs["macs"] for row in layers.rows if not row.costs["macs"]] == [None]
 
 
 def test_the_bytes_of_outputs_are_those_that_modules_put_out() -> None:
@@ -201,7 +203,7 @@ def test_every_format_for_people_shows_these_rows_and_columns(format_: str) -> N
 def test_a_table_says_what_it_leaves_out() -> None:
     text = " ".join(str(vggcalc.summary(STAGES, IMAGE, depth=2, top=2)).split())
     assert "Modules down to depth 2 of 3; ×N: N equal modules, with the costs of all N; 2 others without" in text
-    assert "4 others with less MACs. More: --depth, --all-rows." in text
+    assert "4 others beyond the first 2 by MACs. More: --depth, --all-rows." in text
     assert "More:" not in str(vggcalc.summary("64,M,128", all_rows=True))
 
 

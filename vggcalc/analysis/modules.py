@@ -156,5 +156,7 @@ def _has_cost(row: _Rows, decisive: Sequence[str]) -> bool:
 
 
 def _module_row(name: str, number: int, layers: Sequence[LayerResult]) -> ModuleRow:
-    costs = total([layer.costs for layer in layers])
-    return ModuleRow(name, number, tuple(layer.name for layer in layers), costs, partial_costs(layers))
+    names = tuple(layer.name for layer in layers)
+    if len(layers) == 1:  # whose unknown costs are no lower bound, but unknown
+        return ModuleRow(name, number, names, layers[0].costs)
+    return ModuleRow(name, number, names, total([layer.costs for layer in layers]), partial_costs(layers))

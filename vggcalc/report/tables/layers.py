@@ -144,7 +144,8 @@ def _explained(modules: ModuleSummary) -> Iterator[str]:
         costs = units.names([heading(key) for key in _decisive(modules)], last_by="or")
         words.append(f"{_others(modules.costless)} without {costs}")
     if modules.others is not None and modules.others.count > modules.costless:
-        words.append(f"{_others(modules.others.count - modules.costless)} with less {heading(modules.sort or '')}")
+        beyond = _others(modules.others.count - modules.costless)
+        words.append(f"{beyond} beyond the first {len(modules.rows)} by {heading(modules.sort or '')}")
     if words:
         text = "; ".join(words)
         yield f"{text[0].upper()}{text[1:]}. More: {'--depth, ' * deeper}--all-rows."
