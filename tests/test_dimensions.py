@@ -470,3 +470,22 @@ def test_a_sweep_has_the_figures_of_factorize(
 def test_paths_of_a_chain_are_those_of_its_axes() -> None:
     one, *_ = chain_paths([Conv3d(1, 1, (3, 1, 1)), Conv3d(1, 1, (3, 5, 1), padding=(0, 2, 0))])
     assert one.counts == (1, 2, 3, 2, 1)
+
+
+@pytest.mark.parametrize("dims", [1, 3])
+def test_norms_are_folded_into_convolutions_of_a_class_of_their_own(dims: int) -> None:
+    """As torchvision's Conv3DSimple, which inherits all that it does from torch's."""
+    conv, norm = getattr(nn, f"Conv{dims}d"), getattr(nn, f"BatchNorm{dims}d")
+    simple = type("Simple", (conv,), {})
+    model = nn.Sequential(simple(2, 4, 3, padding=1, bias=False), norm(4), nn.ReLU(), simple(4, 2, 3), norm(2)).eval()
+    for module in model.modules():
+        if isinstance(module, norm):
+            nn.init.uniform_(module.running_var, 0.5, 2)
+            nn.init.normal_(module.running_mean)
+    shape = (1, 2, *(9, 8, 7)[:dims])
+    fused = vggcalc.fuse(model, shape)
+    kinds = [type(module) for module in fused.modules() if not list(module.children())]
+    assert not any(issubclass(kind, norm) for kind in kinds)
+    image = torch.rand(shape)
+    with torch.no_grad():
+        assert torch.allclose(fused(image), model(image), atol=1e-5)

@@ -12,6 +12,7 @@ from torch import Tensor, fx, nn
 from torch.utils._pytree import tree_map
 
 from vggcalc.errors import InputError
+from vggcalc.runtime.fuse.fuse import CONV_MODULES, NORM_MODULES, behaves_as
 from vggcalc.runtime.fuse.parts import has_hooks
 from vggcalc.runtime.inputs import Arguments, own_dtype, random_values
 from vggcalc.runtime.load.errors import in_one_line
@@ -98,11 +99,12 @@ _QUESTIONS = (getattr, operator.eq, operator.ne, operator.lt, operator.le, opera
 
 
 class _Tracer(fx.Tracer):
-    """Looks into every module but torch's own, and those whose hooks would be run by looking."""
+    """Looks into every module but torch's own, what does the same, and those whose hooks would be run by looking."""
 
     def is_leaf_module(self, module: nn.Module, path: str) -> bool:
         hooked = any(map(has_hooks, module.modules()))
-        return hooked or isinstance(module, tuple(PADDED.values())) or super().is_leaf_module(module, path)
+        kinds = (*CONV_MODULES, *PADDED.values(), *NORM_MODULES)
+        return hooked or any(behaves_as(module, kind) for kind in kinds) or super().is_leaf_module(module, path)
 
 
 def _graph(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> fx.Graph | None:
