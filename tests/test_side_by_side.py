@@ -104,7 +104,7 @@ def test_models_of_one_name_are_numbered() -> None:
 
 
 WRONG = [
-    (("vgg11", "vgg13", "--name", "a"), "2 models have 1 names: give one for each"),
+    (("vgg11", "vgg13", "--name", "a"), "2 models have 1 name: give one for each"),
     (("vgg11", "vgg13", "--name", "a", "--name", "a"), "two models are named a"),
     (("vgg11", "vgg13", "--name", "a", "--name", " "), "a name is empty"),
     (("vgg11", "--name", "a"), "--name is for several models"),

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from vggcalc.library.comparing import compare as compare
     from vggcalc.library.comparing import summary as summary
     from vggcalc.library.documents import gate as gate
+    from vggcalc.library.documents import join as join
     from vggcalc.library.documents import load as load
     from vggcalc.library.documents import load_all as load_all
     from vggcalc.library.kernels import factorize as factorize
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from vggcalc.results.analysis import Ratio as Ratio
     from vggcalc.results.analysis import ReceptiveField as ReceptiveField
     from vggcalc.results.analysis import Variant as Variant
+    from vggcalc.results.fleet import Fleet as Fleet
     from vggcalc.results.measured import Configuration as Configuration
     from vggcalc.results.measured import Latency as Latency
     from vggcalc.results.measured import LatencyRatio as LatencyRatio
@@ -71,6 +73,7 @@ _PLACES = {
     "factorize": "library.kernels",
     "summary": "library.comparing",
     "gate": "library.documents",
+    "join": "library.documents",
     "load": "library.documents",
     "load_all": "library.documents",
     "MeasurementWarning": "library.measuring",
@@ -103,6 +106,7 @@ _PLACES = {
     "Ratio": "results.analysis",
     "ReceptiveField": "results.analysis",
     "Variant": "results.analysis",
+    "Fleet": "results.fleet",
     "Configuration": "results.measured",
     "Latency": "results.measured",
     "LatencyRatio": "results.measured",

@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "compare": ("compare", "A network with large kernels against it as 3×3 stacks."),
     "summary": ("summary", "One network, layer by layer."),
     "sweep": ("sweep", "Every combination of kernels, channels, sizes and batches; where a variant pays."),
+    "join": ("join", "What several machines measured, side by side: each with its verdict, and where they disagree."),
     "models": ("lists", "What MODEL may be."),
     "families": ("lists", "What --into may be: the families of factorizations."),
     "schema": ("lists", "The JSON Schema of the JSON output."),

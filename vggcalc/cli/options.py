@@ -251,10 +251,7 @@ def plot_option() -> GroupedOption:
     )
 
 
-OUTPUT = group(
-    "output",
-    "Output",
-    "vggcalc.cli.structs:OutputOptions",
+_WRITTEN = (
     option(
         "--format",
         "format_",
@@ -269,5 +266,8 @@ OUTPUT = group(
         metavar="FILE",
         help="Written whole or not at all; .json, .csv, .md, .html say the format.  [default: standard output]",
     ),
-    plot_option(),
 )
+
+WRITTEN = group("output", "Output", "vggcalc.cli.structs:OutputOptions", *_WRITTEN)
+
+OUTPUT = group("output", "Output", "vggcalc.cli.structs:OutputOptions", *_WRITTEN, plot_option())

@@ -61,7 +61,8 @@ def finish_models(
     from vggcalc.measurement.trace import Tracer
     from vggcalc.pipeline.emit import ExitStatus, exit_status, message
     from vggcalc.pipeline.progress import Progress
-    from vggcalc.pipeline.run import write_models
+    from vggcalc.pipeline.report import make_report
+    from vggcalc.pipeline.run import write_report
 
     table.check()
     output.check_apart(*models)
@@ -77,7 +78,8 @@ def finish_models(
             progress.close()
     if any(row.status == "failed" for row in rows):
         statuses.append(ExitStatus.INCOMPLETE)
-    write_models(sorted_by(rows, table.sort, table.top), output.format, output.path)
+    report = make_report("summary", models=sorted_by(rows, table.sort, table.top))
+    write_report(report, output.format, output.path)
     if output.mismatch:
         message(output.mismatch)
     sys.exit(exit_status(statuses))

@@ -5,7 +5,7 @@ this costs nothing, so that `vggcalc --help` can use it.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 from vggcalc.errors import InputError, unknown
@@ -74,6 +74,38 @@ def path(value: object, name: str = "path") -> str:
     if not isinstance(value, str | os.PathLike):
         raise wrong_type(name, value, "a path")
     return os.fspath(value)
+
+
+def distinct_names(what: str, names: Sequence[str], own: Sequence[str]) -> list[str]:
+    """The names that are given, one for each `what`; or their own, with a number behind those that an earlier one has.
+
+    Raises `InputError` for more or fewer, for one that is empty or stands twice.
+
+    >>> distinct_names("model", (), ["vgg16", "net", "vgg16"])
+    ['vgg16', 'net', 'vgg16-2']
+    """
+    if not names:
+        return _numbered(own)
+    if len(names) != len(own):
+        count = f"{len(names)} name{'s' * (len(names) != 1)}"
+        raise InputError(f"{len(own)} {what}s have {count}: give one for each, in their order, or none")
+    for i, name in enumerate(names):
+        if not name.strip():
+            raise InputError(f"a name is empty: give every {what} one to be told by")
+        if name in names[:i]:
+            raise InputError(f"two {what}s are named {name}: give each its own name")
+    return list(names)
+
+
+def _numbered(names: Sequence[str]) -> list[str]:
+    found: list[str] = []
+    for own in names:
+        name, number = own, 1
+        while name in found:
+            number += 1
+            name = f"{own}-{number}"
+        found.append(name)
+    return found
 
 
 def _number(name: str, text: str, example: str) -> int:

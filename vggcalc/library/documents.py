@@ -1,4 +1,4 @@
-"""`load` and `gate`: results as files, and conditions that they must meet."""
+"""`load`, `join` and `gate`: results as files, of several machines together, and conditions that they must meet."""
 
 import os
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from vggcalc.library import arguments
 from vggcalc.pipeline.report import make_report
 from vggcalc.report.gate.gate import Gate, GateResult
 from vggcalc.report.gate.gate import gate as read_gate
-from vggcalc.results import Comparison
+from vggcalc.results import Comparison, Environment, Fleet
 
 
 def load(path: str | os.PathLike[str]) -> Comparison:
@@ -21,7 +21,9 @@ def load(path: str | os.PathLike[str]) -> Comparison:
     0.5510204081632653
     """
     found = load_all(path)
-    if len(found) != 1:
+    if not found:
+        raise InputError(f"{os.fspath(path)} holds no comparison")
+    if len(found) > 1:
         names = ", ".join(one.name for one in found)
         raise InputError(f"{os.fspath(path)} holds {len(found)} comparisons, {names}: use vggcalc.load_all")
     return found[0]
@@ -42,6 +44,49 @@ def load_all(path: str | os.PathLike[str]) -> tuple[Comparison, ...]:
 
     report = read_report(arguments.path(path))
     return tuple(msgspec.structs.replace(one, environment=report.environment) for one in report.comparisons)
+
+
+def join(measured: Sequence[str | os.PathLike[str] | Comparison], hosts: Sequence[str] | None = None) -> Fleet:
+    """The same comparison as several machines measured it, with the verdict of each and where they disagree.
+
+    Each of `measured` is the path of a JSON document with latencies, such as `vggcalc compare vgg16 --json` writes, or
+    a comparison with latencies. `hosts` are the machines' names, in the same order; without them they are called by
+    their processor and accelerators. `print` shows the table; `to_markdown`, `to_html`, `to_csv`, `to_json` and `save`
+    hand it on. Nothing is averaged over machines.
+    Raises `TypeError` for anything else, `InputError` for a file that is no such document, and where two do not compare
+    the same: another network, input, dtype of the counts, or other variants.
+
+    >>> seven = vggcalc.factorize(7, size=8)
+    >>> vggcalc.measure(seven, budget=1, device="cpu", processes=1).save("laptop.json")
+    >>> vggcalc.measure(seven, budget=1, device="cpu", processes=1).save("server.json")
+    >>> vggcalc.join(["laptop.json", "server.json"], hosts=["laptop", "server"])
+    <Fleet of 7×7: laptop, server>
+    """
+    from vggcalc.analysis.fleet import join_reports, measured_report
+    from vggcalc.report.gate.changes import read_report
+
+    if isinstance(measured, str | os.PathLike | Comparison) or not isinstance(measured, Sequence):
+        raise arguments.wrong_type("measured", measured, "a list of paths or comparisons, one for each machine")
+    if isinstance(hosts, str):
+        raise arguments.wrong_type("hosts", hosts, "a list of names, one for each machine")
+    for host in hosts or ():
+        arguments.check_text(host=host)
+    if len(measured) < 2:
+        raise InputError(f"join takes the documents of two machines or more, not {len(measured)}")
+    sources = [
+        measured_report(f"comparison {i}", make_report("join", (one,)))
+        if isinstance(one, Comparison)
+        else measured_report(arguments.path(one, "measured"), read_report(arguments.path(one, "measured")))
+        for i, one in enumerate(measured, 1)
+    ]
+    names = arguments.distinct_names("machine", hosts or (), [_machine_name(one.environment) for one in sources])
+    return join_reports(sources, names)
+
+
+def _machine_name(environment: Environment) -> str:
+    """Its processor and its accelerators, by their models."""
+    models = (device.model for device in environment.devices if device.name != "cpu")
+    return " + ".join((environment.cpu, *models))
 
 
 def gate(

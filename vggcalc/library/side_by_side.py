@@ -56,7 +56,7 @@ def side_by_side(
 
     if [model for model in models if isinstance(model, str)].count("-") > 1:
         raise InputError("- is standard input, which can be read once: save one of the models to a file")
-    called = _given_names(names, len(models)) if names else _names_of_their_own(models)
+    called = arguments.distinct_names("model", names, [_own_name(model) for model in models])
     for name in inputs_of:
         if name not in called:
             raise unknown("model", name, called)
@@ -105,31 +105,6 @@ def _unfused(found: Mapping[str, Resolved]) -> tuple[Skipped, ...]:
         for name, (network, _) in found.items()
         for one in (network.tracing.unfused if network.tracing is not None else ())
     )
-
-
-def _given_names(names: Sequence[str], models: int) -> list[str]:
-    """One for each model. Raises `InputError` for more or fewer, for one that is empty or stands twice."""
-    if len(names) != models:
-        raise InputError(f"{models} models have {len(names)} names: give one for each, in their order, or none")
-    for i, name in enumerate(names):
-        if not name.strip():
-            raise InputError("a name is empty: give every model one to be told by")
-        if name in names[:i]:
-            raise InputError(f"two models are named {name}: give each its own name")
-    return list(names)
-
-
-def _names_of_their_own(models: Sequence[Any]) -> list[str]:
-    """What each model is called, with a number behind it where an earlier one is called so."""
-    found: list[str] = []
-    for model in models:
-        own = name = _own_name(model)
-        number = 1
-        while name in found:
-            number += 1
-            name = f"{own}-{number}"
-        found.append(name)
-    return found
 
 
 def _own_name(model: Any) -> str:

@@ -9,7 +9,8 @@ import vggcalc
 from vggcalc.analysis.costs import COSTS
 from vggcalc.analysis.pareto import pareto
 from vggcalc.report.findings import findings
-from vggcalc.results import CONVENTIONS, SCHEMA_VERSION, Comparison, Environment, ModelCosts, Report
+from vggcalc.report.findings.fleet import fleet_findings
+from vggcalc.results import CONVENTIONS, SCHEMA_VERSION, Comparison, Environment, Fleet, ModelCosts, Report
 
 if TYPE_CHECKING:
     from vggcalc.report.gate.gate import Gate
@@ -17,12 +18,13 @@ if TYPE_CHECKING:
 
 def make_report(
     command: str,
-    comparisons: Sequence[Comparison],
+    comparisons: Sequence[Comparison] = (),
     environment: Environment | None = None,
     gate: "Gate | None" = None,
     models: Sequence[ModelCosts] = (),
+    fleet: Fleet | None = None,
 ) -> Report:
-    """The report of a command, of comparisons or of several models.
+    """The report of a command, of comparisons, of several models or of several machines.
 
     Findings and the Pareto-optimal variants are as they follow from what was measured.
     """
@@ -46,5 +48,6 @@ def make_report(
         environment,
         tuple(complete),
         models=tuple(models),
+        fleet=None if fleet is None else msgspec.structs.replace(fleet, findings=fleet_findings(fleet)),
     )
     return gate.against(report) if gate is not None else report

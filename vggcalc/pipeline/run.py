@@ -11,7 +11,7 @@ from vggcalc.pipeline.emit import ExitStatus, StandardOutput, exit_status, messa
 from vggcalc.pipeline.files import Output
 from vggcalc.pipeline.report import make_report
 from vggcalc.report.formats import FORMATS, Screen
-from vggcalc.results import Comparison, ModelCosts, Report
+from vggcalc.results import Comparison, Report
 
 if TYPE_CHECKING:
     from vggcalc.measurement.host import Host
@@ -89,11 +89,11 @@ def measure_and_write(
     return exit_status(statuses)
 
 
-def write_models(models: Sequence[ModelCosts], format_: str, path: str | None) -> None:
-    """Write a row for each model, in that format to `path` or standard output."""
+def write_report(report: Report, format_: str, path: str | None) -> None:
+    """Write a report that is complete, in that format to `path` or standard output."""
     output = Output(path)
     try:
-        text = FORMATS[format_](make_report("summary", (), models=models), screen_of(path is None))
+        text = FORMATS[format_](report, screen_of(path is None))
         StandardOutput(more_to_come=False).write(lambda: output.write(text))
     finally:
         output.discard()

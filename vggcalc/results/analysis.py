@@ -13,7 +13,7 @@ from vggcalc.nets.families import Mixing
 from vggcalc.nets.graph import INPUT, Network, Node, Traced, Tracing
 from vggcalc.nets.layers import Axes, Layer, Shape
 from vggcalc.nets.origins import Origin
-from vggcalc.results.display import Display
+from vggcalc.results.display import ComparisonDisplay
 from vggcalc.results.measured import (
     BlockRatio,
     Configuration,
@@ -409,7 +409,7 @@ class Finding(msgspec.Struct, frozen=True):
     text: str
 
 
-class Comparison(Display, frozen=True):
+class Comparison(ComparisonDisplay, frozen=True):
     """The variants of one network or kernel; `comparison["naive"]` is one of them.
 
     With `of_models` they are not forms of one network but models of their own, and `input_shape` is the first one's.

@@ -1,4 +1,4 @@
-"""How a comparison is shown: as the command's table, in a notebook, as a document.
+"""How a result is shown: as the command's table, in a notebook, as a document.
 
 This module alone imports the formats, and only when one is asked for: `print(comparison)` shows what the command
 prints, and importing results stays cheap.
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from vggcalc.results.analysis import Comparison
+    from vggcalc.results.document import Report
+    from vggcalc.results.fleet import Fleet
 
 #: `print` shows so many lines, a screen; the whole is in `to_markdown`.
 MOST_SHOWN_LINES = 60
@@ -28,14 +30,16 @@ def _file_name_of(path: object) -> str:
 
 
 class Display(msgspec.Struct, frozen=True):
-    """The methods that show a comparison; `str` is the command's table, `repr` one line."""
+    """The methods that show a result; `str` is the command's table, `repr` one line."""
+
+    def _report(self) -> "Report":
+        """The document that shows it."""
+        raise NotImplementedError
 
     def _rendered(self, format_: str, width: int = 80) -> str:
-        from vggcalc.pipeline.report import make_report
         from vggcalc.report.formats import FORMATS, Screen
 
-        report = make_report("library", (cast("Comparison", self),))
-        return FORMATS[format_](report, Screen(width=width))
+        return FORMATS[format_](self._report(), Screen(width=width))
 
     def __str__(self) -> str:
         from vggcalc.pipeline.run import screen_of
@@ -48,17 +52,10 @@ class Display(msgspec.Struct, frozen=True):
             lines = [*lines[:half], cut, *lines[half - MOST_SHOWN_LINES + 1 :]]
         return "\n".join(lines)
 
-    def __repr__(self) -> str:
-        one = cast("Comparison", self)
-        names = ", ".join(variant.name for variant in one.variants)
-        return f"<Comparison of {one.name}: {names}; input {'×'.join(map(str, one.input_shape))}, {one.dtype}>"
-
     def _repr_html_(self) -> str:
-        from vggcalc.pipeline.report import make_report
         from vggcalc.report.formats.html import fragment
 
-        (complete,) = make_report("library", (cast("Comparison", self),)).comparisons
-        return fragment(complete)
+        return fragment(self._report())
 
     def to_markdown(self) -> str:
         """Every table with every column, in GitHub's Markdown."""
@@ -73,26 +70,11 @@ class Display(msgspec.Struct, frozen=True):
         return self._rendered("json")
 
     def to_csv(self) -> str:
-        """A row for each layer, block, module of a summary, total and latency, which the column `level` names."""
-        return self._rendered("csv")
+        """A row for each layer, block, module of a summary, total and latency, which the column `level` names.
 
-    def to_pandas(self, level: str = "layer") -> "DataFrame":
-        """A data frame with a row for each "layer", "block", "module", "total" or "latency" of every variant.
-
-        Raises `ImportError` where pandas is not installed, `InputError` for another level.
+        Of several machines a row for each ratio on each.
         """
-        from vggcalc.errors import unknown
-        from vggcalc.report.formats.csv import records
-
-        try:
-            from pandas import DataFrame
-        except ImportError:
-            raise ImportError("to_pandas needs pandas: pip install pandas") from None
-        levels = ("layer", "block", "module", "total", "latency")
-        if level not in levels:
-            raise unknown("level", level, levels)
-        rows: list[dict[str, Any]] = [row for row in records(cast("Comparison", self)) if row["level"] == level]
-        return DataFrame(rows).drop(columns="level", errors="ignore")
+        return self._rendered("csv")
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write it to a file, whole or not at all; .json, .csv, .md, .html or .txt says the format.
@@ -112,6 +94,38 @@ class Display(msgspec.Struct, frozen=True):
         finally:
             output.discard()
 
+
+class ComparisonDisplay(Display, frozen=True):
+    """What only a comparison can be shown as."""
+
+    def _report(self) -> "Report":
+        from vggcalc.pipeline.report import make_report
+
+        return make_report("library", (cast("Comparison", self),))
+
+    def __repr__(self) -> str:
+        one = cast("Comparison", self)
+        names = ", ".join(variant.name for variant in one.variants)
+        return f"<Comparison of {one.name}: {names}; input {'×'.join(map(str, one.input_shape))}, {one.dtype}>"
+
+    def to_pandas(self, level: str = "layer") -> "DataFrame":
+        """A data frame with a row for each "layer", "block", "module", "total" or "latency" of every variant.
+
+        Raises `ImportError` where pandas is not installed, `InputError` for another level.
+        """
+        from vggcalc.errors import unknown
+        from vggcalc.report.formats.csv import records
+
+        try:
+            from pandas import DataFrame
+        except ImportError:
+            raise ImportError("to_pandas needs pandas: pip install pandas") from None
+        levels = ("layer", "block", "module", "total", "latency")
+        if level not in levels:
+            raise unknown("level", level, levels)
+        rows: list[dict[str, Any]] = [row for row in records(cast("Comparison", self)) if row["level"] == level]
+        return DataFrame(rows).drop(columns="level", errors="ignore")
+
     def plot(self, path: str | os.PathLike[str]) -> None:
         """Draw its figures to a file, .svg, .png or .pdf; needs `pip install 'vggcalc[plot]'`.
 
@@ -120,13 +134,21 @@ class Display(msgspec.Struct, frozen=True):
         """
         from vggcalc.errors import InputError
         from vggcalc.pipeline.picture import Picture
-        from vggcalc.pipeline.report import make_report
         from vggcalc.report.figures import figures
 
         name = _file_name_of(path)
         picture = Picture(name)
         try:
-            if not picture.draw(figures(make_report("library", (cast("Comparison", self),)))):
+            if not picture.draw(figures(self._report())):
                 raise InputError(f"{name}: there is nothing to draw in {self!r}")
         finally:
             picture.discard()
+
+
+class FleetDisplay(Display, frozen=True):
+    """How the same comparison on several machines is shown."""
+
+    def _report(self) -> "Report":
+        from vggcalc.pipeline.report import make_report
+
+        return make_report("library", fleet=cast("Fleet", self))

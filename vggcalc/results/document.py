@@ -6,6 +6,7 @@ import msgspec
 
 from vggcalc.nets.layers import Axes, Shape
 from vggcalc.results.analysis import Comparison, Costs, Partial, ReceptiveField, Sees
+from vggcalc.results.fleet import Fleet
 from vggcalc.results.measured import Environment
 
 SCHEMA_VERSION = 1
@@ -62,7 +63,7 @@ class ModelCosts(msgspec.Struct, frozen=True):
 class Report(msgspec.Struct, frozen=True):
     """The output of a command. `changes` are those since the report in the file `against`.
 
-    A summary of several models has `models` and no comparisons.
+    A summary of several models has `models` and no comparisons; what several machines measured is a `fleet`.
     """
 
     schema_version: int
@@ -74,3 +75,4 @@ class Report(msgspec.Struct, frozen=True):
     against: str | None = None
     changes: tuple[Change, ...] = ()
     models: tuple[ModelCosts, ...] = ()
+    fleet: Fleet | None = None

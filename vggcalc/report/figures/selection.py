@@ -17,6 +17,8 @@ FIGURES: tuple[Callable[[Report, Mapping[str, style.Style]], Iterator[Figure]], 
 
 
 def figures(report: Report) -> list[Figure]:
-    """All figures of a report, which are not drawn yet."""
+    """All figures of a report, which are not drawn yet; none of one without comparisons."""
+    if not report.comparisons:
+        return []
     styles = style.styles(variant.name for one in report.comparisons for variant in one.variants)
     return [figure for of_kind in FIGURES for figure in of_kind(report, styles)]

@@ -12,6 +12,7 @@ from vggcalc.report.formats import Screen
 from vggcalc.results import (
     Comparison,
     Costs,
+    Fleet,
     Latency,
     LatencyRatio,
     ModelCosts,
@@ -24,9 +25,13 @@ from vggcalc.results import (
 
 
 def render(report: Report, screen: Screen) -> str:
-    """One line for each layer, block, module, total and latency, or each of several models: the `level` says which."""
+    """One line for each layer, block, module, total and latency, or each of several models or machines.
+
+    The `level` says which.
+    """
     rows = [row for comparison in report.comparisons for row in records(comparison)]
     rows += [_model_columns(model) for model in report.models]
+    rows += _machine_rows(report.fleet) if report.fleet is not None else []
     columns = dict.fromkeys(key for row in rows for key in row)
     text = io.StringIO()
     writer = DictWriter(text, list(columns), lineterminator="\n")
@@ -137,11 +142,32 @@ def _latency_rows(
         row["kernels"] = "; ".join(latency.kernels)
         for ratio in ratios:
             if ratio.configuration == latency.configuration:
-                low, high = ratio.ci95 or (None, None)
-                row |= {"ratio": ratio.ratio, "ci95_low": low, "ci95_high": high, "verdict": ratio.verdict}
-                for key in ("basis", "processes", "rounds", "control_ratio", "floor", "stopped"):
-                    row[key] = getattr(ratio, key)
+                row |= _ratio_columns(ratio)
         yield row
+
+
+def _ratio_columns(ratio: LatencyRatio) -> dict[str, object]:
+    low, high = ratio.ci95 or (None, None)
+    columns = {"ratio": ratio.ratio, "ci95_low": low, "ci95_high": high, "verdict": ratio.verdict}
+    names = ("basis", "processes", "rounds", "control_ratio", "floor", "stopped")
+    return columns | {name: getattr(ratio, name) for name in names}
+
+
+def _machine_rows(fleet: Fleet) -> Iterator[dict[str, object]]:
+    """A row for each ratio on each machine; `differs_by` is its largest disagreement, above 1 if it is higher."""
+    environments = {machine.name: machine.environment for machine in fleet.machines}
+    for ratio in fleet.ratios:
+        for one in ratio.measured:
+            environment = environments[one.machine]
+            other, times = ratio.farthest_from(one.machine)
+            yield (
+                {"level": "machine", "machine": one.machine, "cpu": environment.cpu, "torch": environment.torch}
+                | {"comparison": ratio.comparison, "variant": ratio.variant}
+                | msgspec.structs.asdict(ratio.configuration)
+                | {"baseline_s": one.baseline_s, "median_s": one.variant_s}
+                | _ratio_columns(one.ratio)
+                | {"differs_from": other, "differs_by": times}
+            )
 
 
 def _verification_columns(verification: Verification) -> dict[str, object]:

@@ -6,7 +6,7 @@ The markup stands in `templates/`, which Jinja2 fills with every name escaped; h
 import base64
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import count
 from typing import TYPE_CHECKING
@@ -18,9 +18,10 @@ from vggcalc.report import units
 from vggcalc.report.escape import visible
 from vggcalc.report.formats import FORMATS, Screen
 from vggcalc.report.tables.cells import Section, Table, heading
+from vggcalc.report.tables.fleet import fleet_tables
 from vggcalc.report.tables.latency import timings
 from vggcalc.report.tables.networks import at_a_glance, network_tables
-from vggcalc.results import Comparison, Environment, Report
+from vggcalc.results import Environment, Finding, Report
 
 if TYPE_CHECKING:
     from jinja2 import Environment as Templates
@@ -45,7 +46,7 @@ def render(report: Report, screen: Screen) -> str:
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return templates.get_template("page.html").render(
         report=report,
-        heading=", ".join(comparison.name for comparison in report.comparisons),
+        heading=", ".join(_comparison_names(report)),
         subject=_subject(report),
         facts=list(_facts(report)),
         chapters=list(_chapters(report)),
@@ -58,9 +59,9 @@ def render(report: Report, screen: Screen) -> str:
     )
 
 
-def fragment(comparison: Comparison) -> str:
-    """A comparison's tables and findings as HTML for a notebook, with their own style and no script."""
-    chapter = _comparison_chapter("vggcalc", "", comparison)
+def fragment(report: Report) -> str:
+    """The tables and findings of a comparison or a fleet as HTML for a notebook, with their own style and no script."""
+    chapter = next(_result_chapters(report))
     return _templates().get_template("fragment.html").render(chapter=chapter, numbers=count(1))
 
 
@@ -97,25 +98,35 @@ def _sort_of(table: Table, i: int) -> str | None:
 
 
 def _file_name(report: Report) -> str:
-    words = [report.command, *(comparison.name for comparison in report.comparisons)]
+    words = [report.command, *_comparison_names(report)]
     return "-".join(re.sub(r"[^\w.]+", "-", word).strip("-.") for word in words)[:100] + ".json"
+
+
+def _comparison_names(report: Report) -> list[str]:
+    return [one.name for one in (report.comparisons if report.fleet is None else report.fleet.comparisons)]
 
 
 def _subject(report: Report) -> str:
     """The line under the heading: what is compared with what."""
-    baseline, *others = dict.fromkeys(
-        variant.name for comparison in report.comparisons for variant in comparison.variants
-    )
-    if not any(comparison.ratios for comparison in report.comparisons):
-        return "layer by layer"
-    return f"{baseline} against {', '.join(others) if len(others) <= 5 else f'{len(others)} variants'}"
+    if report.fleet is not None:
+        baseline, *others = dict.fromkeys(name for one in report.fleet.comparisons for name in one.variants)
+        where = f" on {len(report.fleet.machines)} machines"
+    else:
+        baseline, *others = dict.fromkeys(variant.name for one in report.comparisons for variant in one.variants)
+        where = ""
+        if not any(comparison.ratios for comparison in report.comparisons):
+            return "layer by layer"
+    return f"{baseline} against {', '.join(others) if len(others) <= 5 else f'{len(others)} variants'}{where}"
 
 
 def _facts(report: Report) -> Iterator[tuple[str, str]]:
     """Input, dtype, version and machine, which hold for the whole page."""
-    inputs = dict.fromkeys(units.shape(variant.input_shape) for one in report.comparisons for variant in one.variants)
-    yield "input", ", ".join(inputs)
-    yield "dtype", ", ".join(dict.fromkeys(comparison.dtype for comparison in report.comparisons))
+    fleet = report.fleet.comparisons if report.fleet is not None else ()
+    shapes = [variant.input_shape for one in report.comparisons for variant in one.variants]
+    shapes += [one.input_shape for one in fleet]
+    yield "input", ", ".join(dict.fromkeys(map(units.shape, shapes)))
+    dtypes = [one.dtype for one in report.comparisons] + [one.dtype for one in fleet]
+    yield "dtype", ", ".join(dict.fromkeys(dtypes))
     yield "vggcalc", report.vggcalc_version
     if report.environment is not None:
         devices = [device.model for device in report.environment.devices if device.name != "cpu"]
@@ -126,9 +137,7 @@ def _chapters(report: Report) -> Iterator[Chapter]:
     glance = at_a_glance(report.comparisons)
     if glance:
         yield Chapter("overview", "At a glance", sections=tuple(glance))
-    for i, comparison in enumerate(report.comparisons, start=1):
-        title = comparison.name if len(report.comparisons) > 1 else "Results"
-        yield _comparison_chapter(f"comparison-{i}", title, comparison)
+    yield from _result_chapters(report)
     if report.against is not None:
         from vggcalc.report.tables.changes import sections
 
@@ -140,11 +149,22 @@ def _chapters(report: Report) -> Iterator[Chapter]:
     yield Chapter("conventions", "Conventions", terms=conventions)
     if report.environment is not None:
         yield Chapter("environment", "Environment", terms=tuple(_measured_on(report.environment)))
+    for i, machine in enumerate(report.fleet.machines if report.fleet is not None else (), start=1):
+        yield Chapter(f"machine-{i}", machine.name, terms=tuple(_measured_on(machine.environment)))
 
 
-def _comparison_chapter(id: str, title: str, comparison: Comparison) -> Chapter:
-    findings = tuple(finding.text for finding in comparison.findings)
-    return Chapter(id, title, findings, tuple(network_tables(comparison) + timings(comparison)))
+def _result_chapters(report: Report) -> Iterator[Chapter]:
+    """A chapter for each comparison, or one for all machines."""
+    for i, comparison in enumerate(report.comparisons, start=1):
+        title = comparison.name if len(report.comparisons) > 1 else "Results"
+        sections = network_tables(comparison) + timings(comparison)
+        yield Chapter(f"comparison-{i}", title, _texts(comparison.findings), tuple(sections))
+    if report.fleet is not None:
+        yield Chapter("machines", "Results", _texts(report.fleet.findings), tuple(fleet_tables(report.fleet)))
+
+
+def _texts(findings: Sequence[Finding]) -> tuple[str, ...]:
+    return tuple(finding.text for finding in findings)
 
 
 def _drawings(report: Report) -> Chapter | None:

@@ -10,6 +10,10 @@ def counted_sections(report: Report) -> list[Section]:
         from vggcalc.report.tables.many import many_tables
 
         return many_tables(report.models)
+    if report.fleet is not None:
+        from vggcalc.report.tables.fleet import fleet_tables
+
+        return fleet_tables(report.fleet)
     from vggcalc.report.tables.networks import at_a_glance, network_tables
 
     sections = [section for comparison in report.comparisons for section in network_tables(comparison)]
@@ -18,6 +22,8 @@ def counted_sections(report: Report) -> list[Section]:
 
 def measured_sections(report: Report) -> list[Section]:
     """What was measured, the findings, and what has changed since an earlier report."""
+    if report.fleet is not None:
+        return [Text(tuple(note.text for note in report.fleet.findings))]
     from vggcalc.report.tables.conditions import environment_text
     from vggcalc.report.tables.latency import timings
 

@@ -80,7 +80,7 @@ def _setting(latency: Latency) -> list[str]:
 def _basis(ratio: LatencyRatio) -> list[str]:
     """What the ratio rests on."""
     words = [
-        _claim(ratio),
+        claim(ratio),
         STOPPED[ratio.stopped],
         f"seed {ratio.seed}",
         f"A/A {units.ratio(ratio.control_ratio)} [{units.interval(ratio.control_ci95, ratio.rounds)}]",
@@ -123,7 +123,7 @@ def short_kernel(name: str) -> str:
     return (name if len(name) <= LONGEST_KERNEL else f"{name[: LONGEST_KERNEL - 1]}…") + times + number
 
 
-def _claim(ratio: LatencyRatio) -> str:
+def claim(ratio: LatencyRatio) -> str:
     """What the interval rests on, in words."""
     more = " or more" if len(set(ratio.rounds_per_process)) > 1 else ""
     rounds = f"{ratio.processes} processes × {ratio.rounds} round{'s' * (ratio.rounds > 1)}{more}"

@@ -1,0 +1,73 @@
+"""Findings about several machines: what holds on all of them or on some, and where they differ."""
+
+from collections.abc import Iterator
+
+from vggcalc.report import units
+from vggcalc.results import Finding, Fleet, FleetRatio
+
+#: A verdict of the variant against the baseline, in words.
+_VERDICTS = {"faster": "faster", "slower": "slower", "same": "as fast", "unclear": "unclear"}
+
+#: So many machines are named; of more it is said how many they are.
+_MOST_NAMES = 3
+
+
+def fleet_findings(fleet: Fleet) -> tuple[Finding, ...]:
+    """For each comparison, configuration and variant the verdicts, then by how much the machines disagree."""
+    several = len({(ratio.comparison, ratio.configuration) for ratio in fleet.ratios}) > 1
+    found = []
+    for ratio in fleet.ratios:
+        baseline = next(one.baseline for one in fleet.comparisons if one.name == ratio.comparison)
+        place = f"{ratio.comparison} on {ratio.configuration.label}: " if several else ""
+        found += [Finding("fleet", place + text) for text in _verdicts(ratio, baseline, fleet)]
+        found += [Finding("fleet_disagreement", place + text) for text in _disagreement(ratio)]
+    return tuple(found)
+
+
+def _verdicts(ratio: FleetRatio, baseline: str, fleet: Fleet) -> Iterator[str]:
+    """On how many machines it is faster, slower, as fast, unclear; which were not measured; what holds less far."""
+    by_verdict: dict[str, list[str]] = {}
+    for verdict in _VERDICTS:
+        by_verdict[verdict] = [one.machine for one in ratio.measured if one.ratio.verdict == verdict]
+    total = len(fleet.machines)
+    groups = sorted(((v, names) for v, names in by_verdict.items() if names), key=lambda group: -len(group[1]))
+    (verdict, names), *others = groups
+    where = f"all {total} machines" if len(names) == total else f"{len(names)} of {total} machines ({_named(names)})"
+    if verdict == "unclear":
+        sentence = f"whether {ratio.variant} is faster than {baseline} is unclear on {where}"
+    else:
+        how = "as fast as" if verdict == "same" else f"{verdict} than"
+        sentence = f"{ratio.variant} is {how} {baseline} on {where}"
+    for other, names in others:
+        sentence += f"; on {_named(names)} {'it is ' if other != 'unclear' else 'that is '}{_VERDICTS[other]}"
+    missing = [machine.name for machine in fleet.machines if ratio.on(machine.name) is None]
+    yield f"{sentence}{f'; {_named(missing)} was not measured' if missing else ''}."
+    weak = [one.machine for one in ratio.measured if one.ratio.basis != "processes"]
+    if weak:
+        yield f"On {_named(weak)} that rests on one process: another run may say otherwise."
+
+
+def _disagreement(ratio: FleetRatio) -> Iterator[str]:
+    """The two machines that are farthest apart, or that no two are shown to differ."""
+    if not ratio.disagreements:
+        if sum(one.ratio.basis == "processes" for one in ratio.measured) > 1:
+            yield (
+                f"No two machines are shown to differ in {ratio.variant}'s ratio: their 95% intervals overlap, or are "
+                "no farther apart than A/A can tell."
+            )
+        return
+    most = ratio.disagreements[0]
+    ends = {name: found.ratio for name in (most.lower, most.higher) if (found := ratio.on(name)) is not None}
+    texts = [f"{units.ratio(one.ratio)} on {name}" for name, one in ends.items()]
+    others = len(ratio.disagreements) - 1
+    more = (
+        f", and {others} other pair{'s' * (others > 1)} of machines differ{'s' * (others == 1)} less" if others else ""
+    )
+    yield (
+        f"The machines disagree about {ratio.variant}: its ratio is {' and '.join(texts)}, "
+        f"{units.change(most.beyond)} or more by the nearer ends of their 95% intervals{more}."
+    )
+
+
+def _named(machines: list[str]) -> str:
+    return units.names(machines, _MOST_NAMES)
