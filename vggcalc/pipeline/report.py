@@ -9,7 +9,6 @@ import vggcalc
 from vggcalc.analysis.costs import COSTS
 from vggcalc.analysis.pareto import pareto
 from vggcalc.report.findings import findings
-from vggcalc.report.findings.fleet import fleet_findings
 from vggcalc.results import CONVENTIONS, SCHEMA_VERSION, Comparison, Environment, Fleet, ModelCosts, Report
 
 if TYPE_CHECKING:
@@ -39,6 +38,10 @@ def make_report(
 
             chosen = msgspec.structs.replace(chosen, modules=summarize_modules(chosen.variants[0]))
         complete.append(msgspec.structs.replace(chosen, findings=findings(chosen)))
+    if fleet is not None:
+        from vggcalc.report.findings.fleet import fleet_findings
+
+        fleet = msgspec.structs.replace(fleet, findings=fleet_findings(fleet))
     conventions = CONVENTIONS | {key: f"{cost.definition} ({cost.unit})" for key, cost in COSTS.items()}
     report = Report(
         SCHEMA_VERSION,
@@ -48,6 +51,6 @@ def make_report(
         environment,
         tuple(complete),
         models=tuple(models),
-        fleet=None if fleet is None else msgspec.structs.replace(fleet, findings=fleet_findings(fleet)),
+        fleet=fleet,
     )
     return gate.against(report) if gate is not None else report
