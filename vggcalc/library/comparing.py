@@ -64,7 +64,7 @@ def compare(
     Args:
         model: a name ("vgg16", "torchvision:resnet50", "net.py:Net"), tokens ("64,M,128" or [64, "M", 128]), the path
             of a TOML or JSON file, a `Config`, a `Network`, or a `torch.nn.Module`, which is traced on the meta device.
-        others: the models that it is compared with.
+        others: the models that it is compared with; one of `torch.compile` is timed compiled.
         inputs: the shape that the network takes, (batch, channels, height, width), or an example tensor.
         inputs_of: by a model's name those of one that needs others than `inputs`.
         names: of several models, in their order; their own unless given.
