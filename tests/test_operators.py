@@ -369,3 +369,24 @@ def test_an_operator_has_torchs_shape_and_keeps_what_autograd_keeps(name: str, m
         assert found.costs["saved_bytes"] == saved_bytes(module.train(), image)
     if name not in ("scaled_dot_product_attention",):
         assert not any(isinstance(node.layer, Opaque) for node in network.nodes)
+
+
+@pytest.mark.parametrize("kind", [nn.RNN, nn.LSTM, nn.GRU])
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_a_recurrent_network_has_torchs_own_shapes_and_strides(
+    kind: type[nn.RNNBase], batch_first: bool, bidirectional: bool
+) -> None:
+    """Without values none of its steps is run."""
+    module = kind(5, 4, 2, batch_first=batch_first, bidirectional=bidirectional).to("meta")
+    data = torch.empty(3, 6, 5, device="meta")
+    states = torch.zeros(2 * (1 + bidirectional), 3 if batch_first else 6, 4, device="meta")
+    hx = [states, states] if kind is nn.LSTM else states
+    name = module._get_name().lower().replace("rnn", "rnn_tanh")
+    func = getattr(torch.ops.aten, name).input
+    arguments = data, hx, [*module.parameters()], True, 2, 0.0, False, bidirectional, batch_first
+    expected = func(*arguments)
+    found = Call(func, arguments, {}, [data], lambda value: "").run()
+    assert [(one.shape, one.stride(), one.dtype) for one in found] == [
+        (one.shape, one.stride(), one.dtype) for one in expected
+    ]

@@ -20,6 +20,9 @@ PRODUCTS = frozenset(
     ("linear", "matmul", "mm", "bmm", "addmm", "baddbmm", "addbmm", "mv", "addmv", "dot", "vdot", "_int_mm")
 )
 
+#: Whole recurrent networks; their cells are operators of their own.
+RECURRENT_LAYERS = frozenset(("rnn_tanh", "rnn_relu", "lstm", "gru"))
+
 #: The names of the factors of a matrix product; the `self` of addmm and baddbmm is added, not multiplied.
 FACTORS = (
     ("input", "weight"),
@@ -127,12 +130,31 @@ class Call:
 
     def run(self) -> Any:
         """What the operator puts out."""
+        if self.function in RECURRENT_LAYERS and self.signature.aten and self._is_recurrent_of_shapes():
+            return self._recurrent_outputs()
         result = self.func(*self.args, **self.kwargs)
         if self.function == "scaled_dot_product_attention" and result.is_meta and result.shape == self["query"].shape:
             return torch.empty_like(
                 self["query"]
             )  # torch's fused kernels keep the query's strides, its meta one does not
         return result
+
+    def _is_recurrent_of_shapes(self) -> bool:
+        """Whether it is a recurrent network without values, whose weights fit its input."""
+        data = self["data"] if self["data"] is not None else self["input"]
+        return bool(data.is_meta and self["params"][0].shape[-1] == data.shape[-1])
+
+    def _recurrent_outputs(self) -> tuple[torch.Tensor, ...]:
+        """Outputs and states by their shapes: on the meta device torch runs every step of every sequence."""
+        data = self["data"] if self["data"] is not None else self["input"]
+        states = tensors_of(self["hx"])
+        width = states[0].shape[-1] * (2 if self["bidirectional"] else 1)
+        shape = (*data.shape[:-1], width)
+        if self["batch_first"]:  # whose kernels compute step by step, and put the batch first by a view
+            output = data.new_empty((shape[1], shape[0], width)).transpose(0, 1)
+        else:
+            output = data.new_empty(shape)
+        return (output, *(torch.empty_like(state) for state in states))
 
     def decomposition(self, has_rule: bool) -> Callable[[], Any] | None:
         """The same by simpler operators, or None where there is a rule for this one or it has no parts."""
