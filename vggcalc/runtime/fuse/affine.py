@@ -118,7 +118,7 @@ def then(one: Affine, layer: Affine) -> Affine:
         kernel = layer.kernel * one.kernel.view(len(layer.kernel), 1, -1, *ones)
     else:
         groups = gcd(len(one.kernel), len(layer.kernel))
-        first, second = _grouped(one.kernel, groups), _grouped(layer.kernel, groups)
+        first, second = grouped(one.kernel, groups), grouped(layer.kernel, groups)
         kernel = first.new_zeros(groups, second.shape[1], first.shape[2], *(axis.size for axis in axes))
         for number, at in enumerate(product(*map(range, second.shape[3:]))):
             places: list[Any] = [
@@ -135,7 +135,7 @@ def then(one: Affine, layer: Affine) -> Affine:
     return Affine(kernel, bias, axes)
 
 
-def _grouped(kernel: Tensor, groups: int) -> Tensor:
+def grouped(kernel: Tensor, groups: int) -> Tensor:
     """The same kernel in fewer groups: zero between those that become one."""
     old, out, into, *window = kernel.shape
     joined = old // groups
@@ -160,7 +160,7 @@ def added(maps: Sequence[Affine], name: str) -> Affine:
             raise InputError(f"{name} adds maps of different {what}: {', '.join(map(str, found))}")
     axes = tuple(_side_by_side(along) for along in zip(*(one.axes for one in maps), strict=True))
     groups = gcd(*(len(one.kernel) for one in maps))
-    kernels = [_grouped(one.kernel, groups) for one in maps]
+    kernels = [grouped(one.kernel, groups) for one in maps]
     kernel = kernels[0].new_zeros(*kernels[0].shape[:3], *(axis.size for axis in axes))
     for one, part in zip(maps, kernels, strict=True):
         places: list[Any] = [

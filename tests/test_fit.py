@@ -1,0 +1,179 @@
+"""From a trained kernel to a family's weights: what is of it is found again, and what is left is what SVD says."""
+
+from itertools import pairwise
+
+import numpy
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from vggcalc.errors import InputError
+from vggcalc.nets.chains import Branches
+from vggcalc.nets.families import FAMILIES, Factorization, factorized
+from vggcalc.nets.layers import Conv, Conv1d, Conv2d, Conv3d
+from vggcalc.runtime.fit.fit import Fit, fit
+from vggcalc.runtime.fit.problem import Problem, axes_of_layer, grouped_shape
+from vggcalc.runtime.fuse.affine import Affine, added
+from vggcalc.runtime.fuse.fuse import fuse, map_of_convolution
+from vggcalc.runtime.padded import conv_module
+
+CONVS = {1: Conv1d, 2: Conv2d, 3: Conv3d}
+
+
+def kernel_of(conv: Conv, seed: int = 0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(conv.out_channels, *grouped_shape(conv)[2:], generator=generator, dtype=torch.float64)
+
+
+def fused_of(branches: Branches, weights: tuple[tuple[torch.Tensor, ...], ...]) -> Affine:
+    """What `fuse` makes of the branches with these weights."""
+    maps = []
+    for branch, own in zip(branches, weights, strict=True):
+        chain = nn.Sequential(*map(conv_module, branch)).double()
+        with torch.no_grad():
+            for layer, weight in zip(chain, own, strict=True):
+                layer.weight.copy_(weight)
+                layer.bias.zero_()
+        maps.append(map_of_convolution(fuse(chain), ""))
+    return added([Affine(one.kernel, None, one.axes) for one in maps], "")
+
+
+def residual(conv: Conv, weight: torch.Tensor, branches: Branches, found: Fit) -> float:
+    """The relative distance of `fuse(fit(conv))` from the kernel."""
+    own = Affine(-weight.unflatten(0, (conv.groups, -1)), None, axes_of_layer(conv))
+    return float(added([own, fused_of(branches, found.weights)], "").kernel.norm() / weight.norm())
+
+
+def planted(conv: Conv, branches: Branches, seed: int) -> torch.Tensor:
+    """A kernel of the convolution that the branches make exactly."""
+    weights = tuple(tuple(kernel_of(layer, seed + i) for i, layer in enumerate(branch)) for branch in branches)
+    zero = Affine(torch.zeros(grouped_shape(conv), dtype=torch.float64), None, axes_of_layer(conv))
+    whole = added([zero, fused_of(branches, weights)], "")
+    assert whole.kernel.shape == zero.kernel.shape
+    return whole.kernel.flatten(0, 1)
+
+
+def convolution(dims: int, k: int, channels: tuple[int, int], groups: int, stride: int, dilation: int) -> Conv:
+    padding = (dilation * (k // 2),) * dims
+    return CONVS[dims](*channels, (k,) * dims, (stride,) * dims, padding, (dilation,) * dims, groups)
+
+
+@pytest.mark.parametrize("family", ["asymmetric", "separable", "bottleneck", "dilated", "stripes", "(2+1)d"])
+@settings(max_examples=4, deadline=None)
+@given(data=st.data())
+def test_a_kernel_of_the_family_is_found_again(family: str, data: st.DataObject) -> None:
+    dims = data.draw(st.sampled_from(FAMILIES[family].dims))
+    groups = data.draw(st.sampled_from((1, 2)))
+    k = data.draw(st.sampled_from((3, 5) if dims < 3 else (3,)))
+    stride, dilation = data.draw(st.sampled_from((1, 2))), data.draw(st.sampled_from((1, 2)))
+    conv = convolution(dims, k, (4, 8), groups, stride, dilation)
+    widths = (2, 2, 8) if family == "bottleneck" else None
+    if family == "separable":
+        conv = convolution(dims, k, (4, 8), 1, stride, dilation)
+    branches = factorized(conv, Factorization(family, widths=widths))
+    weight = planted(conv, branches, data.draw(st.integers(0, 99)))
+    found = fit(weight, conv, branches)
+    assert residual(conv, weight, branches, found) < 1e-8
+
+
+@pytest.mark.parametrize("conv", [
+    convolution(1, 7, (6, 6), 6, 1, 1),
+    convolution(1, 5, (2, 2), 2, 1, 2),
+    convolution(2, 5, (3, 3), 3, 2, 1),
+])  # fmt: skip
+def test_a_depthwise_stack_is_found_again(conv: Conv) -> None:
+    branches = factorized(conv, Factorization("stack"))
+    weight = planted(conv, branches, 3)
+    assert residual(conv, weight, branches, fit(weight, conv, branches)) < 1e-8
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    into=st.integers(1, 4), out=st.integers(1, 4), groups=st.integers(1, 2), k=st.integers(2, 5),
+    width=st.integers(1, 6), seed=st.integers(0, 99),
+)  # fmt: skip
+def test_asymmetric_leaves_the_smaller_singular_values(
+    into: int, out: int, groups: int, k: int, width: int, seed: int
+) -> None:
+    """For every group its kernel is a matrix of (in, x) against (out, y), of the rank of its width."""
+    conv = Conv2d(into * groups, out * groups, (k, k), padding=(k, k), groups=groups)
+    weight = kernel_of(conv, seed)
+    branches = factorized(conv, Factorization("asymmetric", widths=(width * groups, out * groups)))
+    left = 0.0
+    for own in weight.numpy().reshape(groups, out, into, k, k):
+        values = numpy.linalg.svd(own.transpose(1, 3, 0, 2).reshape(into * k, out * k), compute_uv=False)
+        left += float((values[width:] ** 2).sum())
+    found = fit(weight, conv, branches)
+    energy = float(weight.square().sum())
+    assert found.energy == pytest.approx(1 - left / energy, abs=1e-12)
+    assert residual(conv, weight, branches, found) ** 2 == pytest.approx(left / energy, abs=1e-12)
+
+
+@settings(max_examples=10, deadline=None)
+@given(dims=st.integers(1, 3), into=st.integers(1, 4), out=st.integers(2, 4), seed=st.integers(0, 99))
+def test_separable_leaves_all_but_the_first_singular_value_of_each_channel(
+    dims: int, into: int, out: int, seed: int
+) -> None:
+    conv = convolution(dims, 3, (into, out), 1, 1, 1)
+    weight = kernel_of(conv, seed)
+    matrices = weight.numpy().reshape(out, into, -1).transpose(1, 0, 2)
+    left = (numpy.linalg.svd(matrices, compute_uv=False)[:, 1:] ** 2).sum()
+    found = fit(weight, conv, factorized(conv, Factorization("separable")))
+    assert found.energy == pytest.approx(1 - left / float(weight.square().sum()), abs=1e-12)
+
+
+def test_dilated_and_stripes_explain_what_they_see() -> None:
+    conv = Conv2d(3, 4, (7, 7), padding=(3, 3))
+    weight = kernel_of(conv)
+    energy = float(weight.square().sum())
+    sees = weight[:, :, ::3, ::3]
+    assert fit(weight, conv, factorized(conv, Factorization("dilated"))).energy == pytest.approx(
+        float(sees.square().sum()) / energy
+    )
+    corners = weight[:, :, [0, 0, -1, -1], [0, -1, 0, -1]]
+    assert fit(weight, conv, factorized(conv, Factorization("stripes"))).energy == pytest.approx(
+        1 - float(corners.square().sum()) / energy
+    )
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_is_left_is_stationary_and_no_more_than_of_zero_weights(family: str) -> None:
+    conv = (Conv3d if FAMILIES[family].dims == (3,) else Conv2d)(2, 2, 5, padding=2)
+    weight, branches = kernel_of(conv), factorized(conv, Factorization(family))
+    found = fit(weight, conv, branches)
+    assert residual(conv, weight, branches, found) ** 2 == pytest.approx(1 - found.energy, abs=1e-12)
+    assert 0 < found.energy <= 1
+    size = float(weight.norm())
+    problem = Problem(Affine((weight / size).unflatten(0, (1, -1)), None, axes_of_layer(conv)), branches)
+    shares = [size ** (1 / len(branch)) for branch in branches for _ in branch]
+    flat = [one for branch in found.weights for one in branch]
+    at = problem.weights([one / share for one, share in zip(flat, shares, strict=True)]).requires_grad_()
+    problem.left(at).sum().backward()
+    assert at.grad is not None
+    descended = "stack" in family or family in ("bottleneck", "large-kernel-attention")  # which ends by progress
+    assert float(at.grad.abs().max()) < (2e-2 if descended else 1e-6)
+
+
+def test_a_wider_factorization_explains_no_less() -> None:
+    conv = Conv2d(4, 4, (5, 5), padding=(2, 2))
+    weight = kernel_of(conv)
+    energies = [
+        fit(weight, conv, factorized(conv, Factorization("asymmetric", widths=(width, 4)))).energy
+        for width in range(1, 22)
+    ]
+    assert all(b >= a - 1e-12 for a, b in pairwise(energies))
+    assert energies[-1] == pytest.approx(1)
+
+
+def test_kernels_that_cannot_be_fitted_are_refused_and_zeros_are_found() -> None:
+    conv = Conv2d(2, 2, (5, 5), padding=(2, 2))
+    branches = factorized(conv)
+    with pytest.raises(InputError, match=r"shape \(2, 2, 3, 3\), and that of the convolution \(2, 2, 5, 5\)"):
+        fit(torch.zeros(2, 2, 3, 3), conv, branches)
+    with pytest.raises(InputError, match="not finite"):
+        fit(torch.full((2, 2, 5, 5), float("nan")), conv, branches)
+    found = fit(torch.zeros(2, 2, 5, 5), conv, branches)
+    assert found.energy == 1
+    assert not fused_of(branches, tuple(tuple(w.double() for w in branch) for branch in found.weights)).kernel.any()

@@ -1,0 +1,1 @@
+"""From a trained kernel to the weights of a family that come nearest to it."""
