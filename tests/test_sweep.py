@@ -5,8 +5,8 @@ import io
 import json
 import subprocess
 import tracemalloc
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Iterator, Sequence
+from itertools import islice, product
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from vggcalc.nets.families import FAMILIES, Factorization, factorization_grid
 from vggcalc.nets.graph import chain
 from vggcalc.nets.layers import BatchNorm2d, Layer
 from vggcalc.nets.vgg import activation
+from vggcalc.report.formats.rows import crossover_notes, crossover_table
 
 pytestmark = pytest.mark.usefixtures("warm_workers")
 
@@ -172,9 +173,50 @@ def test_a_crossover_is_the_first_value_of_the_last_run() -> None:
         row = fixed | {"kernel": kernel, "variant": "it", "verdict": verdict}
         crossovers.add(row | {f"{key}_ratio": ratio for key in RATIOS})
     (line,) = crossovers.found()
-    assert line["macs_from"] == 7
-    assert line["latency_from"] == "not to the end"
+    assert (line["macs_from"], line["macs_crossover"]) == (7, "won")
+    assert (line["latency_from"], line["latency_crossover"]) == (None, "not_to_the_end")
     assert "kernel" not in line
+
+
+def latency_crossover(verdicts: Sequence[str | None]) -> dict[str, Any]:
+    """The line of one variant with these verdicts at 3, 5, 7, …"""
+    kernels = tuple(range(3, 3 + 2 * len(verdicts), 2))
+    crossovers = Crossovers("kernel", Grid(kernels), latency=True)
+    for kernel, verdict in zip(kernels, verdicts, strict=True):
+        row = dict.fromkeys(POINT, 1) | {"kernel": kernel, "variant": "it", "verdict": verdict}
+        crossovers.add(row | {f"{key}_ratio": 1 for key in RATIOS})
+    (line,) = crossovers.found()
+    return line
+
+
+@given(st.lists(st.sampled_from([None, "faster", "slower", "same", "unclear"]), min_size=2, max_size=7))
+def test_what_is_unclear_is_neither_won_nor_lost(verdicts: list[str | None]) -> None:
+    """Whatever the unclear points really are, what is called won or lost stays so."""
+    line = latency_crossover(verdicts)
+    state, start = line["latency_crossover"], line["latency_from"]
+    assert (start is not None) == (state == "won")
+    if None in verdicts:
+        assert state == "not_measured"
+        return
+    possible = list(product(*({True, False} if one == "unclear" else {one == "faster"} for one in verdicts)))
+    at_the_end = {wins[-1] for wins in possible}
+    anywhere = {any(wins) for wins in possible}
+    assert (state == "won") == (at_the_end == {True})
+    assert (state == "lost") == (anywhere == {False})
+    assert (state == "not_shown") == (at_the_end == {True, False})
+    if state == "won":
+        shown = verdicts[(start - 3) // 2 :]
+        assert set(shown) == {"faster"}
+        assert start == 3 or verdicts[(start - 3) // 2 - 1] != "faster"
+
+
+def test_a_table_says_not_shown_where_every_point_is_unclear() -> None:
+    lines = [latency_crossover(["unclear", "unclear"]), latency_crossover(["slower", "same"])]
+    table = crossover_table("Crossovers", lines)
+    place = [column.title for column in table.columns].index("latency from")
+    assert [row.cells[place].text for row in table.rows] == ["not shown", "never"]
+    (note,) = crossover_notes(lines)
+    assert note.startswith("not shown: at the end of the sweep the intervals do not say which is faster")
 
 
 @pytest.mark.parametrize("axis", CROSSOVER_AXES)
@@ -197,9 +239,9 @@ def test_every_axis_can_be_crossed(axis: str) -> None:
                 break
             numbers = [row[name] for name in along]
             start = numbers[0] if len(set(numbers)) == 1 else sign.join(numbers)
-        if start is None and any(float(row["macs_ratio"]) < 1 for row in mine):
-            start = "not to the end"
-        assert (line["macs_from"] or None) == start
+        anywhere = any(float(row["macs_ratio"]) < 1 for row in mine)
+        state = "won" if start is not None else "not_to_the_end" if anywhere else "lost"
+        assert (line["macs_from"] or None, line["macs_crossover"]) == (start, state)
     told = {(line["variant"], *(line[name] for name in fixed)) for line in lines}
     there = {(row["variant"], *(row[name] for name in fixed)) for row in rows if row["variant"] != "naive"}
     assert told == there
@@ -393,7 +435,7 @@ def test_what_stays_on_paper_is_told_apart_from_what_was_not_measured(tmp_path: 
     assert done.returncode == 1
     (line,) = [json.loads(line) for line in done.stdout.splitlines()]
     assert line["macs_from"] == paper["macs_from"] == 5
-    assert line["latency_from"] == "not measured"
+    assert (line["latency_from"], line["latency_crossover"]) == (None, "not_measured")
 
 
 def test_a_point_of_which_nothing_can_be_made_is_not_measured(tmp_path: Path) -> None:

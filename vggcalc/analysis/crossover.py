@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
+
+import msgspec
 
 from vggcalc.analysis.sweep import RATIOS, Grid
 from vggcalc.errors import InputError
@@ -22,8 +24,13 @@ CROSSOVER_AXES: dict[str, tuple[tuple[str, ...], str]] = {
     "groups": (("groups",), ""),
 }
 
-#: In place of a value: latencies are missing; or the variant costs less somewhere, but not up to the end of the axis.
-NOT_MEASURED, NOT_TO_THE_END = "not measured", "not to the end"
+#: Whether a variant costs less than `naive` along an axis. "won": from some value on, up to the end of the axis.
+#: "lost": at no value. "not_to_the_end": not at the last value, but it does or may before. "not_shown": at the last
+#: value the interval of latencies says neither. "not_measured": there are values without a latency.
+CrossoverState = Literal["won", "lost", "not_to_the_end", "not_shown", "not_measured"]
+
+#: Whether a variant is faster by its verdict, None where that is unclear; what is as fast costs no less.
+_WINS: dict[str, bool | None] = {"faster": True, "slower": False, "same": False, "unclear": None}
 
 #: More lines would take too much memory, since each has a state of its own.
 MOST_CROSSOVERS = 200_000
@@ -52,8 +59,21 @@ def axis_values(grid: Grid, axis: str) -> Sequence[Any]:
     return values[axis]
 
 
-#: From which value on a variant costs less, None where it never does.
-CrossoverStart = int | str | None
+class _Along(msgspec.Struct):
+    """One measure of a variant along the axis so far: its state, and where the run of wins began that still goes on."""
+
+    state: CrossoverState | None = None
+    start: int | str | None = None
+
+    def add(self, value: int | str, wins: bool | None) -> None:
+        """Take the next value, at which the variant costs less or not; None where that is not shown."""
+        if wins:
+            self.start = value if self.state != "won" else self.start
+            self.state = "won"
+        elif wins is None:
+            self.state, self.start = "not_shown", None
+        else:
+            self.state, self.start = "lost" if self.state in (None, "lost") else "not_to_the_end", None
 
 
 class Crossovers:
@@ -61,7 +81,7 @@ class Crossovers:
 
     A line is a variant with everything fixed but that axis, along which its rows come in ascending order. Its start is
     the value from which on it is below `naive` up to the end of the axis: in each of `RATIOS` and, where it is
-    measured, in latency with its whole 95% interval.
+    measured, in latency by its verdict. Where there is none, a `CrossoverState` says why.
     Raises `InputError` for a name that is no axis, or pairs of channels or sizes that have no order.
     """
 
@@ -83,37 +103,33 @@ class Crossovers:
         follows = ("groups",) if grid.groups == (None,) and "in_channels" in self._along else ()
         self._fixed = [name for name in grid.point if name not in (*self._along, *follows)]
         self._measures = (*RATIOS, "latency") if latency else RATIOS
-        self._starts: dict[tuple[Any, ...], dict[str, CrossoverStart]] = {}
+        self._lines: dict[tuple[Any, ...], dict[str, _Along]] = {}
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Take one more row, by its columns."""
         if row["variant"] == "naive":
             return
         line = (row["variant"], *(row[name] for name in self._fixed))
-        starts = self._starts.setdefault(line, dict.fromkeys(self._measures))
+        if line not in self._lines:
+            self._lines[line] = {measure: _Along() for measure in self._measures}
         numbers = [row[name] for name in self._along]
         value = numbers[0] if len(set(numbers)) == 1 else self._sign.join(map(str, numbers))
-        for measure in self._measures:
-            if measure == "latency":
-                wins = row.get("verdict") == "faster"
-                if not row.get("verdict") or starts[measure] == NOT_MEASURED:
-                    starts[measure] = NOT_MEASURED
-                    continue
+        for measure, along in self._lines[line].items():
+            if measure != "latency":
+                along.add(value, row[f"{measure}_ratio"] < 1)
+            elif not row.get("verdict") or along.state == "not_measured":
+                along.state, along.start = "not_measured", None
             else:
-                wins = row[f"{measure}_ratio"] < 1
-            before = starts[measure]
-            if not wins:
-                starts[measure] = None if before is None else NOT_TO_THE_END
-            elif before in (None, NOT_TO_THE_END):
-                starts[measure] = value
+                along.add(value, _WINS[row["verdict"]])
 
     def found(self) -> list[dict[str, Any]]:
-        """For each line, in the order of their first rows, its variant, what is fixed, and its starts.
+        """For each line, in the order of their first rows, its variant, what is fixed, its states and starts.
 
-        A start is a number or, of a pair, text; None where the variant never costs less.
+        A start is a number or, of a pair, text; None unless the state is "won".
         """
         return [
             dict(zip(("variant", *self._fixed), line, strict=True))
-            | {f"{measure}_from": start for measure, start in starts.items()}
-            for line, starts in self._starts.items()
+            | {f"{measure}_from": along.start for measure, along in measures.items()}
+            | {f"{measure}_crossover": along.state for measure, along in measures.items()}
+            for line, measures in self._lines.items()
         ]

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterator, Sequence
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -221,27 +221,30 @@ class Sweep:
 
     def _sum_up(self, screen: Screen) -> None:
         """Print the table of rows, or the crossovers, in the format of the request."""
-        format_ = self._request.format_
+        found: list[dict[str, Any]] = []
         if self._crossovers is not None:
             found = self._crossovers.found()
             columns, rows = list(found[0]) if found else [], [tuple(line.values()) for line in found]
-            axis = " and ".join(axis_columns(self._grid, str(self._request.crossover))).replace("_", " ")
-            title = f"From which {axis} on each variant is below naive, to the end of the sweep"
         elif self.writer is None:
-            columns, rows, title = list(self.columns), self._table, "Sweep"
+            columns, rows = list(self.columns), self._table
         else:
             return
         if not rows:
             return
-        if format_ == "table":
-            from vggcalc.report.formats.terminal import draw
+        if self._request.format_ != "table":
+            self._stdout.write(lambda: RowWriter(self._request.format_, columns).write(rows))
+            return
+        from vggcalc.report.formats.terminal import draw
 
-            note = Text((_ONE_PROCESS,), quiet=True)
-            of_one = self._crossovers is None and any("process" in row[len(self._grid.columns) :] for row in rows)
-            sections: list[Section] = [text.table(title, columns, rows), *([note] if of_one else [])]
-            self._stdout.write(lambda: print(draw(sections, screen.width, screen.colour), end="", flush=True))
+        if found:
+            axis = " and ".join(axis_columns(self._grid, str(self._request.crossover))).replace("_", " ")
+            title = f"From which {axis} on each variant is below naive, to the end of the sweep"
+            table, notes = text.crossover_table(title, found), text.crossover_notes(found)
         else:
-            self._stdout.write(lambda: RowWriter(format_, columns).write(rows))
+            of_one = any("process" in row[len(self._grid.columns) :] for row in rows)
+            table, notes = text.table("Sweep", columns, rows), (_ONE_PROCESS,) * of_one
+        sections: list[Section] = [table, *([Text(notes, quiet=True)] if notes else [])]
+        self._stdout.write(lambda: print(draw(sections, screen.width, screen.colour), end="", flush=True))
 
 
 #: Under a table with intervals whose basis is one process.

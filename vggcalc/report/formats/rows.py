@@ -2,7 +2,7 @@
 
 import csv
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import IO, Any
 
 import msgspec
@@ -94,6 +94,33 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> 
     return Table(", ".join(words), heads, tuple(lines))
 
 
+#: Where a variant is not below naive from some value on, what stands in a table instead.
+_STATES = {
+    "lost": "never", "not_to_the_end": "not to the end", "not_shown": "not shown", "not_measured": "not measured",
+}  # fmt: skip
+
+
+def crossover_table(title: str, lines: Sequence[Mapping[str, Any]]) -> Table:
+    """A table of crossovers, each a value or, by its state, why there is none."""
+    columns = [name for name in lines[0] if not name.endswith("_crossover")]
+    shown = [
+        [_STATES.get(str(line.get(f"{name.removesuffix('_from')}_crossover")), line[name]) for name in columns]
+        for line in lines
+    ]
+    return table(title, columns, shown)
+
+
+def crossover_notes(lines: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """What the words of such a table mean that are not plain."""
+    states = {line.get("latency_crossover") for line in lines}
+    notes = {
+        "not_shown": "not shown: at the end of the sweep the intervals do not say which is faster; a larger --budget "
+        "or more --rounds may.",
+        "not_measured": "not measured: some points have no latency.",
+    }
+    return tuple(text for state, text in notes.items() if state in states)
+
+
 #: Headings that are shorter than their columns' names.
 _SHORT_HEADINGS = {"in_channels": "in", "out_channels": "out", "receptive_field": "RF", "window": "coverage"}
 
@@ -124,7 +151,7 @@ def _cell(name: str, value: Any) -> Cell:
     if kind == "cost":
         return Cell.cost({name: value}, name)
     if value is None:
-        return Cell("never" if kind == "from" else units.NO_FIGURE)
+        return Cell(units.NO_FIGURE)
     if kind == "ratio":
         return Cell.ratio(value)
     if kind == "time":
