@@ -213,7 +213,7 @@ def test_what_read_a_file_of_the_users_is_not_kept(site: Site) -> None:
 
 def test_a_failure_is_not_kept(site: Site) -> None:
     for _ in range(2):
-        with pytest.raises(InputError, match="expected input"):
+        with pytest.raises(InputError, match="3 channels"):
             asked(Origin("tinynet:Net", (1, 5, 8, 8)))
     assert not trace_cache.entries()
 
