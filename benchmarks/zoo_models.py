@@ -130,7 +130,7 @@ def make(library: str, name: str) -> tuple[Any, Any]:
         size = module.visual.image_size
         return module, (
             (1, 3, *(size if isinstance(size, tuple) else (size, size))),
-            torch.zeros(1, 77, dtype=torch.long),
+            torch.zeros(1, getattr(module, "context_length", 77), dtype=torch.long),
         )
     if library == "pytorchcv":
         from pytorchcv.model_provider import get_model

@@ -65,6 +65,13 @@ class Masks(Base):
         return y[y > -1e9].view(1, 8, -1).sum(2)
 
 
+class Places(Base):
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv(x)
+        batch, rows = torch.where(y.mean((1, 3)) > -1e9)
+        return y[batch, :, rows]
+
+
 class ThroughNumpy(Base):
     def forward(self, x: Tensor) -> Tensor:
         return self.conv(torch.from_numpy(np.flip(x.numpy(), 3).copy()))
@@ -79,6 +86,7 @@ class ThroughNumpy(Base):
         (BufferAsNumbers, "values", False),
         (Checks, "values", True),
         (Masks, "values", True),
+        (Places, "values", True),
         (ThroughNumpy, "values", True),
     ],
 )

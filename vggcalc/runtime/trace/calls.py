@@ -170,7 +170,7 @@ class Call:
                 and min(self[one].dim(), self[two].dim()) > 1
             ):
                 return lambda: torch.matmul(self[two].mT, self[one].mT).mT  # a linear layer on its left
-        if has_rule:
+        if has_rule and not (self.function == "where" and self["self"] is None):  # which is `nonzero` by another name
             return None
         if not self.signature.composite:
             return None
