@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+import vggcalc
 from vggcalc.errors import InputError
 from vggcalc.nets.chains import Branches
 from vggcalc.nets.families import FAMILIES, Factorization, factorized
@@ -177,3 +178,46 @@ def test_kernels_that_cannot_be_fitted_are_refused_and_zeros_are_found() -> None
     found = fit(torch.zeros(2, 2, 5, 5), conv, branches)
     assert found.energy == 1
     assert not fused_of(branches, tuple(tuple(w.double() for w in branch) for branch in found.weights)).kernel.any()
+
+
+@pytest.mark.parametrize("family", ["asymmetric", "stripes", "bottleneck"])
+def test_rewrite_carries_the_weights_over(family: str) -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 7, stride=2, padding=3), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 3, padding=1))
+    options = {"widths": 21} if family == "asymmetric" else {}
+    small = vggcalc.rewrite(model, (2, 3, 16, 16), into=family, fit=True, **options)
+    (one,) = small.fitted
+    assert (one.name, one.kernels[0], one.nonlinear) == ("0", (7, 7), False)
+    data = torch.randn(2, 3, 16, 16)
+    if family == "asymmetric":  # as wide as the kernel's matrix: nothing is lost
+        assert one.energy == pytest.approx(1)
+        assert one.output_error < 1e-4
+        assert torch.allclose(small.eval()(data), model.eval()(data), atol=1e-4)
+    assert torch.equal(small[2].weight, model[2].weight)
+    other = vggcalc.rewrite(model, (2, 3, 16, 16), into=family, **options)
+    other.load_state_dict(small.state_dict())
+    assert torch.equal(other.eval()(data), small.eval()(data))
+    optimizer = torch.optim.SGD(small.parameters(), 1e-3)
+    before = small.train()(data).square().sum()
+    before.backward()
+    assert all(parameter.grad is not None for parameter in small.parameters())
+    optimizer.step()
+    assert small(data).square().sum() < before
+
+
+def test_activations_between_the_layers_are_said_to_be_new() -> None:
+    model = nn.Sequential(nn.Conv2d(2, 2, 5, padding=2, bias=False), nn.ReLU())
+    small = vggcalc.rewrite(model, (1, 2, 8, 8), into="asymmetric", widths=10, fit=True)
+    (one,) = small.fitted
+    assert one.nonlinear
+    assert one.energy == pytest.approx(1)
+    assert one.output_error > 0.01
+
+
+def test_rewrite_says_what_cannot_be_fitted() -> None:
+    model = nn.Sequential(nn.Conv2d(2, 2, 3, padding=1), nn.Conv2d(2, 2, 5, padding=2))
+    with pytest.raises(InputError, match="merge goes the other way"):
+        vggcalc.rewrite(model, (1, 2, 8, 8), merge=True, fit=True)
+    with torch.no_grad():
+        model[1].weight[0, 0, 0, 0] = float("inf")
+    with pytest.raises(InputError, match=r"^1: the kernel has numbers that are not finite"):
+        vggcalc.rewrite(model, (1, 2, 8, 8), fit=True)

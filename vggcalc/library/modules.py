@@ -79,11 +79,17 @@ def rewrite(
     stride_at: str | int | None = None,
     widths: int | str | Sequence[int] | None = None,
     widen: str | None = None,
+    fit: bool = False,
 ) -> "nn.Module":
     """A copy of a module with its large convolutions replaced: what `compare` with the same arguments counts.
 
     The new layers have torch's own initialization and the dtype, device and mode of those that they replace; everything
     else keeps its weights. The arguments are those of `compare`, with one family.
+
+    With `fit` the new layers take the weights over: those whose composition is nearest to the old kernel, with the old
+    bias in the last layer. Activations and norms between the layers are new, and the fit knows of none. The module's
+    `fitted` says for each replaced layer what share of the kernel's energy is explained, and how far its output is off.
+
     Raises `TypeError` for anything but a module, `InputError` for several families or a module that cannot be traced.
 
     >>> import torch
@@ -92,12 +98,17 @@ def rewrite(
       (conv1): Conv2d(8, 8, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1))
       (conv2): Conv2d(8, 8, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1))
     )
+    >>> trained = torch.nn.Sequential(torch.nn.Conv2d(2, 2, 5, padding=2))
+    >>> small = vggcalc.rewrite(trained, (1, 2, 16, 16), into="asymmetric", widths=10, fit=True)
+    >>> round(small.fitted[0].energy, 6)
+    1.0
     """
     from vggcalc.errors import InputError
     from vggcalc.runtime.load.preparing import unwrapped
-    from vggcalc.runtime.rewrite import rewrite as rewritten
+    from vggcalc.runtime.rewrite import rewrite_fitting
 
     module = unwrapped(_checked(module))
+    check_flags(fit=fit)
     traced = trace(module, inputs)
     if replacing is None:
         factorizing = FactorizingOptions(into=into, stride_at=stride_at, widths=widths, widen=widen)
@@ -107,7 +118,10 @@ def rewrite(
         if len(found) > 1:
             raise InputError(f"rewrite makes one module, and {', '.join(found)} are {len(found)}: give one family")
         (replacing,) = found.values()
-    return rewritten(module, replacing, module_arguments(module, inputs))
+    rewritten = rewrite_fitting(module, replacing, module_arguments(module, inputs), fit)
+    if fit:
+        rewritten.module.fitted = rewritten.fitted  # type: ignore[assignment]
+    return rewritten.module
 
 
 class FusingWarning(UserWarning):

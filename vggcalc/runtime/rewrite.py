@@ -5,14 +5,27 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import torch
 from torch import nn
 
+from vggcalc.errors import InputError
+from vggcalc.nets.families import factorized
 from vggcalc.nets.graph import INPUT, Network, Node
-from vggcalc.nets.layers import Add, Layer
+from vggcalc.nets.layers import Add, Layer, PlainConvolution
 from vggcalc.nets.replacing import Replacing, replace
+from vggcalc.nets.shapes import shapes
+from vggcalc.results.fitted import FittedLayer
 from vggcalc.runtime.build import Graph, make
+from vggcalc.runtime.fit.carry import carry_over
 from vggcalc.runtime.trace.tracer import trace
+
+
+class Rewritten(msgspec.Struct, frozen=True):
+    """A module with its convolutions replaced, and how near those that were fitted come to the old ones."""
+
+    module: nn.Module
+    fitted: tuple[FittedLayer, ...] = ()
 
 
 def rewrite(module: nn.Module, replacing: Replacing = Replacing(), inputs: Any = (1, 3, 224, 224)) -> nn.Module:
@@ -24,7 +37,21 @@ def rewrite(module: nn.Module, replacing: Replacing = Replacing(), inputs: Any =
     `Graph`; of a merged run the last one's, with `Identity` for the others.
     Raises what the module raises when it is traced.
     """
+    return rewrite_fitting(module, replacing, inputs, False).module
+
+
+def rewrite_fitting(module: nn.Module, replacing: Replacing, inputs: Any, fit: bool = True) -> Rewritten:
+    """The same; with `fit` the new layers have the weights whose composition is nearest to the old kernels.
+
+    Raises `InputError` for a merge, which composes weights and approximates none.
+    """
+    if fit and replacing.merge:
+        raise InputError(
+            "fit finds the weights of a factorization, and merge goes the other way: leave out one of them"
+        )
     traced = trace(module, inputs)
+    shape_of = shapes(traced) if fit else {}
+    fitted = []
     replaced = replace(traced, replacing)
     before = {node.name: node for node in traced.nodes}
     after = {node.name: node for node in replaced.network.nodes}
@@ -37,8 +64,14 @@ def rewrite(module: nn.Module, replacing: Replacing = Replacing(), inputs: Any =
                 instead = _like(old, after[name].layer) if name in came else nn.Identity()
             else:
                 instead = _instead(old, name, [after[part] for part in came])
-            _put(new, path, instead.train(old.training))
-    return new
+            instead.train(old.training)
+            if fit:
+                node, own = before[name], module.get_submodule(path)
+                assert isinstance(node.layer, PlainConvolution)
+                branches = factorized(node.layer, replacing.factorization)
+                fitted.append(carry_over(own, instead, node.layer, branches, name, shape_of[node.inputs[0]]))
+            _put(new, path, instead)
+    return Rewritten(new, tuple(fitted))
 
 
 def _instead(old: nn.Module, name: str, came: Sequence[Node]) -> nn.Module:

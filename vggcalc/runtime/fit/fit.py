@@ -106,11 +106,11 @@ def _near_identity(conv: Conv, noise: float) -> Tensor:
     """A layer that passes its input on, at the centre of its window, and has so much noise beside that."""
     groups, out, into, *window = grouped_shape(conv)
     kernel: Tensor = torch.randn(groups, out, into, *window, dtype=torch.float64) * noise / (into * prod(window)) ** 0.5
-    kernel.flatten(3)[..., _centre(window)] += torch.eye(out, into, dtype=torch.float64)
+    kernel.flatten(3)[..., _middle_tap(window)] += torch.eye(out, into, dtype=torch.float64)
     return kernel
 
 
-def _centre(window: Sequence[int]) -> int:
+def _middle_tap(window: Sequence[int]) -> int:
     """The number of the tap in the middle."""
     number = 0
     for k in window:
