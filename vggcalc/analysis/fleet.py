@@ -31,6 +31,9 @@ class MachineReport(msgspec.Struct, frozen=True):
 
 def measured_report(file: str, report: Report) -> MachineReport:
     """A report to be joined. Raises `InputError` where it has no ratio of latencies, or no machine."""
+    if report.fleet is not None:
+        files = ", ".join(machine.file for machine in report.fleet.machines)
+        raise InputError(f"{file} is joined already, of {files}: give these files")
     if not any(ratio.latency for comparison in report.comparisons for ratio in comparison.ratios):
         raise InputError(
             f"{file} compares no latencies: write it on each machine with vggcalc compare MODEL --output {file}"

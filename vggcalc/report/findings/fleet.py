@@ -29,10 +29,11 @@ def _verdicts(ratio: FleetRatio, baseline: str, fleet: Fleet) -> Iterator[str]:
     by_verdict: dict[str, list[str]] = {}
     for verdict in _VERDICTS:
         by_verdict[verdict] = [one.machine for one in ratio.measured if one.ratio.verdict == verdict]
-    total = len(fleet.machines)
+    total = len(ratio.measured)
     groups = sorted(((v, names) for v, names in by_verdict.items() if names), key=lambda group: -len(group[1]))
     (verdict, names), *others = groups
     where = f"all {total} machines" if len(names) == total else f"{len(names)} of {total} machines ({_named(names)})"
+    where = names[0] if total == 1 else where
     if verdict == "unclear":
         sentence = f"whether {ratio.variant} is faster than {baseline} is unclear on {where}"
     else:
@@ -41,7 +42,7 @@ def _verdicts(ratio: FleetRatio, baseline: str, fleet: Fleet) -> Iterator[str]:
     for other, names in others:
         sentence += f"; on {_named(names)} {'it is ' if other != 'unclear' else 'that is '}{_VERDICTS[other]}"
     missing = [machine.name for machine in fleet.machines if ratio.on(machine.name) is None]
-    yield f"{sentence}{f'; {_named(missing)} was not measured' if missing else ''}."
+    yield f"{sentence}{f'; it was not measured on {_named(missing)}' if missing else ''}."
     weak = [one.machine for one in ratio.measured if one.ratio.basis != "processes"]
     if weak:
         yield f"On {_named(weak)} that rests on one process: another run may say otherwise."
@@ -65,7 +66,7 @@ def _disagreement(ratio: FleetRatio) -> Iterator[str]:
     )
     yield (
         f"The machines disagree about {ratio.variant}: its ratio is {' and '.join(texts)}, "
-        f"{units.change(most.beyond)} or more by the nearer ends of their 95% intervals{more}."
+        f"{units.change(most.beyond).lstrip('+')} or more apart by the nearer ends of their 95% intervals{more}."
     )
 
 

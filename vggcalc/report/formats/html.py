@@ -160,7 +160,7 @@ def _result_chapters(report: Report) -> Iterator[Chapter]:
         sections = network_tables(comparison) + timings(comparison)
         yield Chapter(f"comparison-{i}", title, _texts(comparison.findings), tuple(sections))
     if report.fleet is not None:
-        yield Chapter("machines", "Results", _texts(report.fleet.findings), tuple(fleet_tables(report.fleet)))
+        yield Chapter("machines", "Results", _texts(report.fleet.findings), tuple(fleet_tables(report.fleet)[1:]))
 
 
 def _texts(findings: Sequence[Finding]) -> tuple[str, ...]:

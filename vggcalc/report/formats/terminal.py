@@ -67,7 +67,7 @@ def draw(sections: Sequence[Section], width: int, colour: bool) -> str:
         console.print(grid)
         console.width = width
         console.print()
-    return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
+    return "".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines())
 
 
 def _printed(cell: Cell) -> str:

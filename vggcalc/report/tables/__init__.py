@@ -22,8 +22,6 @@ def counted_sections(report: Report) -> list[Section]:
 
 def measured_sections(report: Report) -> list[Section]:
     """What was measured, the findings, and what has changed since an earlier report."""
-    if report.fleet is not None:
-        return [Text(tuple(note.text for note in report.fleet.findings))]
     from vggcalc.report.tables.conditions import environment_text
     from vggcalc.report.tables.latency import timings
 

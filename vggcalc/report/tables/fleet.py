@@ -17,9 +17,13 @@ _FIGURES = (
 
 
 def fleet_tables(fleet: Fleet) -> list[Section]:
-    """The table of each comparison, and what the machines are."""
+    """What can be said of all machines, the table of each comparison, and what the machines are."""
     tables = [_table(one, fleet) for one in fleet.comparisons]
-    return [*tables, Text(tuple(map(_machine_line, fleet.machines)), quiet=True)]
+    return [
+        Text(tuple(note.text for note in fleet.findings)),
+        *tables,
+        Text(tuple(map(_machine_line, fleet.machines)), quiet=True),
+    ]
 
 
 def _table(comparison: FleetComparison, fleet: Fleet) -> Table:
@@ -63,9 +67,14 @@ def _cells(ratio: FleetRatio, machine: str) -> Sequence[Cell]:
         Cell.ratio(found.ratio.ratio),
         Cell.interval(found.ratio.ci95, found.ratio.rounds),
         Cell(found.ratio.verdict),
-        Cell("" if other is None else f"{units.change(times)} of {other}", times),
+        EMPTY if times is None else Cell(f"{_apart(times)} {other}", times),
         Cell(claim(found.ratio)),
     )
+
+
+def _apart(times: float) -> str:
+    """A ratio as how far it is from another machine's: 85.5% above."""
+    return f"{units.change(times).lstrip('+−')} {'above' if times > 1 else 'below'}"
 
 
 def _machine_line(machine: Machine) -> str:
