@@ -2,6 +2,8 @@
 
 import csv
 import io
+from collections.abc import Iterator
+from copy import deepcopy
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ import msgspec
 import pytest
 from builders import CPU, latency, latency_ratio
 from click.testing import CliRunner
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import vggcalc
@@ -170,13 +172,13 @@ def test_every_format_has_each_machine(tmp_path: Path) -> None:
     ("other", "difference"),
     [
         (vggcalc.factorize(7, channels=4, size=8), "one is of 5×5, the other of 7×7"),
-        (vggcalc.factorize(5, channels=4, size=9), "input of 5×5: 1×4×8×8, and 1×4×9×9"),
-        (vggcalc.factorize(5, channels=4, size=8, dtype="float16"), "dtype of the counts of 5×5: float32, and float16"),
+        (vggcalc.factorize(5, channels=4, size=9), "input of 5×5: 1×4×8×8 in one, 1×4×9×9 in the other"),
+        (vggcalc.factorize(5, channels=4, size=8, dtype="float16"), "of 5×5: float32 in one, float16 in the other"),
         (
             vggcalc.factorize(5, channels=4, size=8, into="separable"),
-            "variants of 5×5: naive, factorized, and naive, separable",
+            "variants of 5×5: naive, factorized in one, naive, separable in the other",
         ),
-        (vggcalc.factorize(5, channels=4, size=8, dilation=2), "layer "),
+        (vggcalc.factorize(5, channels=4, size=8, dilation=2), "has other arguments or inputs"),
     ],
 )
 def test_what_is_not_the_same_question_is_refused(
@@ -219,6 +221,32 @@ def test_what_cannot_be_joined_is_one_line(
     assert done.exit_code == 2
     (line,) = done.stderr.splitlines()
     assert message in line
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The paths to everything in a document."""
+    yield path
+    if isinstance(value, dict | list):
+        for key in value if isinstance(value, dict) else range(len(value)):
+            yield from places(value[key], (*path, key))
+
+
+DOCUMENT = msgspec.json.decode(SLOW.to_json())
+PLACES = [place for place in places(DOCUMENT) if place]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from(PLACES), st.sampled_from([None, 0, -1, 1e300, "", "naive", [], {}, [0, 0], [2, 1]]))
+def test_a_damaged_document_is_one_line(tmp_path: Path, place: tuple[Any, ...], value: Any) -> None:
+    FAST.save(tmp_path / "a.json")
+    damaged = inside = deepcopy(DOCUMENT)
+    for key in place[:-1]:
+        inside = inside[key]
+    inside[place[-1]] = value
+    (tmp_path / "b.json").write_bytes(msgspec.json.encode(damaged))
+    done = CliRunner().invoke(cli, ["join", str(tmp_path / "a.json"), str(tmp_path / "b.json")])
+    assert done.exit_code in (0, 2), done.exception
+    assert len(done.stderr.splitlines()) == (done.exit_code == 2)
 
 
 def test_in_python_a_wrong_type_says_what_is_right() -> None:

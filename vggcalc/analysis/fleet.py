@@ -40,6 +40,12 @@ def measured_report(file: str, report: Report) -> MachineReport:
         )
     if report.environment is None:
         raise InputError(f"{file} does not say on which machine it was measured")
+    for comparison in report.comparisons:
+        if {comparison.baseline, *(ratio.variant for ratio in comparison.ratios)} - {one.name for one in comparison}:
+            raise InputError(f"{file} is damaged: {comparison.name} has ratios of variants that it has not")
+        intervals = (measured.ci95 for ratio in comparison.ratios for measured in ratio.latency)
+        if any(ends is not None and not 0 < ends[0] <= ends[1] for ends in intervals):
+            raise InputError(f"{file} is damaged: {comparison.name} has a 95% interval that is none")
     return MachineReport(file, report, report.environment)
 
 
@@ -77,34 +83,38 @@ def _all_times(report: Report) -> list[tuple[float, ...]]:
 
 def _differences(one: Report, other: Report) -> Iterator[str]:
     """What the second asks otherwise than the first."""
-    names = [", ".join(comparison.name for comparison in report.comparisons) for report in (one, other)]
+    names = [[comparison.name for comparison in report.comparisons] for report in (one, other)]
     if names[0] != names[1]:
-        yield f"one is of {names[0]}, the other of {names[1]}"
+        yield f"one is of {', '.join(names[0])}, the other of {', '.join(names[1])}"
+        return
     for a, b in zip(one.comparisons, other.comparisons, strict=True):
-        pairs: dict[str, tuple[object, object]] = {
-            "input": ("×".join(map(str, a.input_shape)), "×".join(map(str, b.input_shape))),
-            "dtype of the counts": (a.dtype, b.dtype),
-            "variants": (", ".join(v.name for v in a.variants), ", ".join(v.name for v in b.variants)),
-            "baseline": (a.baseline, b.baseline),
+        pairs: dict[str, tuple[Sequence[object], Sequence[object]]] = {
+            "input": (a.input_shape, b.input_shape),
+            "dtype of the counts": ([a.dtype], [b.dtype]),
+            "variants": ([variant.name for variant in a], [variant.name for variant in b]),
+            "baseline": ([a.baseline], [b.baseline]),
+            "ratios": ([ratio.variant for ratio in a.ratios], [ratio.variant for ratio in b.ratios]),
         }
-        for what, (mine, its) in pairs.items():
-            if mine != its:
-                yield f"{what} of {a.name}: {mine}, and {its}"
-        for mine_too, its_too in zip(a.variants, b.variants, strict=True):
-            yield from (f"{mine_too.name} of {a.name}: {text}" for text in _other_layers(mine_too, its_too))
+        different = {what: pair for what, pair in pairs.items() if list(pair[0]) != list(pair[1])}
+        for what, (mine, its) in different.items():
+            sign = "×" if what == "input" else ", "
+            yield f"{what} of {a.name}: {sign.join(map(str, mine))} in one, {sign.join(map(str, its))} in the other"
+        if not different:
+            for before, after in zip(a.variants, b.variants, strict=True):
+                yield from (f"{before.name} of {a.name}: {text}" for text in _other_layers(before, after))
 
 
 def _other_layers(one: Variant, other: Variant) -> Iterator[str]:
-    """Where two networks of one name differ: what they are called with, their first other layer, how many there are."""
-    shapes = ["×".join(map(str, variant.input_shape)) for variant in (one, other)]
-    if shapes[0] != shapes[1]:
-        yield f"input {shapes[0]}, and {shapes[1]}"
+    """Where two networks of one name differ: their layers, and how many there are."""
     for a, b in zip(one.layers, other.layers, strict=False):
-        if (a.name, a.layer, a.inputs) != (b.name, b.layer, b.inputs):
-            named = f"is {a.type}, and {b.type}" if a.type != b.type else "has other arguments"
-            yield f"layer {a.name} {named}" if a.name == b.name else f"layer {a.name}, and {b.name}"
+        if a.name != b.name:
+            yield f"layer {a.name} in one, {b.name} in the other"
+        elif a.type != b.type:
+            yield f"layer {a.name} is {a.type} in one, {b.type} in the other"
+        elif (a.layer, a.inputs, a.input_shape) != (b.layer, b.inputs, b.input_shape):
+            yield f"layer {a.name} has other arguments or inputs"
     if len(one.layers) != len(other.layers):
-        yield f"{len(one.layers)} layers, and {len(other.layers)}"
+        yield f"{len(one.layers)} layers in one, {len(other.layers)} in the other"
 
 
 def _ratios(machines: Sequence[str], reports: Sequence[Report]) -> Iterator[FleetRatio]:
