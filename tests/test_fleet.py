@@ -74,7 +74,9 @@ def test_of_a_fleet_is_said_on_how_many_machines() -> None:
     assert said[1].startswith("The machines disagree about factorized: its ratio is 0.5700 on a and")
     assert " 1.000 on d, 68.6% or more apart by the nearer ends" in said[1]  # 0.995 / 0.59
     everywhere = sentences(vggcalc.join([*fast], hosts=["a", "b"]))
-    assert everywhere[0] == "factorized is faster than naive on all 2 machines."
+    assert everywhere[0] == "factorized is faster than naive on both machines."
+    unclear = sentences(vggcalc.join([SLOW, measured(1.1, (0.9, 1.3), "unclear")], hosts=["a", "b"]))
+    assert unclear[0] == "factorized is slower than naive on 1 of 2 machines (a); on b that is unclear."
     assert everywhere[1].startswith("No two machines are shown to differ")
 
 

@@ -32,10 +32,11 @@ def _verdicts(ratio: FleetRatio, baseline: str, fleet: Fleet) -> Iterator[str]:
     total = len(ratio.measured)
     groups = sorted(((v, names) for v, names in by_verdict.items() if names), key=lambda group: -len(group[1]))
     (verdict, names), *others = groups
-    where = f"all {total} machines" if len(names) == total else f"{len(names)} of {total} machines ({_named(names)})"
+    everywhere = "both machines" if total == 2 else f"all {total} machines"
+    where = everywhere if len(names) == total else f"{len(names)} of {total} machines ({_named(names)})"
     where = names[0] if total == 1 else where
     if verdict == "unclear":
-        sentence = f"whether {ratio.variant} is faster than {baseline} is unclear on {where}"
+        sentence = f"Whether {ratio.variant} is faster than {baseline} is unclear on {where}"
     else:
         how = "as fast as" if verdict == "same" else f"{verdict} than"
         sentence = f"{ratio.variant} is {how} {baseline} on {where}"
