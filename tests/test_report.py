@@ -1,5 +1,7 @@
 """What people read: rendered totals against rendered rows, units, and tables that were looked at."""
 
+import csv
+import io
 import re
 from pathlib import Path
 
@@ -159,3 +161,16 @@ def test_durations_keep_three_digits(seconds: float) -> None:
     number, unit = units.duration(seconds).split()
     scaled = float(number) * {"s": 1, "ms": 1e-3, "µs": 1e-6}[unit]
     assert scaled == pytest.approx(seconds, rel=0.006, abs=6e-9)
+
+
+@pytest.mark.parametrize("axes", [("length",), ("height", "width"), ("depth", "height", "width")])
+def test_csv_has_a_column_for_each_spatial_axis(axes: tuple[str, ...]) -> None:
+    """And its layers add up to its total."""
+    made = report(vggcalc.factorize(5, dims=len(axes), size=8, channels=4))
+    rows = list(csv.DictReader(io.StringIO(FORMATS["csv"](made, Screen()))))
+    assert {f"receptive_field_size_{axis}" for axis in axes} == {key for key in rows[0] if "field_size" in key}
+    for variant in ("naive", "factorized"):
+        of_it = [row for row in rows if row["variant"] == variant]
+        (total,) = (row for row in of_it if row["level"] == "total")
+        assert [total[f"receptive_field_size_{axis}"] for axis in axes] == ["5"] * len(axes)
+        assert sum(int(row["macs"]) for row in of_it if row["level"] == "layer") == int(total["macs"])

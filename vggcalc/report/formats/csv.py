@@ -174,8 +174,7 @@ def _verification_columns(verification: Verification) -> dict[str, object]:
     """The one kernel, and how far the variant without activations is from it."""
     flat: dict[str, object] = {"kernels": units.shape(verification.convolution.kernel_size)}
     for what in ("border", "border_seen"):
-        height, width = getattr(verification, what)
-        flat |= {f"{what}_height": height, f"{what}_width": width}
+        flat |= _by_axis(what, getattr(verification, what))
     for what in ("interior_error", "border_error", "pads_once_error"):
         flat[what] = getattr(verification, what)
     return flat
@@ -184,6 +183,11 @@ def _verification_columns(verification: Verification) -> dict[str, object]:
 def _field_and_cost_columns(field: ReceptiveField | None, costs: Costs) -> dict[str, object]:
     flat: dict[str, object] = {}
     for what in ("size", "stride", "padding"):
-        height, width = getattr(field, what) if field else (None, None)
-        flat |= {f"receptive_field_{what}_height": height, f"receptive_field_{what}_width": width}
+        flat |= _by_axis(f"receptive_field_{what}", getattr(field, what) if field else (None, None))
     return flat | costs
+
+
+def _by_axis(what: str, values: Sequence[object]) -> dict[str, object]:
+    """A column for each spatial axis, which are torch's: length, or depth, height and width."""
+    names = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}[len(values)]
+    return {f"{what}_{name}": value for name, value in zip(names, values, strict=True)}
