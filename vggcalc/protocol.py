@@ -10,9 +10,11 @@ import msgspec
 from vggcalc.nets.graph import Network
 from vggcalc.nets.layers import Axes, Shape
 from vggcalc.nets.origins import Origin, Sources
+from vggcalc.nets.replacing import Replacing
 from vggcalc.results import AllocatorState, Configuration, Environment, Verification
+from vggcalc.results.fitted import RewrittenModel
 
-PROTOCOL = 9
+PROTOCOL = 10
 
 
 class Arm(msgspec.Struct, frozen=True):
@@ -119,7 +121,21 @@ class VerifyJob(msgspec.Struct, frozen=True, tag=True):
     free_bytes: int | None = None
 
 
-Job = TraceJob | CheckJob | ProbeJob | TimingJob | VerifyJob
+class RewriteJob(msgspec.Struct, frozen=True, tag=True):
+    """Replace convolutions of a network that is built, or of the module of its `origin`, and write its state dict.
+
+    The weights are those in the file `weights` where there is one. With `fit` the new layers take them over.
+    """
+
+    network: Network
+    origin: Origin | None
+    replacing: Replacing
+    weights: str | None
+    save: str
+    fit: bool
+
+
+Job = TraceJob | CheckJob | ProbeJob | TimingJob | VerifyJob | RewriteJob
 
 
 class StartRounds(msgspec.Struct, frozen=True, tag=True):
@@ -267,6 +283,7 @@ Message = (
     | ModelNames
     | TorchCounts
     | Verified
+    | RewrittenModel
     | Unsupported
     | ArmReady
     | ArmsReady

@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "factorize": ("factorize", "One k×k convolution against its stack of 3×3s, or what --into names."),
     "compare": ("compare", "A network with large kernels against it as 3×3 stacks."),
     "summary": ("summary", "One network, layer by layer."),
+    "rewrite": ("rewrite", "A model's weights with its large kernels replaced, written to a file."),
     "sweep": ("sweep", "Every combination of kernels, channels, sizes and batches; where a variant pays."),
     "join": ("join", "What several machines measured, side by side: each with its verdict, and where they disagree."),
     "models": ("lists", "What MODEL may be."),

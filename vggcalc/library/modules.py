@@ -120,7 +120,7 @@ def rewrite(
         (replacing,) = found.values()
     rewritten = rewrite_fitting(module, replacing, module_arguments(module, inputs), fit)
     if fit:
-        rewritten.module.fitted = rewritten.fitted  # type: ignore[assignment]
+        rewritten.module.fitted = rewritten.layers  # type: ignore[assignment]
     return rewritten.module
 
 

@@ -11,11 +11,19 @@ class FittedLayer(msgspec.Struct, frozen=True):
     `energy` is the share of its kernel's energy that the new layers explain without what stands between them,
     1 − residual² / ‖kernel‖². `output_error` is ‖new − old‖ / ‖old‖ of the outputs for an input of standard normal
     numbers, with everything between. `nonlinear` if activations stand there: they are new, and the fit knows of none.
+    Both numbers are None where nothing was fitted.
     """
 
     name: str
     kernels: tuple[Axes, tuple[Axes, ...]]
     parameters: tuple[int, int]
-    energy: float
-    output_error: float
+    energy: float | None
+    output_error: float | None
     nonlinear: bool
+
+
+class RewrittenModel(msgspec.Struct, frozen=True, tag=True):
+    """What was replaced in a model, and its parameters before and after."""
+
+    layers: tuple[FittedLayer, ...]
+    parameters: tuple[int, int]

@@ -21,6 +21,7 @@ from vggcalc.protocol import (
     JobRefused,
     Message,
     ProbeJob,
+    RewriteJob,
     Rounds,
     StartRounds,
     Subject,
@@ -30,9 +31,14 @@ from vggcalc.protocol import (
     VerifyJob,
     WorkerInfo,
 )
+from vggcalc.results.fitted import RewrittenModel
+from vggcalc.runtime.build import build
 from vggcalc.runtime.check.counts import count
 from vggcalc.runtime.check.verify import verify
+from vggcalc.runtime.checkpoints import load_weights, save_weights
 from vggcalc.runtime.load.errors import LoadError
+from vggcalc.runtime.load.load import call_arguments, load
+from vggcalc.runtime.rewrite import rewrite_fitting
 from vggcalc.runtime.time import allocator
 from vggcalc.runtime.time.arms import Built, context, prepare
 from vggcalc.runtime.time.devices import DeviceUnavailable, available, device, environment
@@ -46,7 +52,7 @@ Send = Callable[[Message], None]
 
 
 def run(
-    job: CheckJob | VerifyJob | ProbeJob | TimingJob,
+    job: CheckJob | VerifyJob | ProbeJob | TimingJob | RewriteJob,
     send: Send,
     next_line: Callable[[], bytes],
     stopped: Callable[[], bool],
@@ -62,6 +68,8 @@ def run(
                 probe(job, send)
             case TimingJob():
                 time_arms(job, send, next_line, stopped)
+            case RewriteJob():
+                rewrite_and_save(job, send)
     except (DeviceUnavailable, LoadError) as error:
         send(JobRefused(str(error)))
     else:
@@ -85,6 +93,23 @@ def verify_each(job: VerifyJob, send: Send) -> None:
         except InputError as error:
             reason = str(error)
         send(Verified(subject.name, verification, reason, subject.comparison))
+
+
+def rewrite_and_save(job: RewriteJob, send: Send) -> None:
+    """Rewrite a model and write its weights. Raises `LoadError` for what a user can do something about."""
+    send(WorkerInfo(environment(), available()))
+    module = load(job.origin) if job.origin is not None else build(job.network)
+    if job.weights is not None:
+        load_weights(module, job.weights)
+    try:
+        done = rewrite_fitting(module, job.replacing, call_arguments(module, job.origin, job.network), job.fit)
+    except InputError as error:
+        raise LoadError(str(error)) from None
+    if not done.layers:
+        raise LoadError(f"nothing is replaced in {job.network.name}: see vggcalc compare, which says why")
+    save_weights(done.module, job.save)
+    counts = [sum(tensor.numel() for tensor in one.parameters()) for one in (module, done.module)]
+    send(RewrittenModel(done.layers, (counts[0], counts[1])))
 
 
 def probe(job: ProbeJob, send: Send) -> None:

@@ -17,15 +17,15 @@ from vggcalc.nets.replacing import Replacing, replace
 from vggcalc.nets.shapes import shapes
 from vggcalc.results.fitted import FittedLayer
 from vggcalc.runtime.build import Graph, make
-from vggcalc.runtime.fit.carry import carry_over
+from vggcalc.runtime.fit.carry import carry_over, describe
 from vggcalc.runtime.trace.tracer import trace
 
 
 class Rewritten(msgspec.Struct, frozen=True):
-    """A module with its convolutions replaced, and how near those that were fitted come to the old ones."""
+    """A module with its convolutions replaced, and what stands for each but where they were merged."""
 
     module: nn.Module
-    fitted: tuple[FittedLayer, ...] = ()
+    layers: tuple[FittedLayer, ...] = ()
 
 
 def rewrite(module: nn.Module, replacing: Replacing = Replacing(), inputs: Any = (1, 3, 224, 224)) -> nn.Module:
@@ -51,7 +51,7 @@ def rewrite_fitting(module: nn.Module, replacing: Replacing, inputs: Any, fit: b
         )
     traced = trace(module, inputs)
     shape_of = shapes(traced) if fit else {}
-    fitted = []
+    layers = []
     replaced = replace(traced, replacing)
     before = {node.name: node for node in traced.nodes}
     after = {node.name: node for node in replaced.network.nodes}
@@ -65,13 +65,16 @@ def rewrite_fitting(module: nn.Module, replacing: Replacing, inputs: Any, fit: b
             else:
                 instead = _instead(old, name, [after[part] for part in came])
             instead.train(old.training)
-            if fit:
+            if not replacing.merge:
                 node, own = before[name], module.get_submodule(path)
                 assert isinstance(node.layer, PlainConvolution)
-                branches = factorized(node.layer, replacing.factorization)
-                fitted.append(carry_over(own, instead, node.layer, branches, name, shape_of[node.inputs[0]]))
+                if fit:
+                    branches, shape = factorized(node.layer, replacing.factorization), shape_of[node.inputs[0]]
+                    layers.append(carry_over(own, instead, node.layer, branches, name, shape))
+                else:
+                    layers.append(describe(own, instead, node.layer, name))
             _put(new, path, instead)
-    return Rewritten(new, tuple(fitted))
+    return Rewritten(new, tuple(layers))
 
 
 def _instead(old: nn.Module, name: str, came: Sequence[Node]) -> nn.Module:

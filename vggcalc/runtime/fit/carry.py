@@ -38,13 +38,26 @@ def carry_over(old: nn.Module, new: nn.Module, conv: Conv, branches: Branches, n
         if last.bias is not None:
             assert isinstance(old.bias, Tensor)
             last.bias.copy_(old.bias)
+    return describe(old, new, conv, name, found.energy, _output_error(old, new, shape))
+
+
+def describe(
+    old: nn.Module,
+    new: nn.Module,
+    conv: Conv,
+    name: str,
+    energy: float | None = None,
+    output_error: float | None = None,
+) -> FittedLayer:
+    """What stands for a convolution."""
+    layers = [part for part in new.modules() if isinstance(part, CONV_MODULES)]
     linear = (*CONV_MODULES, *NORM_MODULES, Sum, nn.Sequential, Graph)
     return FittedLayer(
         name,
-        (conv.kernel_size, tuple(layer.kernel_size for branch in branches for layer in branch)),
+        (conv.kernel_size, tuple(layer.kernel_size for layer in layers)),
         (sum(one.numel() for one in old.parameters()), sum(one.numel() for one in new.parameters())),
-        found.energy,
-        _output_error(old, new, shape),
+        energy,
+        output_error,
         not all(isinstance(part, linear) for part in new.modules()),
     )
 

@@ -1,0 +1,82 @@
+"""`vggcalc rewrite`: from a file of weights to another, with large kernels replaced."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from process import invoke
+from torch import nn
+
+import vggcalc
+from vggcalc.runtime.checkpoints import load_weights, save_weights
+from vggcalc.runtime.load.errors import LoadError
+
+NET = """
+from torch import nn
+def make():
+    return nn.Sequential(nn.Conv2d(2, 3, 5, padding=2), nn.ReLU(), nn.Conv2d(3, 3, 3))
+"""
+
+
+def network() -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(2, 3, 5, padding=2), nn.ReLU(), nn.Conv2d(3, 3, 3))
+
+
+def test_what_is_written_is_what_the_library_makes_of_the_weights(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(NET)
+    module = network()
+    torch.save({"epoch": torch.tensor(3), "state_dict": module.state_dict()}, tmp_path / "trained.pt")
+    done = invoke(
+        "rewrite", f"{tmp_path / 'net.py'}:make", "--input", "1x2x12x12", "--into", "asymmetric", "--fit",
+        "--weights", str(tmp_path / "trained.pt"), "--save", str(tmp_path / "small.pt"),
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    small = vggcalc.rewrite(module, (1, 2, 12, 12), into="asymmetric", fit=True)
+    before, after = (sum(one.numel() for one in each.parameters()) for each in (module, small))
+    assert f"{before} parameters before, {after} after" in done.stdout
+    assert f"{small.fitted[0].energy:.0%}" in done.stdout
+    written = torch.load(tmp_path / "small.pt", weights_only=True)
+    state = small.state_dict()
+    assert written.keys() == state.keys()
+    assert all(torch.allclose(written[name], tensor, atol=1e-6) for name, tensor in state.items())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("vgg16", "--save", "small.txt"), "small.txt is neither a .safetensors nor a .pt file"),
+        (("vgg16", "--save", "one.pt", "--weights", "one.pt"), "would overwrite what is read"),
+        (("vgg16", "--save", "one.pt", "--into", "stack,asymmetric"), "give one family"),
+        (("vgg16", "--save", "one.pt", "--merge"), "leave out merge"),
+    ],
+)
+def test_wrong_use_is_one_line(arguments: tuple[str, ...], says: str) -> None:
+    done = invoke("rewrite", *arguments)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_files_that_are_no_weights_are_refused_in_one_line(tmp_path: Path) -> None:
+    module = network()
+    (tmp_path / "junk.pt").write_text("junk")
+    torch.save({"epoch": 3}, tmp_path / "other.pt")
+    torch.save(nn.Conv2d(1, 1, 1).state_dict(), tmp_path / "another.pt")
+    for name, says in (
+        ("junk.pt", "cannot be read as weights"),
+        ("other.pt", "holds no state dict"),
+        ("another.pt", "does not fit the model"),
+        ("none.pt", "there is no file"),
+    ):
+        with pytest.raises(LoadError, match=says) as raised:
+            load_weights(module, str(tmp_path / name))
+        assert "\n" not in str(raised.value)
+    with pytest.raises(LoadError, match="cannot be written: No such file or directory"):
+        save_weights(module, str(tmp_path / "nowhere" / "one.pt"))
+
+
+def test_weights_come_back_as_they_were_written(tmp_path: Path) -> None:
+    one, other = network(), network()
+    save_weights(one, str(tmp_path / "one.pt"))
+    load_weights(other, str(tmp_path / "one.pt"))
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))

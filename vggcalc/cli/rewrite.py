@@ -1,0 +1,61 @@
+"""`vggcalc rewrite`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from vggcalc.cli.groups import Command, alone
+from vggcalc.cli.options import FACTORIZING, INPUTS, MODEL, NETWORK, REPLACING
+
+if TYPE_CHECKING:
+    from vggcalc.cli.structs import InputOptions
+    from vggcalc.library.factorizing import FactorizingOptions, ReplacingOptions
+    from vggcalc.library.models import Overrides
+
+
+@click.command(
+    cls=Command, epilog="Example: vggcalc rewrite torchvision:alexnet --into asymmetric --fit --save small.pt"
+)
+@MODEL
+@NETWORK
+@INPUTS
+@FACTORIZING
+@REPLACING
+@alone("Weights", "--fit", is_flag=True, help="Give the new layers the weights nearest to the old kernels.")
+@alone("Weights", "--weights", metavar="FILE", help="The model's weights: .safetensors or .pt.  [default: its own]")
+@alone("Weights", "--save", metavar="OUT", required=True, help="Write the state dict: .safetensors or .pt.")
+def rewrite(
+    model: str,
+    overrides: Overrides,
+    shape: InputOptions,
+    factorizing: FactorizingOptions,
+    replacing: ReplacingOptions,
+    fit: bool,
+    weights: str | None,
+    save: str,
+) -> None:
+    """A model's weights with its large kernels replaced: written as a state dict, which vggcalc.rewrite's modules load.
+
+    MODEL is what compare takes; importing one runs its code. A file of weights runs none: nothing but tensors is read.
+    """
+    import os
+    import shutil
+    import sys
+
+    from vggcalc.cli.structs import read_standard_input
+    from vggcalc.library.models import resolve
+    from vggcalc.library.rewriting import rewrite_to_file
+    from vggcalc.report.formats.terminal import draw
+    from vggcalc.report.tables.fitted import fitted_tables
+
+    for option, file in (("--save", save), ("--weights", weights)):
+        if file is not None and os.path.splitext(file)[1] not in (".pt", ".pth", ".safetensors"):
+            raise click.UsageError(f"{option} {file} is neither a .safetensors nor a .pt file")
+    if weights is not None and os.path.abspath(weights) == os.path.abspath(save):
+        raise click.UsageError(f"--save {save} would overwrite what is read: give another file")
+    resolved = resolve(model, shape.inputs, overrides, read_standard_input, shape.cache)
+    done = rewrite_to_file(resolved, factorizing, replacing, fit, weights, save)
+    sections = fitted_tables(resolved.network.name, done.layers, done.parameters)
+    click.echo(draw(sections, shutil.get_terminal_size().columns, sys.stdout.isatty()), nl=False)
