@@ -19,7 +19,9 @@ LEFT_OUT = {"latency", "check", "verify", "plot", "help", "compiled", "cold"}
 SHARE = 0.12
 
 
-COMMANDS = ("factorize", "factorize", "compare", "compare", "summary", "sweep", "sweep", "models", "families")
+COMMANDS = (
+    *("factorize", "factorize", "compare", "compare", "summary", "sweep", "sweep", "join", "models", "families"),
+)
 
 
 class Case(NamedTuple):
@@ -70,6 +72,12 @@ def made(seed: int, number: int, baseline: bytes, rows: bytes) -> Case:
             (values.tokens(rng), values.tokens(rng), rng.choice(values.MODELS), "model.toml", "model.json", "-")
         )
         arguments.append(rng.choice(values.HOSTILE) if rng.random() < 0.05 else model)
+        if rng.random() < SHARE:  # several, side by side
+            arguments += rng.choices((*values.MODELS, values.tokens(rng), "model.toml"), k=rng.randint(1, 2))
+    if name == "join":
+        for path in ("a.json", "b.json"):
+            files[path] = values.damaged(rng, baseline) if rng.random() < 0.5 else baseline
+            arguments.append(path)
     for option in command.params:
         if not isinstance(option, click.Option) or option.name in LEFT_OUT:
             continue
