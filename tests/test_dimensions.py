@@ -489,3 +489,9 @@ def test_norms_are_folded_into_convolutions_of_a_class_of_their_own(dims: int) -
     image = torch.rand(shape)
     with torch.no_grad():
         assert torch.allclose(fused(image), model(image), atol=1e-5)
+
+
+def test_a_stack_in_one_dimension_says_why_it_does_more_macs() -> None:
+    """Three layers of 3 have 9 weights for each pair of channels, whatever the channels are; a 7 has 7."""
+    findings = vggcalc.compare("8@7", dims=1, inputs=(1, 8, 32)).to_markdown()
+    assert "because it has 9 weights for each pair of channels where the kernel has 7" in findings

@@ -162,7 +162,11 @@ MEASURING = group(
     "Measuring",
     "vggcalc.cli.structs:MeasuringOptions",
     option("--latency/--no-latency", default=None, help="Time the built modules.  [default: latency]"),
-    option("--check/--no-check", default=None, help="Count again with torch and fvcore.  [default: with latency]"),
+    option(
+        "--check/--no-check",
+        default=None,
+        help="Count again with torch and fvcore.  [default: with latency, but not with --quick]",
+    ),
     option(
         "--device",
         "devices",

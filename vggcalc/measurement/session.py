@@ -1,5 +1,6 @@
 """One command's measuring: the crosscheck, the verification, and every comparison's trials."""
 
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import product
@@ -134,7 +135,7 @@ class _Session:
 
     def check(self) -> None:
         """Count every variant again, in one worker."""
-        self._tell("counting again with torch and fvcore")
+        self._show("counting again with torch and fvcore")
         free = self.host.free_bytes()
         subjects: list[Subject] = []
         skipped: dict[tuple[int, str], tuple[Variant, str | None, str | None]] = {}
@@ -160,13 +161,13 @@ class _Session:
                             found = crosscheck(variant, message, too_large, unprobed)
                             self._crosschecks[message.comparison][message.subject] = found
                             done = sum(map(len, self._crosschecks))
-                            self._tell(f"counting again with torch and fvcore: {done} of {len(subjects)}")
+                            self._show(f"counting again with torch and fvcore: {done} of {len(subjects)}")
         except WorkerError as error:
             self._fail(f"crosscheck: {error}")
 
     def verify(self) -> None:
         """Compare every variant but the baselines with the one convolution that it is without activations."""
-        self._tell("composing every stack into one kernel")
+        self._show("composing every stack into one kernel")
         try:
             for found in verifications(self.comparisons, self.plan.seed, self.note, self.host):
                 if found.verification is not None:
@@ -189,7 +190,7 @@ class _Session:
             budget_s = None if left_s is None else left_s / (others + 1)
             trial = Trial(self.comparisons[index], configuration, self.plan, compared, self.load, self.host, budget_s)
             try:
-                trial.run(self.note, partial(self._tell_of_trial, others, self.host.clock()))
+                trial.run(self.note, partial(self._show_trial, others, self.host.clock()))
             finally:
                 with Deferred() as interrupt:
                     self._fail(*trial.failures)
@@ -202,12 +203,12 @@ class _Session:
         """What is left of the budget, None where there is none."""
         return None if self._budget_s is None else max(0.0, self._budget_s - (self.host.clock() - self._began))
 
-    def _tell_of_trial(self, others: int, began: float, text: str, left_s: float | None) -> None:
+    def _show_trial(self, others: int, began: float, text: str, left_s: float | None) -> None:
         """Show what a trial does; each of the `others` after it is taken to last as long as it."""
         whole_s = self.host.clock() - began + (left_s or 0.0)
-        self._tell(text, None if left_s is None else left_s + others * whole_s)
+        self._show(text, None if left_s is None else left_s + others * whole_s)
 
-    def _tell(self, text: str, left_s: float | None = None) -> None:
+    def _show(self, text: str, left_s: float | None = None) -> None:
         """Show what happens now, and how long all of it will still take, where that is known."""
         if self._budget_s is not None:
             left_s = self._left_s()
@@ -232,7 +233,7 @@ class _Session:
     def _tiny(self) -> Network:
         """A small network with every kind of layer that is to be timed, feature maps first and then vectors."""
         layers_of_all = [layer for c in self.comparisons for v in c.variants for layer in v.layers]
-        kinds = {layer.type.rstrip("123d") for layer in layers_of_all}
+        kinds = {re.sub("[123]d$", "", layer.type) for layer in layers_of_all}
         dims = max((one.layer.axes for one in layers_of_all if isinstance(one.layer, Convolution)), default=2)
         small: dict[str, Layer] = {
             "BatchNorm": in_axes("BatchNorm", dims)(4),
@@ -255,7 +256,7 @@ class _Session:
 
         The job holds nothing: where its worker dies it is tried once more.
         """
-        self._tell("looking at what this machine supports")
+        self._show("looking at what this machine supports")
         try:
             return self._probe_once(configurations)
         except WorkerError:

@@ -49,7 +49,7 @@ SLACK = 1.2
 WARM_SLICE_S = 10.0
 
 #: What is called with what happens now, and the seconds that this comparison will still take, where that is known.
-Tell = Callable[[str, float | None], None]
+TrialProgress = Callable[[str, float | None], None]
 
 #: After so many failed workers no further one is started.
 MOST_FAILURES = 2
@@ -91,7 +91,7 @@ class Trial:
         self._rates: RoofRates | None = None
         self._profiles: dict[Arm, ArmProfile] = {}
 
-    def run(self, note: Callable[[WorkerInfo], None], tell: Tell) -> None:
+    def run(self, note: Callable[[WorkerInfo], None], progress: TrialProgress) -> None:
         """Start the workers one after the other, within the budget. Ctrl-C passes through."""
         free = self._host.free_bytes() if self._configuration.device == "cpu" else None  # others check themselves
         lacking = lacking_memory(self._need, free)
@@ -107,13 +107,13 @@ class Trial:
                     self._stopped.add("budget")
                     break
                 of = f" of {self._planned.processes}" if self._planned else ""
-                tell(f"{self._what}: process {number + 1}{of}", self._remaining_s())
+                progress(f"{self._what}: process {number + 1}{of}", self._remaining_s())
                 if self._planned:
                     slice_s = left_s / (self._planned.processes - number)
                 else:
                     slice_s = left_s / (self._plan.most_processes or MOST_PROCESSES) if self._given else WARM_SLICE_S
                 try:
-                    self._process(number, slice_s, left_s, note, tell)
+                    self._process(number, slice_s, left_s, note, progress)
                 except WorkerError as error:
                     self.failures.append(f"{self._what}, process {number + 1}{of}: {error}")
                     self._stopped.add("failed")
@@ -144,7 +144,7 @@ class Trial:
         slice_s: float,
         left_s: float,
         note: Callable[[WorkerInfo], None],
-        tell: Tell,
+        progress: TrialProgress,
     ) -> None:
         """One worker. What the first one's start and rounds cost makes the schedule."""
         clock = self._host.clock
@@ -164,7 +164,9 @@ class Trial:
                     case ArmReady():
                         if message.arm in self._arms.whole:
                             bare_s = clock() - began
-                        tell(f"{self._what}: process {number + 1}, {message.arm.label} is warm", self._remaining_s())
+                        progress(
+                            f"{self._what}: process {number + 1}, {message.arm.label} is warm", self._remaining_s()
+                        )
                     case ArmsReady():
                         worker.inactivity_timeout_s = rounds_timeout_s(sum(message.round_s))
                         compile_s = sum(s for s in message.compile_s if s is not None)
@@ -190,7 +192,7 @@ class Trial:
                         process.add(message)
                         spent_s = clock() - began
                         of = f"process {number + 1} of {self._planned.processes}"
-                        tell(f"{self._what}: {of}, {len(process.wall)} rounds", self._remaining_s())
+                        progress(f"{self._what}: {of}, {len(process.wall)} rounds", self._remaining_s())
                         reason = self._why_stop(process, check_at, spent_s, slice_s, left_s)
                         if len(process.wall) >= check_at:
                             check_at = next_check(len(process.wall))

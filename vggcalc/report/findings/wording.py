@@ -1,6 +1,7 @@
 """What the findings share: which variants are compared, and the words for amounts, names and reasons."""
 
 from collections.abc import Iterator, Sequence
+from math import prod
 
 from vggcalc.nets.layers import Convolution
 from vggcalc.report import units
@@ -72,7 +73,7 @@ def convolutions_of(variant: Variant, block: str) -> list[LayerResult]:
 
 
 def because(convolutions: Sequence[LayerResult]) -> str:
-    """Why a stack does more MACs than its kernel: its channels, a 1×1, or a stride in its last layer."""
+    """Why a stack does more MACs than its kernel: its channels, its weights, a 1×1, or a stride in its last layer."""
     if len(convolutions) < 2:
         return ""
     last = convolutions[-1]
@@ -85,6 +86,12 @@ def because(convolutions: Sequence[LayerResult]) -> str:
     pointwise = next((conv.kernel_size for conv in convolutions if set(conv.kernel_size or ()) == {1}), None)
     if pointwise is not None:
         reasons.append(f"its {units.window(pointwise)} adds MACs without enlarging the receptive field")
+    layers = [conv.layer for conv in convolutions if isinstance(conv.layer, Convolution)]
+    weights = sum(prod(layer.kernel_size) for layer in layers)
+    reach = ([(k - 1) * d for k, d in zip(layer.kernel_size, layer.dilation, strict=True)] for layer in layers)
+    window = prod(1 + sum(along) for along in zip(*reach, strict=True))
+    if pointwise is None and weights > window:  # as in one dimension, where three of 3 see 7
+        reasons.append(f"it has {weights} weights for each pair of channels where the kernel has {window}")
     assert isinstance(last.layer, Convolution)
     stride = last.layer.stride
     if max(stride) > 1:
