@@ -76,10 +76,10 @@ def _strides_of_run(run: Sequence[Conv]) -> Axes:
 
 def _padding_of_run(run: Sequence[Conv], side: int) -> Axes:
     """The padding on one side, 0 in front and 1 behind: that after a stride counts as often (Araujo et al. 2019)."""
-    found = (0,) * run[0].axes
-    for i, conv in enumerate(run):
-        steps = _strides_of_run(run[:i]) if i else (1,) * conv.axes
+    found, steps = (0,) * run[0].axes, (1,) * run[0].axes
+    for conv in run:
         found = tuple(p + own * s for p, own, s in zip(found, conv.sides[side], steps, strict=True))
+        steps = tuple(map(int.__mul__, steps, conv.stride))
     return found
 
 
