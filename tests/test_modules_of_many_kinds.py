@@ -153,6 +153,11 @@ def multihead(**options: Any) -> nn.Module:
     return nn.MultiheadAttention(8, 2, batch_first=True, **options)
 
 
+def averaged(dims: int, size: int) -> nn.Module:
+    conv, pool = (getattr(nn, f"{kind}{dims}d") for kind in ("Conv", "AdaptiveAvgPool"))
+    return nn.Sequential(conv(2, 4, 3), pool(size), conv(4, 5, 1))
+
+
 TOKENS = torch.zeros(2, 5, dtype=torch.long)
 BOOLEANS = torch.ones(5, 5, dtype=torch.bool)
 
@@ -168,6 +173,11 @@ KINDS: dict[str, tuple[Callable[[], nn.Module], Any]] = {
         MAPS,
     ),
     "frozen norm": (lambda: nn.Sequential(nn.Conv2d(3, 4, 3), frozen(nn.BatchNorm2d(4)), nn.Conv2d(4, 5, 3)), MAPS),
+    **{
+        f"{dims}-D average to {size}": (partial(averaged, dims, size), (3, 2, *(9, 8, 7)[:dims]))
+        for dims in (1, 2, 3)
+        for size in (1, 2)
+    },
     "low rank": (lambda: nn.Sequential(LowRank(8, 6), nn.ReLU(), LowRank(6, 5)), ROWS),
     "low rank, merged": (lambda: nn.Sequential(Merged(8, 6), nn.ReLU(), nn.Linear(6, 5)), ROWS),
     "weight norm": (lambda: nn.Sequential(parametrizations.weight_norm(nn.Linear(8, 6)), nn.Linear(6, 5)), ROWS),

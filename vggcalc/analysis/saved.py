@@ -79,7 +79,7 @@ SAVES: dict[str, str] = {
         "first": (
             "hardswish hardsigmoid hardtanh relu6 leaky_relu mish elu celu selu softplus hardshrink softshrink "
             "clamp clamp_min clamp_max abs erf square log sin cos var prelu avg_pool1d avg_pool2d avg_pool3d "
-            "adaptive_avg_pool1d reflection_pad replication_pad"
+            "reflection_pad replication_pad"
         ),
         "both": "amax amin",
     }.items()
@@ -235,8 +235,9 @@ def _saved_by_function(
             return [source], (2 + (affine and layer.function == "instance_norm")) * rows
         case "max_pool1d" | "max_pool2d" | "max_pool3d" | "adaptive_max_pool1d" | "adaptive_max_pool2d":
             return [source], elements * INDEX_BYTES
-        case "adaptive_avg_pool3d":  # over a whole feature map it is a mean
-            return ([source] if set(shapes[node.name][-3:]) != {1} else []), 0
+        case "adaptive_avg_pool1d" | "adaptive_avg_pool3d":  # over a whole feature map it is a mean
+            axes = int(layer.function[-2])
+            return ([source] if set(shapes[node.name][-axes:]) != {1} else []), 0
         case "pow" if len(node.inputs) == 1 and not (node.traced and node.traced.weights):
             return copy
         case "mul":
