@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,7 +22,7 @@ from vggcalc.measurement.trace import Tracer
 from vggcalc.measurement.worker import Worker
 from vggcalc.nets.graph import Network
 from vggcalc.nets.inputs import TensorSpec
-from vggcalc.nets.origins import Origin, Sources
+from vggcalc.nets.origins import Origin, Sources, importable
 from vggcalc.protocol import Job
 
 pytestmark = pytest.mark.usefixtures("warm_workers")
@@ -188,6 +189,16 @@ def test_after_any_change_it_is_traced_again(
     assert asked() == (second, False)
 
 
+def test_what_cannot_be_imported_changes_nothing(site: Site) -> None:
+    """Such as what a command writes where it is run, or what tests beside this one leave in the checkout."""
+    if sys.platform == "linux":
+        (site.folder / os.fsdecode(b"\xff.py")).touch()  # no name that can be sent
+    first = asked()[0]
+    (site.folder / "report.json").touch()
+    (site.folder / ".cache").mkdir()
+    assert asked() == (first, False)
+
+
 def test_only_installed_code_is_kept(site: Site) -> None:
     editable = site.record.read_text()
     site.record.write_text("__editable__.tinynet.pth,,\n")
@@ -250,7 +261,7 @@ def made(name: str, site: Site) -> tuple[bytes, Network, Sources]:
     """A request, the network of that name, and sources that do not change."""
     network = vggcalc.network("8,M,8", size=8)
     network = Network(name, network.input_shape, network.nodes)
-    return name.encode(), network, Sources({str(site.package): ("blocks.py",)}, (), time.time_ns())
+    return name.encode(), network, Sources({str(site.package): ("blocks.py",)}, {}, (), time.time_ns())
 
 
 @pytest.fixture(scope="module")
@@ -284,6 +295,16 @@ def test_a_file_that_changed_meanwhile_keeps_nothing(site: Site) -> None:
     assert trace_cache.kept_trace(request) is None
 
 
+def test_a_package_that_came_meanwhile_keeps_nothing(site: Site) -> None:
+    request, network, sources = made("one", site)
+    before = msgspec.structs.replace(sources, search_path={str(site.folder): importable(str(site.folder))})
+    (site.folder / "optional.py").touch()
+    trace_cache.keep_trace(request, network, before)
+    assert trace_cache.kept_trace(request) is None
+    trace_cache.keep_trace(request, network, sources)
+    assert trace_cache.kept_trace(request) == network
+
+
 def test_no_more_is_kept_than_may_be(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     trace_cache.keep_trace(*made("0", site))
     size = trace_cache.entries()[0].stat().st_size
@@ -311,8 +332,6 @@ for _ in range(100):
 
 
 def test_two_processes_that_write_the_same_leave_it_whole(site: Site) -> None:
-    import msgspec
-
     question = made("one", site)
     content = msgspec.json.encode(question)
     seen: list[Network | None] = []

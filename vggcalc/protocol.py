@@ -14,7 +14,7 @@ from vggcalc.nets.replacing import Replacing
 from vggcalc.results import AllocatorState, Configuration, Environment, Verification
 from vggcalc.results.fitted import RewrittenModel
 
-PROTOCOL = 10
+PROTOCOL = 11
 
 
 class Arm(msgspec.Struct, frozen=True):

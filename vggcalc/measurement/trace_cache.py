@@ -1,9 +1,9 @@
 """Traces of installed packages' models, kept on disk: asked again, a question about one needs neither torch nor time.
 
 A trace is kept by what was asked: the model, its arguments, its inputs, Python and the search path for packages. With
-it is kept how every file of installed packages was that its process had read, torch's among them, and it is used only
-where all are so still. A file of the user's own among them, and there is no trace to keep. What is damaged, or of
-another version, is as if it were not there.
+it is kept how every file of installed packages was that its process had read, torch's among them, and what there was to
+import, and it is used only where all is so still. A file of the user's own among them, and there is no trace to keep.
+What is damaged, or of another version, is as if it were not there.
 """
 
 import os
@@ -17,10 +17,10 @@ import msgspec
 
 import vggcalc
 from vggcalc.nets.graph import Network
-from vggcalc.nets.origins import Origin, Sources, is_exported
+from vggcalc.nets.origins import Origin, Sources, importable, is_exported
 
 #: Of the files' content: another one is read by no version but its own.
-FORMAT = 1
+FORMAT = 2
 
 #: When there are more bytes, those that were used the longest ago go.
 LARGEST_BYTES = 200 * 2**20
@@ -67,7 +67,7 @@ def kept_trace(request: bytes) -> Network | None:
             entry = msgspec.msgpack.decode(zlib.decompress(file.read()), type=_Entry)
     except (OSError, zlib.error, msgspec.MsgspecError):
         return None
-    if entry.request != request or _state_of(entry.sources)[0] != entry.state:
+    if entry.request != request or not _same_packages(entry.sources) or _state_of(entry.sources)[0] != entry.state:
         return None
     with suppress(OSError):
         os.utime(_file_for(request))  # it was used
@@ -75,9 +75,9 @@ def kept_trace(request: bytes) -> Network | None:
 
 
 def keep_trace(request: bytes, network: Network, sources: Sources) -> None:
-    """Keep a trace, unless one of its files has changed while it was made, or nothing can be written."""
+    """Keep a trace, unless a file or package has changed while it was made, or nothing can be written."""
     state, last_change_ns = _state_of(sources)
-    if last_change_ns > sources.began_ns:
+    if last_change_ns > sources.began_ns or not _same_packages(sources):
         return
     content = zlib.compress(msgspec.msgpack.encode(_Entry(request, sources, state, network)), 1)
     path = _file_for(request)
@@ -128,6 +128,11 @@ def _evict() -> None:
 
 def _file_for(request: bytes) -> str:
     return os.path.join(folder() or "", blake2b(request, digest_size=16).hexdigest() + _ENDING)
+
+
+def _same_packages(sources: Sources) -> bool:
+    """Whether the same can be imported as when the module was made."""
+    return all(importable(folder) == names for folder, names in sources.search_path.items())
 
 
 def _state_of(sources: Sources) -> tuple[bytes, int]:

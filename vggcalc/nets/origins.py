@@ -1,6 +1,7 @@
 """MODEL where it is a module to be imported: `torchvision:resnet50`, `net.py:Net`, `package.module:make`, `net.pt2`."""
 
 import math
+import os
 import re
 from collections.abc import Sequence
 
@@ -73,13 +74,31 @@ class Origin(msgspec.Struct, frozen=True):
 class Sources(msgspec.Struct, frozen=True):
     """The files of installed packages that a module was made of: while they stay as they are, so does its trace.
 
-    `folders` are the files' names by folder, "" for the folder itself. `packages` are the top-level packages in lower
-    case. No file may have changed since `began_ns`, when the process began that read them.
+    `folders` are the files' names by folder; `search_path` says what could be imported from each of its folders.
+    `packages` are the top-level packages in lower case. Nothing may have changed since `began_ns`, when the process
+    began that read them.
     """
 
     folders: dict[str, tuple[str, ...]]
+    search_path: dict[str, tuple[str, ...]]
     packages: tuple[str, ...]
     began_ns: int
+
+
+def importable(folder: str) -> tuple[str, ...]:
+    """What can be imported from a folder of the search path, and what is installed there, by the files' names."""
+    from importlib.machinery import all_suffixes
+
+    endings = (*all_suffixes(), ".dist-info", ".egg-info")
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        return ()
+    return tuple(
+        name
+        for name in names
+        if (name.isidentifier() and name != "__pycache__") or (name.endswith(endings) and name.isprintable())
+    )
 
 
 def is_import(model: str) -> bool:

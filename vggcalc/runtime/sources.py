@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 import vggcalc
-from vggcalc.nets.origins import Sources
+from vggcalc.nets.origins import Sources, importable
 
 #: vggcalc itself counts as installed wherever it is: its files are among those that must not have changed.
 _OWN = os.path.dirname(os.path.abspath(vggcalc.__file__))
@@ -25,6 +25,8 @@ class Watch:
         self._began_ns = time.time_ns()
         #: Where packages are looked for; what is appended later, the user's folder, holds no installed ones.
         self._search_path = tuple(dict.fromkeys(sys.path))
+        searched = (root for root in self._search_path if os.path.isdir(root) and not _is_standard(root))
+        self._importable = {root: importable(root) for root in searched}
         self._opened: set[str] = set()
         sys.addaudithook(self._notice)
 
@@ -36,11 +38,12 @@ class Watch:
         """The files of the modules imported so far, and those opened; None if one is of no installed package."""
         modules = (getattr(module, "__dict__", {}) for module in sys.modules.copy().values())
         files = {file for one in modules if isinstance(file := one.get("__file__"), str) and os.path.isabs(file)}
-        opened = (file for file in self._opened if not file.endswith(".pyc") and not file.startswith(_OF_THE_SYSTEM))
+        opened = (
+            file for file in self._opened.copy() if not file.endswith(".pyc") and not file.startswith(_OF_THE_SYSTEM)
+        )
         files.update(file for file in opened if os.path.isfile(file))
         files.discard(sys.argv[0])  # what started this process, and has no part in the model
-        searched = (root for root in self._search_path if os.path.isdir(root) and not _is_standard(root))
-        folders: dict[str, set[str]] = {root: {""} for root in searched}
+        folders: dict[str, set[str]] = {}
         packages = set[str]()
         for file in files:
             root = _OWN if file.startswith(_OWN + os.sep) else self._root(file)
@@ -58,7 +61,7 @@ class Watch:
             folder, _, name = file.rpartition(os.sep)
             folders.setdefault(folder, set()).add(name)
         by_folder = {key: tuple(sorted(folders[key])) for key in sorted(folders)}
-        return Sources(by_folder, tuple(sorted(packages)), self._began_ns)
+        return Sources(by_folder, self._importable, tuple(sorted(packages)), self._began_ns)
 
     def _root(self, file: str) -> str | None:
         """The innermost folder of the search path that a file is in."""
