@@ -177,6 +177,14 @@ def test_of_several_each_that_is_imported_is_fused_too(nets: Path) -> None:
     assert names(found) == ["naive", "naive-fused", "vgg11", "new", "new-fused"]
 
 
+def test_a_name_that_the_fused_model_would_have_is_not_taken_from_another(nets: Path) -> None:
+    alone = document(f"{nets}:new", "--name", "fused", "--fused", "--size", "8", "--no-latency")
+    assert names(alone) == ["fused", "fused-2"]
+    two = ("--name", "net", "--name", "net-fused")
+    found = document(f"{nets}:new", f"{nets}:naive", *two, "--fused", "--size", "8", "--no-latency")
+    assert names(found) == ["net", "net-fused-2", "net-fused", "net-fused-fused"]
+
+
 def test_a_module_of_this_process_is_fused_for_the_worker_too() -> None:
     module = nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4))
     found = vggcalc.check(vggcalc.compare(module, inputs=(1, 3, 8, 8), fused=True))

@@ -85,7 +85,7 @@ def distinct_names(what: str, names: Sequence[str], own: Sequence[str]) -> list[
     ['vgg16', 'net', 'vgg16-2']
     """
     if not names:
-        return _numbered(own)
+        return numbered(own)
     if len(names) != len(own):
         count = f"{len(names)} name{'s' * (len(names) != 1)}"
         raise InputError(f"{len(own)} {what}s have {count}: give one for each, in their order, or none")
@@ -97,7 +97,8 @@ def distinct_names(what: str, names: Sequence[str], own: Sequence[str]) -> list[
     return list(names)
 
 
-def _numbered(names: Sequence[str]) -> list[str]:
+def numbered(names: Sequence[str]) -> list[str]:
+    """The names, with a number behind those that an earlier one has."""
     found: list[str] = []
     for own in names:
         name, number = own, 1

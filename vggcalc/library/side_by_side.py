@@ -70,7 +70,8 @@ def side_by_side(
             else:
                 found[name] = resolve(model, inputs, overrides, standard_input, tracer=tracer)
             if fused and found[name].origin is not None:
-                found["fused" if len(called) == 1 else f"{name}-fused"] = _fused(found[name], tracer)
+                label = "fused" if len(called) == 1 else f"{name}-fused"
+                found[arguments.numbered([*called, label])[-1]] = _fused(found[name], tracer)
     if fused and len(found) == len(called):
         raise InputError(
             f"{' and '.join(called)}: fusing is for modules and imported models, such as torchvision:vgg16_bn"
