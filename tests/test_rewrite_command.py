@@ -80,3 +80,13 @@ def test_weights_come_back_as_they_were_written(tmp_path: Path) -> None:
     save_weights(one, str(tmp_path / "one.pt"))
     load_weights(other, str(tmp_path / "one.pt"))
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+
+
+def test_the_weights_are_not_written_over_by_another_name(tmp_path: Path) -> None:
+    weights, link = tmp_path / "weights.pt", tmp_path / "link.pt"
+    weights.write_bytes(b"kept")
+    link.symlink_to(weights)
+    done = invoke("rewrite", "vgg16", "--weights", str(weights), "--save", str(link))
+    assert done.returncode == 2
+    assert "would overwrite what is read" in done.stderr
+    assert weights.read_bytes() == b"kept"

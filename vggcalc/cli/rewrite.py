@@ -41,21 +41,21 @@ def rewrite(
     MODEL is what compare takes; importing one runs its code. A file of weights runs none: nothing but tensors is read.
     """
     import os
-    import shutil
-    import sys
 
-    from vggcalc.cli.structs import read_standard_input
+    from vggcalc.cli.structs import read_standard_input, same_file
     from vggcalc.library.models import resolve
     from vggcalc.library.rewriting import rewrite_to_file
+    from vggcalc.pipeline.run import screen_of
     from vggcalc.report.formats.terminal import draw
     from vggcalc.report.tables.fitted import fitted_tables
 
     for option, file in (("--save", save), ("--weights", weights)):
         if file is not None and os.path.splitext(file)[1] not in (".pt", ".pth", ".safetensors"):
             raise click.UsageError(f"{option} {file} is neither a .safetensors nor a .pt file")
-    if weights is not None and os.path.abspath(weights) == os.path.abspath(save):
+    if weights is not None and same_file(weights, save):
         raise click.UsageError(f"--save {save} would overwrite what is read: give another file")
     resolved = resolve(model, shape.inputs, overrides, read_standard_input, shape.cache)
     done = rewrite_to_file(resolved, factorizing, replacing, fit, weights, save)
     sections = fitted_tables(resolved.network.name, done.layers, done.parameters)
-    click.echo(draw(sections, shutil.get_terminal_size().columns, sys.stdout.isatty()), nl=False)
+    screen = screen_of(True)
+    click.echo(draw(sections, screen.width, screen.colour), nl=False)

@@ -159,7 +159,7 @@ class OutputOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     def check_apart(self, *inputs: str | None) -> None:
         """Raise `click.UsageError` if two things would go to one file, or an input would be overwritten."""
-        if self.plot is not None and self.path is not None and _same(self.plot, self.path):
+        if self.plot is not None and self.path is not None and same_file(self.plot, self.path):
             raise click.UsageError(f"--plot and --output both name {self.plot}: give two files")
         named = [source for source in inputs if source is not None]
         named += [source.rpartition(":")[0] for source in named]  # of net.py:Net
@@ -169,7 +169,8 @@ class OutputOptions(msgspec.Struct, frozen=True, kw_only=True):
                 raise click.UsageError(f"{option} {target} would overwrite what is read: give another file")
 
 
-def _same(one: str, two: str) -> bool:
+def same_file(one: str, two: str) -> bool:
+    """Whether two paths name one file, there already or not."""
     return _identity(one) == _identity(two)
 
 
