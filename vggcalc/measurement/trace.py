@@ -2,7 +2,7 @@
 
 from contextlib import ExitStack
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from vggcalc.errors import InputError, WorkerError
 from vggcalc.measurement import trace_cache
@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from vggcalc.measurement.worker import RunningWorker, StartWorker
-    from vggcalc.protocol import ListModels, Message, TraceModel
+    from vggcalc.protocol import ListModels, Message, ModelNames, TracedNetwork, TraceModel
+
+_Answer = TypeVar("_Answer", "TracedNetwork", "ModelNames")
 
 #: A model that is not built and traced in this time is taken to loop for ever.
 TRACE_TIMEOUT_S = 120.0
@@ -54,40 +56,35 @@ class Tracer:
         found = trace_cache.kept_trace(request) if request is not None else None
         if found is not None:
             return found
-        from vggcalc.protocol import NotTraced, TracedNetwork, TraceModel
+        from vggcalc.protocol import TracedNetwork, TraceModel
 
-        try:
-            match self._answer(TraceModel(origin, name)):
-                case TracedNetwork(network, sources):
-                    if request is not None and sources is not None:
-                        trace_cache.keep_trace(request, network, sources)
-                    return network
-                case NotTraced(reason):
-                    pass
-                case _:
-                    reason = "the worker sent no network"
-        except WorkerError as error:
-            reason = str(error)
-        raise InputError(reason if name in reason else f"{origin.source} cannot be traced: {reason}")
+        traced = self._answer(TraceModel(origin, name), TracedNetwork, name, f"{origin.source} cannot be traced")
+        if request is not None and traced.sources is not None:
+            trace_cache.keep_trace(request, traced.network, traced.sources)
+        return traced.network
 
     def names(self, package: str) -> tuple[str, ...]:
         """The models in the registry of torchvision or timm. Raises `InputError` where it is not installed."""
-        from vggcalc.protocol import ListModels, ModelNames, NotTraced
+        from vggcalc.protocol import ListModels, ModelNames
+
+        return self._answer(ListModels(package), ModelNames, package, package).names
+
+    def _answer(self, request: "ListModels | TraceModel", expected: type[_Answer], name: str, what: str) -> _Answer:
+        """What the worker answers. Raises `InputError` with the reason, after `what` where it lacks the `name`."""
+        from vggcalc.protocol import NotTraced
 
         try:
-            match self._answer(ListModels(package)):
-                case ModelNames(names):
-                    return names
-                case NotTraced(reason):
-                    pass
-                case _:
-                    reason = "the worker sent no names"
+            answer = self._next_message(request)
         except WorkerError as error:
             reason = str(error)
-        raise InputError(reason if package in reason else f"{package}: {reason}")
+        else:
+            if isinstance(answer, expected):
+                return answer
+            reason = answer.reason if isinstance(answer, NotTraced) else "the worker sent something else"
+        raise InputError(reason if name in reason else f"{what}: {reason}")
 
-    def _answer(self, request: "ListModels | TraceModel") -> "Message":
-        """What the worker answers. Raises `WorkerError`, after which there is no worker."""
+    def _next_message(self, request: "ListModels | TraceModel") -> "Message":
+        """The worker's message to a request. Raises `WorkerError`, after which there is no worker."""
         if self._worker is None or self._messages is None:
             from vggcalc.measurement.worker import Worker
             from vggcalc.protocol import TraceJob
