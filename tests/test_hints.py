@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 import vggcalc
 from vggcalc.nets import candidates
+from vggcalc.nets.origins import REGISTRIES
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         path.parent.mkdir(parents=True)
         path.write_text(source)
         (tmp_path / name.partition("/")[0] / "__init__.py").write_text("raise AssertionError('imported')")
-    for package in candidates.PACKAGES:
+    for package in REGISTRIES:
         monkeypatch.delitem(sys.modules, package, raising=False)
     monkeypatch.syspath_prepend(str(tmp_path))
     candidates.registered_models.cache_clear()

@@ -8,10 +8,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from vggcalc.errors import InputError
+from vggcalc.nets.origins import REGISTRIES
 from vggcalc.nets.reader import Kind, read_file
-
-#: The packages whose models have a prefix of their own.
-PACKAGES = ("torchvision", "timm")
 
 SOURCE = Kind("Python file", "name a file with modules", 10_000_000)
 
@@ -36,7 +34,7 @@ def packaged(name: str) -> list[str]:
     """Models of installed packages that are called so, or else nearly so, with their prefixes."""
     from difflib import get_close_matches
 
-    by_package = {package: registered_models(package) for package in PACKAGES}
+    by_package = {package: registered_models(package) for package in REGISTRIES}
     same = [f"{package}:{name.lower()}" for package, names in by_package.items() if name.lower() in names]
     if same:
         return same
