@@ -140,7 +140,11 @@ def test_dilated_and_stripes_explain_what_they_see() -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_what_is_left_is_stationary_and_no_more_than_of_zero_weights(family: str) -> None:
+def test_little_slope_is_left_and_no_more_energy_than_of_zero_weights(family: str) -> None:
+    """Closed forms are stationary to rounding. A descent is not: it ends when it comes no farther, near such a point.
+
+    The largest slope is 0.07 to 0.26 where it begins, for a kernel of norm 1.
+    """
     conv = (Conv3d if FAMILIES[family].dims == (3,) else Conv2d)(2, 2, 5, padding=2)
     weight, branches = kernel_of(conv), factorized(conv, Factorization(family))
     found = fit(weight, conv, branches)
@@ -153,7 +157,7 @@ def test_what_is_left_is_stationary_and_no_more_than_of_zero_weights(family: str
     at = problem.weights([one / share for one, share in zip(flat, shares, strict=True)]).requires_grad_()
     problem.left(at).sum().backward()
     assert at.grad is not None
-    descended = "stack" in family or family in ("bottleneck", "large-kernel-attention")  # which ends by progress
+    descended = "stack" in family or family in ("bottleneck", "large-kernel-attention")
     assert float(at.grad.abs().max()) < (2e-2 if descended else 1e-6)
 
 
@@ -202,6 +206,14 @@ def test_rewrite_carries_the_weights_over(family: str) -> None:
     assert all(parameter.grad is not None for parameter in small.parameters())
     optimizer.step()
     assert small(data).square().sum() < before
+
+
+def test_a_module_that_is_itself_a_convolution_is_replaced() -> None:
+    model = nn.Conv2d(3, 3, 5, padding=2)
+    small = vggcalc.rewrite(model, (1, 3, 8, 8), into="asymmetric", widths=15, fit=True)
+    assert [layer.kernel_size for layer in small] == [(1, 5), (5, 1)]
+    data = torch.randn(1, 3, 8, 8)
+    assert torch.allclose(small(data), model(data), atol=1e-4), "15 is the rank of its kernel's matrix"
 
 
 def test_activations_between_the_layers_are_said_to_be_new() -> None:

@@ -131,6 +131,15 @@ def _add(root: nn.Module, name: str, module: nn.Module, path: str) -> None:
     root.add_module(name, module)
 
 
+def with_module(root: nn.Module, path: str, module: nn.Module) -> nn.Module:
+    """The root with another module at that path; of an empty path, which is its own, the module itself."""
+    if not path:
+        return module
+    parent, _, name = path.rpartition(".")
+    setattr(root.get_submodule(parent), name, module)
+    return root
+
+
 def _torchvision_paths(network: Network) -> list[str]:
     """Where torchvision's VGG keeps its layers: `features.0` …, `avgpool`, `classifier.0` …"""
     paths, counts = [], {"features": 0, "classifier": 0}

@@ -16,7 +16,7 @@ from vggcalc.nets.layers import Add, Layer, PlainConvolution
 from vggcalc.nets.replacing import Replacing, replace
 from vggcalc.nets.shapes import shapes
 from vggcalc.results.fitted import FittedLayer
-from vggcalc.runtime.build import Graph, make
+from vggcalc.runtime.build import Graph, make, with_module
 from vggcalc.runtime.fit.carry import carry_over, describe
 from vggcalc.runtime.trace.tracer import trace
 
@@ -73,7 +73,7 @@ def rewrite_fitting(module: nn.Module, replacing: Replacing, inputs: Any, fit: b
                     layers.append(carry_over(own, instead, node.layer, branches, name, shape))
                 else:
                     layers.append(describe(own, instead, node.layer, name))
-            _put(new, path, instead)
+            new = with_module(new, path, instead)
     return Rewritten(new, tuple(layers))
 
 
@@ -102,8 +102,3 @@ def _like(old: nn.Module, layer: Layer) -> nn.Module:
         return make(layer, True)
     with torch.device(tensor.device):
         return make(layer, True).to(tensor.dtype)
-
-
-def _put(root: nn.Module, path: str, module: nn.Module) -> None:
-    parent, _, name = path.rpartition(".")
-    setattr(root.get_submodule(parent), name, module)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from torch import Tensor, fx, nn
 
 from vggcalc.nets.graph import Unfused
+from vggcalc.runtime.build import with_module
 from vggcalc.runtime.fuse.fuse import convolution_of, plain_convolution_of
 from vggcalc.runtime.fuse.graphs import Calls, without_values
 from vggcalc.runtime.fuse.regions import Region, Regions, compose
@@ -52,7 +53,7 @@ def fuse_network(module: nn.Module, arguments: Arguments, exact: bool = True) ->
             graph_of_owner = calls.graph(owner)
             if graph_of_owner is not None:
                 found = Regions(graph_of_owner, bare.get_submodule(owner)).chosen(exact)
-                new = _placed(new, owner, _written_anew(new.get_submodule(owner), graph_of_owner, found))
+                new = with_module(new, owner, _written_anew(new.get_submodule(owner), graph_of_owner, found))
     return FusedNetwork(new, tuple(unfused))
 
 
@@ -111,7 +112,7 @@ def _fuse_chain(root: nn.Module, path: str, region: Region) -> None:
     fused, place = _convolution(region, part), region.convolutions[-1]
     for node in region.members:
         instead = fused if node.target == place else nn.Identity().eval()
-        _placed(part, str(node.target), instead)
+        with_module(part, str(node.target), instead)
 
 
 def _written_anew(part: nn.Module, graph: fx.Graph, found: Sequence[Region]) -> nn.Module:
@@ -135,12 +136,3 @@ def _written_anew(part: nn.Module, graph: fx.Graph, found: Sequence[Region]) -> 
             graph.erase_node(node)
     graph.lint()
     return fx.GraphModule(written, graph, type(part).__name__)  # with what the graph still reads, and no more
-
-
-def _placed(root: nn.Module, path: str, module: nn.Module) -> nn.Module:
-    """The root with a module at that path; the module itself for its own."""
-    if not path:
-        return module
-    parent, _, name = path.rpartition(".")
-    setattr(root.get_submodule(parent), name, module)
-    return root
