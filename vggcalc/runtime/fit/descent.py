@@ -25,7 +25,7 @@ def descend(residual: Residual, start: Tensor, scale: Tensor, most_steps: int = 
 
     `start` is (starts, groups, numbers), and so are residuals; `scale` is the energy of each group's target. A step is
     taken where it lowers the sum, so that no problem ends above its start. It ends when for five steps no problem's
-    sum fell by the share `progress` of it and of a ten-thousandth of its scale.
+    sum fell by more than the share `progress` of it.
     """
     at = start
     found = residual(at)
@@ -52,7 +52,7 @@ def descend(residual: Residual, start: Tensor, scale: Tensor, most_steps: int = 
         gain = (left - left_after) / torch.where(foreseen > 0, foreseen, 1)
         better = active & (left_after < left)
         fell = torch.where(better, left - left_after, 0)
-        idle = torch.where(fell > progress * (left + 1e-4 * left), 0, idle + 1)
+        idle = torch.where(fell > progress * left, 0, idle + 1)
         damping = torch.where(better, damping * (1 - (2 * gain - 1) ** 3).clamp(1 / 5, 2), damping * growth)
         growth = torch.where(better, 2.0, (growth * 2).clamp(max=1e6))
         at = torch.where(better, new, at)
