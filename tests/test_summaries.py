@@ -225,3 +225,17 @@ def test_resnet50_to_depth_2_fits_a_screen() -> None:
     figures = [re.findall(r"  ([\d,]+)", line)[-2:] for line in lines if re.match(r"layer\d\.|conv1|bn1|fc", line)]
     totals = [sum(int(one.replace(",", "")) for one in column) for column in zip(*figures, strict=True)]
     assert totals == [25_557_032, 4_089_184_256]  # torchvision's metadata; MACs by torch's counter
+
+
+def test_a_first_input_that_is_not_used_still_has_its_shape() -> None:
+    class Second(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3)
+
+        def forward(self, x: Tensor, y: Tensor) -> Tensor:
+            return self.conv(y)
+
+    comparison = vggcalc.summary(Second(), (torch.zeros(1, 3, 8, 8), torch.zeros(1, 3, 9, 9)))
+    assert comparison.variants[0].network.input_shape == (1, 3, 8, 8)
+    assert "1×3×8×8" in comparison.to_html()

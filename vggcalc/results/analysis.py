@@ -287,8 +287,12 @@ class Variant(_HasCosts, frozen=True):
 
     @property
     def input_shape(self) -> Shape:
-        """The shape of what it is called with, which only models of their own may have each for itself."""
-        return next(layer for layer in self.layers if INPUT in layer.inputs[:1]).input_shape
+        """The shape of what it is called with, which only models of their own may have each for itself.
+
+        Of a model that does nothing with its first input only its `origin` knows it: () where there is none.
+        """
+        used = (layer.input_shape for layer in self.layers if INPUT in layer.inputs[:1])
+        return next(used, self.origin.input_shape if self.origin is not None else ())
 
     @property
     def network(self) -> Network:
