@@ -10,6 +10,7 @@ import pytest
 from builders import report
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
 import vggcalc
 from vggcalc.report import units
@@ -174,3 +175,9 @@ def test_csv_has_a_column_for_each_spatial_axis(axes: tuple[str, ...]) -> None:
         (total,) = (row for row in of_it if row["level"] == "total")
         assert [total[f"receptive_field_size_{axis}"] for axis in axes] == ["5"] * len(axes)
         assert sum(int(row["macs"]) for row in of_it if row["level"] == "layer") == int(total["macs"])
+
+
+def test_a_layer_without_a_receptive_field_adds_no_axes_to_the_csv() -> None:
+    pooled = vggcalc.summary(nn.Sequential(nn.Conv1d(1, 2, 9), nn.AdaptiveAvgPool1d(1)), (1, 1, 32))
+    columns = pooled.to_csv().partition("\n")[0].split(",")
+    assert [one for one in columns if "field_size" in one] == ["receptive_field_size_length"]

@@ -6,6 +6,7 @@ from csv import DictWriter
 
 import msgspec
 
+from vggcalc.nets.layers import AXIS_NAMES
 from vggcalc.report import units
 from vggcalc.report.escape import csv_value
 from vggcalc.report.formats import Screen
@@ -182,12 +183,11 @@ def _verification_columns(verification: Verification) -> dict[str, object]:
 
 def _field_and_cost_columns(field: ReceptiveField | None, costs: Costs) -> dict[str, object]:
     flat: dict[str, object] = {}
-    for what in ("size", "stride", "padding"):
-        flat |= _by_axis(f"receptive_field_{what}", getattr(field, what) if field else (None, None))
+    for what in ("size", "stride", "padding") if field is not None else ():
+        flat |= _by_axis(f"receptive_field_{what}", getattr(field, what))
     return flat | costs
 
 
 def _by_axis(what: str, values: Sequence[object]) -> dict[str, object]:
     """A column for each spatial axis, which are torch's: length, or depth, height and width."""
-    names = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}[len(values)]
-    return {f"{what}_{name}": value for name, value in zip(names, values, strict=True)}
+    return {f"{what}_{name}": value for name, value in zip(AXIS_NAMES[len(values)], values, strict=True)}
