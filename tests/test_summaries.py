@@ -227,6 +227,15 @@ def test_resnet50_to_depth_2_fits_a_screen() -> None:
     assert totals == [25_557_032, 4_089_184_256]  # torchvision's metadata; MACs by torch's counter
 
 
+@pytest.mark.parametrize(("dims", "kernel", "window"), [(1, "k3", "k2"), (2, "3×3", "2×2"), (3, "3×3×3", "2×2×2")])
+def test_kinds_are_said_alike_in_every_dimension(dims: int, kernel: str, window: str) -> None:
+    lines = str(vggcalc.summary("64,64,M", dims=dims, batch_norm=True, all_rows=True)).splitlines()
+    kinds = {cells[0]: cells[1] for line in lines if len(cells := re.split(r"  +", line)) > 2}
+    assert (kinds["block1.conv1"], kinds["block1.pool"]) == (kernel, f"{window} max-pool")
+    assert "batch norm" in kinds.values()
+    assert kinds["block1"] == f"{kernel} ×2"
+
+
 def test_a_first_input_that_is_not_used_still_has_its_shape() -> None:
     class Second(nn.Module):
         def __init__(self) -> None:

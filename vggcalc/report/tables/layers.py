@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from vggcalc.nets.layers import Axes, Convolution
+from vggcalc.nets.layers import Axes, Convolution, MaxPool
 from vggcalc.report import units
 from vggcalc.report.tables.cells import (
     ALWAYS,
@@ -25,8 +25,8 @@ from vggcalc.results import BlockResult, Comparison, LayerResult, ModelCosts, Mo
 #: Where no one receptive field holds for every unit.
 _SEES = {"image": "image", "varies": "varies"}
 
-#: Kinds of layers whose names in torch are long.
-_SHORT_KINDS = {"AdaptiveAvgPool2d": "avg-pool", "BatchNorm2d": "batch norm", "LocalResponseNorm": "LRN"}
+#: Kinds of layers whose names in torch are long, in any number of dimensions.
+_SHORT_KINDS = {"AdaptiveAvgPool": "avg-pool", "BatchNorm": "batch norm", "LocalResponseNorm": "LRN"}
 
 
 def field_cell(of: LayerResult | BlockResult | Variant | ModelCosts) -> Cell:
@@ -45,17 +45,17 @@ def layer_kind(layer: LayerResult) -> str:
     if layer.type == "Opaque":
         return f"{function} (no formula)"
     if kernel is None or (set(kernel) == {1} and function):
-        return str(function).replace("_", " ") if function else _SHORT_KINDS.get(layer.type, layer.type)
+        return str(function).replace("_", " ") if function else _SHORT_KINDS.get(layer.type.rstrip("123d"), layer.type)
     words = [units.window(kernel)]
     if function:
         words.append(function.rstrip("123d").replace("_", "-"))
-    elif layer.type == "MaxPool2d":
+    elif isinstance(layer.layer, MaxPool):
         words.append("max-pool")
     elif layer.type.startswith("ConvTranspose"):
         words.append("transposed")
     stride: Axes = getattr(layer.layer, "stride", ())
     groups = getattr(layer.layer, "groups", 1)
-    if stride and set(stride) != {1} and layer.type != "MaxPool2d":
+    if stride and set(stride) != {1} and not isinstance(layer.layer, MaxPool):
         words.append(f"/{units.axes(stride)}")
     if groups != 1:
         words.append(f"g{groups}")
@@ -125,10 +125,9 @@ def _kind_of_row(layers: list[LayerResult]) -> Cell:
     """What a layer is, or of a module the layers in it that do MACs."""
     if len(layers) == 1:
         return Cell(layer_kind(layers[0]))
-    convolves = (isinstance(layer.layer, Convolution) for layer in layers)
     kinds = [
-        units.shape(layer.kernel_size) if convolution else layer_kind(layer)
-        for layer, convolution in zip(layers, convolves, strict=True)
+        units.window(layer.layer.kernel_size) if isinstance(layer.layer, Convolution) else layer_kind(layer)
+        for layer in layers
         if layer.macs != 0
     ]
     return Cell(shortened_kernels(units.runs(kinds), most=16))
