@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 
 from vggcalc.report import units
-from vggcalc.results import Costs, Variant
+from vggcalc.results import Costs, ModelCosts, Variant
 
 #: A total is the sum of the rows; a subtotal, such as that of a block, is the sum of some of them.
 Role = Literal["row", "subtotal", "total"]
@@ -132,7 +132,7 @@ Section = Table | Text
 EMPTY = Cell()
 
 
-def shown_costs(variants: Iterable[Variant]) -> tuple[str, ...]:
+def shown_costs(variants: Iterable[Variant | ModelCosts]) -> tuple[str, ...]:
     """The costs that say something here: trainable parameters where some are frozen, product MACs where there are any.
 
     Bytes of outputs, which are most of the traffic, are shown only where they are asked for. An earlier version's

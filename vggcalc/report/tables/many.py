@@ -2,7 +2,18 @@
 
 from collections.abc import Sequence
 
-from vggcalc.report.tables.cells import EMPTY, Cell, Column, Row, Section, Table, Text, cost_columns, total_costs
+from vggcalc.report.tables.cells import (
+    EMPTY,
+    Cell,
+    Column,
+    Row,
+    Section,
+    Table,
+    Text,
+    cost_columns,
+    shown_costs,
+    total_costs,
+)
 from vggcalc.report.tables.layers import field_cell
 from vggcalc.results import ModelCosts
 
@@ -13,7 +24,7 @@ _SHOWN = ("parameters", "macs", "product_macs", "flops")
 def many_tables(models: Sequence[ModelCosts]) -> list[Section]:
     """The table, and a line for each model that failed or whose costs are lower bounds."""
     counted = [model for model in models if model.costs]
-    keys = [key for key in (counted[0].costs if counted else ()) if _differs(key, counted)]
+    keys = shown_costs(counted) if counted else ()
     shapes, dtypes = {model.input_shape for model in counted}, {model.dtype for model in counted}
     rows = [
         Row(
@@ -39,13 +50,6 @@ def many_tables(models: Sequence[ModelCosts]) -> list[Section]:
     lines = [line for model in models if (line := _shortcoming(model))]
     table = Table(", ".join((*words, *(dtypes if len(dtypes) == 1 else ()))), columns, tuple(rows))
     return [table, *([Text(tuple(lines))] if lines else [])]
-
-
-def _differs(key: str, models: Sequence[ModelCosts]) -> bool:
-    """Whether a cost says something: trainable parameters where some are frozen, products where there are any."""
-    if key == "trainable":
-        return any(model.costs[key] != model.costs["parameters"] for model in models)
-    return key != "product_macs" or any(model.costs[key] for model in models)
 
 
 def _shortcoming(model: ModelCosts) -> str:
