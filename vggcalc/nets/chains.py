@@ -42,13 +42,11 @@ def build_chain(conv: Conv, links: Sequence[Link], stride_at: str | int) -> tupl
     by_layer = zip(*(zip(*numbers, strict=True) for numbers in (strides, before, after)), strict=True)
     return tuple(
         msgspec.structs.replace(
-            conv,
+            conv.padded(in_front, behind),
             in_channels=channels[i],
             out_channels=link.out_channels,
             kernel_size=link.kernel,
             stride=stride,
-            padding=in_front,
-            padding_after=None if behind == in_front else behind,
             dilation=dilation if max(link.kernel) > 1 else (1,) * conv.axes,
             groups=conv.groups if link.groups is None else link.groups,
         )

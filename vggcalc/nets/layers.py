@@ -9,7 +9,7 @@ It is over 300 lines long because the members of a union must be in one module; 
 
 from collections.abc import Callable
 from math import prod
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 import msgspec
 
@@ -131,6 +131,11 @@ class PlainConvolution(Convolution, frozen=True):
     def sides(self) -> tuple[Axes, Axes]:
         """The padding in front of each axis, and behind it."""
         return self.padding, self.padding if self.padding_after is None else self.padding_after
+
+    def padded(self, before: Axes, after: Axes) -> Self:
+        """The same with that padding in front of each axis, and behind it."""
+        # until msgspec 0.21 nothing is checked in what replaces, so an `after` that says nothing is left out here
+        return msgspec.structs.replace(self, padding=before, padding_after=None if after == before else after)
 
 
 class Conv1d(PlainConvolution, frozen=True):

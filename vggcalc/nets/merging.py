@@ -57,14 +57,11 @@ def merge(original: Sequence[Conv] | Network) -> Conv | Network:
             raise InputError(f"{after} does not continue a run after {before}")
     first, last = original[0], original[-1]
     kernels = [conv.kernel_size for conv in original]
-    in_front, behind = (_padding_of_run(original, side) for side in (0, 1))
     return msgspec.structs.replace(
-        last,
+        last.padded(_padding_of_run(original, 0), _padding_of_run(original, 1)),
         in_channels=first.in_channels,
         kernel_size=tuple(1 + sum(k - 1 for k in along) for along in zip(*kernels, strict=True)),
         stride=_strides_of_run(original),
-        padding=in_front,
-        padding_after=None if behind == in_front else behind,
         dilation=_dilation(original),
         bias=any(conv.bias for conv in original),
     )

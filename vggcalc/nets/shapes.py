@@ -3,8 +3,6 @@
 from collections.abc import Iterable
 from typing import assert_never
 
-import msgspec
-
 from vggcalc.errors import FeatureMapTooSmall, InputError
 from vggcalc.nets.graph import INPUT, Network
 from vggcalc.nets.layers import (
@@ -173,7 +171,7 @@ def map_sizes(network: Network, padding: str) -> dict[str, Axes | None]:
             total = [(w - 1) * (padding == "same") for w in window_extent(layer)]
             before = tuple(n // 2 for n in total)
             after = tuple(n - n // 2 for n in total)
-            layer = msgspec.structs.replace(layer, padding=before, padding_after=after)
+            layer = layer.padded(before, after)
         try:
             shape = output_shape(layer, [known[name] for name in node.inputs])
         except (KeyError, InputError):  # its input has no feature map, or too small a one

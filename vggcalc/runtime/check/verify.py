@@ -53,8 +53,8 @@ def padded_once(network: Network, sides: tuple[Axes, Axes]) -> Network | None:
         if node.inputs != (before,) or (before == INPUT and not isinstance(layer, PlainConvolution)):
             return None
         if isinstance(layer, PlainConvolution):
-            padding, after = sides if before == INPUT else ((0,) * layer.axes, None)
-            layer = msgspec.structs.replace(layer, padding=padding, padding_after=after)
+            none = (0,) * layer.axes
+            layer = layer.padded(*(sides if before == INPUT else (none, none)))
         nodes.append(msgspec.structs.replace(node, layer=layer))
         before = node.name
     return msgspec.structs.replace(network, nodes=tuple(nodes))
