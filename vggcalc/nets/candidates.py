@@ -2,6 +2,7 @@
 
 import ast
 import re
+import warnings
 from collections.abc import Iterator
 from functools import cache
 from importlib.util import find_spec
@@ -49,7 +50,9 @@ def in_file(path: str) -> list[str]:
     """
     content = read_file(path, SOURCE)
     try:
-        statements = ast.parse(content, path).body
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of its text, such as of an escape in a string that is none
+            statements = ast.parse(content, path).body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise InputError(f"{path} is no Python: {error}") from None
     found: list[str] = []
