@@ -149,7 +149,7 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
     (lambda: Kernel(7, size=(7, 0)), r"^width 0 is out of range: it must be at least 1$"),
     # layers
     (lambda: Conv2d(3, 8, (3, 3, 3)), r"^kernel_size \(3, 3, 3\) is neither a number nor a pair \(height, width\)$"),
-    (lambda: Conv1d(3, 8, (3, 3)), r"^kernel_size \(3, 3\) is neither a number nor 1 numbers$"),
+    (lambda: Conv1d(3, 8, (3, 3)), r"^kernel_size \(3, 3\) is neither a number nor \(length,\)$"),
     (lambda: Conv2d(3, 8, 3, 0), r"^stride 0 is out of range: it must be at least 1$"),
     (lambda: Conv2d(3, 8, 3, padding=-1), r"^padding -1 is out of range: it must be at least 0$"),
     (lambda: check_number("batch", "1"), r"^batch '1' is not a whole number$"),

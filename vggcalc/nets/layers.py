@@ -37,8 +37,7 @@ def _expand_axes(layer: msgspec.Struct, argument: str, least: int, axes: int = 2
     if isinstance(value, int):
         value = (value,) * axes
     if not isinstance(value, _SEQUENCES) or len(value) != axes:
-        what = "a pair (height, width)" if axes == 2 else f"{axes} numbers"
-        raise InputError(f"{argument} {value!r} is neither a number nor {what}")
+        raise InputError(f"{argument} {value!r} is neither a number nor {_FOR_EACH_AXIS[axes]}")
     for number in value:
         if type(number) is not int or not least <= number <= LARGEST_DIMENSION:
             check_number(argument, number, least)
@@ -57,6 +56,7 @@ def check_number(what: str, number: int, least: int = 1) -> None:
 
 #: What the spatial axes are called, by how many there are; in torch's order.
 AXIS_NAMES: dict[int, tuple[str, ...]] = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
+_FOR_EACH_AXIS = {1: "(length,)", 2: "a pair (height, width)", 3: "(depth, height, width)"}
 
 
 def spatial(size: int | Axes, axes: int = 2) -> Axes:
@@ -64,8 +64,7 @@ def spatial(size: int | Axes, axes: int = 2) -> Axes:
     found = (size,) * axes if isinstance(size, int) else size
     names = AXIS_NAMES[axes]
     if not isinstance(found, tuple | list) or len(found) != axes:
-        several = {1: "(length,)", 2: "a pair (height, width)", 3: "(depth, height, width)"}[axes]
-        raise InputError(f"size {size!r} is neither a number nor {several}")
+        raise InputError(f"size {size!r} is neither a number nor {_FOR_EACH_AXIS[axes]}")
     for what, number in zip(names, found, strict=True):
         check_number(what, number)
     return tuple(found)

@@ -45,7 +45,7 @@ def load(model: str, standard_input: Callable[[int], bytes] | None = None) -> Co
     if ":" in model:
         raise InputError(
             f"{model} is no network yet: a module to import is written package.module:attribute, and in Python "
-            "it is traced with vggcalc.runtime.trace"
+            "it is traced with vggcalc.trace"
         )
     raise InputError(f"unknown model {model!r}: {_nearest(model)}")
 
