@@ -62,15 +62,14 @@ def summarize_modules(variant: Variant, options: SummaryOptions | None = None) -
     else:
         depth, rows = _that_fit(parts, deepest, decisive)
     kept = [row for row in rows if options.all_rows or _has_cost(row, decisive)]
-    costless = len(rows) - len(kept)
     found = [_module_row(row.name, row.number, row.layers) for row in kept]
     if sort is not None:
         found.sort(key=lambda row: -(row.costs[sort] or 0))
-    shown, beyond = found[: options.top], found[len(found) if options.top is None else options.top :]
+    shown = found[: options.top]
     names = {name for row in shown for name in row.layers}
     rest = [layer for layer in variant.layers if layer.name not in names]
-    others = _module_row("others", costless + len(beyond), rest) if rest else None
-    return ModuleSummary(depth, deepest, tuple(shown), others, costless, options.columns, sort)
+    others = _module_row("others", len(rows) - len(shown), rest) if rest else None
+    return ModuleSummary(depth, deepest, tuple(shown), others, len(rows) - len(kept), options.columns, sort)
 
 
 class _Part(NamedTuple):

@@ -149,10 +149,8 @@ def stack(conv: Conv, factorization: Factorization) -> Branches:
 def asymmetric(conv: Conv, factorization: Factorization) -> Branches:
     """1×k, then k×1 (Szegedy et al. 2015, arXiv 1512.00567, section 3.2): a layer for each axis, with its stride."""
     axes = _long_axes(conv, factorization)
-    layers = [_along_axis(conv.kernel_size, axis) for axis in reversed(axes)]
-    widths = _widths(conv, len(layers), factorization)
-    links = [Link(width, kernel) for width, kernel in zip(widths, layers, strict=True)]
-    return (build_chain(conv, links, factorization.stride_at),)
+    layers: list[tuple[Axes, Axes]] = [(_along_axis(conv.kernel_size, axis), ()) for axis in reversed(axes)]
+    return _one_chain(conv, layers, _widths(conv, len(layers), factorization), factorization)
 
 
 def _along_axis(kernel: Axes, axis: int) -> Axes:

@@ -90,18 +90,16 @@ def _positions(chain: tuple[tuple[int, int, int, int], ...]) -> frozenset[int]:
     return found
 
 
-def _arguments(layer: Layer, axis: int) -> tuple[int, int, int, int] | None:
-    """Kernel, stride, padding and dilation along an axis, None for a layer that has no kernel."""
+def _axis_arguments(layer: Layer) -> tuple[tuple[int, int, int, int], ...]:
+    """Kernel, stride, padding and dilation along each axis; () for a layer that has no kernel."""
     if not isinstance(layer, PlainConvolution | MaxPool | Window):
-        return None
-    return layer.kernel_size[axis], layer.stride[axis], layer.padding[axis], layer.dilation[axis]
+        return ()
+    return tuple(zip(layer.kernel_size, layer.stride, layer.padding, layer.dilation, strict=True))
 
 
 def _along_axes(layers: Iterable[Layer]) -> Iterator[tuple[tuple[int, int, int, int], ...]]:
     """For each spatial axis the arguments of the layers that have a kernel."""
-    sliding = [layer for layer in layers if isinstance(layer, PlainConvolution | MaxPool | Window)]
-    for axis in range(len(sliding[0].kernel_size)):
-        yield tuple(filter(None, (_arguments(layer, axis) for layer in sliding)))
+    return zip(*filter(None, map(_axis_arguments, layers)), strict=True)
 
 
 def chain_paths(layers: Iterable[Layer]) -> ChainPaths:
@@ -119,15 +117,13 @@ def network_paths(network: Network) -> dict[str, tuple[ChainPaths, ...]]:
 
     The entries of a node add up.
     """
-    axes = range(len(network.input_shape) - 2)
     found: dict[str, tuple[ChainPaths, ...]] = dict.fromkeys((INPUT, *(node.name for node in network.nodes)), ())
-    found[network.nodes[-1].name] = ((UNIT,) * len(axes),)
+    found[network.nodes[-1].name] = ((UNIT,) * (len(network.input_shape) - 2),)
     for node in reversed(network.nodes):
-        arguments = [_arguments(node.layer, axis) for axis in axes]
         branches = found[node.name]
-        if all(arguments):
+        if arguments := _axis_arguments(node.layer):
             branches = tuple(
-                tuple(read_by(paths, *those) for paths, those in zip(branch, arguments, strict=True) if those)
+                tuple(read_by(paths, *those) for paths, those in zip(branch, arguments, strict=True))
                 for branch in branches
             )
         for name in node.inputs:
