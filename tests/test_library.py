@@ -271,6 +271,18 @@ WRONG_VALUES = [
         "stride 1×2×2 has 3 numbers for 2 axes",
     ),
     ("vggcalc.factorize(8)", "kernel 8 is even"),
+    *(
+        (f"vggcalc.{call}, dims={dims})", f"dims {dims} is none of 1, 2, 3")
+        for call in (
+            "summary(STEM",
+            "summary('torchvision:resnet18'",
+            "summary('vgg16'",
+            "factorize(7",
+            "factorize(7, stem=True",
+            "sweep(7",
+        )
+        for dims in (0, 4, -1)
+    ),
     ("vggcalc.factorize(7, channels=8, in_channels=9)", "channels is both ends"),
     ("vggcalc.factorize(7, depthwise=True, groups=2)", "depthwise says the groups already"),
     ("vggcalc.factorize(7, dtype=torch.int8)", "integers have no gradient"),

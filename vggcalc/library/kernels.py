@@ -10,7 +10,7 @@ from vggcalc.errors import InputError
 from vggcalc.library import arguments, per_axis
 from vggcalc.library.factorizing import FactorizingOptions, Into, check_ends
 from vggcalc.nets.kernel import Kernel
-from vggcalc.nets.layers import Axes
+from vggcalc.nets.layers import Axes, check_dims
 from vggcalc.nets.names import ACTIVATIONS
 from vggcalc.nets.vgg import INPUT_SIZES
 from vggcalc.results import Comparison
@@ -23,7 +23,6 @@ class KernelOptions(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     dims: int | None = None
-
     channels: int | None = None
     in_channels: int | None = None
     out_channels: int | None = None
@@ -51,8 +50,7 @@ class KernelOptions(msgspec.Struct, frozen=True, kw_only=True):
         return self.dims or next((len(value) for value in numbers if isinstance(value, tuple)), 2)
 
     def kernel(self, kernel_size: int | Axes) -> Kernel:
-        """The kernel of that size. Raises `InputError` for arguments that contradict each other."""
-        self.check()
+        """The kernel of that size, of options that are checked."""
         both = 64 if self.channels is None else self.channels
         into = both if self.in_channels is None else self.in_channels
         groups = into if self.depthwise else 1 if self.groups is None else self.groups
@@ -83,6 +81,8 @@ class KernelOptions(msgspec.Struct, frozen=True, kw_only=True):
             dims=self.dims,
             groups=self.groups,
         )
+        if self.dims is not None:
+            check_dims(self.dims)
         arguments.check_flags(depthwise=self.depthwise, causal=self.causal, bias=self.bias, batch_norm=self.batch_norm)
         arguments.word("activation", self.activation, ACTIVATIONS)
         check_ends(self.channels, self.in_channels, self.out_channels, self.depthwise, self.groups)
@@ -180,6 +180,7 @@ def factorize_options(
     kernel_size: int | Axes, kernel: KernelOptions, factorizing: FactorizingOptions, stem: bool, dtype: str
 ) -> Comparison:
     """`factorize` with its options as structs, as the command line has them."""
+    kernel.check()
     if stem:
         kernel, factorizing = stem_question(kernel_size, kernel, factorizing)
     one = kernel.kernel(kernel_size)

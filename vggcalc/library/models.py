@@ -14,7 +14,7 @@ from vggcalc.library.arguments import check_flags, check_whole, parse_shape, wor
 from vggcalc.library.per_axis import parse_size
 from vggcalc.nets.graph import Network
 from vggcalc.nets.inputs import TensorSpec, tensor_spec
-from vggcalc.nets.layers import AXIS_NAMES, Shape, check_number
+from vggcalc.nets.layers import AXIS_NAMES, Shape, check_dims, check_number
 from vggcalc.nets.names import ACTIVATIONS
 from vggcalc.nets.origins import OWN, Argument, Origin, is_exported, is_import
 from vggcalc.nets.sources import network as specified
@@ -55,9 +55,11 @@ class Overrides(msgspec.Struct, frozen=True, kw_only=True):
     formulas: str | os.PathLike[str] | None = None
 
     def check(self) -> None:
-        """Raise `TypeError` for a type that is not accepted, `InputError` for an activation that there is not."""
+        """Raise `TypeError` for a type that is not accepted, `InputError` for wrong `dims` or `activation`."""
         check_whole(dims=self.dims, batch=self.batch, in_channels=self.in_channels, classes=self.classes)
         check_flags(batch_norm=self.batch_norm, bias=self.bias)
+        if self.dims is not None:
+            check_dims(self.dims)
         if self.activation is not None:
             word("activation", self.activation, ACTIVATIONS)
         if self.arguments is not None and not isinstance(self.arguments, Mapping):

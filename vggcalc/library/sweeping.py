@@ -123,7 +123,7 @@ def grid(axes: "SweepAxes", factorizing: FactorizingOptions) -> "Grid":
     from vggcalc.analysis.sweep import Grid
     from vggcalc.nets.families import check_kernel
     from vggcalc.nets.kernel import USUAL_SIZES
-    from vggcalc.nets.layers import check_number, spatial
+    from vggcalc.nets.layers import check_dims, check_number, spatial
 
     check_ends(axes.channels, axes.in_channels, axes.out_channels, axes.depthwise, axes.groups)
     if axes.channels is not None:
@@ -136,8 +136,7 @@ def grid(axes: "SweepAxes", factorizing: FactorizingOptions) -> "Grid":
             )
         pairs = tuple(product(*ends))
     groups = axes.groups or (1,)
-    if axes.dims not in USUAL_SIZES:
-        raise InputError(f"dims {axes.dims} is none of 1, 2, 3")
+    check_dims(axes.dims)
     if isinstance(axes.padding, tuple):
         raise InputError("padding of a sweep is one number for every axis, or same")
     if axes.causal and axes.padding is not None:

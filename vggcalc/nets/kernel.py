@@ -8,7 +8,7 @@ from vggcalc.errors import InputError
 from vggcalc.nets.chains import Branches
 from vggcalc.nets.families import FAMILIES, Factorization, by_times, check_kernel
 from vggcalc.nets.graph import INPUT, Namer, Network, Node
-from vggcalc.nets.layers import Axes, Conv, Layer, PlainConvolution, Shape, check_number, in_axes, spatial
+from vggcalc.nets.layers import Axes, Conv, Layer, PlainConvolution, Shape, check_dims, check_number, in_axes, spatial
 from vggcalc.nets.replacing import branch_nodes
 from vggcalc.nets.vgg import activation as activation_layer
 
@@ -41,8 +41,7 @@ class Kernel(msgspec.Struct, frozen=True):
     causal: bool = False
 
     def __post_init__(self) -> None:
-        if self.dims not in USUAL_SIZES:
-            raise InputError(f"dims {self.dims!r} is none of 1, 2, 3")
+        check_dims(self.dims)
         for k in self.each("kernel_size"):
             check_kernel(k, least=1)
         check_kernel(max(self.each("kernel_size")))

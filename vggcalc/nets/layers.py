@@ -59,6 +59,12 @@ AXIS_NAMES: dict[int, tuple[str, ...]] = {1: ("length",), 2: ("height", "width")
 _FOR_EACH_AXIS = {1: "(length,)", 2: "a pair (height, width)", 3: "(depth, height, width)"}
 
 
+def check_dims(dims: object) -> None:
+    """Raise `InputError` unless there are as many spatial axes as a convolution can have."""
+    if type(dims) is not int or dims not in AXIS_NAMES:
+        raise InputError(f"dims {dims!r} is none of 1, 2, 3")
+
+
 def spatial(size: int | Axes, axes: int = 2) -> Axes:
     """A size along each spatial axis, from one number or all of them. Raises `InputError`."""
     found = (size,) * axes if isinstance(size, int) else size

@@ -9,7 +9,7 @@ import msgspec
 
 from vggcalc.errors import InputError
 from vggcalc.nets.graph import Network
-from vggcalc.nets.layers import Axes, spatial
+from vggcalc.nets.layers import Axes, check_dims, spatial
 from vggcalc.nets.reader import Kind, json_value, read_at_most, read_file, text_of, toml_value
 from vggcalc.nets.vgg import ALIASES, CONFIGS, INPUT_SIZES, Config, from_config, published
 
@@ -229,8 +229,7 @@ def _overridden(
         raise InputError(f"name {config.name!r} has characters that cannot be printed: use plain text")
     own = config.input
     if dims is not None and dims != config.dims:
-        if dims not in INPUT_SIZES:
-            raise InputError(f"dims {dims} is none of 1, 2, 3")
+        check_dims(dims)
         own = (own[0], *INPUT_SIZES[dims])
     channels = own[0] if in_channels is None else in_channels
     changes: dict[str, object] = {"batch_norm": batch_norm, "activation": activation, "bias": bias}

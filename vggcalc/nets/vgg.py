@@ -24,6 +24,7 @@ from vggcalc.nets.layers import (
     ReLU,
     Shape,
     SiLU,
+    check_dims,
     check_number,
     in_axes,
 )
@@ -76,8 +77,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         dims = (len(self.input) - 1 if self.input else 2) if self.dims is None else self.dims
-        if dims not in INPUT_SIZES:
-            raise InputError(f"dims {dims} is none of 1, 2, 3")
+        check_dims(dims)
         msgspec.structs.force_setattr(self, "dims", dims)
         msgspec.structs.force_setattr(self, "input", self.input or (3, *INPUT_SIZES[dims]))
         if len(self.input) != dims + 1:
