@@ -1,7 +1,7 @@
 """Networks with their linear parts as one convolution each: published blocks in plain torch, held to themselves."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 import torch
@@ -283,16 +283,16 @@ class Read(nn.Module):
 
 
 class Overwritten(nn.Module):
-    """The input is changed in place between its two readers."""
+    """The input is changed in place between its two readers, by what `change` does to it."""
 
-    def __init__(self) -> None:
+    def __init__(self, change: Callable[[Tensor], object]) -> None:
         super().__init__()
-        self.one, self.two, self.relu = nn.Conv2d(4, 4, 3, padding=1), nn.Conv2d(4, 4, 1), nn.ReLU(inplace=True)
+        self.one, self.two, self.change = nn.Conv2d(4, 4, 3, padding=1), nn.Conv2d(4, 4, 1), change
 
     def forward(self, x: Tensor) -> Tensor:
         x = x * 2
         before = self.one(x)
-        self.relu(x)
+        self.change(x)
         added: Tensor = before + self.two(x)
         return added
 
@@ -310,8 +310,21 @@ class Flagged(nn.Module):
         return made / 2 if halve else made
 
 
+OVERWRITING: list[Callable[[Tensor], object]] = [
+    nn.ReLU(inplace=True),
+    lambda x: x.mul_(3),
+    lambda x: x.flatten(1).relu_(),
+    lambda x: x[:, :2].mul_(3),
+    lambda x: x.detach().zero_(),
+    lambda x: x.chunk(2, 1)[1].zero_(),
+    lambda x: torch.mul(x, 3, out=x),
+]
+
+
 @pytest.mark.parametrize(
-    "module", [Shared(), Read(), Overwritten(), Flagged(), Residual(4)], ids=lambda m: type(m).__name__
+    "module",
+    [Shared(), Read(), *map(Overwritten, OVERWRITING), Flagged(), Residual(4)],
+    ids=lambda module: type(module).__name__,
 )
 def test_the_output_stays_whatever_the_code_does(module: nn.Module) -> None:
     module = randomized(module)

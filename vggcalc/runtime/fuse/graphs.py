@@ -138,10 +138,15 @@ def _asks_a_tensor(assertion: fx.Node) -> bool:
 
 
 class _Shapes(fx.Interpreter):
-    """Runs a graph, and keeps with each node the shape of the tensor that it makes."""
+    """Runs a graph, and keeps with each node the shape and the memory of the tensor that it makes; views share one."""
+
+    def __init__(self, module: fx.GraphModule) -> None:
+        super().__init__(module)
+        self._made: list[Tensor] = []  # all of them to the end, so that no two have the same memory by chance
 
     def run_node(self, n: fx.Node) -> Any:
         made = super().run_node(n)
         if isinstance(made, Tensor):
-            n.meta["shape"] = tuple(made.shape)
+            self._made.append(made)
+            n.meta["shape"], n.meta["memory"] = tuple(made.shape), made.untyped_storage()._cdata
         return made

@@ -58,6 +58,12 @@ def shape_of(node: fx.Node) -> tuple[int, ...]:
     return tuple(node.meta.get("shape", ()))
 
 
+def memory_of(node: fx.Node) -> int | None:
+    """A number that two nodes share whose tensors lie in the same memory; None for a node that makes no tensor."""
+    memory: int | None = node.meta.get("memory")
+    return memory
+
+
 def axes_of(node: fx.Node) -> int:
     """How many spatial axes the tensor has that a node makes, behind batch and channels; 0 for no feature map."""
     return len(shape_of(node)) - 2 if 3 <= len(shape_of(node)) <= 5 else 0
@@ -165,5 +171,6 @@ def overwrites(node: fx.Node, root: nn.Module) -> bool:
     return (
         node.target in _IN_PLACE
         or node.kwargs.get("inplace") is True
+        or node.kwargs.get("out") is not None
         or (name.endswith("_") and not name.endswith("__") and not name.startswith("_"))
     )

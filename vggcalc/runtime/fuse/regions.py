@@ -13,7 +13,7 @@ from torch import fx, nn
 
 from vggcalc.errors import InputError
 from vggcalc.runtime.fuse.affine import Affine
-from vggcalc.runtime.fuse.parts import Part, axes_of, identity, overwrites, part_of, shape_of
+from vggcalc.runtime.fuse.parts import Part, axes_of, identity, memory_of, overwrites, part_of, shape_of
 
 #: A node is looked at as a map of no more of those before it: longer linear chains are fused in parts.
 MOST_SOURCES = 24
@@ -49,9 +49,12 @@ class Regions:
     def __init__(self, graph: fx.Graph, root: nn.Module) -> None:
         self._order = {node: i for i, node in enumerate(graph.nodes)}
         self._parts = {node: part for node in graph.nodes if (part := part_of(node, root, "meta")) is not None}
-        self._overwritten = {
-            source for node in graph.nodes if overwrites(node, root) for source in node.all_input_nodes
-        }
+        self._written = [
+            (self._order[node], memory_of(one))
+            for node in graph.nodes
+            if overwrites(node, root)
+            for one in node.all_input_nodes
+        ]
         self._maps = _maps(graph, self._parts)
 
     def chosen(self, exact: bool = True) -> list[Region]:
@@ -89,7 +92,7 @@ class Regions:
         """Every region with that output."""
         found = []
         for source, (one, members) in self._maps[output].items():
-            if source in self._overwritten or not _stands_alone(members, output, self._parts):
+            if not _stands_alone(members, output, self._parts) or self._is_overwritten(source, members):
                 continue
             batch, _, *sizes = shape_of(output)
             weights = one.kernel.numel()
@@ -99,6 +102,12 @@ class Regions:
                 convolutions = tuple(str(node.target) for node in ordered if self._parts[node].macs)
                 found.append(Region(source, output, tuple(ordered), one, convolutions, saved))
         return found
+
+    def _is_overwritten(self, source: fx.Node, members: Iterable[fx.Node]) -> bool:
+        """Whether the source, or a view of it, is changed from where it is first read to where the output is made."""
+        order = [self._order[node] for node in members]
+        first, last = min(order), max(order)
+        return any(first <= at <= last and memory == memory_of(source) for at, memory in self._written)
 
 
 _Maps = dict[fx.Node, tuple[Affine, frozenset[fx.Node]]]
