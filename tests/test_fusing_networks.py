@@ -310,6 +310,21 @@ class Flagged(nn.Module):
         return made / 2 if halve else made
 
 
+class UnderTwoNames(nn.Module):
+    """`+=` changes what another name stands for too."""
+
+    def __init__(self, before: nn.Module) -> None:
+        super().__init__()
+        self.before, self.conv, self.norm = before, nn.Conv2d(4, 4, 3, padding=1), nn.BatchNorm2d(4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        first = x + 0
+        second = self.before(first)
+        second += self.norm(self.conv(second))
+        second *= 2
+        return first - 3 * second
+
+
 OVERWRITING: list[Callable[[Tensor], object]] = [
     nn.ReLU(inplace=True),
     lambda x: x.mul_(3),
@@ -323,7 +338,11 @@ OVERWRITING: list[Callable[[Tensor], object]] = [
 
 @pytest.mark.parametrize(
     "module",
-    [Shared(), Read(), *map(Overwritten, OVERWRITING), Flagged(), Residual(4)],
+    [
+        *(Shared(), Read(), Flagged(), Residual(4)),
+        *map(Overwritten, OVERWRITING),
+        *(UnderTwoNames(nn.Identity()), UnderTwoNames(nn.Dropout())),
+    ],
     ids=lambda module: type(module).__name__,
 )
 def test_the_output_stays_whatever_the_code_does(module: nn.Module) -> None:

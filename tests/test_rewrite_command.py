@@ -90,3 +90,16 @@ def test_the_weights_are_not_written_over_by_another_name(tmp_path: Path) -> Non
     assert done.returncode == 2
     assert "would overwrite what is read" in done.stderr
     assert weights.read_bytes() == b"kept"
+
+
+def test_a_file_that_cannot_be_written_leaves_none_behind(tmp_path: Path) -> None:
+    (tmp_path / "out.pt").mkdir()
+    with pytest.raises(LoadError, match=r"out\.pt cannot be written"):
+        save_weights(network(), str(tmp_path / "out.pt"))
+    assert [one.name for one in tmp_path.iterdir()] == ["out.pt"]
+
+
+def test_keys_that_are_no_names_are_no_state_dict(tmp_path: Path) -> None:
+    torch.save({1: torch.zeros(1)}, tmp_path / "numbered.pt")
+    with pytest.raises(LoadError, match=r"numbered\.pt holds no state dict"):
+        load_weights(network(), str(tmp_path / "numbered.pt"))

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
@@ -29,7 +30,9 @@ def load_weights(module: nn.Module, path: str) -> None:
         raise LoadError(f"{path} cannot be read as weights: {in_one_line(error)}") from None
     if isinstance(found, Mapping):
         found = next((found[key] for key in _KEYS if isinstance(found.get(key), Mapping)), found)
-    if not isinstance(found, Mapping) or not all(isinstance(one, Tensor) for one in found.values()):
+    if not isinstance(found, Mapping) or not all(
+        isinstance(name, str) and isinstance(one, Tensor) for name, one in found.items()
+    ):
         raise LoadError(f"{path} holds no state dict: it takes tensors by their names")
     try:
         module.load_state_dict(dict(found))
@@ -40,7 +43,7 @@ def load_weights(module: nn.Module, path: str) -> None:
 def save_weights(module: nn.Module, path: str) -> None:
     """Write the module's state dict; an earlier file is replaced only by a whole one. Raises `LoadError`."""
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
-    part = f"{path}.part"
+    part = f"{path}.{os.getpid()}.part"
     try:
         with open(part, "wb") as out:
             if path.endswith(".safetensors"):
@@ -50,6 +53,9 @@ def save_weights(module: nn.Module, path: str) -> None:
         os.replace(part, path)
     except OSError as error:
         raise LoadError(f"{path} cannot be written: {error.strerror or error}") from None
+    finally:
+        with suppress(OSError):  # it has become the file, or could not be made
+            os.unlink(part)
 
 
 def _safetensors() -> Any:

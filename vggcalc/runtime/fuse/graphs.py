@@ -2,7 +2,7 @@
 
 import operator
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from inspect import Parameter, signature
 from typing import Any
@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_map
 
 from vggcalc.errors import InputError
 from vggcalc.runtime.fuse.fuse import CONV_MODULES, NORM_MODULES, behaves_as
-from vggcalc.runtime.fuse.parts import has_hooks
+from vggcalc.runtime.fuse.parts import IN_PLACE, has_hooks
 from vggcalc.runtime.inputs import Arguments, own_dtype, random_values
 from vggcalc.runtime.load.errors import in_one_line
 from vggcalc.runtime.padded import PADDED
@@ -98,8 +98,26 @@ def _to_meta(value: Any) -> Any:
 _QUESTIONS = (getattr, operator.eq, operator.ne, operator.lt, operator.le, operator.gt, operator.ge)
 
 
+class _Proxy(fx.Proxy):
+    """Stands for a tensor, which `x += y` changes; torch.fx's own takes that for `x = x + y`."""
+
+
+def _changed_by(function: Callable[[Any, Any], Any]) -> Callable[[fx.Proxy, Any], fx.Proxy]:
+    def change(changed: fx.Proxy, other: Any) -> fx.Proxy:
+        return changed.tracer.create_proxy("call_function", function, (changed, other), {})
+
+    return change
+
+
+for _operation in IN_PLACE:
+    setattr(_Proxy, f"__{_operation.__name__}__", _changed_by(_operation))
+
+
 class _Tracer(fx.Tracer):
     """Looks into every module but torch's own, what does the same, and those whose hooks would be run by looking."""
+
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        return _Proxy(node, self)
 
     def is_leaf_module(self, module: nn.Module, path: str) -> bool:
         hooked = any(map(has_hooks, module.modules()))

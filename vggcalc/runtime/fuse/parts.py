@@ -26,8 +26,16 @@ from vggcalc.runtime.trace.calls import each
 _SUMS = (operator.add, operator.iadd, torch.add)
 _SUM_METHODS = ("add", "add_")
 
-#: The calls of a graph that change the tensor that they are given.
-_IN_PLACE = (operator.iadd, operator.isub, operator.imul, operator.itruediv)
+#: Python's own operators that change the tensor that they are given, such as `x += y`.
+IN_PLACE = (
+    operator.iadd,
+    operator.isub,
+    operator.imul,
+    operator.itruediv,
+    operator.ifloordiv,
+    operator.imod,
+    operator.ipow,
+)
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -169,7 +177,7 @@ def overwrites(node: fx.Node, root: nn.Module) -> bool:
         return str(node.target).endswith("_") and not str(node.target).endswith("__")
     name = getattr(node.target, "__name__", "")
     return (
-        node.target in _IN_PLACE
+        node.target in IN_PLACE
         or node.kwargs.get("inplace") is True
         or node.kwargs.get("out") is not None
         or (name.endswith("_") and not name.endswith("__") and not name.startswith("_"))
