@@ -37,7 +37,7 @@ def test_all_ways_stand_on_one_table() -> None:
     assert max(map(len, table)) <= 80
     for name in PLANAR:
         assert f"{name}: {FAMILIES[name].description}." in " ".join(text.split())
-    even = "With fewer than 98.47 channels between its layers, stack (it has 64) does fewer MACs than naive."
+    even = "stack does fewer MACs than naive if it has fewer than 98.47 channels between its layers; here it has 64."
     assert even in " ".join(text.split())
     comparison = of_json("factorize", "7", "--into", "all")
     marked = [line[3:].split()[0] for line in table[3:] if line.startswith("◆")]

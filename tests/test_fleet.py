@@ -122,7 +122,7 @@ def test_an_interval_of_one_process_says_nothing_of_its_machine() -> None:
     assert not fleet.ratios[0].disagreements
     assert sentences(fleet) == [
         "factorized is faster than naive on 1 of 2 machines (a); on b it is slower.",
-        "On b that rests on one process: another run may say otherwise.",
+        "On b the verdict rests on one process: another run may say otherwise.",
     ]
 
 

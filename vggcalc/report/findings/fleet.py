@@ -46,7 +46,7 @@ def _verdicts(ratio: FleetRatio, baseline: str, fleet: Fleet) -> Iterator[str]:
     yield f"{sentence}{f'; it was not measured on {_named(missing)}' if missing else ''}."
     weak = [one.machine for one in ratio.measured if one.ratio.basis != "processes"]
     if weak:
-        yield f"On {_named(weak)} that rests on one process: another run may say otherwise."
+        yield f"On {_named(weak)} the verdict rests on one process: another run may say otherwise."
 
 
 def _disagreement(ratio: FleetRatio) -> Iterator[str]:

@@ -52,17 +52,18 @@ def kernel_macs(comparison: Comparison) -> Iterator[str]:
 
 def break_even(comparison: Comparison) -> Iterator[str]:
     """With how many channels between its layers a factorization does as many MACs as the kernel."""
-    found: dict[str, list[str]] = {}
+    found: dict[str, dict[str, set[int]]] = {}
     for ratio in comparison.ratios:
         if ratio.break_even_width is not None:
             channels = {conv.output_shape[1] for conv in convolutions_of(comparison[ratio.variant], "block1")[:-1]}
-            has = f" (it has {next(iter(channels))})" if len(channels) == 1 else ""
-            found.setdefault(f"{ratio.break_even_width:,.2f}", []).append(ratio.variant + has)
-    for width, names in found.items():
-        does, its = ("does", "its") if len(names) == 1 else ("do", "their")
+            found.setdefault(f"{ratio.break_even_width:,.2f}", {})[ratio.variant] = channels
+    for width, variants in found.items():
+        one = len(variants) == 1
+        does, it_has, its = ("does", "it has", "its") if one else ("do", "they have", "their")
+        has = [f"{'it' if one else name} has {min(n)}" for name, n in variants.items() if len(n) == 1]
         yield (
-            f"With fewer than {width} channels between {its} layers, {units.names(names)} {does} fewer MACs than "
-            f"{comparison.baseline}."
+            f"{units.names(list(variants))} {does} fewer MACs than {comparison.baseline} if {it_has} fewer than {width} "
+            f"channels between {its} layers{f'; here {units.names(has)}' if has else ''}."
         )
 
 
