@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_map
 
 from vggcalc.errors import InputError
 from vggcalc.runtime.fuse.fuse import CONV_MODULES, NORM_MODULES, behaves_as
-from vggcalc.runtime.fuse.parts import IN_PLACE, has_hooks
+from vggcalc.runtime.fuse.parts import ASSIGNMENTS, has_hooks
 from vggcalc.runtime.inputs import Arguments, own_dtype, random_values
 from vggcalc.runtime.load.errors import in_one_line
 from vggcalc.runtime.padded import PADDED
@@ -109,7 +109,7 @@ def _changed_by(function: Callable[[Any, Any], Any]) -> Callable[[fx.Proxy, Any]
     return change
 
 
-for _operation in IN_PLACE:
+for _operation in ASSIGNMENTS:
     setattr(_Proxy, f"__{_operation.__name__}__", _changed_by(_operation))
 
 

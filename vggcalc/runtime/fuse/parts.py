@@ -26,8 +26,8 @@ from vggcalc.runtime.trace.calls import each
 _SUMS = (operator.add, operator.iadd, torch.add)
 _SUM_METHODS = ("add", "add_")
 
-#: Python's own operators that change the tensor that they are given, such as `x += y`.
-IN_PLACE = (
+#: Python's augmented assignments, which change the tensor that they are given: `x += y`.
+ASSIGNMENTS = (
     operator.iadd,
     operator.isub,
     operator.imul,
@@ -177,7 +177,7 @@ def overwrites(node: fx.Node, root: nn.Module) -> bool:
         return str(node.target).endswith("_") and not str(node.target).endswith("__")
     name = getattr(node.target, "__name__", "")
     return (
-        node.target in IN_PLACE
+        node.target in ASSIGNMENTS
         or node.kwargs.get("inplace") is True
         or node.kwargs.get("out") is not None
         or (name.endswith("_") and not name.endswith("__") and not name.startswith("_"))
