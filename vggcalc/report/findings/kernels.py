@@ -62,8 +62,8 @@ def break_even(comparison: Comparison) -> Iterator[str]:
         does, it_has, its = ("does", "it has", "its") if one else ("do", "they have", "their")
         has = [f"{'it' if one else name} has {min(n)}" for name, n in variants.items() if len(n) == 1]
         yield (
-            f"{units.names(list(variants))} {does} fewer MACs than {comparison.baseline} if {it_has} fewer than {width} "
-            f"channels between {its} layers{f'; here {units.names(has)}' if has else ''}."
+            f"{units.names(list(variants))} {does} fewer MACs than {comparison.baseline} if {it_has} fewer than "
+            f"{width} channels between {its} layers{f'; here {units.names(has)}' if has else ''}."
         )
 
 
