@@ -1,5 +1,6 @@
-"""Every command of the README and every example is run; what they are said to print, they print."""
+"""Every command of the README and the pages, and every example, is run and prints what it is said to print."""
 
+import doctest
 import importlib.util
 import json
 import os
@@ -9,21 +10,25 @@ import shlex
 import shutil
 import subprocess
 import sys
+from difflib import SequenceMatcher
 from pathlib import Path
 
 import pytest
 import torch
 import yaml  # comes with fvcore
+from process import invoke
 from torch.utils.flop_counter import FlopCounterMode
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
-#: Blocks of a shell session: a line that begins with `$ `, and what it printed.
-SESSIONS = re.findall(r"^```console\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-SHOWN = re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", "".join(SESSIONS), re.MULTILINE)
-COMMANDS = [command for command, _ in SHOWN]
-PYTHON = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+#: A block that is run: a shell session or Python; one with a title is a file that later blocks use.
+BLOCK = re.compile(r"^```(?P<kind>\w+)(?: title=\"(?P<title>.+?)\")?\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+#: A command of a session, which begins with `$ `, and what it printed.
+COMMAND = re.compile(r"^\$ (?P<command>.*)\n(?P<shown>(?:(?!\$ ).*\n)*)", re.MULTILINE)
+#: What some pages need and not every environment has, and by what it is known.
+NEEDS = {"jq": r"\bjq\b", "torchvision": r"\btorchvision\b", "timm": r"\btimm\b", "transformers": r"\btransformers[:.]"}
 NEEDS_JQ = pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed")
 
 
@@ -42,9 +47,15 @@ def environment(tmp_path_factory: pytest.TempPathFactory, warm_command: tuple[st
     return {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "80"}
 
 
+def lacking(text: str) -> set[str]:
+    """What a block needs and this environment does not have."""
+    named = {name for name, pattern in NEEDS.items() if re.search(pattern, text)}
+    return {name for name in named if not (shutil.which(name) or importlib.util.find_spec(name))}
+
+
 def measures(command: str) -> bool:
     """Whether the command times something."""
-    return re.search(r"vggcalc (factorize|compare|summary)\b", command) is not None and ("--no-latency" not in command)
+    return re.search(r"vggcalc (factorize|compare|summary)\b", command) is not None and "--no-latency" not in command
 
 
 def quick(command: str) -> str:
@@ -54,45 +65,131 @@ def quick(command: str) -> str:
     return re.sub(r"(vggcalc (?:factorize|compare|summary)\b)", r"\1 --quick --rounds 6 --budget 3600", command)
 
 
-def skip_without(command: str) -> None:
-    """Skip a command that needs what is not installed."""
-    if "jq" in command and shutil.which("jq") is None:
-        pytest.skip("jq is not installed")
-    if "torchvision:" in command and importlib.util.find_spec("torchvision") is None:
-        pytest.skip("torchvision is not installed")
+def run_command(command: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """In this process, which is much faster, but for what only a shell understands."""
+    words = shlex.split(command)
+    if words[0] == "vggcalc" and not set("|;<>&$") & set(re.sub(r"'.*?'|\".*?\"", "", command)):
+        return invoke(*words[1:])
+    return subprocess.run(command, shell=True, env=environment, capture_output=True, text=True, timeout=600)
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_commands_of_the_readme(command: str, environment: dict[str, str]) -> None:
-    skip_without(command)
-    done = subprocess.run(
-        quick(command), shell=True, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip()
+def excerpt(shown: str, printed: str) -> str:
+    """What of `printed` is to stand where `shown` does: the same passages, where `…` stands for the rest."""
+    lines, passages = printed.splitlines(), [part.splitlines() for part in re.split(r"^…\n", shown, flags=re.MULTILINE)]
+    if len(passages) == 1:
+        return printed
+    position, kept = 0, []
+    for i, passage in enumerate(passages):
+        first, last = 0 if i == 0 else None, len(lines) if i == len(passages) - 1 else None
+        if passage:
+            exact = (n for n in range(position, len(lines)) if lines[n : n + len(passage)] == passage)
+            if (found := next(exact, None)) is not None:
+                first, last = found, found + len(passage)
+            if first is None:
+                first = position + closest(passage[0], lines[position:])
+            if last is None:
+                last = first + closest(passage[-1], lines[first:]) + 1
+            kept.append(lines[first:last])
+            position = last
+        else:
+            kept.append([])
+    return "…\n".join("".join(f"{line}\n" for line in passage) for passage in kept)
 
 
-@pytest.mark.parametrize(("command", "shown"), [(command, shown) for command, shown in SHOWN if shown.strip()])
-def test_counts_in_the_readme_are_what_is_printed(command: str, shown: str, environment: dict[str, str]) -> None:
-    """Where nothing is measured the whole output must be the same; else the part that is not."""
-    skip_without(command)
-    if measures(command):
-        command += " --no-latency"
-        shown = shown.partition("\nLatency")[0]
-    printed = subprocess.run(
-        command, shell=True, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600
-    ).stdout
-    for line in shown.replace("…\n", "").strip().splitlines():
-        assert line in printed.splitlines(), f"{command} does not print {line!r}"
+def closest(line: str, lines: list[str]) -> int:
+    """The place of the line that is most like it."""
+    return max(range(len(lines)), key=lambda n: SequenceMatcher(None, line, lines[n], autojunk=False).ratio())
+
+
+def replayed(session: str, environment: dict[str, str]) -> str:
+    """The session as it prints now. Times stay as they are shown: they are of a quiet machine."""
+    status = 0
+
+    def replay(match: re.Match[str]) -> str:
+        nonlocal status
+        command, shown = match["command"], match["shown"]
+        if command == "echo $?":
+            printed, status = f"{status}\n", 0
+        else:
+            assert status == 0, f"ended with {status}, which `$ echo $?` would say: before {command}"
+            done = run_command(quick(command), environment)
+            status = done.returncode
+            assert done.stdout.strip() or status or re.search("--(output|save|plot)|>", command), (
+                f"{command} says nothing"
+            )
+            printed = done.stdout + (done.stderr if status else "")
+            printed = "\n".join(line.rstrip() for line in printed.splitlines()).strip("\n") + "\n"
+        if not shown.strip():
+            return match[0]
+        if measures(command):
+            counts = re.split(r"^Latency", shown, maxsplit=1, flags=re.MULTILINE)[0]
+            printed = re.split(r"^Latency", printed, maxsplit=1, flags=re.MULTILINE)[0]
+        else:
+            counts = shown.rstrip("\n") + "\n"
+        return f"$ {command}\n{excerpt(counts, printed)}{shown.removeprefix(counts)}"
+
+    new = COMMAND.sub(replay, session)
+    assert status == 0, f"the last command ended with {status}, which `$ echo $?` would say"
+    return new
 
 
 @pytest.mark.filterwarnings("ignore::vggcalc.library.measuring.MeasurementWarning")  # a loaded machine is warned of
 @pytest.mark.usefixtures("warm_workers")
-def test_python_of_the_readme(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
-    assert PYTHON
-    for source in PYTHON:
-        exec(compile(source, "README.md", "exec"), {"__name__": "__main__"})
+@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
+def test_page(
+    page: Path, environment: dict[str, str], accept: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the page's blocks are said to print, they print, one after the other in a folder with the examples.
+
+    With --accept the page shows from now on what is printed; what was measured stays as it is.
+    """
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    names: dict[str, object] = {"__name__": "__main__"}
+    missing: set[str] = set()
+
+    def replay(block: re.Match[str]) -> str:
+        kind, title, text = block["kind"], block["title"], block["text"]
+        if title:
+            Path(title).write_text(text, encoding="utf-8")
+        elif kind in ("console", "python") and (absent := lacking(text)):
+            missing.update(absent)
+        elif kind == "console":
+            return f"```console\n{replayed(text, environment)}```"
+        elif kind == "python" and text.startswith(">>> "):
+            examples = doctest.DocTestParser().get_doctest(text, names, page.name, str(page), 0)
+            report: list[str] = []
+            failed, _ = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(
+                examples, out=report.append, clear_globs=False
+            )
+            assert not failed, "".join(report)
+            names.update(examples.globs)
+        elif kind == "python":
+            exec(compile(text, str(page), "exec"), names)
+        return block[0]
+
+    text = page.read_text(encoding="utf-8")
+    new = BLOCK.sub(replay, text)
+    if accept:
+        page.write_text(new, encoding="utf-8")
+    else:
+        assert new == text
+    if missing:
+        pytest.skip(f"not installed: {', '.join(sorted(missing))}; all else of the page is as it says")
+
+
+def test_an_excerpt_follows_what_is_printed() -> None:
+    printed = "title\nhead\na 1\nb 2\nc 3\n\nlast words\n"
+    assert excerpt("anything\n", printed) == printed
+    assert excerpt("title\nhead\n…\nc 3\n\nlast words\n", printed) == "title\nhead\n…\nc 3\n\nlast words\n"
+    assert excerpt("title\nhead\n…\nc 4\n…\n", printed) == "title\nhead\n…\nc 3\n…\n"
+    assert excerpt("tidle\nhaed\n…\n", printed) == "title\nhead\n…\n"
+
+
+def test_links_of_the_readme_lead_somewhere() -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", README)
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
 
 
 def test_the_two_commands_to_set_up_are_single_lines() -> None:
@@ -170,21 +267,16 @@ def test_example_training(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(float(last) < 0.5 * float(first) for _, first, last in losses)
 
 
-def test_example_picture(environment: dict[str, str], tmp_path: Path) -> None:
-    """examples/kernels.svg is what the command beside it in the README draws, but for its rounding."""
+def test_picture_of_the_sweep(environment: dict[str, str], tmp_path: Path, accept: bool) -> None:
+    """docs/images/kernels.svg is what the command beside it draws, but for its rounding."""
     pytest.importorskip("matplotlib")
-    command = re.search(r"`(vggcalc sweep .* --plot examples/kernels.svg)`", README)
+    page, picture = (ROOT / "docs/how-to/figures.md").read_text(encoding="utf-8"), ROOT / "docs/images/kernels.svg"
+    command = re.search(r"`(vggcalc sweep .* --plot docs/images/kernels.svg)`", page)
     assert command is not None
-    path = tmp_path / "kernels.svg"
-    done = subprocess.run(
-        command[1].replace("examples/kernels.svg", str(path)), shell=True, cwd=ROOT, env=environment,
-        capture_output=True, text=True, timeout=600,
-    )  # fmt: skip
+    path = picture if accept else tmp_path / "kernels.svg"
+    done = run_command(command[1].replace("docs/images/kernels.svg", str(path)), environment)
     assert done.returncode == 0, done.stderr
-    shown, drawn = (
-        re.findall(r"<text .*?>(.*?)</text>", file.read_text(encoding="utf-8"))
-        for file in (ROOT / "examples/kernels.svg", path)
-    )
+    shown, drawn = (re.findall(r"<text .*?>(.*?)</text>", file.read_text(encoding="utf-8")) for file in (picture, path))
     assert shown == drawn
     assert {"naive", "stripes", "MACs", "kernel size"} <= set(shown)
 
