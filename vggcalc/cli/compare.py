@@ -22,6 +22,7 @@ SIDE_BY_SIDE = group(
     option(
         "--fused",
         is_flag=True,
+        common=True,
         default=None,
         help="Beside each imported model itself for inference: norms folded into its convolutions, parallel branches "
         "added up to one.",

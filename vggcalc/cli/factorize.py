@@ -21,23 +21,26 @@ KERNEL = group(
     "kernel",
     "Kernel",
     "vggcalc.library.kernels:KernelOptions",
-    option("--channels", type=int, help="Channels in and out.  [default: 64]"),
-    option("--in-channels", type=int, help="Channels in.  [default: 64]"),
+    option("--channels", type=int, common=True, help="Channels in and out.  [default: 64]"),
+    option("--in-channels", type=int, common=True, help="Channels in.  [default: 64]"),
     option("--out-channels", type=int, help="Channels out.  [default: 64]"),
     dims_option("Spatial axes: 1, 2 or 3.  [default: as many as KERNEL has numbers, or 2]"),
     option(
         "--size",
         type=SIZE_TYPE,
-        help="Of the input feature map: 56, HxW or TxHxW.  [default: 56; 3136 in one dimension, 16 in three]",
+        common=True,
+        help="Of the input feature map.  [default: 56; 3136 in one dimension, 16 in three]",
     ),
     option("--batch", type=int, help="Batch size.  [default: 1]"),
-    option("--stride", type=Parsed("n|nxn", per_axis.parse_stride), help="2, or by axis 1x2x2.  [default: 1]"),
-    option("--dilation", type=Parsed("n|nxn", per_axis.parse_dilation), help="[default: 1]"),
+    option(
+        "--stride", type=Parsed("N|NxN", per_axis.parse_stride), common=True, help="2, or by axis 1x2x2.  [default: 1]"
+    ),
+    option("--dilation", type=Parsed("N|NxN", per_axis.parse_dilation), help="[default: 1]"),
     option("--groups", type=int, help="[default: 1]"),
     option("--depthwise", is_flag=True, default=None, help="As many groups as channels in."),
     option(
         "--padding",
-        type=Parsed("same|n|nxn", per_axis.parse_padding),
+        type=Parsed("same|N|NxN", per_axis.parse_padding),
         help="On each side, or same to keep the size.  [default: same]",
     ),
     causal_option(),
@@ -52,6 +55,7 @@ KERNEL = group(
     "Kernel",
     "--stem",
     is_flag=True,
+    common=True,
     help="The first layer of a network: 3 → 64 channels, stride 2, 224×224, in every placement of the "
     "stride, with 64 channels between the layers and with ResNet-C's 32.",
 )

@@ -1,4 +1,7 @@
-"""Groups of options, which have a heading in the help and reach the command as one struct."""
+"""Groups of options, which have a heading in the help and reach the command as one struct.
+
+`-h` shows the options that most people use, `--help` all of them under their headings.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +13,48 @@ from typing import Any
 
 import click
 
+#: A brief help has fewer options; where a command has no more, it is all of the help.
+FEW = 16
+
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 class GroupedOption(click.Option):
-    """An option with the heading under which the help shows it."""
+    """An option with the heading under which `--help` shows it; `-h` shows the `common` ones.
 
-    heading = "Options"
+    Its metavar is written as it is typed: words in lower case as they are, what is in capitals is to be filled in.
+    """
+
+    def __init__(self, *arguments: Any, common: bool = False, heading: str = "Help", **attributes: Any) -> None:
+        super().__init__(*arguments, **attributes)
+        self.common, self.heading = common, heading
+
+    def make_metavar(self, ctx: click.Context) -> str:
+        if self.metavar is not None:
+            return self.metavar
+        if isinstance(self.type, click.Choice):
+            return "|".join(self.type.choices)
+        return "N" if self.type.name.startswith("integer") else self.type.name
+
+    def get_help_extra(self, ctx: click.Context) -> Any:
+        """What click adds to the text by itself; not the range of a number, which a wrong one is told."""
+        extra = super().get_help_extra(ctx)
+        extra.pop("range", None)
+        return extra
 
 
 class Command(click.Command):
-    """A command whose help shows its options under their headings."""
+    """A command whose `--help` shows all options under their headings, and `-h` those that most people use."""
+
+    def __init__(self, *arguments: Any, **attributes: Any) -> None:
+        super().__init__(*arguments, **attributes)
+        self.context_settings = {"help_option_names": ["--help"]}
+        self.params.append(
+            GroupedOption(
+                ["-h"], is_flag=True, is_eager=True, expose_value=False, callback=_show_brief_help,
+                help="Show the options that most people use.",
+            )
+        )  # fmt: skip
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         headings: dict[str, list[tuple[str, str]]] = {}
@@ -32,9 +66,31 @@ class Command(click.Command):
             with formatter.section(heading):
                 formatter.write_dl(records)
 
+    def brief_help(self, ctx: click.Context) -> str:
+        """The help with the common options alone; all of it where there are few."""
+        options = [one for one in self.params if isinstance(one, GroupedOption) and one.expose_value]
+        common = [record for one in options if one.common and (record := one.get_help_record(ctx))]
+        if len(options) < FEW:
+            return self.get_help(ctx)
+        formatter = ctx.make_formatter()
+        self.format_usage(ctx, formatter)
+        formatter.write_paragraph()
+        with formatter.indentation():
+            formatter.write_text((self.help or "").partition("\n\n")[0].replace("\n", " "))
+        with formatter.section(f"Options (--help shows all {len(options)})"):
+            formatter.write_dl(common)
+        self.format_epilog(ctx, formatter)
+        return formatter.getvalue().rstrip("\n")
+
+
+def _show_brief_help(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing and isinstance(ctx.command, Command):
+        click.echo(ctx.command.brief_help(ctx), color=ctx.color)
+        ctx.exit()
+
 
 def option(*declarations: str, **attributes: Any) -> GroupedOption:
-    """An option of a group."""
+    """An option of a group; `common=True` is shown by `-h` too."""
     return GroupedOption(declarations, **attributes)
 
 
@@ -42,8 +98,7 @@ def alone(heading: str, *declarations: str, **attributes: Any) -> Decorator:
     """An option that reaches the command by itself, shown under that heading."""
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
-        one = option(*declarations, **attributes)
-        one.heading = heading
+        one = option(*declarations, heading=heading, **attributes)
         command.__click_params__ = [*getattr(command, "__click_params__", ()), one]  # type: ignore[attr-defined]
         return command
 

@@ -14,9 +14,9 @@ from vggcalc.library import arguments, per_axis
 from vggcalc.nets.names import IF_FEWER, MEMORY_FORMATS, MODES, WIDEN
 
 DTYPE = Parsed("float32|float64|bfloat16|float16", arguments.parse_dtype)
-SIZE_TYPE = Parsed("size", per_axis.parse_size)
-SECONDS_TYPE = Parsed("seconds", types.parse_seconds)
-THREADS = Parsed("n|all", types.parse_threads)
+SIZE_TYPE = Parsed("N|HxW|TxHxW", per_axis.parse_size)
+SECONDS_TYPE = Parsed("SECONDS", types.parse_seconds)
+THREADS = Parsed("N|all", types.parse_threads)
 
 
 def _models(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
@@ -47,7 +47,7 @@ NETWORK = group(
     "overrides",
     "Model",
     "vggcalc.library.models:Overrides",
-    option("--size", type=SIZE_TYPE, help="Of the input: 224, HxW or TxHxW.  [default: the model's own, or 224]"),
+    option("--size", type=SIZE_TYPE, common=True, help="Of the input.  [default: the model's own, or 224]"),
     dims_option("Spatial axes of tokens or of --size: 1, 2 or 3.  [default: the model's own, or 2]"),
     option("--batch", type=int, help="Batch size.  [default: 1]"),
     option("--in-channels", type=int, help="Channels of the input.  [default: the model's own]"),
@@ -78,6 +78,7 @@ INPUTS = group(
         "tensors",
         metavar="[NAME=]NxCxHxW[:DTYPE]",
         multiple=True,
+        common=True,
         help="The whole shape that the model takes, such as 1x3x224x224. Repeatable, in the order of the arguments, or "
         "with their names: context=1x77x768, ids=1x77:int64.  [default: by --size and --batch]",
     ),
@@ -100,21 +101,20 @@ FACTORIZING = group(
     "vggcalc.library.factorizing:FactorizingOptions",
     option(
         "--into",
-        type=Parsed("family,…|all", arguments.parse_families),
-        metavar="all|FAMILY,…",
+        type=Parsed("all|FAMILY,…", arguments.parse_families),
+        common=True,
         help="Families, side by side: see vggcalc families.  [default: stack]",
     ),
     option(
         "--stride-at",
-        type=Parsed("last|first|n", arguments.parse_stride_at),
+        type=Parsed("last|first|N", arguments.parse_stride_at),
         multiple=True,
-        metavar="last|first|N",
         help="Which layer has the stride: the last, the first of as few as cover the kernel, or the Nth "
         "of all. Repeatable.  [default: last]",
     ),
     option(
         "--widths",
-        type=Parsed("n,n,…", arguments.parse_widths),
+        type=Parsed("N,N,…", arguments.parse_widths),
         multiple=True,
         help="Channels out of each layer, or one number for all but the last. Repeatable.  [default: by --widen]",
     ),
@@ -125,7 +125,7 @@ REPLACING = group(
     "replacing",
     "Factorizing",
     "vggcalc.library.factorizing:ReplacingOptions",
-    option("--min-kernel", type=int, help="Split kernels of this size or larger.  [default: 5]"),
+    option("--min-kernel", type=int, common=True, help="Split kernels of this size or larger.  [default: 5]"),
     option("--only", metavar="REGEX", help="Replace only convolutions in whose names this is found.  [default: all]"),
     option("--if-fewer", type=Word(IF_FEWER), help="Replace only where that lowers this cost.  [default: always]"),
     option("--merge", is_flag=True, default=None, help="Merge runs of convolutions instead of splitting kernels."),
@@ -135,20 +135,22 @@ TABLE = group(
     "table",
     "Table",
     "vggcalc.analysis.modules:SummaryOptions",
-    option("--depth", type=click.IntRange(1), help="Modules down to this depth.  [default: as fits a screen]"),
+    option(
+        "--depth", type=click.IntRange(1), common=True, help="Modules down to this depth.  [default: as fits a screen]"
+    ),
     option(
         "--columns",
-        type=Parsed("cost,…", arguments.parse_costs),
-        metavar="COST,…",
+        type=Parsed("COST,…", arguments.parse_costs),
+        common=True,
         help="These costs alone, such as macs,weight_bytes,output_bytes,saved_bytes.  [default: as many as fit]",
     ),
     option(
         "--sort",
-        type=Parsed("cost", arguments.parse_cost),
-        metavar="COST",
+        type=Parsed("COST", arguments.parse_cost),
+        common=True,
         help="Rows with most of this cost first.  [default: in order, or with --top macs]",
     ),
-    option("--top", type=click.IntRange(1), help="So many rows.  [default: all]"),
+    option("--top", type=click.IntRange(1), common=True, help="So many rows.  [default: all]"),
     option(
         "--all-rows",
         is_flag=True,
@@ -161,7 +163,7 @@ MEASURING = group(
     "measuring",
     "Measuring",
     "vggcalc.cli.structs:MeasuringOptions",
-    option("--latency/--no-latency", default=None, help="Time the built modules.  [default: latency]"),
+    option("--latency/--no-latency", default=None, common=True, help="Time the built modules.  [default: latency]"),
     option(
         "--check/--no-check",
         default=None,
@@ -170,9 +172,9 @@ MEASURING = group(
     option(
         "--device",
         "devices",
-        type=Parsed("name", str.lower),
-        metavar="NAME",
+        type=Parsed("NAME", str.lower),
         multiple=True,
+        common=True,
         help="cpu, cuda, mps, …; auto is the CPU and an accelerator. Repeatable.  [default: auto]",
     ),
     option("--threads", type=THREADS, multiple=True, help="CPU threads. Repeatable.  [default: 1]"),
@@ -182,6 +184,7 @@ MEASURING = group(
         type=DTYPE,
         metavar="DTYPE",
         multiple=True,
+        common=True,
         help="float32, float64, bfloat16, float16; counts' bytes are the first's. Repeatable.  [default: the "
         "model's own, or float32]",
     ),
@@ -204,11 +207,12 @@ MEASURING = group(
     option(
         "--budget",
         type=SECONDS_TYPE,
+        common=True,
         help="Seconds in all, the workers' start included.  [default: what the claims take, at most 300 each]",
     ),
     option(
         "--precision",
-        type=Parsed("percent", types.parse_precision),
+        type=Parsed("PERCENT", types.parse_precision),
         metavar="3%",
         help="Stop once intervals are this narrow (full width).  [default: 3%]",
     ),
@@ -231,13 +235,14 @@ GATE = group(
         "--fail-if",
         metavar="CONDITION",
         multiple=True,
+        common=True,
         help='End with exit status 4 if it holds: "factorized.macs > 16G", "factorized.ratio.latency >= 90%". '
         "Repeatable.",
     ),
     option(
         "--against",
         type=click.Path(exists=True, dir_okay=False),
-        metavar="FILE",
+        metavar="FILE.json",
         help="An earlier JSON output: show what has changed since.",
     ),
 )
@@ -251,6 +256,7 @@ def plot_option() -> GroupedOption:
         "--plot",
         type=click.Path(),
         metavar="FILE",
+        common=True,
         help="Figures too, as .svg, .png or .pdf; needs pip install 'vggcalc[plot]'.",
     )
 
@@ -262,12 +268,13 @@ _WRITTEN = (
         type=Word(OUTPUT_FORMATS, {"md": "markdown"}),
         help="[default: by --output's name, or table]",
     ),
-    option("--json", "as_json", is_flag=True, default=None, help="Short for --format json."),
+    option("--json", "as_json", is_flag=True, default=None, common=True, help="Short for --format json."),
     option(
         "--output",
         "-o",
         type=click.Path(),
         metavar="FILE",
+        common=True,
         help="Written whole or not at all; .json, .csv, .md, .html say the format.  [default: standard output]",
     ),
 )

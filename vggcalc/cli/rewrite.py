@@ -23,9 +23,19 @@ if TYPE_CHECKING:
 @INPUTS
 @FACTORIZING
 @REPLACING
-@alone("Weights", "--fit", is_flag=True, help="Give the new layers the weights nearest to the old kernels.")
-@alone("Weights", "--weights", metavar="FILE", help="The model's weights: .safetensors or .pt.  [default: its own]")
-@alone("Weights", "--save", metavar="OUT", required=True, help="Write the state dict: .safetensors or .pt.")
+@alone(
+    "Weights", "--fit", is_flag=True, common=True, help="Give the new layers the weights nearest to the old kernels."
+)
+@alone(
+    "Weights",
+    "--weights",
+    metavar="FILE",
+    common=True,
+    help="The model's weights: .safetensors or .pt.  [default: its own]",
+)
+@alone(
+    "Weights", "--save", metavar="OUT", common=True, required=True, help="Write the state dict: .safetensors or .pt."
+)
 def rewrite(
     model: str,
     overrides: Overrides,

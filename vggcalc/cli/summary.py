@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 @alone(
     "Summary",
     "--unit",
-    type=Parsed("y,x", parse_unit),
+    type=Parsed("Y,X", parse_unit),
     help="The unit's position on the layer's feature map, from 0,0: row and column.",
 )
 @alone(
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     "--as",
     "counter",
     metavar="COUNTER",
+    common=True,
     help="What fvcore, torch, torchinfo, ptflops, thop, … would report, and why.",
 )
 @TABLE
