@@ -268,13 +268,13 @@ def test_example_training(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_picture_of_the_sweep(environment: dict[str, str], tmp_path: Path, accept: bool) -> None:
-    """docs/images/kernels.svg is what the command beside it draws, but for its rounding."""
+    """docs/how-to/kernels.svg is what the command beside it draws, but for its rounding."""
     pytest.importorskip("matplotlib")
-    page, picture = (ROOT / "docs/how-to/figures.md").read_text(encoding="utf-8"), ROOT / "docs/images/kernels.svg"
-    command = re.search(r"`(vggcalc sweep .* --plot docs/images/kernels.svg)`", page)
+    page, picture = (ROOT / "docs/how-to/figures.md").read_text(encoding="utf-8"), ROOT / "docs/how-to/kernels.svg"
+    command = re.search(r"`(vggcalc sweep .* --plot docs/how-to/kernels.svg)`", page)
     assert command is not None
     path = picture if accept else tmp_path / "kernels.svg"
-    done = run_command(command[1].replace("docs/images/kernels.svg", str(path)), environment)
+    done = run_command(command[1].replace("docs/how-to/kernels.svg", str(path)), environment)
     assert done.returncode == 0, done.stderr
     shown, drawn = (re.findall(r"<text .*?>(.*?)</text>", file.read_text(encoding="utf-8")) for file in (picture, path))
     assert shown == drawn
