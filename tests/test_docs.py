@@ -12,12 +12,16 @@ import subprocess
 import sys
 from difflib import SequenceMatcher
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
 import yaml  # comes with fvcore
 from process import invoke
 from torch.utils.flop_counter import FlopCounterMode
+
+import vggcalc
+from vggcalc.cli.app import COMMANDS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -190,6 +194,32 @@ def test_links_of_the_readme_lead_somewhere() -> None:
     links = re.findall(r"\]\((?!https?:)([^)#]+)", README)
     assert links
     assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def script(name: str) -> ModuleType:
+    """A script of docs/, as a module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / f"docs/{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_reference_has_every_command_option_cost_and_name() -> None:
+    reference = script("reference")
+    commands = reference.on_page_markdown("<!-- commands -->")
+    assert re.findall(r"^## (.*)$", commands, re.MULTILINE) == list(COMMANDS)
+    for name in ("factorize", "compare", "summary", "rewrite", "sweep", "join"):
+        options = set(re.findall(r"--[\w-]+", invoke(name, "--help").stdout))
+        assert not options - set(re.findall(r"--[\w-]+", commands))
+    objects = re.findall(r"^## (.*)$", reference.on_page_markdown("<!-- schema -->"), re.MULTILINE)
+    assert {"Report", "Comparison", "Variant"} <= set(objects)
+    conventions = (ROOT / "docs/reference/conventions.md").read_text(encoding="utf-8")
+    assert [cost for cost in vggcalc.COSTS if f"`{cost}`" not in conventions] == []
+    library = (ROOT / "docs/reference/library.md").read_text(encoding="utf-8")
+    public = {name for name in vggcalc.__all__ if callable(getattr(vggcalc, name))}
+    assert public == set(re.findall(r"^::: vggcalc\.(\w+)$", library, re.MULTILINE))
 
 
 def test_the_two_commands_to_set_up_are_single_lines() -> None:
