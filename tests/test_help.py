@@ -6,10 +6,16 @@ from collections.abc import Iterator
 
 import click
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from process import invoke
 
+import vggcalc
 from vggcalc.cli.app import COMMANDS, cli
 from vggcalc.cli.groups import FEW, Command, GroupedOption
+from vggcalc.errors import nearest
+from vggcalc.nets.families import FAMILIES
+from vggcalc.nets.names import ITEMSIZE
 
 CONTEXT = click.Context(cli, info_name="vggcalc")
 
@@ -92,3 +98,25 @@ def test_the_example_in_the_help_is_right(name: str) -> None:
     own, *arguments = shlex.split(example[1])
     assert own == name
     found.make_context(name, arguments, parent=CONTEXT)
+
+
+LISTS = [
+    list(COMMANDS),
+    list(vggcalc.COSTS),
+    list(FAMILIES),
+    list(ITEMSIZE),
+    [one.opts[0] for one in options("summary")],
+]
+
+
+@given(st.sampled_from(LISTS), st.data())
+def test_a_slip_of_the_finger_still_finds_the_name(names: list[str], data: st.DataObject) -> None:
+    """A letter typed twice, capitals, other hyphens, or enough of the beginning."""
+    name = data.draw(st.sampled_from(names))
+    letters = [i for i, sign in enumerate(name) if sign.isalpha()]
+    i = data.draw(st.sampled_from(letters))
+    assert nearest(name[: i + 1] + name[i:], names) == name
+    assert nearest(name.upper().replace("-", "_"), names) == name
+    begun = name[: data.draw(st.integers(2 + name.startswith("--") * 2, len(name)))]
+    if sum(other.startswith(begun) for other in names) == 1:
+        assert nearest(begun, names) == name

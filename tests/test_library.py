@@ -304,8 +304,8 @@ WRONG_VALUES = [
     ("vggcalc.sweep('7:3')", "is an empty range"),
     ("vggcalc.load('nowhere.json')", "nowhere.json: No such file"),
     ("VGG.save('figures.foo')", "does not say the format"),
-    ("VGG.to_pandas('rows')", "There are layer, block, module, total, latency"),
-    ("SEVEN.ratio('naive')", "There are factorized"),
+    ("VGG.to_pandas('rows')", "there are layer, block, module, total, latency"),
+    ("SEVEN.ratio('naive')", "there are factorized"),
     ("vggcalc.summary('vgg16').ratio('vgg16')", "vgg16 has a single variant"),
 ]
 

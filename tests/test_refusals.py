@@ -184,7 +184,7 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
     ),
     (lambda: _branches(STAYS, Factorization()), r"^it has hooks$"),
     (lambda: _branches(TRANSPOSED, Factorization()), r"^a ConvTranspose1d is not factorized: it is transposed$"),
-    (lambda: Replacing(if_fewer="flops"), r"^if_fewer 'flops' is unknown: There are macs, parameters$"),
+    (lambda: Replacing(if_fewer="flops"), r"^if_fewer 'flops' is unknown: there are macs, parameters$"),
     (lambda: _branches(PATCHES, Factorization()), r"^its kernel is no larger than its stride: it cuts patches, and a"),
     (
         lambda: check_fewer([PATCHES], [PATCHES], {"patches": (1, 8, 1, 1)}, "macs"),

@@ -124,11 +124,9 @@ def __getattr__(name: str) -> object:
         value: object = getattr(import_module(f"vggcalc.{_PLACES[name]}"), name)
         globals()[name] = value
         return value
-    from difflib import get_close_matches
+    from vggcalc.errors import hint
 
-    near = get_close_matches(name, _PLACES, n=1)
-    hint = f": did you mean {near[0]}?" if near else ""
-    raise AttributeError(f"module 'vggcalc' has no attribute {name!r}{hint}")
+    raise AttributeError(f"module 'vggcalc' has no attribute {name!r}{hint(name, _PLACES)}")
 
 
 def __dir__() -> list[str]:

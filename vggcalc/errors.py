@@ -37,17 +37,49 @@ class WorkerError(VggcalcError):
     """A worker process failed; the message says why."""
 
 
+def nearest(name: str, names: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """The one of the names that is most like this one, whatever its case and hyphens; None where none is like it.
+
+    A name that is written in part is one of those that begin so, if there are any. `cutoff` is the least similarity
+    otherwise, from 0 to 1.
+
+    >>> nearest("asym", ["stack", "asymmetric"]), nearest("vgg_61", ["vgg16"]), nearest("resnet", ["vgg16"])
+    ('asymmetric', 'vgg16', None)
+    """
+    from difflib import get_close_matches
+
+    text = _letters(name[:100])
+    by_letters: dict[str, str] = {}
+    for other in names:
+        by_letters.setdefault(_letters(other), other)
+    begun = [other for other in by_letters if other.startswith(text)] if len(text) > 1 else []
+    found = get_close_matches(text, begun, n=1, cutoff=0.0) or get_close_matches(text, by_letters, n=1, cutoff=cutoff)
+    return by_letters[found[0]] if found else None
+
+
+def _letters(name: str) -> str:
+    return "".join(sign for sign in name.lower() if sign.isalnum())
+
+
+def hint(name: str, names: Iterable[str], otherwise: str = "", cutoff: float = 0.6) -> str:
+    """How a message about an unknown name goes on: `: did you mean X?`, or `otherwise` where no name is like it."""
+    near = nearest(name, names, cutoff)
+    return f": did you mean {near}?" if near else otherwise
+
+
+#: Of more names than these a message says only the one that was meant, where there is one.
+MOST_LISTED = 12
+
+
 def unknown(what: str, name: object, names: Iterable[str]) -> InputError:
     """The error for a name that is none of `names`, with the nearest of them as a hint.
 
     >>> unknown("family", "seperable", ["stack", "separable"])
     InputError("family 'seperable' is unknown: did you mean separable? There are stack, separable")
     """
-    from difflib import get_close_matches
-
-    names = list(names)
-    text = str(name)[:100]
-    by_lower = {other.lower(): other for other in names}
-    near = get_close_matches(text.lower(), by_lower, n=1, cutoff=0.6)
-    hint = f"did you mean {by_lower[near[0]]}? " if near else ""
-    return InputError(f"{what} {text!r} is unknown: {hint}There are {', '.join(names)}")
+    names, text = list(names), str(name)[:100]
+    near = nearest(text, names)
+    listed = f"here are {', '.join(names)}" if near is None or len(names) <= MOST_LISTED else ""
+    if near is None:
+        return InputError(f"{what} {text!r} is unknown: t{listed}")
+    return InputError(f"{what} {text!r} is unknown: did you mean {near}?" + (f" T{listed}" if listed else ""))

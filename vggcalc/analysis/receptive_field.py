@@ -8,7 +8,7 @@ one unit only.
 
 from collections.abc import Iterable, Mapping
 
-from vggcalc.errors import InputError
+from vggcalc.errors import InputError, hint
 from vggcalc.nets.graph import INPUT, Network, Node
 from vggcalc.nets.layers import (
     GELU,
@@ -195,10 +195,7 @@ def _size(node: Node, shapes: Mapping[str, Shape]) -> Axes:
 
 def _check_unit(layer: str, unit: Axes, sizes: Mapping[str, Axes]) -> None:
     if layer not in sizes:
-        import difflib
-
-        near = difflib.get_close_matches(layer, sizes, n=1)
-        raise InputError(f"there is no layer {layer!r}" + (f": did you mean {near[0]}?" if near else ""))
+        raise InputError(f"there is no layer {layer!r}{hint(layer, sizes)}")
     if len(sizes[layer]) != len(sizes[INPUT]):
         raise InputError(f"{layer} has no feature map, so a unit has no position on it: name a layer before it")
     feature_map = "×".join(map(str, sizes[layer])) + " feature map"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
@@ -37,11 +36,9 @@ class CommandLine(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         cmd_name = cmd_name.lower()
         if cmd_name not in COMMANDS:
-            from difflib import get_close_matches
+            from vggcalc.cli.hints import no_such_command
 
-            near = get_close_matches(cmd_name, COMMANDS, n=1, cutoff=0.6)
-            hint = f" Did you mean {near[0]}?" if near else f" There are {', '.join(COMMANDS)}"
-            raise click.UsageError(f"No such command {cmd_name!r}.{hint}")
+            raise click.UsageError(no_such_command(cmd_name, COMMANDS))
         found: click.Command = getattr(import_module(f"vggcalc.cli.{COMMANDS[cmd_name][0]}"), cmd_name)
         return found
 
@@ -70,7 +67,13 @@ class CommandLine(click.Group):
             click.echo(error.format_message(), err=True)
             sys.exit(ExitStatus.USAGE)
         except click.NoSuchOption as error:
-            _fail(_negative(error, args[0] if args else extra.get("args") or sys.argv) or error.format_message())
+            from vggcalc.cli.hints import no_such_option
+
+            _fail(no_such_option(error, args[0] if args else extra.get("args") or sys.argv))
+        except click.MissingParameter as error:
+            from vggcalc.cli.hints import missing
+
+            _fail(missing(error))
         except click.ClickException as error:
             _fail(error.format_message())
         except (KeyboardInterrupt, click.Abort):
@@ -97,12 +100,6 @@ def cli() -> None:
     vggcalc compare vgg16 --no-latency
     vggcalc compare vgg16 --json | jq '.comparisons[0].ratios[0].costs.macs'
     """
-
-
-def _negative(error: click.NoSuchOption, arguments: Sequence[str]) -> str | None:
-    """`vggcalc factorize -3` is a negative kernel, not an option."""
-    number = next((a for a in arguments if a.startswith(error.option_name) and a[1:2].isdigit()), None)
-    return f"{number} is negative: a kernel is an odd number of 3 or more, such as 7" if number else None
 
 
 def _fail(text: str) -> None:

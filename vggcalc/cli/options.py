@@ -265,7 +265,7 @@ _WRITTEN = (
     option(
         "--format",
         "format_",
-        type=Word(OUTPUT_FORMATS, {"md": "markdown"}),
+        type=Word(OUTPUT_FORMATS, {"md": "markdown", "txt": "table", "htm": "html"}),
         help="[default: by --output's name, or table]",
     ),
     option("--json", "as_json", is_flag=True, default=None, common=True, help="Short for --format json."),

@@ -8,7 +8,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from vggcalc.errors import InputError
+from vggcalc.errors import InputError, nearest
 from vggcalc.nets.origins import REGISTRIES
 from vggcalc.nets.reader import Kind, read_file
 
@@ -33,14 +33,12 @@ def registered_models(package: str) -> frozenset[str]:
 
 def packaged(name: str) -> list[str]:
     """Models of installed packages that are called so, or else nearly so, with their prefixes."""
-    from difflib import get_close_matches
-
     by_package = {package: registered_models(package) for package in REGISTRIES}
     same = [f"{package}:{name.lower()}" for package, names in by_package.items() if name.lower() in names]
     if same:
         return same
-    near = get_close_matches(name.lower(), sorted(frozenset().union(*by_package.values())), n=1, cutoff=0.7)
-    return [f"{package}:{one}" for one in near for package, names in by_package.items() if one in names]
+    near = nearest(name, sorted(frozenset().union(*by_package.values())), cutoff=0.7)
+    return [f"{package}:{near}" for package, names in by_package.items() if near in names]
 
 
 def in_file(path: str) -> list[str]:

@@ -7,7 +7,7 @@ from typing import TypedDict, Unpack
 
 import msgspec
 
-from vggcalc.errors import InputError
+from vggcalc.errors import InputError, nearest
 from vggcalc.nets.graph import Network
 from vggcalc.nets.layers import Axes, check_dims, spatial
 from vggcalc.nets.reader import Kind, json_value, read_at_most, read_file, text_of, toml_value
@@ -62,14 +62,12 @@ def _named_in(path: str) -> str:
 
 def _nearest(model: str) -> str:
     """What an unknown name may have meant: a network that is built in, or a model of an installed package."""
-    import difflib
-
     from vggcalc.nets.candidates import packaged
     from vggcalc.nets.classics import CLASSICS
 
     names = [*(name for base in (*ALIASES, *CONFIGS) for name in (base, f"{base}_bn")), *CLASSICS]
-    near = difflib.get_close_matches(model.lower(), [name.lower() for name in names], n=1, cutoff=0.7)
-    found = [name for name in names if name.lower() in near][:1] or packaged(model)
+    near = nearest(model, names, cutoff=0.7)
+    found = [near] if near else packaged(model)
     if found:
         return f"did you mean {' or '.join(found)}?"
     return (

@@ -73,7 +73,10 @@ def _left_side(text: str, comparisons: Sequence[Comparison]) -> Path:
     if len(names) == 1:
         split.append((names[0], text))
     if not split:
-        raise unknown("variant", text.partition(".")[0], names)
+        first = text.partition(".")[0]
+        if first in (*comparisons[0].variants[0].costs, *COUNTS, FIELD, LATENCY, "ratio"):
+            raise InputError(f"of which variant? Write {' or '.join(f'{name}.{text}' for name in names[-2:])}")
+        raise unknown("variant", first, names)
     failures = []
     for name, rest in split:
         try:

@@ -8,13 +8,13 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from difflib import get_close_matches
 from functools import partial
 from types import ModuleType
 from typing import Any
 
 import torch
 
+from vggcalc.errors import hint
 from vggcalc.nets.origins import REGISTRIES, Argument, Origin
 from vggcalc.runtime.load.errors import LoadError, one_line_errors
 from vggcalc.runtime.trace.formulas import has_formulas
@@ -33,9 +33,8 @@ def factory(origin: Origin) -> Any:
         found: Any = _file(origin.where) if origin.is_file else _import(origin.where)
     for name in origin.attribute.split("."):
         if not hasattr(found, name):
-            near = get_close_matches(name, [n for n in dir(found) if not n.startswith("_")], n=1)
-            hint = f": did you mean {near[0]}?" if near else ""
-            raise LoadError(f"{origin.where} has no {name!r}{hint}")
+            public = [other for other in dir(found) if not other.startswith("_")]
+            raise LoadError(f"{origin.where} has no {name!r}{hint(name, public)}")
         found = getattr(found, name)
     if not callable(found):
         kind = type(found).__name__
@@ -84,9 +83,8 @@ def _from_registry(origin: Origin) -> Callable[..., Any]:
     """A model of a package's own registry, without pretrained weights unless an argument asks for them."""
     name, names = origin.attribute, registered(origin.where)
     if name.partition(".")[0] not in names:
-        near = get_close_matches(name, names, n=1)
-        hint = f": did you mean {near[0]}?" if near else f", which has {len(names)} others"
-        raise LoadError(f"{name!r} is no model of {origin.where}{hint}")
+        others = f", which has {len(names)} others"
+        raise LoadError(f"{name!r} is no model of {origin.where}{hint(name, names, others)}")
     package = sys.modules[origin.where]
     build = (
         package.models.get_model_builder(name) if origin.where == "torchvision" else partial(package.create_model, name)
