@@ -22,7 +22,7 @@ from vggcalc.protocol import Subject
 from vggcalc.results import Configuration
 from vggcalc.runtime.time import arms, devices, roofline
 from vggcalc.runtime.time.arms import context, fill, laid_out, prepare
-from vggcalc.runtime.time.devices import Accelerator, Call, Cpu, DeviceUnavailable, available, counted, device
+from vggcalc.runtime.time.devices import Accelerator, Cpu, DeviceUnavailable, Program, available, counted, device
 from vggcalc.runtime.time.roofline import calibrate, fastest
 
 INFERENCE = Configuration("cpu", "float32")
@@ -48,7 +48,7 @@ class FakeDevice:
 
     def __init__(self) -> None:
         self.now = 0.0
-        self.recorded: list[Call] = []
+        self.recorded: list[Program] = []
 
     def configure(self, configuration: Configuration) -> None:
         pass
@@ -69,14 +69,14 @@ class FakeDevice:
     def flush(self) -> None:
         pass
 
-    def graph(self, call: Call) -> Call:
+    def graph(self, call: Program) -> Program:
         self.recorded.append(call)
         return lambda: "replayed"
 
-    def kernels(self, call: Call) -> tuple[str, ...]:
+    def kernels(self, call: Program) -> tuple[str, ...]:
         return ()
 
-    def peak_bytes(self, call: Call) -> int | None:
+    def peak_bytes(self, call: Program) -> int | None:
         return None
 
 

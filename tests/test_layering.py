@@ -43,16 +43,8 @@ EXCEPTIONS = {
     for module, others in re.findall(r"^`(\S+\.py)` may import ([\w, ]+?) too", PAGE, re.MULTILINE)
 }
 
-#: Top-level names that stand in two modules, still to be renamed: take out what no longer does, add nothing.
-TWICE = {"Call", "count", "linear", "probe", "saved_bytes"}
-
 #: Words that only this project would understand, as names of functions, classes, fields and parameters.
 CRYPTIC = {"asked", "crowded", "given", "heedless", "known", "look", "made", "said", "told"}
-
-#: Such names still to be replaced, by module: take out what is gone, add nothing.
-CRYPTIC_YET = {
-    "runtime/check/gradient.py": {"given"},
-}
 
 
 def room(module: str) -> str:
@@ -169,8 +161,7 @@ def test_a_long_module_says_why(module: str) -> None:
 
 
 def test_a_name_stands_for_one_thing() -> None:
-    found = {name: where for name, where in duplicates(TREES).items() if name not in TWICE}
-    assert found == {}
+    assert duplicates(TREES) == {}
 
 
 def test_the_check_of_names_can_fail() -> None:
@@ -179,7 +170,7 @@ def test_the_check_of_names_can_fail() -> None:
 
 @pytest.mark.parametrize("module", ROOMS)
 def test_names_are_the_fields_words(module: str) -> None:
-    assert cryptic(TREES[module]) <= CRYPTIC_YET.get(module, set())
+    assert cryptic(TREES[module]) == set()
 
 
 @pytest.mark.parametrize("source", ["class Heedless: ...", "def f(told): ...", "class A:\n    given: int", "_made = 1"])

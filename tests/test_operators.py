@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from vggcalc.analysis.comparison import analyze
 from vggcalc.nets.layers import Opaque
-from vggcalc.runtime.check.counts import saved_bytes
+from vggcalc.runtime.check.counts import saved_by_autograd
 from vggcalc.runtime.trace import recorder
 from vggcalc.runtime.trace.calls import Call
 from vggcalc.runtime.trace.operators import OPERATORS
@@ -366,7 +366,7 @@ def test_an_operator_has_torchs_shape_and_keeps_what_autograd_keeps(name: str, m
         found = analyze(network, "traced")
         assert found.layers[-1].output_shape == tuple(module.eval()(image).shape)
     if "saved_bytes" not in found.partial and name not in OF_CONSTANTS:
-        assert found.costs["saved_bytes"] == saved_bytes(module.train(), image)
+        assert found.costs["saved_bytes"] == saved_by_autograd(module.train(), image)
     if name not in ("scaled_dot_product_attention",):
         assert not any(isinstance(node.layer, Opaque) for node in network.nodes)
 

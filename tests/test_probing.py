@@ -22,8 +22,8 @@ from vggcalc.protocol import GradientExtent, ProbeTarget, Subject, TorchCounts
 from vggcalc.report.tables.latency import timings
 from vggcalc.results import GradientProbe, ReceptiveField, Variant
 from vggcalc.runtime.build import build
-from vggcalc.runtime.check.counts import _calls, count
-from vggcalc.runtime.check.gradient import ProbeError, probe
+from vggcalc.runtime.check.counts import _calls, torch_counts
+from vggcalc.runtime.check.gradient import ProbeError, gradient_extent
 from vggcalc.runtime.trace.tracer import trace
 
 pytestmark = [
@@ -36,7 +36,7 @@ IMAGE = (1, 3, 64, 60)
 def seen_by(module: nn.Module, network: Network, units: tuple[ProbeTarget, ...]) -> GradientExtent:
     with _calls(module) as calls, torch.no_grad():
         module.double().eval()(torch.zeros(network.input_shape, dtype=torch.float64))
-    return probe(Subject("it", network, None, units), module, calls)
+    return gradient_extent(Subject("it", network, None, units), module, calls)
 
 
 def held(module: nn.Module, shape: tuple[int, ...] = IMAGE, layer: str = "") -> GradientProbe:
@@ -88,7 +88,7 @@ SMALL = vggcalc.Config("small", ("8", "LRN", "M", "16", "16", "M"), (16, 32, 32)
 def test_a_built_network_is_probed_at_the_last_layer_on_a_map(model: str | vggcalc.Config) -> None:
     comparison = vggcalc.compare(model, size=128, batch=2)
     for variant in comparison.variants:
-        counts = count(Subject(variant.name, variant.network, None, tuple(targets(variant))), False, "float32")
+        counts = torch_counts(Subject(variant.name, variant.network, None, tuple(targets(variant))), False, "float32")
         assert counts.unprobed is None
         found = crosscheck(variant, counts, None)
         assert found.agrees
@@ -282,7 +282,7 @@ def test_a_wrong_closed_form_is_found(changes: dict[str, tuple[int, int]]) -> No
     claimed = msgspec.structs.replace(
         variant, layers=layers, receptive_field=wrong(ReceptiveField((10, 10), (2, 2), (4, 4)), **changes)
     )
-    counts = count(Subject("it", claimed.network, None, tuple(targets(claimed))), False, "float32")
+    counts = torch_counts(Subject("it", claimed.network, None, tuple(targets(claimed))), False, "float32")
     found = crosscheck(claimed, counts, None)
     assert found.receptive_field is not None
     assert not found.receptive_field.agrees
@@ -359,7 +359,7 @@ def test_what_torch_jit_has_compiled() -> None:
     network = trace(stack(conv(3)), IMAGE)
     units = tuple(targets(analyze(network, "it")))
     with pytest.raises(ProbeError, match="compiled it"):
-        probe(Subject("it", network, None, units), torch.jit.script(stack(conv(3))), {})
+        gradient_extent(Subject("it", network, None, units), torch.jit.script(stack(conv(3))), {})
 
 
 def test_too_large_to_probe() -> None:

@@ -30,7 +30,7 @@ from vggcalc.nets.layers import (
 from vggcalc.nets.shapes import shapes
 from vggcalc.results import Variant
 from vggcalc.runtime.build import build
-from vggcalc.runtime.check.counts import saved_bytes
+from vggcalc.runtime.check.counts import saved_by_autograd
 from vggcalc.runtime.time.arms import first_tensor
 from vggcalc.runtime.trace.tracer import trace
 
@@ -605,7 +605,7 @@ KEPT: dict[str, nn.Module] = {
 def test_saved_bytes_of_what_is_computed_of_weights_are_autograds_or_partial(name: str) -> None:
     module = EXACT[name].train()
     found = analyzed(module)
-    real = saved_bytes(module, torch.rand(IMAGE))
+    real = saved_by_autograd(module, torch.rand(IMAGE))
     assert found.costs["saved_bytes"] == real or (found.partial["saved_bytes"] and found.costs["saved_bytes"] <= real)
 
 
@@ -620,7 +620,7 @@ def test_constant_kernels_save_what_autograd_saves_or_are_partial(
     """A kernel that is no parameter is saved too, and torch does so in some of the cases."""
     module = Written(lambda s, x: run(s.a(x), constant(torch.ones(1, 4, 3, 12)[..., :3].repeat(4, 1, 1, 1))), a=conv())
     found = analyzed(module)
-    real = saved_bytes(module.train(), torch.rand(IMAGE))
+    real = saved_by_autograd(module.train(), torch.rand(IMAGE))
     assert found.costs["saved_bytes"] == real or (found.partial["saved_bytes"] and found.costs["saved_bytes"] <= real)
 
 
@@ -629,7 +629,7 @@ def test_saved_bytes_are_autograds(name: str) -> None:
     module = KEPT[name].train()
     found = analyzed(module)
     assert "saved_bytes" not in found.partial
-    assert found.costs["saved_bytes"] == saved_bytes(module, torch.rand(IMAGE))
+    assert found.costs["saved_bytes"] == saved_by_autograd(module, torch.rand(IMAGE))
 
 
 @pytest.mark.parametrize("middle", [
@@ -639,7 +639,7 @@ def test_where_it_is_not_known_the_rest_is_a_lower_bound(middle: Callable[[Tenso
     module = between(middle).train()
     found = analyzed(module)
     assert found.partial["saved_bytes"]
-    assert int(found.costs["saved_bytes"] or 0) <= saved_bytes(module, torch.rand(IMAGE))
+    assert int(found.costs["saved_bytes"] or 0) <= saved_by_autograd(module, torch.rand(IMAGE))
 
 
 def test_what_a_computed_weight_keeps_is_not_known() -> None:

@@ -38,7 +38,7 @@ from vggcalc.nets.layers import (
 from vggcalc.nets.names import ITEMSIZE
 from vggcalc.nets.shapes import shapes
 from vggcalc.runtime.build import build
-from vggcalc.runtime.check.counts import saved_bytes
+from vggcalc.runtime.check.counts import saved_by_autograd
 
 DRAWN = {"chain": networks(branches=False), "branches": networks()}
 drawn = pytest.mark.parametrize("form", DRAWN)
@@ -121,7 +121,7 @@ def test_saved_bytes_in_every_dtype(network: Network, dtype: str) -> None:
 def test_the_crosscheck_counts_the_same(form: str, data: st.DataObject) -> None:
     network = data.draw(DRAWN[form])
     assume(trainable(network))
-    assert saved_bytes(build(network).train(), torch.zeros(network.input_shape)) == bytes_kept(network)
+    assert saved_by_autograd(build(network).train(), torch.zeros(network.input_shape)) == bytes_kept(network)
 
 
 CONV = Conv2d(4, 4, (3, 3), padding=(1, 1))

@@ -568,11 +568,11 @@ def test_one_mac_too_many_is_status_3_with_both_numbers(scripted: Scripted, caps
 @pytest.mark.parametrize("dtype", ITEMSIZE)
 def test_what_agrees_in_float32_agrees_in_every_dtype(dtype: str) -> None:
     from vggcalc.protocol import Subject
-    from vggcalc.runtime.check.counts import count
+    from vggcalc.runtime.check.counts import torch_counts
 
     comparison = vggcalc.factorize(5, in_channels=2, out_channels=2, size=6, batch_norm=True, dtype=dtype)
     for variant in comparison.variants:
-        found = measurement.crosscheck(variant, count(Subject(variant.name, variant.network), True, dtype), None)
+        found = measurement.crosscheck(variant, torch_counts(Subject(variant.name, variant.network), True, dtype), None)
         assert found.agrees
 
 

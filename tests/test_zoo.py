@@ -14,7 +14,7 @@ from vggcalc.analysis.comparison import analyze
 from vggcalc.analysis.receptive_field import unit_span
 from vggcalc.nets.replacing import Factorization, Replacing
 from vggcalc.results import Variant
-from vggcalc.runtime.check.counts import saved_bytes
+from vggcalc.runtime.check.counts import saved_by_autograd
 from vggcalc.runtime.load.factories import tolerant_of_operators
 from vggcalc.runtime.rewrite import rewrite
 from vggcalc.runtime.trace.tracer import trace
@@ -213,7 +213,7 @@ def test_saved_bytes_are_autograds(model: str) -> None:
     module = make(f"torchvision:{model}", **given)
     found = analyze(trace(module, (2, 3, 64, 64)), model)
     assert "saved_bytes" not in found.partial
-    assert found.costs["saved_bytes"] == saved_bytes(module.train(), torch.rand(2, 3, 64, 64))
+    assert found.costs["saved_bytes"] == saved_by_autograd(module.train(), torch.rand(2, 3, 64, 64))
 
 
 @pytest.mark.parametrize("model", ["convnext_tiny", "efficientnet_b0"])
@@ -228,7 +228,7 @@ def test_saved_bytes_but_for_stochastic_depth(model: str) -> None:
         if isinstance(part, StochasticDepth) and part.p > 0:
             part.register_forward_hook(lambda part, inputs, output: noises.append(2 * 4))
     assert "saved_bytes" not in found.partial
-    kept = saved_bytes(module.train(), torch.rand(2, 3, 64, 64))
+    kept = saved_by_autograd(module.train(), torch.rand(2, 3, 64, 64))
     assert int(found.costs["saved_bytes"] or 0) + sum(noises) == kept
 
 

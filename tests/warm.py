@@ -50,11 +50,11 @@ def import_all() -> None:
     import vggcalc
     from vggcalc.protocol import Subject
     from vggcalc.runtime import jobs, tracing  # noqa: F401
-    from vggcalc.runtime.check.counts import count
+    from vggcalc.runtime.check.counts import torch_counts
     from vggcalc.runtime.trace.tracer import trace
 
     torch.set_num_threads(1)  # a pool of threads does not live on in a fork
-    count(Subject("first", vggcalc.network("8,M", size=8)), True, "float32")
+    torch_counts(Subject("first", vggcalc.network("8,M", size=8)), True, "float32")
     trace(torch.nn.Sequential(torch.nn.Conv2d(1, 1, 1), torch.nn.ReLU()), (1, 1, 1, 1))
     gc.freeze()
 

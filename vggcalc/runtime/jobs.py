@@ -33,7 +33,7 @@ from vggcalc.protocol import (
 )
 from vggcalc.results.fitted import RewrittenModel
 from vggcalc.runtime.build import build
-from vggcalc.runtime.check.counts import count
+from vggcalc.runtime.check.counts import torch_counts
 from vggcalc.runtime.check.verify import verify
 from vggcalc.runtime.checkpoints import load_weights, save_weights
 from vggcalc.runtime.load.errors import LoadError
@@ -80,7 +80,7 @@ def check(job: CheckJob, send: Send) -> None:
     """Count every subject again, on all processors."""
     send(WorkerInfo(environment(), available()))
     for subject in job.subjects:
-        send(count(subject, subject.run, job.dtype))
+        send(torch_counts(subject, subject.run, job.dtype))
 
 
 def verify_each(job: VerifyJob, send: Send) -> None:

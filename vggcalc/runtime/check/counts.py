@@ -14,14 +14,14 @@ from torch.utils.flop_counter import FlopCounterMode
 from vggcalc.nets.layers import Convolution, Shape
 from vggcalc.protocol import GradientExtent, Subject, TorchCounts
 from vggcalc.runtime.build import build
-from vggcalc.runtime.check.gradient import ProbeError, probe
+from vggcalc.runtime.check.gradient import ProbeError, gradient_extent
 from vggcalc.runtime.inputs import own_dtype, random_values
 from vggcalc.runtime.load.errors import in_one_line
 from vggcalc.runtime.load.load import call_arguments, load
 from vggcalc.runtime.trace.calls import exhausted
 
 
-def count(subject: Subject, run: bool, dtype: str) -> TorchCounts:
+def torch_counts(subject: Subject, run: bool, dtype: str) -> TorchCounts:
     """Parameters, MACs, training FLOPs by torch; with `run` also what needs the real module to run.
 
     torch counts on the meta device, without weights; it reports FLOPs = 2 × MACs. Its count of
@@ -81,7 +81,7 @@ def count(subject: Subject, run: bool, dtype: str) -> TorchCounts:
             refused = in_one_line(error)
         as_asked = getattr(torch, dtype)
         with suppress(RuntimeError):  # torch has not every operator in every dtype
-            kept = None if traced else saved_bytes(real.to(as_asked).train(), image.to(as_asked))
+            kept = None if traced else saved_by_autograd(real.to(as_asked).train(), image.to(as_asked))
     if subject.targets and real is not None:
         seen, unprobed = _seen(subject, real, calls)
     return TorchCounts(
@@ -121,14 +121,14 @@ def _calls(module: nn.Module) -> Iterator[Counter[str]]:
 def _seen(subject: Subject, real: nn.Module, calls: Counter[str]) -> tuple[GradientExtent | None, str | None]:
     """What the gradient shows, or why it shows nothing: no failure of the probe costs the counts."""
     try:
-        return probe(subject, real, calls), None
+        return gradient_extent(subject, real, calls), None
     except ProbeError as error:
         return None, str(error)
     except Exception as error:  # whatever a module raises when it runs in float64, with other operators
         return None, in_one_line(error)
 
 
-def saved_bytes(module: nn.Module, image: torch.Tensor) -> int:
+def saved_by_autograd(module: nn.Module, image: torch.Tensor) -> int:
     """Bytes of the tensors that autograd keeps for the backward pass, parameters and buffers left out.
 
     Each storage once, whatever views of it are kept.

@@ -38,7 +38,7 @@ class ProbeError(Exception):
     """No unit could be probed, in one line that says why."""
 
 
-def probe(subject: Subject, module: nn.Module, calls: Mapping[str, int]) -> GradientExtent:
+def gradient_extent(subject: Subject, module: nn.Module, calls: Mapping[str, int]) -> GradientExtent:
     """The first of the subject's targets that is what a submodule puts out, and what its unit sees.
 
     `calls` is how often each submodule runs. The module is left in float64 with other weights.
@@ -200,24 +200,24 @@ _CONVOLUTIONS = frozenset(("conv1d", "conv2d", "conv3d"))
 _CONVOLUTION = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
 
 
-def _positive_convolution(convolve: Any, given: dict[str, Any]) -> Any:
+def _positive_convolution(convolve: Any, arguments: dict[str, Any]) -> Any:
     """A grouped convolution as one of a batch of its groups, all with the first one's weights.
 
     Torch takes the groups one by one in float64, a hundred times as long for a depthwise convolution.
     """
-    groups = given.get("groups", 1)
+    groups = arguments.get("groups", 1)
     if groups == 1:
-        return convolve(**given)
-    image, weight = given["input"], given["weight"]
+        return convolve(**arguments)
+    image, weight = arguments["input"], arguments["weight"]
     batch, channels = image.shape[:2]
-    given |= {
+    arguments |= {
         "input": image.reshape(batch * groups, channels // groups, *image.shape[2:]),
         "weight": weight[: len(weight) // groups],
         "bias": None,
         "groups": 1,
     }
-    made: Tensor = convolve(**given)
-    return made.reshape(batch, len(weight), *made.shape[2:])
+    output: Tensor = convolve(**arguments)
+    return output.reshape(batch, len(weight), *output.shape[2:])
 
 
 _MAX_POOL = re.compile(r"_?(?P<adaptive>adaptive_)?max_pool(?P<axes>[123])d(_with_indices)?")
@@ -228,31 +228,31 @@ _REDUCTION = ("input", "dim", "keepdim")
 _POOL = ("input", "kernel_size", "stride", "padding", "dilation", "ceil_mode")
 
 
-def _average_pool(axes: int, tensor: Tensor, shape: torch.Size, given: dict[str, Any]) -> Tensor:
+def _average_pool(axes: int, tensor: Tensor, shape: torch.Size, arguments: dict[str, Any]) -> Tensor:
     """The mean over each window of a max pooling, which puts out `shape`.
 
     By a convolution of every channel alone, since no average pooling of torch's is dilated.
     """
 
-    kernel = each(given["kernel_size"], axes)
-    stride = each(given.get("stride") or kernel, axes)
-    padding, dilation = each(given.get("padding", 0), axes), each(given.get("dilation", 1), axes)
-    size, made = tensor.shape[-axes:], shape[-axes:]
+    kernel = each(arguments["kernel_size"], axes)
+    stride = each(arguments.get("stride") or kernel, axes)
+    padding, dilation = each(arguments.get("padding", 0), axes), each(arguments.get("dilation", 1), axes)
+    size, output_size = tensor.shape[-axes:], shape[-axes:]
     beside: list[int] = []  # what rounding up looks at beyond the padding is padded too
-    for k, s, p, d, n, m in zip(kernel, stride, padding, dilation, size, made, strict=True):
+    for k, s, p, d, n, m in zip(kernel, stride, padding, dilation, size, output_size, strict=True):
         beside = [p, max((m - 1) * s + d * (k - 1) + 1 - n - p, 0), *beside]
     planes = F.pad(tensor.reshape(-1, 1, *size), beside)
     weight = tensor.new_full((1, 1, *kernel), 1 / prod(kernel))
     mean: Tensor = getattr(F, f"conv{axes}d")(planes, weight, None, stride, 0, dilation)
-    kept: list[Any] = [..., *map(slice, made)]  # of the last stride all that fits
+    kept: list[Any] = [..., *map(slice, output_size)]  # of the last stride all that fits
     return mean[tuple(kept)].reshape(shape)
 
 
-def _mean(tensor: Tensor, shape: torch.Size, given: dict[str, Any]) -> Tensor:
+def _mean(tensor: Tensor, shape: torch.Size, arguments: dict[str, Any]) -> Tensor:
     """Of a maximum or minimum: over all, over axes, or of two tensors, a weighted one lest they cancel."""
-    other = given.get("other", given.get("dim"))
+    other = arguments.get("other", arguments.get("dim"))
     if isinstance(other, Tensor):
         return (tensor + 2 * other) / 3
     if other is None or other == ():
         return tensor.mean().reshape(shape)
-    return tensor.mean(other, keepdim=bool(given.get("keepdim", False)))
+    return tensor.mean(other, keepdim=bool(arguments.get("keepdim", False)))

@@ -32,7 +32,7 @@ LARGEST_MAP_MACS, LARGEST_MAP_BYTES = 5_000_000_000, 2**29
 LARGEST_COMPOSED_MACS = 100_000_000_000
 
 
-def linear(network: Network) -> Network:
+def without_activations(network: Network) -> Network:
     """The network without its activations. Raises `InputError` if it has nothing else."""
     nodes, instead = [], {INPUT: INPUT}
     for node in network.nodes:
@@ -68,7 +68,7 @@ def verify(network: Network, seed: int = 0, free_bytes: int | None = None) -> Ve
     that would be too much to compute. Raises `InputError` where it is not one convolution, and where
     what it takes is too large, or more than `free_bytes`.
     """
-    plain = linear(network)
+    plain = without_activations(network)
     with torch.device("meta"), FlopCounterMode(display=False) as composing:
         outline = fuse(build(plain))
     conv = _spec(outline)

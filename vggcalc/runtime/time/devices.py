@@ -14,7 +14,7 @@ import torch
 from vggcalc import results
 from vggcalc.results import Configuration
 
-Call = Callable[[], object]
+Program = Callable[[], object]
 
 
 class DeviceUnavailable(Exception):
@@ -44,13 +44,13 @@ class Device(Protocol):
     def flush(self) -> None:
         """Evict what an arm left in the caches."""
 
-    def graph(self, call: Call) -> Call:
+    def graph(self, call: Program) -> Program:
         """The call, recorded once and replayed. Raises `DeviceUnavailable`."""
 
-    def kernels(self, call: Call) -> tuple[str, ...]:
+    def kernels(self, call: Program) -> tuple[str, ...]:
         """The kernels that one call ran, in the order first met."""
 
-    def peak_bytes(self, call: Call) -> int | None:
+    def peak_bytes(self, call: Program) -> int | None:
         """The allocator's peak within one call, beyond what was allocated before."""
 
 
@@ -84,10 +84,10 @@ class Cpu:
     def flush(self) -> None:
         torch.ones(self._cache_bytes() // 4).sum()
 
-    def graph(self, call: Call) -> Call:
+    def graph(self, call: Program) -> Program:
         raise DeviceUnavailable("the CPU has no graphs to replay")
 
-    def kernels(self, call: Call) -> tuple[str, ...]:
+    def kernels(self, call: Program) -> tuple[str, ...]:
         """oneDNN's, by its own verbose output, which C code prints on file descriptor 1, and torch's own.
 
         torch has slower kernels of its own for convolutions that it does not hand to oneDNN.
@@ -113,7 +113,7 @@ class Cpu:
         fallback = [event.name for event in profile.events() if own.fullmatch(event.name)]
         return counted([*(f"{match[1]} {match[2]}" for match in found if match), *fallback])
 
-    def peak_bytes(self, call: Call) -> int | None:
+    def peak_bytes(self, call: Program) -> int | None:
         """From the profiler's record of every allocation."""
         import json
 
@@ -183,7 +183,7 @@ class Accelerator:
     def flush(self) -> None:
         torch.ones(2**26, device=self.name).sum()
 
-    def graph(self, call: Call) -> Call:
+    def graph(self, call: Program) -> Program:
         if self._kind != "cuda":
             raise DeviceUnavailable(f"torch replays graphs on cuda, not on {self._kind}")
         side = torch.cuda.Stream()
@@ -202,14 +202,14 @@ class Accelerator:
         replay.recorded = call  # type: ignore[attr-defined]  # it replays this call's weights and image
         return replay
 
-    def kernels(self, call: Call) -> tuple[str, ...]:
+    def kernels(self, call: Program) -> tuple[str, ...]:
         with torch.profiler.profile() as profile:
             call()
             torch.accelerator.synchronize()
         events = (event for event in profile.events() if "CPU" not in str(event.device_type))
         return counted(event.name for event in events)
 
-    def peak_bytes(self, call: Call) -> int | None:
+    def peak_bytes(self, call: Program) -> int | None:
         if self._kind != "cuda":
             return None
         before = torch.cuda.memory_allocated(self.name)
