@@ -10,10 +10,12 @@ import shlex
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from difflib import SequenceMatcher
 from pathlib import Path
 from types import ModuleType
 
+import click
 import pytest
 import torch
 import yaml  # comes with fvcore
@@ -21,7 +23,7 @@ from process import invoke
 from torch.utils.flop_counter import FlopCounterMode
 
 import vggcalc
-from vggcalc.cli.app import COMMANDS
+from vggcalc.cli.app import COMMANDS, cli
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -180,6 +182,25 @@ def test_page(
         assert new == text
     if missing:
         pytest.skip(f"not installed: {', '.join(sorted(missing))}; all else of the page is as it says")
+
+
+def test_commands_within_the_text_have_the_options_they_name() -> None:
+    """In backticks or a block that is not run; what stands for something, such as MODEL or …, is no command."""
+    lines = [
+        (page.name, line)
+        for page in PAGES
+        for text in [page.read_text(encoding="utf-8")]
+        for line in re.findall(r"`(vggcalc \w[^`\n]+)`", text)
+        + [line for block in re.findall(r"^```sh\n(.*?)^```", text, re.M | re.S) for line in block.splitlines()]
+        if re.match(r"vggcalc \w", line) and not re.search(r"…|\b[A-Z]{3,}\b|--no-such", line)
+    ]
+    assert len(lines) > 20
+    for page, line in lines:
+        name, *words = shlex.split(line.partition("|")[0])[1:]
+        command = cli.get_command(click.Context(cli), name)
+        assert command is not None, (page, line)
+        with suppress(click.MissingParameter):  # where only options are spoken of
+            command.make_context(name, words)  # a wrong option is another click.UsageError
 
 
 def test_an_excerpt_follows_what_is_printed() -> None:
