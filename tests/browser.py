@@ -87,6 +87,12 @@ class Browser:
         """What stands in the console: errors, warnings, violations of the Content-Security-Policy."""
         return self._complaints
 
+    def violations(self) -> list[str]:
+        """The rules for accessible pages that axe finds broken."""
+        from axe_playwright_python.sync_playwright import Axe
+
+        return [broken["id"] for broken in Axe().run(self._page).response["violations"]]
+
     def requested(self) -> list[str]:
         """The address of everything that the page asked for, itself first."""
         return self._requested

@@ -214,14 +214,16 @@ def test_it_runs_its_one_script_and_no_other(name: str) -> None:
 
 @every_page
 def test_every_section_of_the_terminal_stands_in_it(name: str) -> None:
-    """Every cell of every table in the same order, a label that stands above it too repeated."""
+    """Every cell of every table, those that the terminal leaves out first last, a label that stands above it too."""
     report, document = REPORTS[name], parsed(name)
     sections = counted_sections(report) + measured_sections(report)
     wanted = {}
     for table in sections:
         if isinstance(table, Table):
-            rows = [[column.title for column in table.columns]]
-            rows += [[cell.text for cell in row.cells] for row in table.rows]
+            wide = [i >= table.keys and column.wide for i, column in enumerate(table.columns)]  # these come last
+            order = [i for i in range(len(wide)) if not wide[i]] + [i for i in range(len(wide)) if wide[i]]
+            rows = [[table.columns[i].title for i in order]]
+            rows += [[row.cells[i].text for i in order] for row in table.rows]
             wanted.setdefault(table.title, []).append(rows)
     found: dict[str, list[list[list[str]]]] = {}
     for title, rows in document.tables():
@@ -482,6 +484,49 @@ def test_it_fits_the_window_and_asks_for_nothing(
 
 
 @in_browser
+@every_page
+def test_it_is_accessible(name: str, browser: Browser, files: dict[str, Path]) -> None:
+    dark_phone = list(REPORTS).index(name) % 2 == 0  # every other, so that each page is checked once
+    browser.open(files[name], 375 if dark_phone else 1280, scheme="dark" if dark_phone else "light")
+    assert browser.violations() == []
+
+
+@in_browser
+@pytest.mark.parametrize(("width", "height"), [(375, 812), (1280, 900)])
+def test_the_first_screen_shows_the_verdict_and_both_networks(
+    width: int, height: int, browser: Browser, files: dict[str, Path]
+) -> None:
+    naive, factorized = vggcalc.compare("vgg16").variants
+    browser.open(files["compare vgg16"], width, height)
+    end = "document.querySelector('{}').getBoundingClientRect().bottom"
+    for what in (".verdict", ".net.line-0 .box", ".net.line-1 .box", ".bars .line-1"):
+        assert browser.evaluate(end.format(what)) < height
+    boxes = "[...document.querySelectorAll('.net.line-{} .box')].map((box) => box.innerText)"
+    for i, variant in enumerate((naive, factorized)):
+        shown = [text.split()[0] for text in browser.evaluate(boxes.format(i))]
+        kernels = [f"{height}×{width}" for block in variant.blocks for height, width in block.kernels]
+        assert shown == [*kernels, *["linear"] * 3]
+    bars = "[...document.querySelectorAll('.bars:nth-last-child(1) .line-1 i')].map((bar) => bar.offsetWidth)"
+    *found, _ = browser.evaluate(bars)  # of the total on a scale of its own
+    macs = [block.macs for block in factorized.blocks]
+    most = max(max(block.macs for block in naive.blocks), *macs)
+    longest = browser.evaluate("Math.max(...[...document.querySelectorAll('.bars i')].map((bar) => bar.offsetWidth))")
+    assert found == pytest.approx([longest * one / most for one in macs], abs=2)
+
+
+@in_browser
+def test_figures_are_dark_where_the_page_is(browser: Browser, files: dict[str, Path]) -> None:
+    for scheme, paper, ink in (
+        ("dark", "rgb(21, 23, 26)", "rgb(232, 231, 227)"),
+        ("light", "rgb(255, 255, 255)", None),
+    ):
+        browser.open(files["factorize 7"], scheme=scheme)
+        svg = "getComputedStyle(document.querySelector('figure svg'))"
+        assert browser.evaluate(f"{svg}.backgroundColor") == paper
+        assert ink is None or browser.evaluate(f"{svg}.fill") == ink
+
+
+@in_browser
 def test_the_checks_can_fail(browser: Browser, tmp_path: Path) -> None:
     path = tmp_path / "bad.html"
     bad = page("evil").replace("</main>", '<script>1</script><img src="https://example.com/a.png"><pre>')
@@ -489,6 +534,7 @@ def test_the_checks_can_fail(browser: Browser, tmp_path: Path) -> None:
     browser.open(path, 375)
     assert browser.evaluate("document.scrollingElement.scrollWidth") > 375
     assert any("Content Security Policy" in said for said in browser.complaints())
+    assert "image-alt" in browser.violations()
 
 
 @in_browser
@@ -582,7 +628,7 @@ def test_the_keyboard_is_enough(browser: Browser, files: dict[str, Path]) -> Non
     browser.press("Enter")
     until(browser, "document.activeElement.id === 'main'")
     browser.press("Tab")
-    assert browser.evaluate("document.activeElement.getAttribute('role')") == "region"
+    assert browser.evaluate("document.activeElement.getAttribute('role')") == "group"
     assert browser.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
     browser.press("ArrowRight")
     until(browser, "document.activeElement.scrollLeft > 0")

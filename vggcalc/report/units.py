@@ -61,6 +61,17 @@ def change(value: float | None) -> str:
     return "0%" if percent == 0 else text.replace("-", "−")
 
 
+def compact(value: int | float | None) -> str:
+    """A count to three digits, where there is no room for all of them: 629M."""
+    if value is None:
+        return NO_FIGURE
+    for unit in ("", "k", "M", "G", "T"):
+        if value < 999.5 or unit == "T":
+            break
+        value /= 1000
+    return f"{value:g}" if unit == "" else f"{value:.{_places(value)}f}{unit}"
+
+
 def share(value: float | None) -> str:
     """A share in whole percent."""
     return NO_FIGURE if value is None else f"{value:.0%}"

@@ -52,15 +52,26 @@ def svg(report: Report) -> list[tuple[str, str, str]]:
 
 
 def _element(figure: Figure, prefix: str) -> str:
-    """The `<svg>` element alone: no style that other elements would meet, no id but with the prefix."""
+    """The `<svg>` element alone: no style that other elements would meet, no id but with the prefix.
+
+    Its colours are those of the page's CSS properties, where it has them.
+    """
     document = _svg([figure], titled=False)
     element = re.sub(r"\s*<(metadata|defs)>\s*<(rdf:RDF|style).*?</\1>", "", document, flags=re.DOTALL)
     element = element[element.index("<svg ") :]
     needed = set(re.findall(r'(?:href="|url\()#([^")]+)', element))
     element = re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in needed else "", element)
     element = re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{prefix}", element)
-    attributes = f'role="img" aria-label="{escape(figure.caption)}" style="stroke-linejoin: round"'
+    element = re.sub(r"(?<=: )(#[0-9a-f]{6})\b", _on_a_page, element)
+    style_ = f"stroke-linejoin: round; fill: {_on_a_page('#000000')}"
+    attributes = f'role="img" aria-label="{escape(figure.caption)}" style="{style_}"'
     return element.replace("<svg ", f"<svg {attributes} ", 1).rstrip()
+
+
+def _on_a_page(colour: str | re.Match[str]) -> str:
+    """A colour of the style as the page's."""
+    text = colour if isinstance(colour, str) else colour[1]
+    return f"var({style.ON_A_PAGE[text]}, {text})" if text in style.ON_A_PAGE else text
 
 
 def _column(drawn: Sequence[Figure], titled: bool) -> Canvas:

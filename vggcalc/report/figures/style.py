@@ -108,6 +108,11 @@ _COLOURS = (
     "#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#777777", "#882255",
     "#999933", "#332288",
 )  # fmt: skip
+#: CSS properties that give these colours on a page, which may be dark; see templates/style.css.
+ON_A_PAGE = {"#000000": "--ink", "#ffffff": "--sheet", QUIET: "--quiet", GRID: "--rule"} | {
+    colour.lower(): f"--series-{i}" for i, colour in enumerate(_COLOURS) if i
+}
+
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", "*", ">", "h")
 _LINES: tuple[str | tuple[float, tuple[float, ...]], ...] = (
     "-", "--", ":", "-.", (0, (6, 1)), (0, (3, 1, 1, 1, 1, 1)), (0, (1, 0.7)),

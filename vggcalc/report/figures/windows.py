@@ -37,6 +37,9 @@ _APART = 16.0
 
 _WINDOW_COLOURS = ("#e3eef8", "#6baed6", "#2171b5", "#08306b")
 
+#: Numbers in cells, which are light or dark whatever the page is.
+_ON_DARK, _ON_LIGHT = "#fefefe", "#010101"
+
 #: Inches: the lines above each panel, what is between panels, and the scale with the key under all.
 _ABOVE, _BETWEEN, _SCALE = 0.36, 0.12, 0.66
 
@@ -194,7 +197,7 @@ def _numbers(axes: Axes, seen: PathCounts, step: int, points: float) -> None:
                     fontsize=size,
                     ha="center",
                     va="center_baseline",
-                    color="white" if count / most > 0.5 else "black",
+                    color=_ON_DARK if count / most > 0.5 else _ON_LIGHT,
                 )
 
 

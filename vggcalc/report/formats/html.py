@@ -15,6 +15,7 @@ import msgspec
 
 from vggcalc.errors import InputError
 from vggcalc.report import units
+from vggcalc.report.blocks import drawing_of
 from vggcalc.report.escape import visible
 from vggcalc.report.formats import FORMATS, Screen
 from vggcalc.report.tables.cells import Section, Table, heading
@@ -28,13 +29,13 @@ if TYPE_CHECKING:
 
 
 class Chapter(msgspec.Struct, frozen=True):
-    """A part of the page: findings, tables and sentences, drawings with title and caption, or terms with their text."""
+    """A part of the page: findings, tables and sentences, figures with title and caption, or terms with their text."""
 
     id: str
     title: str
     findings: tuple[str, ...] = ()
     sections: tuple[Section, ...] = ()
-    drawings: tuple[tuple[str, str, str], ...] = ()
+    figures: tuple[tuple[str, str, str], ...] = ()
     terms: tuple[tuple[str, str], ...] = ()
 
 
@@ -47,6 +48,8 @@ def render(report: Report, screen: Screen) -> str:
     return templates.get_template("page.html").render(
         report=report,
         heading=", ".join(_comparison_names(report)),
+        verdict=_deciding_finding(report),
+        drawing=drawing_of(report.comparisons),
         subject=_subject(report),
         facts=list(_facts(report)),
         chapters=list(_chapters(report)),
@@ -62,7 +65,8 @@ def render(report: Report, screen: Screen) -> str:
 def fragment(report: Report) -> str:
     """The tables and findings of a comparison or a fleet as HTML for a notebook, with their own style and no script."""
     chapter = next(_result_chapters(report))
-    return _templates().get_template("fragment.html").render(chapter=chapter, numbers=count(1))
+    drawing = drawing_of(report.comparisons)
+    return _templates().get_template("fragment.html").render(drawing=drawing, chapter=chapter, numbers=count(1))
 
 
 def table_html(table: Table, id: str) -> str:
@@ -83,8 +87,15 @@ def _templates() -> "Templates":
         lstrip_blocks=True,
         finalize=lambda value: visible(value) if type(value) is str else value,  # not what is markup already
     )
-    templates.globals |= {"sort_of": _sort_of, "next_number": next}
+    templates.globals |= {"widest_last": _widest_last, "sort_of": _sort_of, "next_number": next}
     return templates
+
+
+def _widest_last(table: Table) -> Table:
+    """The columns that the terminal always shows before those that it shows where there is room."""
+    order = sorted(range(len(table.columns)), key=lambda i: i >= table.keys and table.columns[i].wide)
+    rows = (msgspec.structs.replace(row, cells=tuple(row.cells[i] for i in order)) for row in table.rows)
+    return msgspec.structs.replace(table, columns=tuple(table.columns[i] for i in order), rows=tuple(rows))
 
 
 def _sort_of(table: Table, i: int) -> str | None:
@@ -117,6 +128,19 @@ def _subject(report: Report) -> str:
         if not any(comparison.ratios for comparison in report.comparisons):
             return "layer by layer"
     return f"{baseline} against {', '.join(others) if len(others) <= 5 else f'{len(others)} variants'}{where}"
+
+
+#: Of each comparison the first of these findings that there is says what it comes to.
+_DECIDING = ("latency", "choice", "whole", "kernel_macs")
+
+
+def _deciding_finding(report: Report) -> list[str]:
+    """What the report comes to."""
+    found = []
+    for comparison in report.comparisons:
+        texts = {finding.code: finding.text for finding in reversed(comparison.findings)}
+        found += [texts[code] for code in _DECIDING if code in texts][:1]
+    return found[:1]
 
 
 def _facts(report: Report) -> Iterator[tuple[str, str]]:
@@ -177,8 +201,8 @@ def _drawings(report: Report) -> Chapter | None:
         from vggcalc.report.tables.cells import Text
 
         return Chapter("figures", "Figures", sections=(Text((f"There are none here: {error}",)),))
-    drawings = tuple((title, caption, _visible_lines(element)) for title, caption, element in drawn)
-    return Chapter("figures", "Figures", drawings=drawings) if drawings else None
+    figures = tuple((title, caption, _visible_lines(element)) for title, caption, element in drawn)
+    return Chapter("figures", "Figures", figures=figures) if figures else None
 
 
 def _visible_lines(element: str) -> str:
