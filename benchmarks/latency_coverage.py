@@ -38,7 +38,6 @@ import vggcalc
 from vggcalc.errors import WorkerError
 from vggcalc.measurement.intervals import (
     FIRST_CHECK,
-    LEAST_FLOOR,
     Estimate,
     Times,
     estimate,
@@ -51,6 +50,7 @@ from vggcalc.measurement.schedule import LEAST_PROCESSES
 from vggcalc.measurement.worker import Worker
 from vggcalc.protocol import Arm, ArmsReady, Rounds, StartRounds, Subject, TimingJob
 from vggcalc.results import Configuration
+from vggcalc.results.measured import LEAST_FLOOR
 from vggcalc.runtime.time import allocator
 from vggcalc.runtime.time.arms import context, prepare
 from vggcalc.runtime.time.devices import Device, device

@@ -70,7 +70,7 @@ def sentences(fleet: vggcalc.Fleet) -> list[str]:
 def test_of_a_fleet_is_said_on_how_many_machines() -> None:
     fast = [measured(ratio, (ratio - 0.02, ratio + 0.02), "faster") for ratio in (0.57, 0.61)]
     said = sentences(vggcalc.join([*fast, FAST, SAME], hosts=["a", "b", "c", "d"]))
-    assert said[0] == "factorized is faster than naive on 3 of 4 machines (a, b and c); on d it is as fast."
+    assert said[0] == "factorized is faster than naive on 3 of 4 machines (a, b and c); on d it is as fast within 1.0%."
     assert said[1].startswith("The machines disagree about factorized: its ratio is 0.5700 on a and")
     assert " 1.000 on d, 68.6% or more apart by the nearer ends" in said[1]  # 0.995 / 0.59
     everywhere = sentences(vggcalc.join([*fast], hosts=["a", "b"]))
@@ -124,6 +124,28 @@ def test_an_interval_of_one_process_says_nothing_of_its_machine() -> None:
         "factorized is faster than naive on 1 of 2 machines (a); on b it is slower.",
         "On b the verdict rests on one process: another run may say otherwise.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("ci95", "said"),
+    [
+        ((0.975, 0.985), "on a it is as fast within 3.0%"),
+        ((0.96, 0.965), "is faster than naive"),
+        ((0.96, 0.985), "unclear"),
+    ],
+)
+def test_a_verdict_of_one_process_is_by_the_floor_of_one_process(ci95: tuple[float, float], said: str) -> None:
+    """Also where the document is of a version that had no such floor, and called all three faster."""
+    one = measured(0.98, ci95, "faster", basis="process", processes=1, floor=0.01, control_ci95=(0.999, 1.001))
+    fleet = vggcalc.join([one, SLOW], hosts=["a", "b"])
+    found = fleet.ratios[0].on("a")
+    assert found is not None
+    assert found.ratio.floor == 0.03
+    assert said in sentences(fleet)[0] or said == "unclear" == found.ratio.verdict
+    (unchanged,) = FAST.ratios[0].latency
+    again = vggcalc.join([FAST, SLOW], hosts=["a", "b"]).ratios[0].on("a")
+    assert again is not None
+    assert again.ratio == unchanged
 
 
 def test_a_machine_without_a_configuration_was_not_measured_there() -> None:

@@ -14,11 +14,13 @@ from vggcalc.results import (
     Fleet,
     FleetComparison,
     FleetRatio,
+    LatencyRatio,
     Machine,
     MachineLatency,
     Report,
     Variant,
 )
+from vggcalc.results.measured import judge, least_floor
 
 
 class MachineReport(msgspec.Struct, frozen=True):
@@ -143,7 +145,18 @@ def _measured(
     ends = [comparison[name].latency_in(configuration) for name in (comparison.baseline, variant)]
     if ratio is None or ends[0] is None or ends[1] is None:
         return None
-    return MachineLatency(machine, ends[0].median_s, ends[1].median_s, ratio)
+    return MachineLatency(machine, ends[0].median_s, ends[1].median_s, _judged_again(ratio))
+
+
+def _judged_again(ratio: LatencyRatio) -> LatencyRatio:
+    """The ratio by the floor of its basis, which a document of an earlier version may not have had.
+
+    Without an interval of the A/A control there is no verdict.
+    """
+    floor = max(ratio.floor, least_floor(ratio.basis))
+    if floor == ratio.floor or ratio.control_ci95 is None:
+        return ratio
+    return msgspec.structs.replace(ratio, floor=floor, verdict=judge(ratio.ci95, floor))
 
 
 def _disagreements(measured: Sequence[MachineLatency]) -> tuple[Disagreement, ...]:

@@ -13,6 +13,7 @@ from statistics import fmean, median, quantiles, stdev
 import msgspec
 
 from vggcalc.results import Basis, Verdict
+from vggcalc.results.measured import judge, least_floor
 
 FIRST_CHECK = 30
 
@@ -21,11 +22,6 @@ def least_rounds(compared: int) -> int:
     """The fewest rounds that hold an exact interval, `compared` of them 95% together: 2 · 0.5ⁿ ≤ 5% / k."""
     return ceil(log2(2 * compared / 0.05))
 
-
-#: A smaller difference than this is never reported as one: over processes, and in one process alone, where an interval
-#: says nothing of what differs from process to process (their medians of the same modules do, by 1% and now and then
-#: by more: a copy of VGG-16 took 1.015 [1.005–1.027] times as long as VGG-16).
-LEAST_FLOOR, LEAST_FLOOR_OF_ONE = 0.01, 0.03
 
 Times = Sequence[float]
 
@@ -84,23 +80,12 @@ def floor(arm: Estimate, control: Estimate) -> float:
     3% at the least where the arm ran in one process.
     """
     low, high = control.ci95 or (control.ratio, control.ratio)
-    least = LEAST_FLOOR if arm.basis == "processes" else LEAST_FLOOR_OF_ONE
-    return max(least, abs(low - 1), abs(high - 1))
+    return max(least_floor(arm.basis), abs(low - 1), abs(high - 1))
 
 
 def verdict(arm: Estimate, control: Estimate) -> Verdict:
-    """Where the interval lies: outside 1 ± floor "faster" or "slower", inside "same", else "unclear"."""
-    if arm.ci95 is None or control.ci95 is None:
-        return "unclear"
-    low, high = arm.ci95
-    band = floor(arm, control)
-    if high < 1 - band:
-        return "faster"
-    if low > 1 + band:
-        return "slower"
-    if low >= 1 - band and high <= 1 + band:
-        return "same"
-    return "unclear"
+    """Where the arm's interval lies, of what the control allows to be told apart; "unclear" without either's."""
+    return "unclear" if control.ci95 is None else judge(arm.ci95, floor(arm, control))
 
 
 def next_check(rounds: int) -> int:

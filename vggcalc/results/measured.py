@@ -25,6 +25,28 @@ Bound = Literal["compute", "memory"]
 #: A relative difference between two computations in float64 that rounding may explain.
 ROUNDING = 1e-9
 
+#: A smaller difference than this is never reported as one: over processes, and in one process alone, where an interval
+#: says nothing of what differs from process to process (their medians of the same modules do, by 1% and now and then
+#: by more: a copy of VGG-16 took 1.015 [1.005–1.027] times as long as VGG-16).
+LEAST_FLOOR, LEAST_FLOOR_OF_ONE = 0.01, 0.03
+
+
+def least_floor(basis: Basis) -> float:
+    """The smallest difference that an interval on that basis can be about."""
+    return LEAST_FLOOR if basis == "processes" else LEAST_FLOOR_OF_ONE
+
+
+def judge(ci95: tuple[float, float] | None, floor: float) -> Verdict:
+    """Where the interval lies: outside 1 ± floor "faster" or "slower", inside "same", else "unclear"."""
+    if ci95 is None:
+        return "unclear"
+    low, high = ci95
+    if high < 1 - floor:
+        return "faster"
+    if low > 1 + floor:
+        return "slower"
+    return "same" if low >= 1 - floor and high <= 1 + floor else "unclear"
+
 
 class Configuration(msgspec.Struct, frozen=True):
     """How a module was run. `mode` "training" is forward and backward, without an optimizer's step.
@@ -185,6 +207,38 @@ class Crosscheck(msgspec.Struct, frozen=True):
     saved_bytes: Counted
     notes: tuple[str, ...] = ()
     receptive_field: GradientProbe | None = None
+
+
+class HeldEnergy(msgspec.Struct, frozen=True):
+    """The side of the smallest square that holds a share of the energy, in input positions, with its 95% interval."""
+
+    side: int
+    ci95: tuple[int, int] | None
+
+
+class EffectiveReceptiveField(msgspec.Struct, frozen=True):
+    """How the energy of one unit's gradient is spread over the input (Luo et al. 2016, arXiv 1701.04128).
+
+    The unit is the centre of the last feature map. The energy at a position is the squared gradient, over all channels
+    of unit and input; `shares` are the means, over `samples` seeded inputs, of what lies within a square of each of
+    `sides` around the centre of the unit's `theoretical` receptive field, None where that is all of the input; an
+    interval in one dimension, a cube in three. `half` and `most` are the sides that hold 50% and 95%. An interval is
+    that of the means' curve (Woodruff 1952), None of one sample. `weights` are "random", drawn anew for each sample, or
+    the "model"'s own. `silent` samples had no gradient at all and are left out.
+    """
+
+    layer: str
+    unit: Axes
+    theoretical: Axes | None
+    half: HeldEnergy
+    most: HeldEnergy
+    sides: tuple[int, ...]
+    shares: tuple[float, ...]
+    shares_ci95: tuple[tuple[float, float], ...] | None
+    samples: int
+    silent: int
+    weights: Literal["random", "model"]
+    seed: int
 
 
 class Verification(msgspec.Struct, frozen=True):

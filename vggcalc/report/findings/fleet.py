@@ -38,15 +38,21 @@ def _verdicts(ratio: FleetRatio, baseline: str, fleet: Fleet) -> Iterator[str]:
     if verdict == "unclear":
         sentence = f"Whether {ratio.variant} is faster than {baseline} is unclear on {where}"
     else:
-        how = "as fast as" if verdict == "same" else f"{verdict} than"
-        sentence = f"{ratio.variant} is {how} {baseline} on {where}"
+        how = f"as fast as {baseline}{_apart_by(ratio, names)}" if verdict == "same" else f"{verdict} than {baseline}"
+        sentence = f"{ratio.variant} is {how} on {where}"
     for other, names in others:
-        sentence += f"; on {_named(names)} {'it is ' if other != 'unclear' else 'that is '}{_VERDICTS[other]}"
+        within = _apart_by(ratio, names) if other == "same" else ""
+        sentence += f"; on {_named(names)} {'it is ' if other != 'unclear' else 'that is '}{_VERDICTS[other]}{within}"
     missing = [machine.name for machine in fleet.machines if ratio.on(machine.name) is None]
     yield f"{sentence}{f'; it was not measured on {_named(missing)}' if missing else ''}."
     weak = [one.machine for one in ratio.measured if one.ratio.basis != "processes"]
     if weak:
         yield f"On {_named(weak)} the verdict rests on one process: another run may say otherwise."
+
+
+def _apart_by(ratio: FleetRatio, machines: list[str]) -> str:
+    """The largest difference that could not be told from none on any of these machines."""
+    return f" within {max(one.ratio.floor for one in ratio.measured if one.machine in machines):.1%}"
 
 
 def _disagreement(ratio: FleetRatio) -> Iterator[str]:
