@@ -22,7 +22,7 @@ from vggcalc.protocol import GradientExtent, ProbeTarget, Subject, TorchCounts
 from vggcalc.report.tables.latency import timings
 from vggcalc.results import GradientProbe, ReceptiveField, Variant
 from vggcalc.runtime.build import build
-from vggcalc.runtime.check.counts import _calls, torch_counts
+from vggcalc.runtime.check.counts import calls_of, torch_counts
 from vggcalc.runtime.check.gradient import ProbeError, gradient_extent
 from vggcalc.runtime.trace.tracer import trace
 
@@ -34,7 +34,7 @@ IMAGE = (1, 3, 64, 60)
 
 
 def seen_by(module: nn.Module, network: Network, units: tuple[ProbeTarget, ...]) -> GradientExtent:
-    with _calls(module) as calls, torch.no_grad():
+    with calls_of(module) as calls, torch.no_grad():
         module.double().eval()(torch.zeros(network.input_shape, dtype=torch.float64))
     return gradient_extent(Subject("it", network, None, units), module, calls)
 

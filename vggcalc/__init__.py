@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from vggcalc.library.kernels import factorize as factorize
     from vggcalc.library.measuring import MeasurementWarning as MeasurementWarning
     from vggcalc.library.measuring import check as check
+    from vggcalc.library.measuring import effective_receptive_field as effective_receptive_field
     from vggcalc.library.measuring import measure as measure
     from vggcalc.library.measuring import verify as verify
     from vggcalc.library.modules import FusingWarning as FusingWarning
@@ -78,6 +79,7 @@ _PLACES = {
     "load_all": "library.documents",
     "MeasurementWarning": "library.measuring",
     "check": "library.measuring",
+    "effective_receptive_field": "library.measuring",
     "measure": "library.measuring",
     "verify": "library.measuring",
     "build": "library.modules",

@@ -3,6 +3,8 @@
 Each is one line of JSON. A worker sends `WorkerInfo` first and `JobDone` last; a job is complete only
 with `JobDone`, so half a reply is never taken for a whole one. When its standard input closes it
 stops at the next round: the parent ends a measuring so, and a dead parent leaves no orphan.
+
+It is over 300 lines long because the union of all jobs and that of all messages need them in one module.
 """
 
 import msgspec
@@ -14,7 +16,7 @@ from vggcalc.nets.replacing import Replacing
 from vggcalc.results import AllocatorState, Configuration, Environment, Verification
 from vggcalc.results.fitted import RewrittenModel
 
-PROTOCOL = 11
+PROTOCOL = 12
 
 
 class Arm(msgspec.Struct, frozen=True):
@@ -86,6 +88,19 @@ class CheckJob(msgspec.Struct, frozen=True, tag=True):
     dtype: str = "float32"
 
 
+class EnergyJob(msgspec.Struct, frozen=True, tag=True):
+    """Look at the gradient of one unit of each subject in so many seeded inputs, and at its energy around a centre.
+
+    A subject's unit is that of the first of its targets that its module has. `centres` are, for each subject, where the
+    middle of the unit's field lies on the input, by the target's layer.
+    """
+
+    subjects: tuple[Subject, ...]
+    centres: tuple[dict[str, tuple[float, ...]], ...]
+    samples: int
+    seed: int
+
+
 class ProbeJob(msgspec.Struct, frozen=True, tag=True):
     """Run a small network in each configuration, to report what this machine does not support."""
 
@@ -135,7 +150,7 @@ class RewriteJob(msgspec.Struct, frozen=True, tag=True):
     fit: bool
 
 
-Job = TraceJob | CheckJob | ProbeJob | TimingJob | VerifyJob | RewriteJob
+Job = TraceJob | CheckJob | EnergyJob | ProbeJob | TimingJob | VerifyJob | RewriteJob
 
 
 class StartRounds(msgspec.Struct, frozen=True, tag=True):
@@ -204,6 +219,27 @@ class TorchCounts(msgspec.Struct, frozen=True, tag=True):
     seen: GradientExtent | None = None
     unprobed: str | None = None
     refused: str | None = None
+    comparison: int = 0
+
+
+class GradientEnergy(msgspec.Struct, frozen=True, tag=True):
+    """One sample of a subject: the share of the gradient's energy within a square of each of `sides` around the centre.
+
+    `shares` is None where the gradient is 0 everywhere.
+    """
+
+    subject: str
+    layer: str
+    sides: tuple[int, ...]
+    shares: tuple[float, ...] | None
+    comparison: int = 0
+
+
+class NoEnergy(msgspec.Struct, frozen=True, tag=True):
+    """A subject whose gradient could not be looked at, and why."""
+
+    subject: str
+    reason: str
     comparison: int = 0
 
 
@@ -282,6 +318,8 @@ Message = (
     | NotTraced
     | ModelNames
     | TorchCounts
+    | GradientEnergy
+    | NoEnergy
     | Verified
     | RewrittenModel
     | Unsupported

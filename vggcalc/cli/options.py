@@ -170,6 +170,19 @@ MEASURING = group(
         help="Count again with torch and fvcore.  [default: with latency, but not with --quick]",
     ),
     option(
+        "--erf",
+        "effective",
+        is_flag=True,
+        default=None,
+        help="Effective receptive field (Luo et al. 2016): the squares that hold 50% and 95% of the gradient's energy.",
+    ),
+    option(
+        "--erf-samples",
+        "effective_samples",
+        type=click.IntRange(1, 1000),
+        help="Random inputs over which --erf is averaged.  [default: 20]",
+    ),
+    option(
         "--device",
         "devices",
         type=Parsed("NAME", str.lower),

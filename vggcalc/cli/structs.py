@@ -67,6 +67,8 @@ class MeasuringOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     latency: bool = True
     check: bool | None = None
+    effective: bool = False
+    effective_samples: int = 20
     devices: tuple[str, ...] = ("auto",)
     threads: tuple[int, ...] = (1,)
     dtypes: tuple[str, ...] = ()
@@ -94,7 +96,7 @@ class MeasuringOptions(msgspec.Struct, frozen=True, kw_only=True):
             if self.processes != MOST_PROCESSES:  # the default says nothing
                 raise click.UsageError("--quick is one process: leave it out beside --processes")
         check = self.latency and not self.quick if self.check is None else self.check
-        if not (self.latency or check or verify):
+        if not (self.latency or check or verify or self.effective):
             return None
         from vggcalc.measurement.plan import Plan
 
@@ -102,6 +104,7 @@ class MeasuringOptions(msgspec.Struct, frozen=True, kw_only=True):
             latency=self.latency,
             check=check,
             verify=verify,
+            effective_samples=self.effective_samples if self.effective else 0,
             devices=self.devices,
             dtypes=tuple(dict.fromkeys(self.dtypes or (own_dtype,))),
             threads=tuple(dict.fromkeys(self.threads)),

@@ -1,4 +1,4 @@
-"""`measure`, `check` and `verify`: what worker processes find out on real modules."""
+"""`measure`, `check`, `verify` and `effective_receptive_field`: what worker processes find out on real modules."""
 
 import os
 import sys
@@ -148,6 +148,29 @@ def verify(comparison: Comparison, seed: int = 0) -> Comparison:
     if comparison.variants[0].weights_per_channel_pair is None:
         raise InputError(f"verify is for factorized kernels, and {comparison.name} is a network")
     return _with_measurements(comparison, Plan(latency=False, check=False, verify=True, seed=seed))
+
+
+def effective_receptive_field(comparison: Comparison, samples: int = 20, seed: int = 0) -> Comparison:
+    """How the energy of the centre unit's gradient is spread over the input, beside the theoretical receptive field.
+
+    Averaged over `samples` random inputs from `seed`: Luo et al. 2016, arXiv 1701.04128. An imported model has its own
+    weights, a network that is built other random ones in each sample. Returns the comparison with an `effective` in
+    every variant: `most.side` is that of the square that holds 95% of the energy, with `most.ci95`; `half` is for 50%.
+    Raises `WorkerError` where no variant has one.
+
+    >>> found = vggcalc.effective_receptive_field(vggcalc.factorize(7, channels=8, size=15), samples=10)
+    >>> found["factorized"].effective.theoretical, found["factorized"].effective.most.side <= 7
+    ((7, 7), True)
+    """
+    _check_comparison(comparison)
+    _check_seed(seed)
+    arguments.check_whole(samples=samples)
+    if not 1 <= samples <= 1000:
+        raise InputError(f"samples {samples} is out of range: give 1 to 1,000")
+    found = _with_measurements(comparison, Plan(latency=False, check=False, effective_samples=samples, seed=seed))
+    if all(variant.effective is None for variant in found):
+        raise WorkerError(f"{comparison.name} has no effective receptive field: see the warnings")
+    return found
 
 
 def _check_comparison(comparison: object) -> None:

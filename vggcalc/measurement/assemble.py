@@ -18,6 +18,7 @@ from vggcalc.results import (
     Configuration,
     Costs,
     Crosscheck,
+    EffectiveReceptiveField,
     Latency,
     LatencyRatio,
     Ratio,
@@ -171,6 +172,7 @@ def with_measurements(
     trials: Sequence[TrialResult] = (),
     crosschecks: Mapping[str, Crosscheck] = {},
     verifications: Mapping[str, Verification] = {},
+    effective: Mapping[str, EffectiveReceptiveField] = {},
 ) -> Comparison:
     """The comparison with everything that was measured of it, by variant's name, added at once."""
 
@@ -187,6 +189,7 @@ def with_measurements(
             blocks=tuple(block(one.name, part) for part in one.blocks),
             crosscheck=crosschecks.get(one.name, one.crosscheck),
             verification=verifications.get(one.name, one.verification),
+            effective=effective.get(one.name, one.effective),
         )
 
     def ratio(one: Ratio) -> Ratio:

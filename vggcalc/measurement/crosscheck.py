@@ -66,7 +66,7 @@ def targets(variant: Variant) -> Iterator[ProbeTarget]:
             if layer.sees != sees or sees not in ("window", "image"):
                 continue
             image = variant.network.input_shape[2:]
-            first, sizes = _map(layer, len(image))
+            first, sizes = feature_map(layer, len(image))
             field = layer.receptive_field
             if first is None or (sees == "image" and prod(sizes) == 1):
                 continue
@@ -79,7 +79,7 @@ def targets(variant: Variant) -> Iterator[ProbeTarget]:
                     yield ProbeTarget(layer.name, unit, layer.output_shape, first)
 
 
-def _map(layer: LayerResult, axes: int) -> tuple[int | None, tuple[int, ...]]:
+def feature_map(layer: LayerResult, axes: int) -> tuple[int | None, tuple[int, ...]]:
     """Which of the axes of a layer's output is the first of its map, if that is certain, and the map."""
     shape = layer.output_shape
     if layer.traced is None:
@@ -124,7 +124,7 @@ def _probed(variant: Variant, seen: GradientExtent) -> GradientProbe:
     else:
         expected = tuple((0, n - 1) for n in image)
     agrees = seen.span is not None
-    sizes = _map(layer, len(image))[1]
+    sizes = feature_map(layer, len(image))[1]
     for ends, found, n, units in zip(expected, seen.span or expected, image, sizes, strict=True):
         rest = 0 if field is not None else n // units
         for end, other in zip(ends, found, strict=True):

@@ -18,12 +18,14 @@ class Plan(msgspec.Struct, frozen=True):
     `budget_s` are the seconds for all of it, workers' starts and the crosscheck included; None is as many as the
     claims take here. `quick` is one process of the whole networks, and 10 s for each comparison and configuration
     unless a budget is given. `precision` is the full width at which an interval will do; `processes` and `rounds` None
-    leave them to the budget.
+    leave them to the budget. `effective_samples` are the inputs over which the effective receptive field is averaged, 0
+    for none.
     """
 
     latency: bool = True
     check: bool = True
     verify: bool = False
+    effective_samples: int = 0
     devices: tuple[str, ...] = ("auto",)
     dtypes: tuple[str, ...] = ("float32",)
     threads: tuple[int, ...] = (1,)

@@ -1,6 +1,5 @@
 """One command's measuring: the crosscheck, the verification, and every comparison's trials."""
 
-import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import product
@@ -10,27 +9,24 @@ import msgspec
 from vggcalc.errors import WorkerError
 from vggcalc.measurement.assemble import TrialResult, with_measurements
 from vggcalc.measurement.crosscheck import crosscheck, targets, too_large_to_run, why_unprobed
+from vggcalc.measurement.effective import effective_fields
 from vggcalc.measurement.host import Host
 from vggcalc.measurement.interrupts import Deferred
 from vggcalc.measurement.limits import warm_up_timeout_s
 from vggcalc.measurement.plan import QUICK_S, Plan, unusual
+from vggcalc.measurement.support import tiny_network
 from vggcalc.measurement.trial import Trial
 from vggcalc.measurement.verify import verifications
-from vggcalc.nets.graph import Network, chain
-from vggcalc.nets.layers import (
-    GELU,
-    Convolution,
-    Dropout,
-    Flatten,
-    Layer,
-    Linear,
-    LocalResponseNorm,
-    ReLU,
-    SiLU,
-    in_axes,
-)
 from vggcalc.protocol import CheckJob, ProbeJob, Subject, TorchCounts, Unsupported, WorkerInfo
-from vggcalc.results import Comparison, Configuration, Crosscheck, Environment, Variant, Verification
+from vggcalc.results import (
+    Comparison,
+    Configuration,
+    Crosscheck,
+    EffectiveReceptiveField,
+    Environment,
+    Variant,
+    Verification,
+)
 
 ProgressCallback = Callable[[str], None]
 
@@ -62,7 +58,7 @@ def measure_all(
     say: ProgressCallback = lambda failure: None,
     host: Host = Host(),
 ) -> MeasurementOutcome:
-    """Crosscheck, verify and time the comparisons. What fails costs only itself, and is named in `failures`.
+    """Crosscheck, verify, probe and time the comparisons. What fails costs only itself, and is named in `failures`.
 
     `say` is called with each failure as soon as it is known. Ctrl-C ends it with what was measured
     so far.
@@ -74,6 +70,8 @@ def measure_all(
             session.check()
         if plan.verify:
             session.verify()
+        if plan.effective_samples:
+            session.look_at_effective_fields()
         if plan.latency:
             session.time()
     except KeyboardInterrupt:
@@ -114,12 +112,13 @@ class _Session:
         self.warnings: list[str] = []
         self._crosschecks: list[dict[str, Crosscheck]] = [{} for _ in comparisons]
         self._verifications: list[dict[str, Verification]] = [{} for _ in comparisons]
+        self._effective: list[dict[str, EffectiveReceptiveField]] = [{} for _ in comparisons]
         self._trials: list[list[TrialResult]] = [[] for _ in comparisons]
 
     def complete(self) -> tuple[Comparison, ...]:
         """The comparisons with all that was collected."""
-        collected = zip(self.comparisons, self._trials, self._crosschecks, self._verifications, strict=True)
-        return tuple(with_measurements(*one) for one in collected)
+        found = self._trials, self._crosschecks, self._verifications, self._effective
+        return tuple(with_measurements(*one) for one in zip(self.comparisons, *found, strict=True))
 
     def _fail(self, *failures: str) -> None:
         self.failures += failures
@@ -178,6 +177,21 @@ class _Session:
         except WorkerError as error:
             self._fail(f"verification: {error}")
 
+    def look_at_effective_fields(self) -> None:
+        """See how much of its receptive field the gradient of each variant's centre unit shows."""
+        self._show("effective receptive field")
+        plan = self.plan
+        try:
+            for index, name, found in effective_fields(
+                self.comparisons, plan.effective_samples, plan.seed, self.note, self.host, self._show
+            ):
+                if isinstance(found, str):
+                    self._fail(f"effective receptive field of {name} for {self.comparisons[index].name}: {found}")
+                else:
+                    self._effective[index][name] = found
+        except WorkerError as error:
+            self._fail(f"effective receptive field: {error}")
+
     def time(self) -> None:
         """Time every comparison in every configuration that this machine supports."""
         supported = self._supported()
@@ -230,27 +244,6 @@ class _Session:
         self._fail(*(f"latency on {grid[index].label}: {reason}" for index, reason in refused.items()))
         return [configuration for index, configuration in enumerate(grid) if index not in refused]
 
-    def _tiny(self) -> Network:
-        """A small network with every kind of layer that is to be timed, feature maps first and then vectors."""
-        layers_of_all = [layer for c in self.comparisons for v in c.variants for layer in v.layers]
-        kinds = {re.sub("[123]d$", "", layer.type) for layer in layers_of_all}
-        dims = max((one.layer.axes for one in layers_of_all if isinstance(one.layer, Convolution)), default=2)
-        small: dict[str, Layer] = {
-            "BatchNorm": in_axes("BatchNorm", dims)(4),
-            "LocalResponseNorm": LocalResponseNorm(),
-            "ReLU": ReLU(),
-            "GELU": GELU(),
-            "SiLU": SiLU(),
-            "MaxPool": in_axes("MaxPool", dims)(),
-            "AdaptiveAvgPool": in_axes("AdaptiveAvgPool", dims)(2),
-            "Flatten": Flatten(),
-            "Dropout": Dropout(),
-        }
-        layers: list[Layer] = [in_axes("Conv", dims)(4, 4, 3, padding=1), *(small[k] for k in small if k in kinds)]
-        if "Flatten" in kinds and "AdaptiveAvgPool" in kinds:
-            layers.append(Linear(4 * 2**dims, 4))
-        return chain("probe", (2, 4, *(8,) * dims), [("block1", layer) for layer in layers])
-
     def _probe(self, configurations: Sequence[Configuration]) -> dict[int, str]:
         """Which of the configurations cannot be run here, and why.
 
@@ -264,7 +257,8 @@ class _Session:
 
     def _probe_once(self, configurations: Sequence[Configuration]) -> dict[int, str]:
         refused = {}
-        with self.host.start_worker(ProbeJob(tuple(configurations), self._tiny()), warm_up_timeout_s([])) as worker:
+        job = ProbeJob(tuple(configurations), tiny_network(self.comparisons))
+        with self.host.start_worker(job, warm_up_timeout_s([])) as worker:
             for message in worker.messages():
                 match message:
                     case WorkerInfo():

@@ -172,6 +172,15 @@ class Network(msgspec.Struct, frozen=True):
                 readers[name].append(node)
         return readers
 
+    def up_to(self, name: str) -> "Network":
+        """The network that puts out what the node of that name does: it, and all that it reads, however far back."""
+        needed, found = {name}, []
+        for node in reversed(self.nodes):
+            if node.name in needed:
+                needed.update(node.inputs)
+                found.append(node)
+        return msgspec.structs.replace(self, nodes=tuple(reversed(found)))
+
     def in_place(self) -> frozenset[str]:
         """The activations that overwrite their input: nothing else reads it, nor does backward need it.
 

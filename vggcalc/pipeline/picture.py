@@ -28,7 +28,7 @@ class Picture:
         if not figures:
             raise InputError(
                 f"--plot {self._path}: there is nothing to draw: figures need one kernel or several sizes, a "
-                "network with two layers that have a receptive field, more than two variants, or latencies"
+                "network with two layers that have a receptive field, more than two variants, --erf, or latencies"
             )
 
     def draw(self, figures: Sequence[Figure]) -> bool:

@@ -43,7 +43,7 @@ def measure_and_write(
             from vggcalc.report.figures import figures
 
             picture = Picture(plot)
-            if plan is None or not plan.latency:
+            if plan is None or not (plan.latency or plan.effective_samples):
                 picture.check(figures(make_report(command, comparisons)))
         if plan is None:
             report = make_report(command, comparisons, None, gate)

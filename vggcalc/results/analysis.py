@@ -18,6 +18,7 @@ from vggcalc.results.measured import (
     BlockRatio,
     Configuration,
     Crosscheck,
+    EffectiveReceptiveField,
     Environment,
     Latency,
     LatencyRatio,
@@ -259,7 +260,8 @@ class Variant(_HasCosts, frozen=True):
     A cost in `partial` is a lower bound: it lacks what the operators named there cost. `origin` is
     where the module of a traced network comes from, `family` how it was factorized, None for the
     baseline; `coverage` is that of all replaced convolutions together, and only a factorized kernel
-    has a `verification`. `tracing` says how the module of a traced network ran.
+    has a `verification`. `effective` is how much of its receptive field the gradient shows. `tracing` says how the
+    module of a traced network ran.
     """
 
     name: str
@@ -281,6 +283,7 @@ class Variant(_HasCosts, frozen=True):
     coverage: WindowCoverage | None = None
     verification: Verification | None = None
     tracing: Tracing | None = None
+    effective: EffectiveReceptiveField | None = None
 
     def __repr__(self) -> str:
         return f"<Variant {self.name}: {len(self.layers)} layers{_macs(self.costs)}>"

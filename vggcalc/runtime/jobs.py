@@ -17,9 +17,11 @@ from vggcalc.protocol import (
     ArmReady,
     ArmsReady,
     CheckJob,
+    EnergyJob,
     JobDone,
     JobRefused,
     Message,
+    NoEnergy,
     ProbeJob,
     RewriteJob,
     Rounds,
@@ -34,9 +36,11 @@ from vggcalc.protocol import (
 from vggcalc.results.fitted import RewrittenModel
 from vggcalc.runtime.build import build
 from vggcalc.runtime.check.counts import torch_counts
+from vggcalc.runtime.check.energy import gradient_energies
+from vggcalc.runtime.check.gradient import ProbeError
 from vggcalc.runtime.check.verify import verify
 from vggcalc.runtime.checkpoints import load_weights, save_weights
-from vggcalc.runtime.load.errors import LoadError
+from vggcalc.runtime.load.errors import LoadError, in_one_line
 from vggcalc.runtime.load.load import call_arguments, load
 from vggcalc.runtime.rewrite import rewrite_fitting
 from vggcalc.runtime.time import allocator
@@ -52,7 +56,7 @@ Send = Callable[[Message], None]
 
 
 def run(
-    job: CheckJob | VerifyJob | ProbeJob | TimingJob | RewriteJob,
+    job: CheckJob | EnergyJob | VerifyJob | ProbeJob | TimingJob | RewriteJob,
     send: Send,
     next_line: Callable[[], bytes],
     stopped: Callable[[], bool],
@@ -62,6 +66,8 @@ def run(
         match job:
             case CheckJob():
                 check(job, send)
+            case EnergyJob():
+                look_at_energies(job, send)
             case VerifyJob():
                 verify_each(job, send)
             case ProbeJob():
@@ -81,6 +87,19 @@ def check(job: CheckJob, send: Send) -> None:
     send(WorkerInfo(environment(), available()))
     for subject in job.subjects:
         send(torch_counts(subject, subject.run, job.dtype))
+
+
+def look_at_energies(job: EnergyJob, send: Send) -> None:
+    """Send the gradient's energy of every subject sample by sample, on all processors, or why there is none."""
+    send(WorkerInfo(environment(), available()))
+    for subject, centres in zip(job.subjects, job.centres, strict=True):
+        try:
+            for found in gradient_energies(subject, centres, job.samples, job.seed):
+                send(found)
+        except ProbeError as error:
+            send(NoEnergy(subject.name, str(error), subject.comparison))
+        except Exception as error:  # whatever a module's own code raises costs only itself
+            send(NoEnergy(subject.name, in_one_line(error), subject.comparison))
 
 
 def verify_each(job: VerifyJob, send: Send) -> None:

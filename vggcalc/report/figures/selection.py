@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 
-from vggcalc.report.figures import growth, kernels, roofline, style, tradeoff, windows
+from vggcalc.report.figures import effective, growth, kernels, roofline, style, tradeoff, windows
 from vggcalc.report.figures.picture import Figure
 from vggcalc.results import Report
 
@@ -11,6 +11,7 @@ FIGURES: tuple[Callable[[Report, Mapping[str, style.Style]], Iterator[Figure]], 
     kernels.kernel_figures,
     windows.window_figures,
     growth.growth_figures,
+    effective.effective_figures,
     tradeoff.tradeoff_figures,
     roofline.roofline_figures,
 )

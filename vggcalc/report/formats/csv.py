@@ -13,6 +13,7 @@ from vggcalc.report.formats import Screen
 from vggcalc.results import (
     Comparison,
     Costs,
+    EffectiveReceptiveField,
     Fleet,
     Latency,
     LatencyRatio,
@@ -42,7 +43,7 @@ def render(report: Report, screen: Screen) -> str:
 
 
 def records(comparison: Comparison) -> Iterator[dict[str, object]]:
-    """A row for each layer, block, module, total, latency and verification of a comparison, by column."""
+    """A row for each layer, block, module, total, latency, verification and effective field, by column."""
     for variant in comparison.variants:
         ratios = next((ratio for ratio in comparison.ratios if ratio.variant == variant.name), None)
         place: dict[str, object] = {"comparison": comparison.name, "variant": variant.name}
@@ -91,6 +92,9 @@ def records(comparison: Comparison) -> Iterator[dict[str, object]]:
             yield (
                 place | {"level": "verification", "name": comparison.name} | _verification_columns(variant.verification)
             )
+
+        if variant.effective is not None:
+            yield place | {"level": "effective", "name": comparison.name} | _effective_columns(variant.effective)
 
 
 def _module_rows(place: dict[str, object], modules: ModuleSummary) -> Iterator[dict[str, object]]:
@@ -178,6 +182,17 @@ def _verification_columns(verification: Verification) -> dict[str, object]:
         flat |= _by_axis(what, getattr(verification, what))
     for what in ("interior_error", "border_error", "pads_once_error"):
         flat[what] = getattr(verification, what)
+    return flat
+
+
+def _effective_columns(effective: EffectiveReceptiveField) -> dict[str, object]:
+    """The theoretical size, and the sides that hold 50% and 95% of the energy with their intervals."""
+    flat: dict[str, object] = {"unit_of": effective.layer, "samples": effective.samples, "weights": effective.weights}
+    if effective.theoretical is not None:
+        flat |= _by_axis("receptive_field_size", effective.theoretical)
+    for share, held in (("50", effective.half), ("95", effective.most)):
+        low, high = held.ci95 or (None, None)
+        flat |= {f"side_{share}": held.side, f"side_{share}_low": low, f"side_{share}_high": high}
     return flat
 
 

@@ -4,6 +4,7 @@ from vggcalc.report import units
 from vggcalc.report.tables.cells import EMPTY, Cell, Column, Row, Section, Table, Text
 from vggcalc.report.tables.conditions import conditions
 from vggcalc.report.tables.crosscheck import crosschecks
+from vggcalc.report.tables.effective import effective_tables
 from vggcalc.report.tables.variants import inputs_differ, marked
 from vggcalc.report.tables.verification import verification_tables
 from vggcalc.results import Comparison, Latency, LatencyRatio
@@ -26,7 +27,7 @@ def timings(comparison: Comparison) -> list[Section]:
                 Text(("The blocks were not timed: leave out --quick, or give a larger --budget.",), quiet=True)
             )
         found.append(Text(tuple(conditions(comparison)), quiet=True))
-    return found + verification_tables(comparison) + crosschecks(comparison)
+    return found + verification_tables(comparison) + effective_tables(comparison) + crosschecks(comparison)
 
 
 _OWN_COLUMNS = (

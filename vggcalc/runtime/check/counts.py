@@ -50,7 +50,7 @@ def torch_counts(subject: Subject, run: bool, dtype: str) -> TorchCounts:
     torch.backends.mha.set_fastpath_enabled(False)  # torch counts attention in its parts, and not as one operator
     with (
         sdpa_kernel(SDPBackend.MATH),
-        _calls(module) as calls,
+        calls_of(module) as calls,
         FlopCounterMode(display=False) as forward,
         torch.inference_mode(),
     ):
@@ -101,7 +101,7 @@ def torch_counts(subject: Subject, run: bool, dtype: str) -> TorchCounts:
 
 
 @contextmanager
-def _calls(module: nn.Module) -> Iterator[Counter[str]]:
+def calls_of(module: nn.Module) -> Iterator[Counter[str]]:
     """How often each submodule runs within, by its path."""
     calls: Counter[str] = Counter()
     handles = []

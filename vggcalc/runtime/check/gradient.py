@@ -6,7 +6,7 @@ Python calls them, as a module, a function or a method, in place or not.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import prod
 from typing import Any
 
@@ -46,19 +46,31 @@ def gradient_extent(subject: Subject, module: nn.Module, calls: Mapping[str, int
     """
     if any(isinstance(part, torch.jit.ScriptModule) for part in module.modules()):
         raise ProbeError("torch.jit has compiled it, and what it calls cannot be replaced")
-    found = ((target, _module_path(subject.network, target.layer, calls)) for target in subject.targets)
-    target, path = next(((target, path) for target, path in found if path is not None), (None, None))
-    if target is None or path is None:
-        raise ProbeError("no layer with a window is what a module that runs once puts out")
+    target, path = first_target(subject, calls)
     traced = subject.network.layout == "traced"
     shape = subject.network.input_shape if traced else (1, *subject.network.input_shape[1:])
     image = torch.ones(shape, dtype=torch.float64, requires_grad=True)
     _make_positive(module.double().eval().requires_grad_(False))
-    if subject.origin is not None and (len(subject.origin.inputs) > 1 or subject.origin.inputs_from):
-        raise ProbeError("it takes several inputs")
-    output = _output(module, path, image)
+    check_one_input(subject)
+    with _Open():
+        output = output_of(module, path, lambda: module(image * 1))  # a copy, which may be written to
     gradient = _gradient(output, target, image)
     return GradientExtent(target.layer, target.unit, _extent(gradient))
+
+
+def first_target(subject: Subject, calls: Mapping[str, int]) -> tuple[ProbeTarget, str]:
+    """The first of the subject's targets that is what a submodule puts out, and its path. Raises `ProbeError`."""
+    for target in subject.targets:
+        path = _module_path(subject.network, target.layer, calls)
+        if path is not None:
+            return target, path
+    raise ProbeError("no layer with a window is what a module that runs once puts out")
+
+
+def check_one_input(subject: Subject) -> None:
+    """Raise `ProbeError` for a module with inputs beside its image."""
+    if subject.origin is not None and (len(subject.origin.inputs) > 1 or subject.origin.inputs_from):
+        raise ProbeError("it takes several inputs")
 
 
 def _module_path(network: Network, layer: str, calls: Mapping[str, int]) -> str | None:
@@ -103,8 +115,8 @@ class _Reached(BaseException):
     """The submodule has put out what was wanted: the rest need not run. No user code catches it."""
 
 
-def _output(module: nn.Module, path: str, image: Tensor) -> Tensor:
-    """What the submodule puts out, with no path hidden."""
+def output_of(module: nn.Module, path: str, run: Callable[[], object]) -> Tensor:
+    """What the submodule at a path puts out while `run` runs, which goes no further. Raises `ProbeError`."""
     kept: list[object] = []
 
     def keep(part: nn.Module, arguments: object, output: object) -> None:
@@ -113,8 +125,8 @@ def _output(module: nn.Module, path: str, image: Tensor) -> Tensor:
 
     handle = module.get_submodule(path).register_forward_hook(keep)
     try:
-        with torch.enable_grad(), _Open():
-            module(image * 1)  # a copy, which may be written to
+        with torch.enable_grad():
+            run()
     except _Reached:
         pass
     finally:
@@ -126,12 +138,19 @@ def _output(module: nn.Module, path: str, image: Tensor) -> Tensor:
 
 def _gradient(output: Tensor, target: ProbeTarget, image: Tensor) -> Tensor:
     """The image's gradient of one unit, all of its channels together."""
+    return gradient_of(output, target, image, lambda n: torch.linspace(0.5, 1.5, n, dtype=output.dtype))
+
+
+def gradient_of(output: Tensor, target: ProbeTarget, image: Tensor, weigh: Callable[[int], Tensor]) -> Tensor:
+    """The image's gradient of the channels of one unit, each with its weight. Raises `ProbeError`."""
     if tuple(output.shape[1:]) != target.shape[1:]:
         raise ProbeError(f"{target.layer} puts out {tuple(output.shape)} here and {target.shape} elsewhere")
+    if not output.requires_grad:
+        raise ProbeError(f"{target.layer} has no gradient: the model's own code turns gradients off")
     weights = torch.zeros_like(output)
     place: list[int | slice] = [0, *[slice(None)] * (output.dim() - 1)]
     place[target.axis : target.axis + len(target.unit)] = target.unit
-    weights[tuple(place)] = torch.linspace(0.5, 1.5, weights[tuple(place)].numel(), dtype=output.dtype)
+    weights[tuple(place)] = weigh(weights[tuple(place)].numel())
     (gradient,) = torch.autograd.grad(output, image, weights)
     if not bool(gradient.isfinite().all()):
         raise ProbeError(f"the gradient of {target.layer} is not finite")

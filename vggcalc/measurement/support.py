@@ -1,0 +1,41 @@
+"""The small network on which is tried what a machine supports."""
+
+import re
+from collections.abc import Sequence
+
+from vggcalc.nets.graph import Network, chain
+from vggcalc.nets.layers import (
+    GELU,
+    Convolution,
+    Dropout,
+    Flatten,
+    Layer,
+    Linear,
+    LocalResponseNorm,
+    ReLU,
+    SiLU,
+    in_axes,
+)
+from vggcalc.results import Comparison
+
+
+def tiny_network(comparisons: Sequence[Comparison]) -> Network:
+    """A small network with every kind of layer that is to be timed, feature maps first and then vectors."""
+    layers_of_all = [layer for c in comparisons for v in c.variants for layer in v.layers]
+    kinds = {re.sub("[123]d$", "", layer.type) for layer in layers_of_all}
+    dims = max((one.layer.axes for one in layers_of_all if isinstance(one.layer, Convolution)), default=2)
+    small: dict[str, Layer] = {
+        "BatchNorm": in_axes("BatchNorm", dims)(4),
+        "LocalResponseNorm": LocalResponseNorm(),
+        "ReLU": ReLU(),
+        "GELU": GELU(),
+        "SiLU": SiLU(),
+        "MaxPool": in_axes("MaxPool", dims)(),
+        "AdaptiveAvgPool": in_axes("AdaptiveAvgPool", dims)(2),
+        "Flatten": Flatten(),
+        "Dropout": Dropout(),
+    }
+    layers: list[Layer] = [in_axes("Conv", dims)(4, 4, 3, padding=1), *(small[k] for k in small if k in kinds)]
+    if "Flatten" in kinds and "AdaptiveAvgPool" in kinds:
+        layers.append(Linear(4 * 2**dims, 4))
+    return chain("probe", (2, 4, *(8,) * dims), [("block1", layer) for layer in layers])
