@@ -559,7 +559,7 @@ def test_of_several_kernels_those_are_named_that_fail() -> None:
             (*VGG16, "--fail-if", "factorized.mac > 1"),
             "figure 'mac' is unknown: did you mean macs?",
         ),
-        ((*VGG16, "--fail-if", "given.macs > 1"), "there are naive, factorized"),
+        ((*VGG16, "--fail-if", "given.macs > 1"), "did you mean naive? There are naive, factorized"),
         ((*VGG16, "--fail-if", "naive.macs > 1X"), "'X' is no unit of macs"),
         ((*VGG16, "--fail-if", "naive.latency > 1ms"), "needs the latency measured: leave out --no-latency"),
         (
