@@ -1,7 +1,7 @@
 """What the reference pages of the site take from the code: mkdocs calls `on_page_markdown` for every page.
 
-A line `<!-- commands -->` becomes every command with its options, as click has them, and `<!-- schema -->` every object
-of the JSON output.
+A line `<!-- commands -->` becomes every command with its options, as click has them, `<!-- costs -->` what `vggcalc
+costs` prints, and `<!-- schema -->` every object of the JSON output.
 """
 
 import json
@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from vggcalc.cli.app import COMMANDS, cli
+from vggcalc.cli.lists import costs_markdown
 from vggcalc.report.formats.schema import json_schema
 
 
@@ -108,4 +109,4 @@ def cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-PARTS: dict[str, Callable[[], str]] = {"commands": commands, "schema": schema}
+PARTS: dict[str, Callable[[], str]] = {"commands": commands, "costs": costs_markdown, "schema": schema}

@@ -237,6 +237,7 @@ def test_the_reference_has_every_command_option_cost_and_name() -> None:
     objects = re.findall(r"^## (.*)$", reference.on_page_markdown("<!-- schema -->"), re.MULTILINE)
     assert {"Report", "Comparison", "Variant"} <= set(objects)
     conventions = (ROOT / "docs/reference/conventions.md").read_text(encoding="utf-8")
+    conventions = reference.on_page_markdown(conventions)
     assert [cost for cost in vggcalc.COSTS if f"`{cost}`" not in conventions] == []
     library = (ROOT / "docs/reference/library.md").read_text(encoding="utf-8")
     public = {name for name in vggcalc.__all__ if callable(getattr(vggcalc, name))}

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from math import prod
 
-from vggcalc.analysis.costs import COSTS, costs, layer_contexts, partial_costs, total
+from vggcalc.analysis.costs import COSTS, layer_contexts, layer_costs, partial_costs, total
 from vggcalc.analysis.pareto import pareto
 from vggcalc.analysis.receptive_field import receptive_fields
 from vggcalc.errors import InputError
@@ -51,7 +51,7 @@ def analyze(
             node.inputs,
             context.inputs[0] if context.inputs else (),
             context.output,
-            costs(context),
+            layer_costs(context),
             *_field_and_sees(fields[node.name]),
             node.traced,
         )

@@ -30,6 +30,7 @@ from vggcalc.nets.layers import (
 )
 from vggcalc.nets.names import ITEMSIZE
 from vggcalc.results import Costs, LayerResult, Partial
+from vggcalc.results.vocabulary import COST_DEFINITIONS, Definition
 
 
 class LayerContext(msgspec.Struct):
@@ -60,13 +61,12 @@ CostRow = dict[str, Any]
 
 
 class Cost(msgspec.Struct, frozen=True):
-    """A cost: its formula for one layer, and how that of several layers follows from theirs.
+    """A cost: what it is called, its formula for one layer, and how that of several layers follows from theirs.
 
     `total` None: a ratio, whose formula holds for totals as it holds for layers.
     """
 
-    unit: str
-    definition: str
+    definition: Definition
     formula: Callable[[LayerContext, CostRow], int | float | None]
     total: Callable[[Iterable[int]], int] | None = sum
 
@@ -213,23 +213,19 @@ def intensity(context: LayerContext, row: CostRow) -> float | None:
 NO_LAYER = LayerContext(Flatten(), [], (), 0, 0, 0, (), 0)
 
 COSTS: dict[str, Cost] = {
-    "parameters": Cost("count", "learnable scalars, biases and affine norm parameters included", parameters),
-    "trainable": Cost("count", "parameters that require a gradient", trainable),
-    "macs": Cost(
-        "count",
-        "multiply-accumulates of matrix products, with a weight or of two activations; nothing else is a MAC",
-        macs,
-    ),
-    "product_macs": Cost("count", "those of the MACs that multiply two activations with each other", product_macs),
-    "flops": Cost("count", "2 × MACs", flops),
-    "activations": Cost("elements", "outputs of convolutions, linear layers and matrix products", activations),
-    "output_bytes": Cost("bytes", "outputs of all layers, but for views and what runs in place", output_bytes),
-    "weight_bytes": Cost("bytes", "parameters × bytes of an element", weight_bytes),
-    "traffic_bytes": Cost("bytes", "inputs and weights read once, outputs written once", traffic_bytes),
-    "peak_activation_bytes": Cost("bytes", "activations alive at once in inference", peak_activation_bytes, total=max),
-    "saved_bytes": Cost("bytes", "activations that training saves for the backward pass", saved_bytes),
-    "training_flops": Cost("count", "forward, weight gradient and input gradient", training_flops),
-    "intensity": Cost("FLOPs/byte", "FLOPs / compulsory traffic", intensity, total=None),
+    "parameters": Cost(COST_DEFINITIONS["parameters"], parameters),
+    "trainable": Cost(COST_DEFINITIONS["trainable"], trainable),
+    "macs": Cost(COST_DEFINITIONS["macs"], macs),
+    "product_macs": Cost(COST_DEFINITIONS["product_macs"], product_macs),
+    "flops": Cost(COST_DEFINITIONS["flops"], flops),
+    "activations": Cost(COST_DEFINITIONS["activations"], activations),
+    "output_bytes": Cost(COST_DEFINITIONS["output_bytes"], output_bytes),
+    "weight_bytes": Cost(COST_DEFINITIONS["weight_bytes"], weight_bytes),
+    "traffic_bytes": Cost(COST_DEFINITIONS["traffic_bytes"], traffic_bytes),
+    "peak_activation_bytes": Cost(COST_DEFINITIONS["peak_activation_bytes"], peak_activation_bytes, total=max),
+    "saved_bytes": Cost(COST_DEFINITIONS["saved_bytes"], saved_bytes),
+    "training_flops": Cost(COST_DEFINITIONS["training_flops"], training_flops),
+    "intensity": Cost(COST_DEFINITIONS["intensity"], intensity, total=None),
 }
 
 
@@ -239,7 +235,7 @@ _FORMULAS = tuple((key, cost.formula) for key, cost in COSTS.items())
 _UNKNOWABLE = ("macs", "product_macs", "flops", "activations", "saved_bytes", "training_flops")
 
 
-def costs(context: LayerContext) -> Costs:
+def layer_costs(context: LayerContext) -> Costs:
     """Every cost of one layer."""
     row: CostRow = {}
     for key, formula in _FORMULAS:

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from vggcalc.analysis.batched import BATCHED, BatchedInts, MixedAnswers
-from vggcalc.analysis.costs import COSTS, NO_LAYER, costs, layer_contexts
+from vggcalc.analysis.costs import COSTS, NO_LAYER, layer_contexts, layer_costs
 from vggcalc.analysis.kernels import try_factorizations
 from vggcalc.analysis.reach import covered_window
 from vggcalc.analysis.receptive_field import receptive_fields
@@ -256,7 +256,7 @@ def _columns(grid: Grid, conv: Conv, branches: Branches, shape: Any) -> dict[str
     """A variant's columns: receptive field, window coverage, and every cost."""
     network = kernel_network(shape, branches, following(conv.out_channels, grid.batch_norm, grid.activation, grid.dims))
     known = propagate(network, shape)
-    rows = [costs(context) for context in layer_contexts(network, known, ITEMSIZE[grid.dtype])]
+    rows = [layer_costs(context) for context in layer_contexts(network, known, ITEMSIZE[grid.dtype])]
     field = receptive_fields(network, known)[network.nodes[-1].name]
     assert isinstance(field, ReceptiveField)
     columns: dict[str, Any] = {"receptive_field": field.size[0], "window": covered_window(conv, branches)[0]}

@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "join": ("join", "What several machines measured, side by side: each with its verdict, and where they disagree."),
     "models": ("lists", "What MODEL may be."),
     "families": ("lists", "What --into may be: the families of factorizations."),
+    "costs": ("lists", "What the columns are: the name of each in JSON and --fail-if, its unit and definition."),
     "schema": ("lists", "The JSON Schema of the JSON output."),
     "cache": ("cache", "Traces of imported models that are kept: where and how many; cache clear removes them."),
 }

@@ -1,9 +1,10 @@
-"""`vggcalc models`, `vggcalc families` and `vggcalc schema`."""
+"""`vggcalc models`, `vggcalc families`, `vggcalc costs` and `vggcalc schema`."""
 
 from __future__ import annotations
 
 import click
 
+from vggcalc.cli.types import Word
 from vggcalc.pipeline.emit import json_for_stdout
 
 
@@ -19,6 +20,18 @@ def models(as_json: bool) -> None:
 def families(as_json: bool) -> None:
     """What --into may be: the ways to factorize a convolution, and what each covers and gives up."""
     _print(families_text(as_json), as_json)
+
+
+@click.command(epilog="Example: vggcalc costs --format markdown")
+@click.option(
+    "--format", "format_", type=Word(("table", "json", "markdown"), {"md": "markdown"}), default="table",
+    metavar="table|json|markdown", help="[default: table]",
+)  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Short for --format json.")
+def costs(format_: str, as_json: bool) -> None:
+    """What the columns of tables are: of each the key in JSON, the name in --fail-if, unit and definition."""
+    form = "json" if as_json else format_
+    _print(COSTS_IN[form](), form == "json")
 
 
 @click.command(epilog="Example: vggcalc schema > vggcalc.schema.json")
@@ -108,3 +121,66 @@ def _as_json(rows: object) -> str:
     import msgspec
 
     return msgspec.json.format(msgspec.json.encode(rows), indent=2).decode() + "\n"
+
+
+def costs_text() -> str:
+    """Every figure in two lines or more, for a terminal."""
+    from textwrap import wrap
+
+    from vggcalc.pipeline.run import screen_of
+    from vggcalc.results.vocabulary import DEFINITIONS
+
+    width = min(screen_of(True).width, 100)
+    lines = [*wrap(f"{NAMES_OF_COSTS} What stands in brackets is in JSON alone.", width), ""]
+    for title, definitions in DEFINITIONS.items():
+        lines += [title, ""]
+        for one in definitions:
+            name = one.condition or f"({one.key})"
+            lines.append(f"  {one.heading:25}{name:36}{one.unit}".rstrip())
+            lines += wrap(one.text, width, initial_indent=" " * 4, subsequent_indent=" " * 4)
+        lines.append("")
+    return "\n".join(lines)
+
+
+def costs_markdown() -> str:
+    """Every figure in a row of a table."""
+    from vggcalc.results.vocabulary import DEFINITIONS
+
+    lines = [NAMES_OF_COSTS]
+    for title, definitions in DEFINITIONS.items():
+        lines += [
+            "",
+            f"**{title}**",
+            "",
+            "| heading | in JSON | in --fail-if | unit | definition |",
+            "|---|---|---|---|---|",
+        ]
+        for one in definitions:
+            condition = f"`{one.condition}`" if one.condition else ""
+            lines.append(f"| {one.heading} | `{one.key}` | {condition} | {one.unit} | {one.text} |")
+    return "\n".join(lines) + "\n"
+
+
+def costs_json() -> str:
+    """Every figure as an object."""
+    import msgspec
+
+    from vggcalc.results.vocabulary import DEFINITIONS
+
+    return _as_json(
+        [
+            {"of": title} | msgspec.structs.asdict(one)
+            for title, definitions in DEFINITIONS.items()
+            for one in definitions
+        ]
+    )
+
+
+#: `vggcalc costs` in its formats.
+COSTS_IN = {"table": costs_text, "markdown": costs_markdown, "json": costs_json}
+
+NAMES_OF_COSTS = (
+    "A cost has one name: NAME in JSON (.comparisons[].variants[].costs.NAME), as a column of CSV, in --columns and "
+    "--sort; in --fail-if factorized.NAME, and factorized.ratio.NAME for variant / baseline or factorized.against.NAME "
+    "for now / earlier."
+)

@@ -142,7 +142,7 @@ TABLE = group(
         "--columns",
         type=Parsed("COST,…", arguments.parse_costs),
         common=True,
-        help="These costs alone, such as macs,weight_bytes,output_bytes,saved_bytes.  [default: as many as fit]",
+        help="These costs alone, such as macs,saved_bytes: see vggcalc costs.  [default: as many as fit]",
     ),
     option(
         "--sort",

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 import vggcalc
-from vggcalc.analysis.costs import COSTS
 from vggcalc.analysis.pareto import pareto
 from vggcalc.report.findings import findings
 from vggcalc.results import CONVENTIONS, SCHEMA_VERSION, Comparison, Environment, Fleet, ModelCosts, Report
+from vggcalc.results.vocabulary import COST_DEFINITIONS
 
 if TYPE_CHECKING:
     from vggcalc.report.gate.gate import Gate
@@ -42,7 +42,7 @@ def make_report(
         from vggcalc.report.findings.fleet import fleet_findings
 
         fleet = msgspec.structs.replace(fleet, findings=fleet_findings(fleet))
-    conventions = CONVENTIONS | {key: f"{cost.definition} ({cost.unit})" for key, cost in COSTS.items()}
+    conventions = CONVENTIONS | {key: f"{one.text} ({one.unit})" for key, one in COST_DEFINITIONS.items()}
     report = Report(
         SCHEMA_VERSION,
         vggcalc.__version__,

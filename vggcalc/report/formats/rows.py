@@ -8,7 +8,8 @@ from typing import IO, Any
 import msgspec
 
 from vggcalc.report import units
-from vggcalc.report.tables.cells import HEADINGS, Cell, Column, Row, Table, heading
+from vggcalc.report.tables.cells import Cell, Column, Row, Table, heading
+from vggcalc.results.vocabulary import COST_DEFINITIONS
 
 Rows = Iterable[Sequence[Any]]
 
@@ -125,7 +126,7 @@ def crossover_notes(lines: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
 _SHORT_HEADINGS = {"in_channels": "in", "out_channels": "out", "receptive_field": "RF", "window": "coverage"}
 
 #: What a table shows only where there is room.
-_WIDE = frozenset(HEADINGS) - {"parameters", "macs"} | {
+_WIDE = frozenset(COST_DEFINITIONS) - {"parameters", "macs"} | {
     "parameters_ratio", "saved_bytes_ratio", "saved_bytes_from", "window", "ci95_low", "ci95_high", "basis",
 }  # fmt: skip
 
@@ -133,7 +134,7 @@ _WIDE = frozenset(HEADINGS) - {"parameters", "macs"} | {
 def _kind(name: str) -> str:
     """What a column holds: a "cost", a "ratio", a "time", "from" where something begins, or an axis: "place"."""
     endings = {"_ratio": "ratio", "_low": "ratio", "_high": "ratio", "_s": "time", "_from": "from"}
-    if name in HEADINGS:
+    if name in COST_DEFINITIONS:
         return "cost"
     return next((kind for ending, kind in endings.items() if name.endswith(ending)), "place")
 

@@ -4,13 +4,17 @@ A cell has the text that is printed and, for a figure, its exact value, which fo
 """
 
 import math
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Literal
 
 import msgspec
 
 from vggcalc.report import units
 from vggcalc.results import Costs, ModelCosts, Variant
+from vggcalc.results.vocabulary import COST_DEFINITIONS
+
+#: How a cost is scaled by its unit; of any other unit it is an exact count.
+_SCALED = {"bytes": units.size, "FLOPs/byte": units.number}
 
 #: A total is the sum of the rows; a subtotal, such as that of a block, is the sum of some of them.
 Role = Literal["row", "subtotal", "total"]
@@ -84,8 +88,8 @@ class Cell(msgspec.Struct, frozen=True):
     @classmethod
     def cost(cls, costs: Costs, key: str, partial: bool = False) -> "Cell":
         """A cost; a `partial` one is a lower bound."""
-        scaled = HEADINGS[key][1](costs[key]) if key in HEADINGS else units.count(costs[key])
-        return cls(units.LOWER_BOUND * partial + scaled, costs[key])
+        scaled = _SCALED.get(COST_DEFINITIONS[key].unit if key in COST_DEFINITIONS else "", units.count)
+        return cls(units.LOWER_BOUND * partial + scaled(costs[key]), costs[key])
 
 
 class Column(msgspec.Struct, frozen=True):
@@ -155,26 +159,10 @@ def total_costs(costs: Costs, partial: dict[str, tuple[str, ...]], keys: Sequenc
 #: The costs that stand in every table; the others where there is room.
 ALWAYS = ("parameters", "macs")
 
-#: How each cost is headed and scaled; a cost that is not listed is an exact count.
-HEADINGS: dict[str, tuple[str, Callable[[int | float | None], str]]] = {
-    "parameters": ("parameters", units.count),
-    "macs": ("MACs", units.count),
-    "product_macs": ("product MACs", units.count),
-    "flops": ("FLOPs", units.count),
-    "activations": ("activations", units.count),
-    "output_bytes": ("outputs", units.size),
-    "weight_bytes": ("weights", units.size),
-    "traffic_bytes": ("traffic", units.size),
-    "peak_activation_bytes": ("peak activations", units.size),
-    "saved_bytes": ("saved activations", units.size),
-    "training_flops": ("training FLOPs", units.count),
-    "intensity": ("FLOPs/byte", units.number),
-}
-
 
 def heading(key: str) -> str:
     """How a cost is headed."""
-    return HEADINGS[key][0] if key in HEADINGS else key.replace("_", " ")
+    return COST_DEFINITIONS[key].heading if key in COST_DEFINITIONS else key.replace("_", " ")
 
 
 def cost_columns(keys: Sequence[str], always: Container[str] = ALWAYS) -> tuple[Column, ...]:
