@@ -1,0 +1,268 @@
+"""What a stack of 3×3s learns, beside the large kernel in whose place it stands: accuracy over seeds.
+
+Trains small networks on scikit-learn's digits, resized to 12×12: with 5×5 convolutions against two 3×3s each, with 7×7s
+against three, and these with and without the activations between them, from the same split of the data, the same
+weights around them, batches, schedule and steps for each seed. Then every trained network with large kernels is
+rewritten by `vggcalc.rewrite(…, fit=True)`, and the result trained on. Parameters and MACs are vggcalc's, and so is the
+time. Writes docs/benchmarks/learning.md, with every seed's accuracy in a JSON file and a figure beside it.
+
+    pip install . -r benchmarks/requirements.txt
+    OMP_NUM_THREADS=1 python benchmarks/learning.py                  # 20 seeds, about a quarter of an hour
+    python benchmarks/learning.py --small --output /tmp/learning.md  # does it run? seconds, no result
+    python benchmarks/learning.py --again                            # the page and figure anew, of the JSON file
+"""
+
+import argparse
+import json
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import sklearn
+import torch
+from learning_page import write
+from sklearn.datasets import load_digits
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, interpolate
+
+import vggcalc
+
+PAGE = Path(__file__).parent.parent / "docs/benchmarks/learning.md"
+SIZE, CLASSES, TRAINED_ON = 12, 10, 897
+#: Rates of Adam that are tried on other seeds before: the peak of the schedule from scratch.
+RATES, TRIED_ON = (0.003, 0.01, 0.02), range(1000, 1003)
+#: By how much smaller the rate is when a fitted network is trained on; it stays the same throughout.
+SMALLER = 5
+#: What may stand where the large kernels are, and what becomes of a trained network.
+SCRATCH, TUNED = ("naive", "linear", "stack"), ("linear", "stack", "naive")
+
+
+def digits() -> tuple[Tensor, Tensor]:
+    """All 1797 images, (1797, 1, 12, 12) with mean 0 and deviation 1, and what they show."""
+    found = load_digits()
+    images = interpolate(torch.tensor(found.images, dtype=torch.float32)[:, None], size=SIZE, mode="bilinear")
+    return (images - images.mean()) / images.std(), torch.tensor(found.target)
+
+
+def naive(kernel: int, channels: int) -> nn.Sequential:
+    """A 3×3, and two large convolutions at 12×12 and 6×6."""
+    large = [nn.Conv2d(channels, channels, kernel, padding=kernel // 2) for _ in range(2)]
+    return nn.Sequential(
+        *(nn.Conv2d(1, channels, 3, padding=1), nn.ReLU()),
+        *(large[0], nn.ReLU(), nn.MaxPool2d(2)),
+        *(large[1], nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Flatten(), nn.Linear(channels * (SIZE // 4) ** 2, CLASSES)),
+    )
+
+
+def factorized(module: nn.Module, fit: bool) -> nn.Module:
+    """The network with stacks of 3×3s and activations in them; with `fit` their weights are nearest to its own."""
+    return vggcalc.rewrite(module, (1, 1, SIZE, SIZE), fit=fit)
+
+
+def without_activations(module: nn.Module) -> nn.Module:
+    """The factorized network without the activations in its stacks: it has no more of them than the naive one."""
+    for stack in module.children():
+        if isinstance(stack, nn.Sequential):
+            for name, layer in stack.named_children():
+                if isinstance(layer, nn.ReLU):
+                    setattr(stack, name, nn.Identity())
+    return module
+
+
+def variant(name: str, kernel: int, channels: int) -> nn.Module:
+    module: nn.Module = naive(kernel, channels)
+    if name != "naive":
+        module = factorized(module, fit=False)
+    return without_activations(module) if name == "linear" else module
+
+
+def initialize(module: nn.Module, seed: int) -> None:
+    """He's normal initialization (2015, arXiv 1502.01852), whose gain knows whether a ReLU follows; biases are 0.
+
+    Torch's own lets signals fade in what is deeper. First and last layer come first, and are the same in all variants.
+    """
+    torch.manual_seed(seed)
+    layers = [part for part in module.modules() if isinstance(part, nn.Conv2d | nn.Linear | nn.ReLU)]
+    gains = [
+        (layer, "relu" if isinstance(after, nn.ReLU) else "linear")
+        for layer, after in zip(layers, [*layers[1:], None], strict=True)
+        if not isinstance(layer, nn.ReLU)
+    ]
+    for layer, gain in (gains[0], gains[-1], *gains[1:-1]):
+        nn.init.kaiming_normal_(layer.weight, nonlinearity=gain)
+        nn.init.zeros_(layer.bias)
+
+
+class Task:
+    """One seed's split of the digits, and its order of batches."""
+
+    def __init__(self, images: Tensor, labels: Tensor, seed: int, batch: int) -> None:
+        order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
+        images = images.to(memory_format=torch.channels_last)
+        self.seed, self._batch = seed, batch
+        self._images, self._labels = images[order[:TRAINED_ON]], labels[order[:TRAINED_ON]]
+        self._unseen = images[order[TRAINED_ON:]], labels[order[TRAINED_ON:]]
+
+    def accuracy(self, module: nn.Module) -> float:
+        """On the images that are not trained on."""
+        images, labels = self._unseen
+        with torch.no_grad():
+            right = sum(
+                int((module(some).argmax(1) == wanted).sum())
+                for some, wanted in zip(images.split(100), labels.split(100), strict=True)
+            )
+        return right / len(labels)
+
+    def train(self, module: nn.Module, steps: int, rate: float, cycle: bool) -> Iterator[int]:
+        """Train the module; after each step its number. With `cycle` the rate rises and falls, else it stays."""
+        module.to(memory_format=torch.channels_last)
+        generator = torch.Generator().manual_seed(self.seed + cycle)
+        optimizer = torch.optim.Adam(module.parameters(), rate, fused=True)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps) if cycle else None
+        for step in range(1, steps + 1):
+            chosen = torch.randint(TRAINED_ON, (self._batch,), generator=generator)
+            optimizer.zero_grad()
+            cross_entropy(module(self._images[chosen]), self._labels[chosen]).backward()
+            optimizer.step()
+            if schedule is not None:
+                schedule.step()
+            yield step
+
+
+def from_scratch(task: Task, name: str, kernel: int, channels: int, steps: int, rate: float) -> tuple[nn.Module, float]:
+    """A variant trained from scratch, and its accuracy."""
+    module = variant(name, kernel, channels)
+    initialize(module, task.seed)
+    for _ in task.train(module, steps, rate, cycle=True):
+        pass
+    return module, task.accuracy(module)
+
+
+def one_seed(task: Task, kernel: int, given: argparse.Namespace, rate: float) -> dict[str, Any]:
+    """The accuracies of one seed: from scratch, and of what became of the trained network at each checkpoint."""
+    trained, scratch = {}, {}
+    for name in SCRATCH:
+        trained[name], scratch[name] = from_scratch(task, name, kernel, given.channels, given.steps, rate)
+    fitted = factorized(trained["naive"], fit=True)
+    tuned: dict[str, dict[int, float]] = {}
+    for name in TUNED:
+        module = variant(name, kernel, given.channels)
+        module.load_state_dict((trained["naive"] if name == "naive" else fitted).state_dict())
+        tuned[name] = {0: task.accuracy(module)}
+        for step in task.train(module, max(given.checkpoints), rate / SMALLER, cycle=False):
+            if step in given.checkpoints:
+                tuned[name][step] = task.accuracy(module)
+    return {"scratch": scratch, "energy": [layer.energy for layer in fitted.fitted], "tuned": tuned}
+
+
+def tried_rates(images: Tensor, labels: Tensor, given: argparse.Namespace) -> dict[float, dict[str, float]]:
+    """The mean accuracy of each network from scratch by the rate, on seeds that are used for nothing else."""
+    found: dict[float, dict[str, float]] = {rate: {} for rate in RATES}
+    tasks = [Task(images, labels, seed, given.batch) for seed in TRIED_ON]
+    for kernel in given.kernels:
+        for rate in RATES:
+            for name in SCRATCH:
+                done = [from_scratch(task, name, kernel, given.channels, given.steps, rate)[1] for task in tasks]
+                found[rate][f"{kernel} {name}"] = fmean(done)
+    return found
+
+
+def costs(kernel: int, channels: int, batch: int, budget: float) -> dict[str, Any]:
+    """Of each variant parameters and MACs of an image, and with a budget its time by that of the large kernels."""
+    modules = [variant(name, kernel, channels) for name in SCRATCH]
+    compared = vggcalc.compare(*modules, names=SCRATCH, inputs=(batch, 1, SIZE, SIZE))
+    found = {name: {"parameters": compared[name].parameters, "macs": compared[name].macs // batch} for name in SCRATCH}
+    if budget:
+        measured = vggcalc.measure(compared, budget, device="cpu", mode=["training", "inference"])
+        for name in SCRATCH[1:]:
+            for one in measured.ratio(name).latency:
+                found[name][one.mode] = {"ratio": one.ratio, "ci95": one.ci95}
+    return found
+
+
+def commit() -> str:
+    """The commit of this script, with a + where the tree has changes that are in none."""
+    where = {"cwd": Path(__file__).parent, "capture_output": True, "text": True}
+    head = subprocess.run(["git", "rev-parse", "--short", "HEAD"], check=True, **where).stdout.strip()
+    changed = subprocess.run(["git", "status", "--porcelain", "--", "..", ":!../docs"], check=True, **where).stdout
+    return head + "+" * bool(changed)
+
+
+def run(given: argparse.Namespace) -> dict[str, Any]:
+    """All results, as they are written to the JSON file."""
+    began = time.time()
+    images, labels = digits()
+    tried = tried_rates(images, labels, given)
+    rate = max(RATES, key=lambda one: sum(tried[one].values()))
+    print(f"rate {rate} of {tried}, {time.time() - began:.0f} s", file=sys.stderr)
+    found: dict[str, Any] = {
+        "commit": commit(),
+        "date": time.strftime("%Y-%m-%d"),
+        "versions": {
+            "vggcalc": vggcalc.__version__,
+            "torch": torch.__version__,
+            "scikit-learn": sklearn.__version__,
+            "Python": platform.python_version(),
+        },
+        "settings": {
+            **{name: getattr(given, name) for name in ("seeds", "steps", "channels", "batch", "small")},
+            "size": SIZE,
+            "trained_on": TRAINED_ON,
+            "tested_on": len(images) - TRAINED_ON,
+        },
+        "tried": tried,
+        "rate": rate,
+        "tuning_rate": rate / SMALLER,
+        "kernels": {},
+    }
+    for kernel in given.kernels:
+        found["kernels"][str(kernel)] = {"costs": costs(kernel, given.channels, given.batch, given.budget), "seeds": []}
+    for seed in range(given.seeds):
+        task = Task(images, labels, seed, given.batch)
+        for kernel in given.kernels:
+            result = one_seed(task, kernel, given, rate)
+            found["kernels"][str(kernel)]["seeds"].append(result)
+            print(f"seed {seed}, {kernel}×{kernel}: {result['scratch']}, {time.time() - began:.0f} s", file=sys.stderr)
+    found["seconds"] = round(time.time() - began)
+    return json.loads(json.dumps(found))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, default=PAGE, help="the page; .json and .svg stand beside it")
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--kernels", type=int, nargs="+", default=[5, 7])
+    parser.add_argument("--channels", type=int, default=8)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--steps", type=int, default=200, help="of training from scratch")
+    parser.add_argument("--checkpoints", type=int, nargs="+", default=[5, 10, 20, 50, 100], help="of training on")
+    parser.add_argument(
+        "--budget", type=float, default=40.0, help="seconds to time the variants of one kernel; 0: none"
+    )
+    parser.add_argument("--small", action="store_true", help="one seed, few steps, no times: does it run?")
+    parser.add_argument("--again", action="store_true", help="write the page and figure of the JSON file that is there")
+    given = parser.parse_args()
+    if given.small:
+        given.seeds, given.kernels, given.channels, given.steps, given.checkpoints, given.budget = (
+            1,
+            [5],
+            2,
+            3,
+            [1, 2],
+            0,
+        )
+    torch.set_num_threads(1)
+    data = given.output.with_suffix(".json")
+    if not given.again:
+        data.write_text(json.dumps(run(given), indent=1) + "\n", encoding="utf-8")
+    write(json.loads(data.read_text(encoding="utf-8")), given.output)
+
+
+if __name__ == "__main__":
+    main()
