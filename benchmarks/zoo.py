@@ -1,40 +1,42 @@
 """Every model of the installed libraries, traced: complete, partial or failed, against torch's FlopCounterMode.
 
-Each is made without weights and traced in a process of its own, with a limit on its time. A line of JSON each goes to
---output as soon as it is there, and a run that was ended goes on after the lines that are there already. Both counters
-run on the meta device, in alternation, three times, of which the later two count. What torch's counter cannot run there
-it counts with values, untimed.
+Each is made without weights and traced in a process of its own, forked from one that has imported the libraries, with
+limits on its time and memory. A line of JSON each goes to --output as soon as it is there, and a run that was ended
+goes on after the lines that are there already. Both counters run on the meta device, in alternation; their time is the
+processor's, the least of two or more runs after one to warm up. What torch's counter cannot run there it counts with
+values, untimed. --page writes what all lines say as a page.
 
     pip install . torchvision timm segmentation-models-pytorch ultralytics transformers diffusers
     pip install open-clip-torch pytorchcv monai kornia
-    python benchmarks/zoo.py --output zoo.jsonl --jobs 2     # of a part: --only timm,torchvision, --sample 40
+    python benchmarks/zoo.py --output zoo.jsonl --page zoo.md   # of a part: --only timm,torchvision, --at-most 40
 """
 
 import argparse
-import contextlib
 import copy
 import importlib.util
 import json
-import random
+import multiprocessing
+import os
+import resource
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from functools import partial
+from itertools import zip_longest
+from multiprocessing.connection import Connection
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from zoo_models import LIBRARIES, call, make, names, on_meta
+from zoo_page import page
 
 
 def attempt(record: dict[str, Any], prefix: str, count: Callable[[], Any]) -> Any:
     """What `count` gives, timed; the first line of what it raises goes into the record."""
     try:
-        began = time.perf_counter()
+        began = time.process_time()
         found = count()
-        seconds = time.perf_counter() - began
+        seconds = time.process_time() - began
     except Exception as error:
         record[f"{prefix}error"] = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
         return None
@@ -47,9 +49,13 @@ def flops_of_values(module: Any, remade: Callable[[], Any], inputs: Any) -> int:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
+    from vggcalc.memory import free_bytes
     from vggcalc.runtime.inputs import arguments_of, own_dtype, random_values
 
-    if any(tensor.is_meta for tensor in (*module.parameters(), *module.buffers())):
+    state = (*module.parameters(), *module.buffers())
+    if sum(tensor.nbytes for tensor in state) > (free_bytes() or 0) / 2:
+        raise MemoryError("too large for this machine")
+    if any(tensor.is_meta for tensor in state):
         module = remade()[0].eval().requires_grad_(False)
     torch.backends.mha.set_fastpath_enabled(False)
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
@@ -67,6 +73,7 @@ def one(library: str, name: str) -> dict[str, Any]:
 
     import vggcalc
     from vggcalc.runtime.load.constructing import without_weights
+    from vggcalc.runtime.trace.tracer import trace
 
     torch.set_num_threads(1)
     record: dict[str, Any] = {"model": f"{library}:{name}", "status": "not made"}
@@ -81,91 +88,108 @@ def one(library: str, name: str) -> dict[str, Any]:
             call(bare, on_meta(inputs))
         return int(counter.get_total_flops()) // 2
 
-    def trace() -> Any:
-        return vggcalc.trace(module, inputs)
+    def remade() -> Any:
+        return make(library, name)
 
     record["status"], network = "failed", None
-    for turn in range(3):
+    for turn in range(5):
         if turn == 1:  # the first turn was to warm up
             record.pop("torch_s", None), record.pop("trace_s")
         record["torch_macs"] = attempt(record, "torch_", flops)
-        network = attempt(record, "trace_", trace)
-        if network is None and turn == 0:  # what was made without values may need them
-            module = (attempt(record, "remade_", lambda: make(library, name)) or made)[0].eval()
-            network = attempt(record, "trace_", trace)
-        if network is None or record["trace_s"] > 20:
+        network = attempt(record, "trace_", lambda: trace(module, inputs, with_weights=lambda: remade()[0]))
+        if network is None or record["trace_s"] > 20 or record["torch_macs"] is None:
+            break
+        if turn > 1 and record["trace_s"] < 1.3 * record["torch_s"]:
             break
     if network is not None and record.get("torch_macs") is None:  # what cannot run without values is counted with them
-        again = partial(make, library, name)
-        record["torch_macs"] = attempt(record, "run_", lambda: flops_of_values(module, again, inputs))
+        record["torch_macs"] = attempt(record, "run_", lambda: flops_of_values(module, remade, inputs))
     if network is not None:
         (variant,) = vggcalc.summary(network).variants
         record |= {"macs": variant.macs, "parameters": variant.parameters, "operators": variant.partial.get("macs", ())}
+        record["saved_lacks"] = variant.partial.get("saved_bytes", ())
+        record["way"] = network.tracing.ran_with if network.tracing else ""
         record["torch_parameters"] = sum(parameter.numel() for parameter in module.parameters())
         record["status"] = "partial" if record["operators"] else "complete"
+        if record["macs"] != record["torch_macs"]:
+            of: dict[str, int] = {}
+            for layer in variant.layers:
+                of[layer.function or layer.type] = of.get(layer.function or layer.type, 0) + int(layer.macs or 0)
+            record["macs_of"] = {function: macs for function, macs in of.items() if macs}
     return record
+
+
+def send_one(model: str, to: Connection) -> None:
+    """In a process of its own: the record of a model, and nothing on the standard output."""
+    os.dup2(2, 1)
+    allowed = 10 * 2**30
+    resource.setrlimit(resource.RLIMIT_DATA, (allowed, allowed))
+    to.send(one(*model.split(":", 1)))
 
 
 def traced(model: str, limit_s: float) -> dict[str, Any]:
     """The record of one model, made in a process of its own."""
-    command = [sys.executable, __file__, "--model", model]
+    server = multiprocessing.get_context("forkserver")
+    here, there = server.Pipe(duplex=False)
+    process = server.Process(target=send_one, args=(model, there))
+    process.start()
+    there.close()
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=limit_s, check=False)
-        record: dict[str, Any] | None = json.loads(done.stdout) if done.returncode == 0 else None
-        why = f"ended with status {done.returncode}"
-    except subprocess.TimeoutExpired:
-        record, why = None, f"took more than {limit_s:g} s"
-    return record or {"model": model, "status": "failed", "trace_error": why}
+        if here.poll(limit_s):
+            record: dict[str, Any] = here.recv()
+            process.join()
+            return record
+        why = f"took more than {limit_s:g} s"
+    except EOFError:
+        process.join()
+        why = f"ended with status {process.exitcode}"
+    process.kill()
+    process.join()
+    return {"model": model, "status": "failed", "trace_error": why}
 
 
-def table(records: list[dict[str, Any]]) -> None:
-    """For each library how many there are of each status, how many differ from torch, and how long tracing took."""
-    statuses = ("complete", "partial", "failed", "not made")
-    heads = ("library", "models", *statuses, "MACs differ", "parameters differ", "time ratio: median, worst")
-    print("\n|", " | ".join(heads), "|\n" + "|---" * len(heads) + "|")
-    for library in [*LIBRARIES, ""]:
-        of = [record for record in records if record["model"].startswith(library)]
-        whole = [record for record in of if record["status"] == "complete" and record.get("torch_macs") is not None]
-        ratios = sorted(record["trace_s"] / record["torch_s"] for record in whole if "torch_s" in record)
-        cells = [library or "all", len(of), *(sum(one["status"] == status for one in of) for status in statuses)]
-        cells.append(sum(one["macs"] != one["torch_macs"] for one in whole))
-        cells.append(sum(one["parameters"] != one["torch_parameters"] for one in of if "parameters" in one))
-        cells.append(f"{median(ratios):.2f}, {ratios[-1]:.2f}" if ratios else "")
-        if of:
-            print("|", " | ".join(map(str, cells)), "|")
+def chosen(libraries: list[str], at_most: int | None) -> list[str]:
+    """The models, those of the libraries in turn; of each library all or so many, evenly spread over its sorted list."""
+    lists = []
+    for library in libraries:
+        if importlib.util.find_spec(library) is None:
+            print(f"{library} is not installed", file=sys.stderr)
+            continue
+        found = sorted(set(names(library)))
+        wanted = min(at_most or len(found), len(found))
+        lists.append([f"{library}:{found[i * len(found) // wanted]}" for i in range(wanted)])
+    return [model for turn in zip_longest(*lists) for model in turn if model is not None]
+
+
+def commit() -> str:
+    """The commit that this file is at, with a + where the tree has changes; empty without git."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--abbrev=7", "--dirty=+"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout.strip()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=Path("zoo.jsonl"))
+    parser.add_argument("--page", type=Path, help="write the page there")
     parser.add_argument("--only", default=",".join(LIBRARIES), help="libraries, with commas")
-    parser.add_argument("--sample", type=int, help="so many models of all, drawn at random")
+    parser.add_argument("--at-most", type=int, metavar="N", help="N models of each library, evenly spread")
+    parser.add_argument("--models", nargs="*", help="these alone, once more, as library:name")
     parser.add_argument("--limit", type=float, default=300.0, help="seconds for one model")
-    parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--model", help=argparse.SUPPRESS)  # what a process of its own is asked for
     given = parser.parse_args()
-    if given.model:
-        with contextlib.redirect_stdout(sys.stderr):  # what the libraries print
-            record = one(*given.model.split(":", 1))
-        print(json.dumps(record))
-        return
-    models = []
-    for library in given.only.split(","):
-        if importlib.util.find_spec(library) is None:
-            print(f"{library} is not installed", file=sys.stderr)
-            continue
-        models += [f"{library}:{name}" for name in names(library)]
-    if given.sample:
-        models = random.Random(0).sample(models, min(given.sample, len(models)))
+    multiprocessing.get_context("forkserver").set_forkserver_preload(["vggcalc.runtime.trace.tracer", "zoo_preload"])
+    models = given.models if given.models is not None else chosen(given.only.split(","), given.at_most)
     lines = given.output.read_text(encoding="utf-8").splitlines() if given.output.exists() else []
-    records = [json.loads(line) for line in lines]
-    left = [model for model in models if model not in {record["model"] for record in records}]
-    with open(given.output, "a", encoding="utf-8") as file, ThreadPoolExecutor(given.jobs) as pool:
-        for done in as_completed([pool.submit(traced, model, given.limit) for model in left]):
-            records.append(record := done.result())
+    records = {record["model"]: record for record in map(json.loads, lines)}
+    at = commit()
+    with open(given.output, "a", encoding="utf-8") as file:
+        for model in models:
+            if model in records and given.models is None:
+                continue
+            records[model] = record = traced(model, given.limit) | {"commit": at}
             print(json.dumps(record), file=file, flush=True)
-            print(record["status"], record["model"], record.get("trace_error", ""), *record.get("operators", ()))
-    table([record for record in records if record["model"] in set(models)])
+            print(record["status"], model, record.get("trace_error", ""), *record.get("operators", ()), flush=True)
+    if given.page:
+        given.page.write_text(page(list(records.values())), encoding="utf-8")
 
 
 if __name__ == "__main__":
