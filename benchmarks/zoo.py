@@ -13,6 +13,7 @@ values, untimed. --page writes what all lines say as a page.
 
 import argparse
 import copy
+import importlib
 import importlib.util
 import json
 import multiprocessing
@@ -128,9 +129,9 @@ def send_one(model: str, to: Connection) -> None:
 
 def traced(model: str, limit_s: float) -> dict[str, Any]:
     """The record of one model, made in a process of its own."""
-    server = multiprocessing.get_context("forkserver")
-    here, there = server.Pipe(duplex=False)
-    process = server.Process(target=send_one, args=(model, there))
+    forked = multiprocessing.get_context("fork")
+    here, there = forked.Pipe(duplex=False)
+    process = forked.Process(target=send_one, args=(model, there))
     process.start()
     there.close()
     try:
@@ -160,6 +161,24 @@ def chosen(libraries: list[str], at_most: int | None) -> list[str]:
     return [model for turn in zip_longest(*lists) for model in turn if model is not None]
 
 
+def import_all() -> None:
+    """Import what every process forked from this one needs, and run it once."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    import vggcalc
+
+    torch.set_num_threads(1)
+    for library in LIBRARIES:
+        if importlib.util.find_spec(library) is not None:
+            importlib.import_module(library)
+    with torch.device("meta"):
+        small = torch.nn.Sequential(torch.nn.Conv2d(3, 3, 3), torch.nn.BatchNorm2d(3)).eval().requires_grad_(False)
+    with torch.inference_mode(), FlopCounterMode(display=False):
+        small(torch.empty(1, 3, 8, 8, device="meta"))
+    vggcalc.summary(small, (1, 3, 8, 8))
+
+
 def commit() -> str:
     """The commit that this file is at, with a + where the tree has changes; empty without git."""
     command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--abbrev=7", "--dirty=+"]
@@ -176,11 +195,11 @@ def main() -> None:
     parser.add_argument("--models", nargs="*", help="these alone, once more, as library:name")
     parser.add_argument("--limit", type=float, default=300.0, help="seconds for one model")
     given = parser.parse_args()
-    multiprocessing.get_context("forkserver").set_forkserver_preload(["vggcalc.runtime.trace.tracer", "zoo_preload"])
     models = given.models if given.models is not None else chosen(given.only.split(","), given.at_most)
     lines = given.output.read_text(encoding="utf-8").splitlines() if given.output.exists() else []
     records = {record["model"]: record for record in map(json.loads, lines)}
     at = commit()
+    import_all()
     with open(given.output, "a", encoding="utf-8") as file:
         for model in models:
             if model in records and given.models is None:
