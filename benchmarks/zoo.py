@@ -102,8 +102,10 @@ def one(library: str, name: str) -> dict[str, Any]:
             break
         if turn > 1 and record["trace_s"] < 1.3 * record["torch_s"]:
             break
-    if network is not None and record.get("torch_macs") is None:  # what cannot run without values is counted with them
+    if record.get("torch_macs") is None:  # what cannot run without values is counted with them
         record["torch_macs"] = attempt(record, "run_", lambda: flops_of_values(module, remade, inputs))
+    if network is None and record["torch_macs"] is None:
+        record["status"] = "torch fails"
     if network is not None:
         (variant,) = vggcalc.summary(network).variants
         record |= {"macs": variant.macs, "parameters": variant.parameters, "operators": variant.partial.get("macs", ())}

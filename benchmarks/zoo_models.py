@@ -126,7 +126,7 @@ def make(library: str, name: str) -> tuple[Any, Any]:
     if library == "open_clip":
         import open_clip
 
-        module = open_clip.create_model(name)
+        module = open_clip.create_model(name, device=torch.get_default_device())
         size = module.visual.image_size
         return module, (
             (1, 3, *(size if isinstance(size, tuple) else (size, size))),

@@ -5,6 +5,8 @@ VGG: Simonyan & Zisserman 2014 (arXiv 1409.1556v6). Receptive fields: Araujo, No
 no figure, the expected value is worked out by hand from its definition.
 """
 
+from functools import partial
+from importlib.util import find_spec
 from itertools import accumulate
 
 import pytest
@@ -394,3 +396,44 @@ def test_kernels_grow_as_the_stack_says() -> None:
     variant = of_layers(*[layer] * 15, size=56)
     sizes = [row.receptive_field.size[0] for row in variant.layers]
     assert sizes == list(accumulate([2] * 15, initial=1))[1:]
+
+
+# torchvision
+
+
+@pytest.mark.skipif(find_spec("torchvision") is None, reason="torchvision not installed")
+@pytest.mark.filterwarnings("ignore")  # theirs
+@pytest.mark.parametrize(("kind", "models"), [("classification", 80), ("segmentation", 6), ("video", 9)])
+def test_torchvisions_published_operations(kind: str, models: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`_ops` of the metadata of weights: GMACs to three decimals for the size of their transforms, video of 16 frames.
+
+    All weights of all models, each once for a size; the models are made for the weights, which are not loaded.
+    """
+    from torch import nn
+
+    from vggcalc.runtime.load.constructing import without_weights
+    from vggcalc.runtime.load.factories import tolerant_of_operators
+    from vggcalc.runtime.trace.tracer import trace
+
+    with tolerant_of_operators():
+        import torchvision
+    package = torchvision.models
+    monkeypatch.setattr(package.WeightsEnum, "get_state_dict", lambda weights, **options: {})
+    monkeypatch.setattr(nn.Module, "load_state_dict", lambda module, state: None)
+    found: dict[tuple[str, int, int], float | str] = {}
+    published: dict[tuple[str, int, int], float] = {}
+    names = package.list_models(package if kind == "classification" else getattr(package, kind))
+    for name in names:
+        for weights in package.get_model_weights(name):
+            sizes = weights.transforms.keywords
+            size = sizes.get("crop_size", sizes.get("resize_size"))
+            height, width = size if isinstance(size, tuple) else (size, size)
+            case = name, height, width
+            published[case] = weights.meta["_ops"]
+            if case not in found:
+                module = without_weights(partial(package.get_model_builder(name), weights=weights))
+                network = trace(module, (1, 3, *((16,) if kind == "video" else ()), height, width))
+                variant = vggcalc.summary(network).variants[0]
+                found[case] = "partial" if variant.partial.get("macs") else round(variant.macs / 1e9, 3)
+    assert found == published
+    assert len({name for name, *_ in found}) >= models

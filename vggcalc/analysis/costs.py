@@ -38,7 +38,8 @@ class LayerContext(msgspec.Struct):
 
     `alive_bytes` are the activations alive while the layer runs in inference, its output included;
     `saved_bytes` those that it adds to the activations saved for the backward pass. `gradients` says of each input
-    whether training computes its gradient, `trained_weights` of how many of the layer's weights. `own_bytes` is the
+    whether the layer's backward pass computes its gradient, `trained_weights` of how many of the layer's weights, both
+    none where no gradient arrives at its output. `own_bytes` is the
     size of its parameters in their own dtypes, None where they are counted in another. `shares` says that its output is
     the memory of its input, as that of a view and of an activation in place.
     """
@@ -184,10 +185,13 @@ def training_flops(context: LayerContext, row: CostRow) -> int | None:
 
     No gradient of the input where none flows: in the first layer with parameters. None of frozen weights. Of a
     product of two activations one for each factor through which a gradient flows. What a registered formula counts is
-    taken for such a product where there are no weights.
+    taken for such a product where there are no weights. How much of a checkpoint runs again is unknown: torch may end
+    it early.
     """
     flops: int | None = row["flops"]
     if flops is None or (isinstance(context.layer, MatrixProduct) and context.layer.saves == "state"):
+        return None
+    if flops and context.traced is not None and context.traced.autograd == "checkpoint":
         return None
     if isinstance(context.layer, MatrixProduct):
         of_products = 2 * context.layer.product_macs
@@ -271,11 +275,12 @@ def partial_costs(layers: Sequence[LayerResult]) -> Partial:
     """
     counts: dict[str, dict[str, int]] = {}
     for layer in layers:
-        if layer.macs is not None and layer.saved_bytes is not None:
+        if layer.macs is not None and layer.saved_bytes is not None and layer.training_flops is not None:
             continue
         for key in _UNKNOWABLE:
             if layer.costs[key] is None:
-                operator = layer.function or layer.type
+                recomputed = layer.traced is not None and layer.traced.autograd == "checkpoint"
+                operator = "checkpointed " * recomputed + (layer.function or layer.type)
                 lacking = counts.setdefault(key, {})
                 lacking[operator] = lacking.get(operator, 0) + 1
     lacks = {
@@ -293,6 +298,7 @@ def layer_contexts(network: Network, shapes: Mapping[str, Shape], itemsize: int)
     """Each node's layer with its context, in order."""
     in_place, as_it_is = network.in_place(), itemsize == ITEMSIZE[network.dtype]
     needs = saved_activations.needs_gradient(network)
+    gets = saved_activations.gets_gradient(network, needs)
     alive = liveness(network, shapes, in_place)
     saved = saved_activations.saved_by_node(network, shapes, itemsize, in_place, needs)
     return [
@@ -303,8 +309,8 @@ def layer_contexts(network: Network, shapes: Mapping[str, Shape], itemsize: int)
             itemsize,
             alive[i] * itemsize,
             saved[i],
-            [needs[name] for name in node.inputs],
-            1 if node.traced is None else _TRAINED[node.traced.trains],
+            [gets[node.name] and needs[name] for name in node.inputs],
+            0 if not gets[node.name] else 1 if node.traced is None else _TRAINED[node.traced.trains],
             node.traced,
             node.traced.parameter_bytes if node.traced is not None and as_it_is else None,
             is_view(node.layer) or node.name in in_place,

@@ -47,9 +47,31 @@ def needs_gradient(network: Network) -> dict[str, bool]:
             own = bool(node.traced.trains)
         else:
             own = isinstance(layer, WEIGHTED) or (isinstance(layer, BatchNorm) and layer.affine)
-        stops = isinstance(layer, Operation) and layer.function in WITHOUT_GRADIENT
+        stops = _is_cut(node) or (isinstance(layer, Operation) and layer.function in WITHOUT_GRADIENT)
         needs[node.name] = not stops and (own or any(needs[name] for name in node.inputs))
     return needs
+
+
+def gets_gradient(network: Network, needs: Mapping[str, bool]) -> dict[str, bool]:
+    """Whether the gradient of each node's output is computed in training; `needs` is what `needs_gradient` says.
+
+    None is where all that reads it is detached from the loss, which may lie behind every output that no node reads.
+    """
+    gets = {INPUT: False}
+    readers: dict[str, list[Node]] = {}
+    for node in reversed(network.nodes):
+        of = readers.get(node.name, [])
+        passes = not of or any(not _is_cut(reader) and (gets[reader.name] or not needs[reader.name]) for reader in of)
+        gets[node.name] = needs[node.name] and passes
+        for name in node.inputs:
+            readers.setdefault(name, []).append(node)
+    return gets
+
+
+def _is_cut(node: Node) -> bool:
+    """Whether it was detached in so many words: by `detach`, or under `torch.no_grad`."""
+    detached = isinstance(node.layer, Operation) and node.layer.function == "detach"
+    return detached or (node.traced is not None and node.traced.autograd == "no_grad")
 
 
 #: Functions through which no gradient flows.
@@ -139,8 +161,8 @@ def _saved_by(
     """The names of the tensors that a node saves, and the bytes that it saves beside them (None: unknown)."""
     layer, shape = node.layer, shapes[node.name]
     elements = prod(shape)
-    if node.traced is not None and node.traced.weights == "computed":
-        return [], None  # what computes the weight saves something too
+    if node.traced is not None and (node.traced.weights == "computed" or node.traced.autograd == "checkpoint"):
+        return [], None  # what computes the weight saves something too; a checkpoint saves what goes into it
     if not node.inputs:
         of_parameters = (
             isinstance(layer, MatrixProduct)

@@ -61,7 +61,8 @@ class Traced(msgspec.Struct, frozen=True):
     made in forward, and "" where none do. `trains` says whether training computes the gradient of a "weight", of
     "both" where two are multiplied, of a "bias" alone, or, "", of no parameter here: all are frozen. `trainable` are
     those of the `parameters` that require a gradient, `parameter_bytes` the size of all in their own dtypes.
-    `by_function`: a function computes it, and not a module of torch.nn.
+    `by_function`: a function computes it, and not a module of torch.nn. `autograd` is "no_grad" where training does not
+    record it, "checkpoint" where it runs again in the backward pass, and else "".
     """
 
     reach: str
@@ -74,6 +75,7 @@ class Traced(msgspec.Struct, frozen=True):
     trains: str = ""
     trainable: int = 0
     parameter_bytes: int | None = None
+    autograd: Literal["", "no_grad", "checkpoint"] = ""
 
 
 class Unfused(msgspec.Struct, frozen=True):

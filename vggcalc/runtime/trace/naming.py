@@ -1,6 +1,7 @@
 """From recorded steps to nodes: names after the modules that ran them, and whether `rewrite` can replace these."""
 
 from collections import Counter
+from typing import Literal
 
 import msgspec
 from torch import nn
@@ -37,6 +38,7 @@ class Step(msgspec.Struct):
     parameter_bytes: int
     weights: str
     trains: str
+    autograd: Literal["", "no_grad", "checkpoint"]
     whole: bool = False
 
 
@@ -59,6 +61,7 @@ def nodes_of(steps: list[Step], modules: dict[str, nn.Module], calls: Counter[st
             step.trains,
             step.trainable,
             step.parameter_bytes,
+            step.autograd,
         )
         nodes.append(Node(names[i], step.layer, tuple(names[j] for j in step.inputs), traced))
     return tuple(nodes)

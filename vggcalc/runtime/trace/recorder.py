@@ -19,6 +19,7 @@ from vggcalc.errors import InputError
 from vggcalc.nets.graph import Network
 from vggcalc.nets.layers import Add, Concat, CustomOperator, Flatten, Layer, MatrixProduct, Opaque, Operation, Shape
 from vggcalc.nets.shapes import output_shape
+from vggcalc.runtime.trace.autograd import AutogradMode
 from vggcalc.runtime.trace.calls import Call, factors, output_tensors, tensors_of
 from vggcalc.runtime.trace.formulas import Formula, macs_by, module_formula, operator_formula
 from vggcalc.runtime.trace.naming import INPUT_STEP, UNUSED, Step, nodes_of
@@ -72,6 +73,10 @@ class Recorder(TorchDispatchMode):
         self._spatial: dict[int, SpatialAxes] = {}
         #: By the id of any other tensor: the parameters and buffers that it is made of.
         self._weights_of = {id(tensor): frozenset((name,)) for name, tensor in state.items()}
+        #: And by its id the parameters of which training computes the gradient by way of the tensor.
+        self._trained_of = {
+            id(tensor): frozenset((name,)) if parameters.get(name) else _NOTHING for name, tensor in state.items()
+        }
         #: The tensors of a storage by id, and by id the step that wrote to the storage since they were made.
         self._sharing: dict[int, dict[int, ref[torch.Tensor]]] = {}
         self._overwritten: dict[int, int] = {}
@@ -81,6 +86,7 @@ class Recorder(TorchDispatchMode):
         self._whole: _WholeModule | None = None
         #: The step whose output has last become an array of numpy.
         self._outside: int | None = None
+        self.autograd = AutogradMode()
         #: Whether a value that depends on the input was read, or decided a shape.
         self.depends_on_values = False
         #: The innermost module that an exception has left: its path, itself, and the shape of its first argument.
@@ -140,7 +146,7 @@ class Recorder(TorchDispatchMode):
         call = Call(func, args, kwargs, active, self._kind_of_weight)
         counts = bool(active) or formula is not None or call.does_macs or rule_for(call) is opaque
         if not tensors or not counts or call.lends:
-            return self._constant(func(*args, **kwargs), self._uses(tensors))
+            return self._constant(call, func(*args, **kwargs), tensors)
         decomposition = None if formula is not None else call.decomposition(has_rule(call))
         if decomposition is not None:
             with self:
@@ -168,12 +174,20 @@ class Recorder(TorchDispatchMode):
                 self._add("numpy", Operation("numpy", shape), shape, (self._outside,), "unknown", no_axes(shape))
                 self._keep(tensor, len(self._steps) - 1, no_axes(shape))
 
-    def _constant(self, result: Any, uses: frozenset[str]) -> Any:
+    def _constant(self, call: Call, result: Any, tensors: Sequence[torch.Tensor]) -> Any:
         """What is made of weights and constants alone is no step, but is known to be of these weights."""
+        uses, trained = self._uses(tensors), self._trained(call, tensors)
         for tensor in tensors_of(result):
             self._hold(tensor)
             self._weights_of[id(tensor)] = uses
+            self._trained_of[id(tensor)] = trained
         return result
+
+    def _trained(self, call: Call, tensors: Sequence[object]) -> frozenset[str]:
+        """The parameters of which training computes the gradient by way of the call, if these are what it reads."""
+        if call.function == "detach" or self.autograd.current == "no_grad":
+            return _NOTHING
+        return _NOTHING.union(*(self._trained_of.get(id(tensor), _NOTHING) for tensor in tensors))
 
     def _uses(self, tensors: Sequence[object]) -> frozenset[str]:
         """The parameters and buffers that tensors are made of."""
@@ -190,12 +204,12 @@ class Recorder(TorchDispatchMode):
             return "buffer" if itself else "constant"
         return "own" if itself and len(names) == 1 else "computed"
 
-    def _trains(self, call: Call, uses: frozenset[str]) -> str:
+    def _trains(self, call: Call, tensors: Sequence[object]) -> str:
         """Whether training computes the gradient of a "weight" of the call, of a "bias" alone, of "both" factors."""
-        trained = [name for name in uses if self._parameters.get(name)]
+        trained = self._trained(call, tensors)
         if not trained or not call.does_macs:
             return "weight" * bool(trained)
-        factors_trained = sum(any(map(self._parameters.get, self._uses([call[name]]))) for name in factors(call))
+        factors_trained = sum(bool(self._trained(call, [call[name]])) for name in factors(call))
         return ("bias", "weight", "both")[factors_trained]
 
     def _record(
@@ -227,7 +241,7 @@ class Recorder(TorchDispatchMode):
         if not call.does_macs:
             weights.discard("constant")
         weight = min(weights, default="")  # "computed" before "constant" before "own"
-        trains = self._trains(call, uses)
+        trains = self._trains(call, tensors)
         storages = {tensor.untyped_storage()._cdata for tensor in active}
         first = None
         for tensor, one in zip(outputs, seen, strict=True):
@@ -248,7 +262,7 @@ class Recorder(TorchDispatchMode):
             self._add(call.function, layer, tuple(tensor.shape), inputs, reach, one.spatial, uses, weight, trains)
             first = len(self._steps) - 1 if first is None else first
             if not active:  # a product of weights and constants alone is a weight itself
-                self._constant(tensor, uses)
+                self._constant(call, tensor, tensors)
                 continue
             if call.mutates:
                 for other in self._sharers(storage):
@@ -266,7 +280,7 @@ class Recorder(TorchDispatchMode):
             raise InputError(f"{path or kind} puts out no tensor: the formula of {kind} cannot be used for it")
         macs = macs_by(whole.formula, kind, whole.module, *whole.args, out=output, **whole.kwargs)
         uses = self._uses(list(whole.module.parameters()))
-        trains = "weight" * any(self._parameters.get(name) for name in uses)
+        trains = "weight" * (self.autograd.current != "no_grad" and any(map(self._parameters.get, uses)))
         sources = tuple(dict.fromkeys(self._source(tensor) for tensor in whole.read))
         first = len(self._steps)
         for tensor in outputs:
@@ -308,7 +322,8 @@ class Recorder(TorchDispatchMode):
         self._sharing.setdefault(storage, {})[number] = ref(tensor, forget)
 
     def _forget(self, storage: int, number: int, freed: object) -> None:
-        for known in (self._step_of, self._spatial, self._weights_of, self._overwritten, self._sharing[storage]):
+        of_tensors = (self._step_of, self._spatial, self._weights_of, self._trained_of, self._overwritten)
+        for known in (*of_tensors, self._sharing[storage]):
             known.pop(number, None)
         if not self._sharing[storage]:
             del self._sharing[storage]
@@ -370,6 +385,7 @@ class Recorder(TorchDispatchMode):
                 sum(size * self._state[name].element_size() for name, size in zip(fresh, sizes, strict=True)),
                 weights,
                 trains,
+                self.autograd.current,
             )
         )
 

@@ -150,7 +150,14 @@ def _traced_by(way: _Way, module: nn.Module, arguments: Arguments, name: str) ->
     with way.device:
         state = {key: way.state(tensor) for key, tensor in _state(module).items()}
     recorder = Recorder(modules, trainable, state, way.name != "values")
-    with _as_in_inference(module), _reporting_modules(modules, recorder), way.device, torch.inference_mode():
+    with (
+        _as_in_inference(module),
+        _reporting_modules(modules, recorder),
+        way.device,
+        torch.inference_mode(),
+        torch.enable_grad(),  # which records nothing there: so that what the module itself sets is seen
+        recorder.autograd.followed(),
+    ):
         # Made within: a tensor that was made outside of inference mode is copied there by every view of it.
         call = arguments.with_tensors(way.make, own_dtype(module))
         tensors = call.tensors()
@@ -163,7 +170,7 @@ def _traced_by(way: _Way, module: nn.Module, arguments: Arguments, name: str) ->
             raise
         except Exception as error:
             raise _not_traced(error, name, recorder, arguments) from error
-    network = recorder.network(name, output)
+        network = recorder.network(name, output)
     dtype = str(own_dtype(module)).removeprefix("torch.")
     tracing = Tracing(way.name, recorder.depends_on_values, dtype=dtype if dtype in ITEMSIZE else "float32")
     return msgspec.structs.replace(network, tracing=tracing)
