@@ -151,7 +151,7 @@ def traced(model: str, limit_s: float) -> dict[str, Any]:
 
 
 def chosen(libraries: list[str], at_most: int | None) -> list[str]:
-    """The models, those of the libraries in turn; of each library all or so many, evenly spread over its sorted list."""
+    """The models, those of the libraries in turn; of each library all, or so many, evenly spread over its list."""
     lists = []
     for library in libraries:
         if importlib.util.find_spec(library) is None:

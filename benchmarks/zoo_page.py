@@ -1,1 +1,104 @@
-def page(records): return ""
+"""The page that benchmarks/zoo.py writes of its records."""
+
+import platform
+from collections import Counter
+from importlib.metadata import PackageNotFoundError, version
+from itertools import chain
+from statistics import median
+from typing import Any
+
+from zoo_models import LIBRARIES
+
+#: The packages of the libraries, where they have another name.
+PACKAGES = {"open_clip": "open_clip_torch", "segmentation_models_pytorch": "segmentation-models-pytorch"}
+
+Record = dict[str, Any]
+
+
+def page(records: list[Record]) -> str:
+    """The page: a row for each library, and each model that is not complete, fails, differs or takes long, by name."""
+    by_library = {library: [one for one in records if one["model"].startswith(f"{library}:")] for library in LIBRARIES}
+    commits = Counter(record["commit"] for record in records)
+    run = [record for record in records if record["status"] in ("complete", "partial", "failed")]
+    complete = sum(record["status"] == "complete" for record in run)
+    partial = of(records, "partial")
+    lines = [
+        "# The zoo", "",
+        f"What `benchmarks/zoo.py` found: {len(records)} models of {sum(map(bool, by_library.values()))} libraries, "
+        "each made without pretrained weights, traced, and counted by torch's `FlopCounterMode` too, both on the meta "
+        "device, one process a model. Of every library that has more than so many its models are evenly spread over "
+        "its list. A model is complete where every operator that may do MACs has a formula; what torch itself cannot "
+        "run on this machine is left out of the shares.", "",
+        f"Of {len(run)} models that torch runs **{complete} are complete ({complete / max(len(run), 1):.1%})**.", "",
+        f"Commit {', '.join(f'{name} ({n} models)' for name, n in commits.most_common())}; Python "
+        f"{platform.python_version()}, {', '.join(versions())}.", "",
+        *rows(by_library), "",
+    ]  # fmt: skip
+    for title, text, found in (
+        ("Partial", "These operators have no formula.", [(r, ", ".join(r["operators"])) for r in partial]),
+        ("Failed", "torch runs them and vggcalc does not.", [(r, why(r)) for r in of(records, "failed")]),
+        ("Not run by torch either", "", [(r, why(r)) for r in (*of(records, "torch fails"), *of(records, "not made"))]),
+        ("Other MACs than torch's counter", "", [(r, difference(r)) for r in records if differs(r)]),
+        ("Tracing takes more than 1.5 times FlopCounterMode's time", "", [(r, times(r)) for r in records if slow(r)]),
+    ):  # fmt: skip
+        lines += [f"## {title}", "", *([text, ""] if text else []), *listed(found), ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def rows(by_library: dict[str, list[Record]]) -> list[str]:
+    """The table: for each library how many there are of each status, how many differ, and how long tracing took."""
+    statuses = ("complete", "partial", "failed", "torch fails", "not made")
+    heads = ("library", "models", "complete", "partial", "failed", "torch fails", "not made", "MACs differ",
+             "parameters differ", "time ratio: median, worst")  # fmt: skip
+    lines = [f"| {' | '.join(heads)} |", "|" + " --- |" * len(heads)]
+    for library, found in {**by_library, "all": list(chain(*by_library.values()))}.items():
+        if found:
+            ratios = sorted(ratio(record) for record in found if "torch_s" in record and "trace_s" in record)
+            cells = [library, len(found), *(len(of(found, status)) for status in statuses), sum(map(differs, found)),
+                     sum(record["parameters"] != record["torch_parameters"] for record in found if "macs" in record),
+                     f"{median(ratios):.2f}, {ratios[-1]:.2f}" if ratios else ""]  # fmt: skip
+            lines.append(f"| {' | '.join(map(str, cells))} |")
+    return lines
+
+
+def of(records: list[Record], status: str) -> list[Record]:
+    return [record for record in records if record["status"] == status]
+
+
+def ratio(record: Record) -> float:
+    return float(record["trace_s"] / record["torch_s"])
+
+
+def slow(record: Record) -> bool:
+    return "torch_s" in record and "trace_s" in record and ratio(record) > 1.5
+
+
+def times(record: Record) -> str:
+    return f"{record['trace_s']:.2f} s against {record['torch_s']:.2f} s, {ratio(record):.2f} times"
+
+
+def differs(record: Record) -> bool:
+    return record["status"] == "complete" and record["torch_macs"] not in (None, record["macs"])
+
+
+def difference(record: Record) -> str:
+    return f"{record['macs']:,} against {record['torch_macs']:,}: {record.get('because', 'not explained')}"
+
+
+def why(record: Record) -> str:
+    return str(record.get("trace_error") or record.get("made_error"))
+
+
+def listed(found: list[tuple[Record, str]]) -> list[str]:
+    return [f"- `{record['model']}`: {text}" for record, text in found] or ["None."]
+
+
+def versions() -> list[str]:
+    """The versions of torch and of the libraries that are installed."""
+    names = []
+    for library in ("torch", *LIBRARIES):
+        try:
+            names.append(f"{library} {version(PACKAGES.get(library, library))}")
+        except PackageNotFoundError:
+            continue
+    return names

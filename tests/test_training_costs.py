@@ -1,14 +1,16 @@
 """What training keeps and computes, against what torch keeps and counts when the built modules run."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 import torch
 from conftest import ANY, networks
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from torch import nn
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode
 
 import vggcalc
@@ -253,3 +255,78 @@ def test_a_norm_before_the_first_convolution_wants_a_gradient_from_it() -> None:
     network = chain("normed", (2, 4, 6, 7), [("block1", BatchNorm2d(4)), ("block1", CONV)])
     costs = analyze(network, "normed").costs
     assert costs["training_flops"] == 6 * int(costs["macs"] or 0) == training_flops(network)[0]
+
+
+# What the module's own code leaves out of training
+
+
+class ThreeConvolutions(nn.Module):
+    """Three convolutions, run as `run` says."""
+
+    def __init__(self, run: Callable[["ThreeConvolutions", Tensor], Tensor]) -> None:
+        super().__init__()
+        self.a, self.b, self.c = (nn.Conv2d(i, 8, 3, padding=1) for i in (3, 8, 8))
+        self.run = run
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.run(self, image)
+
+
+@torch.no_grad()
+def gate_without_gradient(m: ThreeConvolutions, x: Tensor) -> Tensor:
+    return torch.sigmoid(m.b(x)).mean((2, 3), keepdim=True)
+
+
+class Twice(torch.autograd.Function):
+    """A function with a backward of its own, whose forward torch runs without gradients."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x + x
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return gradient + gradient
+
+
+CUT: dict[str, Callable[[ThreeConvolutions, Tensor], Tensor]] = {
+    "a frozen backbone under no_grad": lambda m, x: m.c(torch.no_grad()(lambda: m.b(torch.relu(m.a(x))))()),
+    "a gate under no_grad": lambda m, x: m.c((y := m.a(x)) * gate_without_gradient(m, y)),
+    "a detached feature map": lambda m, x: m.c(m.b(torch.relu(m.a(x))).detach()),
+    "its data": lambda m, x: m.c(m.b(torch.relu(m.a(x))).data),
+    "a detached weight": lambda m, x: m.c(torch.conv2d(m.a(x), m.b.weight.detach(), padding=1)),
+    "a weight made under no_grad": lambda m, x: m.c(
+        torch.conv2d(m.a(x), torch.no_grad()(m.b.weight.mul)(2), padding=1)
+    ),
+    "detached beside": lambda m, x: m.c((y := m.a(x)) + m.b(y.detach())),
+    "a custom function": lambda m, x: m.c(Twice.apply(m.b(m.a(x)))),
+}
+
+
+@pytest.mark.parametrize("case", CUT)
+def test_what_is_cut_off_has_no_gradient(case: str) -> None:
+    module, image = ThreeConvolutions(CUT[case]), torch.rand(2, 3, 6, 6)
+    found = vggcalc.summary(module, (2, 3, 6, 6)).variants[0]
+    with FlopCounterMode(display=False) as counter:
+        module(image).sum().backward()
+    assert found.costs["training_flops"] == counter.get_total_flops()
+    if "saved_bytes" not in found.partial:
+        assert found.costs["saved_bytes"] == saved_bytes(module, image)
+    else:
+        assert case == "a weight made under no_grad"
+
+
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_a_checkpoint_leaves_training_partial_by_name(reentrant: bool) -> None:
+    module = ThreeConvolutions(
+        lambda m, x: m.c(checkpoint(lambda y: torch.relu(m.b(y)), torch.relu(m.a(x)), use_reentrant=reentrant))
+    )
+    image = torch.rand(2, 3, 6, 6)
+    found = vggcalc.summary(module, (2, 3, 6, 6)).variants[0]
+    assert "macs" not in found.partial
+    assert found.partial["training_flops"] == ("checkpointed Conv2d",)
+    assert found.partial["saved_bytes"] == ("checkpointed Conv2d", "checkpointed ReLU")
+    with FlopCounterMode(display=False) as counter:
+        module(image).sum().backward()
+    assert found.costs["training_flops"] <= counter.get_total_flops()
+    assert found.costs["saved_bytes"] <= saved_bytes(module, image)

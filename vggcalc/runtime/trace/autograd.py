@@ -42,8 +42,11 @@ class AutogradMode:
         without_reentrant = checkpointing._checkpoint_without_reentrant_generator
 
         def applied(kind: type[Function], *args: Any, **kwargs: Any) -> Any:
-            recomputed = issubclass(kind, checkpointing.CheckpointFunction)
-            with self._run_as("checkpoint" if recomputed and not self.current else self.current), torch.no_grad():
+            if issubclass(kind, checkpointing.CheckpointFunction):
+                function, _, *inputs = args
+                with self._run_as(self.current or "checkpoint"):
+                    return function(*inputs)
+            with self._run_as(self.current), torch.no_grad():
                 return apply.__get__(None, kind)(*args, **kwargs)
 
         def entered(*args: Any, **kwargs: Any) -> Iterator[None]:  # and no more, as where gradients are off
