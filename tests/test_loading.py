@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from process import invoke
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -412,3 +413,22 @@ def test_programs_that_cannot_be_used(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"give torch\.export\.unflatten\(program\)"):
         vggcalc.summary(flat, (2, 3, 32, 48))
     assert vggcalc.summary(torch.export.unflatten(torch.export.load(program)), (2, 3, 32, 48)).macs > 0
+
+
+class Trap:
+    """A pickle of it creates a file, there where it is read."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (Path("it-ran"),)
+
+
+@pytest.mark.parametrize("arguments", [("trap.pt:Net",), ("net.py:Net", "--inputs", "trap.inputs.pt")])
+def test_nothing_is_unpickled(arguments: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even what has the name and the companion of a file that the parent writes for its worker."""
+    monkeypatch.chdir(tmp_path)
+    torch.save(Trap(), "trap.pt")
+    torch.save(Trap(), "trap.inputs.pt")
+    Path("trap.pt.json").write_text("[]")
+    Path("net.py").write_text("import torch\nNet = torch.nn.Flatten\n")
+    done = invoke("summary", *arguments, "--no-latency")
+    assert (done.returncode, "is a pickle" in done.stderr, Path("it-ran").exists()) == (2, True, False)

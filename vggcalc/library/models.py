@@ -213,7 +213,13 @@ def _imported(origin: Origin, cache: bool, tracer: "Tracer | None") -> Resolved:
 
 
 def _origin(model: str, inputs: Any, overrides: Overrides) -> Origin:
-    """Where an imported model comes from, and what it is called with."""
+    """Where an imported model comes from, and what it is called with.
+
+    A worker reads `.pt` files that this process has pickled for it, so what a user names may be none.
+    """
+    for named in (model.rpartition(":")[0], inputs.source if isinstance(inputs, InputsFrom) else ""):
+        if named.endswith(".pt"):
+            raise InputError(f"{named} is a pickle, whose code would run: give the Python file or the package instead")
     arguments, formulas = dict(overrides.arguments or {}), os.fspath(overrides.formulas or "")
     if isinstance(inputs, InputsFrom):
         return Origin(model, (), arguments, inputs_from=inputs.source, formulas=formulas)
