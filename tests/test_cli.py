@@ -177,13 +177,32 @@ def test_names_in_any_case_and_both_schemes() -> None:
 
 
 def test_csv_carries_the_same_figures() -> None:
-    done = invoke("compare", "vgg16", "--no-latency", "--format", "csv")
-    rows = list(csv.DictReader(io.StringIO(done.stdout)))
-    total = [row for row in rows if row["level"] == "total" and row["variant"] == "factorized"]
-    assert [int(row["macs"]) for row in total] == [15_470_264_320]
-    blocks = [int(row["macs"]) for row in rows if (row["level"], row["variant"]) == ("block", "factorized")]
-    layers = [int(row["macs"]) for row in rows if (row["level"], row["variant"]) == ("layer", "factorized")]
-    assert sum(blocks) == sum(layers) == 15_470_264_320
+    """Every kind of rows adds up to the same total."""
+    for rows in ("total", "block", "layer"):
+        done = invoke("compare", "vgg16", "--no-latency", "--format", "csv", "--rows", rows)
+        found = list(csv.DictReader(io.StringIO(done.stdout)))
+        for variant, macs in (("naive", 15_521_644_544), ("factorized", 15_470_264_320)):
+            assert sum(int(row["macs"]) for row in found if row["variant"] == variant) == macs
+    default = invoke("compare", "vgg16", "--no-latency", "--format", "csv").stdout
+    ratios = [float(row["macs_ratio"]) for row in csv.DictReader(io.StringIO(default))]
+    assert ratios == [1, 15_470_264_320 / 15_521_644_544]
+
+
+@pytest.mark.parametrize("rows", ["layer", "module", "total"])
+def test_a_csv_of_a_summary_adds_up_too(rows: str) -> None:
+    text = invoke("summary", "vgg16", "--no-latency", "--format", "csv", "--rows", rows).stdout
+    assert sum(int(row["macs"]) for row in csv.DictReader(io.StringIO(text))) == 15_470_264_320
+    if rows == "layer":
+        assert text == invoke("summary", "vgg16", "--no-latency", "--format", "csv").stdout
+
+
+def test_a_csv_has_the_blocks_ratios() -> None:
+    """The first block of VGG-16 costs eight times as much: TRUTH of the tutorial."""
+    text = invoke("compare", "vgg16", "--no-latency", "--format", "csv", "--rows", "block").stdout
+    (first,) = (
+        row for row in csv.DictReader(io.StringIO(text)) if (row["variant"], row["block"]) == ("factorized", "block1")
+    )
+    assert float(first["macs_ratio"]) == (64 * 9 * 3 + 64 * 64 * 9) / (64 * 25 * 3)
 
 
 def test_markdown_is_a_table() -> None:
@@ -308,6 +327,9 @@ BAD: list[tuple[tuple[str, ...], str]] = [
     (("compare", "vgg16", "--dtype", "int8"), r"'int8' is none of"),
     (("compare", "vgg16", "--budget", "nan"), r"'nan' is no time"),
     (("compare", "vgg16", "--json", "--format", "csv"), r"contradict"),
+    (("compare", "vgg16", "--rows", "layer"), r"--rows layer is for a CSV: give --format csv"),
+    (("compare", "vgg16", "--rows", "module", "-o", "x.csv"), r"--rows module is for a summary: choose total, block"),
+    (("summary", "vgg11", "vgg13", "--format", "csv", "--rows", "layer"), r"--rows is for one model$"),
     (("compare", "vgg16", "--nope"), r"compare has no option --nope: vggcalc compare --help shows all$"),
     (("factorize", "--kernal", "7"), r"has no option --kernal: write KERNEL without it, as in vggcalc factorize 5"),
     (("factorize", "7", "--no_latncy"), r"has no option --no_latncy: did you mean --no-latency\?$"),

@@ -304,7 +304,8 @@ WRONG_VALUES = [
     ("vggcalc.sweep('7:3')", "is an empty range"),
     ("vggcalc.load('nowhere.json')", "nowhere.json: No such file"),
     ("VGG.save('figures.foo')", "does not say the format"),
-    ("VGG.to_pandas('rows')", "there are layer, block, module, total, latency"),
+    ("VGG.to_pandas('rows')", "there are total, block, layer, module"),
+    ("VGG.to_pandas('module')", "modules are the rows of a summary, and vgg16 is compared"),
     ("SEVEN.ratio('naive')", "there are factorized"),
     ("vggcalc.summary('vgg16').ratio('vgg16')", "vgg16 has a single variant"),
 ]
@@ -402,10 +403,10 @@ def test_a_figure_is_drawn(tmp_path: Path) -> None:
 
 def test_a_data_frame_holds_every_layer() -> None:
     pytest.importorskip("pandas")
-    frame = VGG.to_pandas()
+    frame = VGG.to_pandas("layer")
     assert frame[frame["variant"] == "factorized"]["macs"].sum() == VGG["factorized"].macs
-    assert len(VGG.to_pandas("total")) == 2
-    assert list(VGG.to_pandas("block")["name"])[:2] == ["block1", "block2"]
+    assert list(VGG.to_pandas()["macs_ratio"]) == [1, VGG.ratio("factorized").macs]
+    assert list(VGG.to_pandas("block")["block"])[:2] == ["block1", "block2"]
 
 
 def test_without_pandas_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

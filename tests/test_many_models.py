@@ -107,7 +107,7 @@ def test_in_every_format() -> None:
     assert "ZeroDivisionError" in " ".join(table.split())
     assert "product" not in table
     found = list(csv.DictReader(invoke(*command, "--format", "csv").stdout.splitlines()))
-    assert [(row["name"], row["macs"]) for row in found] == [
+    assert [(row["model"], row["macs"]) for row in found] == [
         *((f"timm:net{kernel}", str(macs(kernel))) for kernel in (3, 5, 7)),
         ("timm:net_raises", ""),
     ]

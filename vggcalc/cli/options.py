@@ -1,4 +1,7 @@
-"""The groups of options that commands share, each with the struct that it becomes."""
+"""The groups of options that commands share, each with the struct that it becomes.
+
+It is over 300 lines long because the groups stand together.
+"""
 
 from __future__ import annotations
 
@@ -260,6 +263,9 @@ GATE = group(
     ),
 )
 
+#: What the rows of a CSV may be of: `report.formats.csv.ROW_KINDS`.
+CSV_ROWS = ("total", "block", "layer", "module")
+
 OUTPUT_FORMATS = ("table", "json", "csv", "markdown", "html")
 
 
@@ -294,4 +300,15 @@ _WRITTEN = (
 
 WRITTEN = group("output", "Output", "vggcalc.cli.structs:OutputOptions", *_WRITTEN)
 
-OUTPUT = group("output", "Output", "vggcalc.cli.structs:OutputOptions", *_WRITTEN, plot_option())
+OUTPUT = group(
+    "output",
+    "Output",
+    "vggcalc.cli.structs:OutputOptions",
+    *_WRITTEN,
+    option(
+        "--rows",
+        type=Word(CSV_ROWS),
+        help="What a CSV has a row for; module is of a summary.  [default: total, of a summary layer]",
+    ),
+    plot_option(),
+)

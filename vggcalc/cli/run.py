@@ -37,12 +37,18 @@ def finish(
     lost = [*not_in_csv, *(["--against"] if gate.against else [])]
     if output.format == "csv" and lost:
         raise click.UsageError(f"{lost[0]} makes no rows of a CSV: choose another format, or leave it out")
+    if output.rows is not None and output.format != "csv":
+        raise click.UsageError(f"--rows {output.rows} is for a CSV: give --format csv or --output FILE.csv")
+    if output.rows == "module" and comparisons[0].modules is None:
+        raise click.UsageError("--rows module is for a summary: choose total, block or layer")
     plan, condition = measuring.plan(verify, comparisons[0].dtype), None
     if gate.fail_if or gate.against:
         from vggcalc.report.gate.gate import gate as read_gate
 
         condition = read_gate(gate.fail_if, gate.against, comparisons, measuring.latency, "leave out --no-latency")
-    status = measure_and_write(command, comparisons, plan, output.format, output.path, condition, output.plot)
+    status = measure_and_write(
+        command, comparisons, plan, output.format, output.path, condition, output.plot, rows=output.rows
+    )
     if output.mismatch:
         message(output.mismatch)
     sys.exit(status)

@@ -130,11 +130,12 @@ class GateOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OutputOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """In which format, and where to."""
+    """In which format, and where to; `rows` are those of a CSV."""
 
     format_: str | None = None
     as_json: bool = False
     output: str | None = None
+    rows: str | None = None
     plot: str | None = None
 
     @property

@@ -80,6 +80,7 @@ def summary(
             "--against": gate.against,
             "--plot": output.plot,
             "--format html": output.format == "html",
+            "--rows": output.rows,
         }
         refused = [name for name, given in of_one.items() if given]
         if refused:

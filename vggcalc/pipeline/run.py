@@ -6,6 +6,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from vggcalc.errors import OutputError
 from vggcalc.pipeline.emit import ExitStatus, StandardOutput, exit_status, message, writes_utf8
 from vggcalc.pipeline.files import Output
@@ -29,14 +31,16 @@ def measure_and_write(
     gate: "Gate | None" = None,
     plot: str | None = None,
     host: "Host | None" = None,
+    rows: str | None = None,
 ) -> int:
     """Measure as `plan` says, and write in that format to `path` or standard output. Returns the exit status.
 
     A table on standard output comes in two parts: the counts at once, the rest once it is measured.
-    The figures in the file `plot` come last.
+    The figures in the file `plot` come last. `rows` are those of a CSV.
     """
     output, picture = Output(path), None
-    stdout, screen = StandardOutput(gate is not None or plot is not None), screen_of(path is None)
+    stdout = StandardOutput(gate is not None or plot is not None)
+    screen = msgspec.structs.replace(screen_of(path is None), rows=rows)
     try:
         if plot is not None:
             from vggcalc.pipeline.picture import Picture

@@ -5,7 +5,7 @@ prints, and importing results stays cheap.
 """
 
 import os
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 
@@ -36,10 +36,10 @@ class Display(msgspec.Struct, frozen=True):
         """The document that shows it."""
         raise NotImplementedError
 
-    def _rendered(self, format_: str, width: int = 80) -> str:
+    def _rendered(self, format_: str, width: int = 80, rows: str | None = None) -> str:
         from vggcalc.report.formats import FORMATS, Screen
 
-        return FORMATS[format_](self._report(), Screen(width=width))
+        return FORMATS[format_](self._report(), Screen(width=width, rows=rows))
 
     def __str__(self) -> str:
         from vggcalc.pipeline.run import screen_of
@@ -69,12 +69,13 @@ class Display(msgspec.Struct, frozen=True):
         """The JSON document that `vggcalc.load` reads."""
         return self._rendered("json")
 
-    def to_csv(self) -> str:
-        """A row for each layer, block, module of a summary, total and latency, which the column `level` names.
+    def to_csv(self, rows: str | None = None) -> str:
+        """A row for each "total", "block" or "layer" of every variant, or "module" of a summary.
 
-        Of several machines a row for each ratio on each.
+        None is the layers of a summary, the totals of a comparison; of several machines each ratio on each. Totals and
+        blocks have a row for each configuration in which they were timed. Raises `InputError` for other rows.
         """
-        return self._rendered("csv")
+        return self._rendered("csv", rows=rows)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write it to a file, whole or not at all; .json, .csv, .md, .html or .txt says the format.
@@ -108,23 +109,18 @@ class ComparisonDisplay(Display, frozen=True):
         names = ", ".join(variant.name for variant in one.variants)
         return f"<Comparison of {one.name}: {names}; input {'×'.join(map(str, one.input_shape))}, {one.dtype}>"
 
-    def to_pandas(self, level: str = "layer") -> "DataFrame":
-        """A data frame with a row for each "layer", "block", "module", "total" or "latency" of every variant.
+    def to_pandas(self, rows: str | None = None) -> "DataFrame":
+        """A data frame with the rows and columns of `to_csv`.
 
-        Raises `ImportError` where pandas is not installed, `InputError` for another level.
+        Raises `ImportError` where pandas is not installed, `InputError` for other rows.
         """
-        from vggcalc.errors import unknown
         from vggcalc.report.formats.csv import records
 
         try:
             from pandas import DataFrame
         except ImportError:
             raise ImportError("to_pandas needs pandas: pip install pandas") from None
-        levels = ("layer", "block", "module", "total", "latency")
-        if level not in levels:
-            raise unknown("level", level, levels)
-        rows: list[dict[str, Any]] = [row for row in records(cast("Comparison", self)) if row["level"] == level]
-        return DataFrame(rows).drop(columns="level", errors="ignore")
+        return DataFrame(list(records(cast("Comparison", self), rows)))
 
     def plot(self, path: str | os.PathLike[str]) -> None:
         """Draw its figures to a file, .svg, .png or .pdf; needs `pip install 'vggcalc[plot]'`.

@@ -9,11 +9,15 @@ from vggcalc.results import Report
 
 
 class Screen(msgspec.Struct, frozen=True):
-    """What a text is for: its width in columns, whether it may have colours, and whether JSON is ASCII alone."""
+    """What a text is for: its width in columns, whether it may have colours, and whether JSON is ASCII alone.
+
+    `rows` is what the rows of a CSV are of, see `csv.ROW_KINDS`.
+    """
 
     width: int = 80
     colour: bool = False
     ascii_json: bool = False
+    rows: str | None = None
 
 
 Format = Callable[[Report, Screen], str]
