@@ -416,7 +416,7 @@ def test_the_command_line_writes_it(tmp_path: Path) -> None:
 
 def test_without_matplotlib_it_says_how_to_get_figures() -> None:
     text = python(RUN.format(first="sys.modules['matplotlib'] = None", format_="html", last=""))
-    assert any("pip install 'vggcalc[plot]'" in said for said in Parsed(text).texts("p"))
+    assert any("pip install matplotlib" in said for said in Parsed(text).texts("p"))
     assert "<figure" not in text
 
 

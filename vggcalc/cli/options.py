@@ -276,7 +276,7 @@ def plot_option() -> GroupedOption:
         type=click.Path(),
         metavar="FILE",
         common=True,
-        help="Figures too, as .svg, .png or .pdf; needs pip install 'vggcalc[plot]'.",
+        help="Figures too, as .svg, .png or .pdf; needs matplotlib.",
     )
 
 

@@ -123,7 +123,7 @@ class ComparisonDisplay(Display, frozen=True):
         return DataFrame(list(records(cast("Comparison", self), rows)))
 
     def plot(self, path: str | os.PathLike[str]) -> None:
-        """Draw its figures to a file, .svg, .png or .pdf; needs `pip install 'vggcalc[plot]'`.
+        """Draw its figures to a file, .svg, .png or .pdf; needs matplotlib.
 
         Raises `InputError` where matplotlib is missing or there is nothing to draw, `OutputError` where the file cannot
         be written.

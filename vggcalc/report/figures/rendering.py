@@ -29,7 +29,7 @@ def require() -> None:
     try:
         import matplotlib.figure  # noqa: F401
     except ImportError as error:
-        raise InputError(f"figures need matplotlib ({error}): pip install 'vggcalc[plot]'") from None
+        raise InputError(f"figures need matplotlib ({error}): pip install matplotlib") from None
     except ValueError as error:  # such as a backend in MPLBACKEND that it does not know
         raise InputError(f"figures need matplotlib, which does not start: {error}") from None
 
