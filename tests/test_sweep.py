@@ -513,38 +513,6 @@ def test_a_damaged_file_is_left_alone(tmp_path: Path, suffix: str, damage: str) 
     assert path.read_text(encoding="utf-8") == damaged.replace("\r", "\n") or "\r" in damage
 
 
-def test_a_failed_point_is_told_whatever_comes_after(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first point's workers die; the second one's do not. The row stays without a latency."""
-    from vggcalc.measurement import session
-    from vggcalc.measurement.plan import Plan
-    from vggcalc.pipeline import sweep as sweeping
-    from vggcalc.report.formats import Screen
-
-    asked_for = []
-    real = session.measure_all
-
-    def measure_all(comparisons: Any, plan: Plan, *others: Any) -> session.MeasurementOutcome:
-        asked_for.append(comparisons[0].name)
-        if len(asked_for) == 1:
-            return session.MeasurementOutcome(tuple(comparisons), failures=("latency: the worker died",))
-        return real(comparisons, plan, *others)
-
-    monkeypatch.setattr(session, "measure_all", measure_all)
-    path = tmp_path / "rows.csv"
-    grid = Grid((3, 5), ((4, 4),), ((8, 8),))
-    plan = Plan(check=False, devices=("cpu",), budget_s=3000.0, processes=1, rounds=3)
-    asked = sweeping.SweepRequest("csv", str(path), plan=plan)
-    assert sweeping.run_sweep(grid, asked, Screen()) == 1
-    assert [bool(row["latency_s"]) for row in rows_of(path.read_text(encoding="utf-8"))] == [
-        False,
-        False,
-        True,
-        True,
-    ]
-    assert sweeping.run_sweep(grid, sweeping.SweepRequest("csv", str(path), True, plan=plan), Screen()) == 1
-    assert asked_for == ["3×3", "5×5"]
-
-
 def test_parted_points_come_in_their_order_and_in_time() -> None:
     """Groups that divide every third number of channels, and maps of both orientations: no hundred parts."""
     channels = tuple((n, n) for n in range(1, 400))

@@ -16,14 +16,18 @@ from vggcalc.nets.replacing import Replacing
 from vggcalc.results import AllocatorState, Configuration, Environment, Verification
 from vggcalc.results.fitted import RewrittenModel
 
-PROTOCOL = 12
+PROTOCOL = 13
 
 
 class Arm(msgspec.Struct, frozen=True):
-    """One of the modules that are timed in alternation: a whole variant, or one of its blocks."""
+    """One of the modules that are timed in alternation: a whole variant, or one of its blocks.
+
+    `comparison` tells several comparisons apart that are timed together.
+    """
 
     variant: str
     block: str | None = None
+    comparison: int = 0
 
     @property
     def label(self) -> str:
@@ -109,7 +113,7 @@ class ProbeJob(msgspec.Struct, frozen=True, tag=True):
 
 
 class TimingJob(msgspec.Struct, frozen=True, tag=True):
-    """Time the arms in alternation, with a second copy of the first as the control, until told to stop.
+    """Time the arms in alternation, with a second copy of each comparison's first as its control, until told to stop.
 
     `slice_s` is about how long the process may take, and bounds how long it warms the arms;
     `need_bytes` is the memory that all arms need at once on the device. With `same_outputs` it is an error if the
@@ -123,6 +127,12 @@ class TimingJob(msgspec.Struct, frozen=True, tag=True):
     need_bytes: int
     pin_allocator: bool = True
     same_outputs: bool = True
+
+
+class TimingSeries(msgspec.Struct, frozen=True, tag=True):
+    """Do one job after the other in the same process, each of which waits for its own `StartRounds`."""
+
+    jobs: tuple[TimingJob, ...]
 
 
 class VerifyJob(msgspec.Struct, frozen=True, tag=True):
@@ -150,7 +160,7 @@ class RewriteJob(msgspec.Struct, frozen=True, tag=True):
     fit: bool
 
 
-Job = TraceJob | CheckJob | EnergyJob | ProbeJob | TimingJob | VerifyJob | RewriteJob
+Job = TraceJob | CheckJob | EnergyJob | ProbeJob | TimingJob | TimingSeries | VerifyJob | RewriteJob
 
 
 class StartRounds(msgspec.Struct, frozen=True, tag=True):

@@ -72,15 +72,22 @@ class TrialCosts(msgspec.Struct, frozen=True):
         return self.bare_s + rounds * self.whole_s
 
 
+def rounds_worth_taking(costs: TrialCosts) -> int:
+    """The rounds of a process that make the interval narrowest for the time.
+
+    √(start / round) times the ratio of the standard deviations (Kalibera & Jones 2013, section 5), between
+    `costs.least` and `MOST_ROUNDS`.
+    """
+    best = ceil(ROUNDS_TO_PROCESSES * sqrt(costs.bare_s / costs.whole_s)) if costs.whole_s > 0 else MOST_ROUNDS
+    return max(costs.least, min(best, MOST_ROUNDS))
+
+
 def default_budget(costs: TrialCosts, rounds: int | None = None) -> float:
     """The seconds that the claims take, `LONGEST_BUDGET_S` at most: `costs.most` processes, the blocks in the first.
 
-    Each has as many rounds as make the interval narrowest for the time: √(start / round) times the ratio of the
-    standard deviations (Kalibera & Jones 2013, section 5), between `costs.least` and `MOST_ROUNDS`; `rounds` where the
-    user asked for so many.
+    Each has as many rounds as are worth taking; `rounds` where the user asked for so many.
     """
-    best = ceil(ROUNDS_TO_PROCESSES * sqrt(costs.bare_s / costs.whole_s)) if costs.whole_s > 0 else MOST_ROUNDS
-    rounds = rounds or max(costs.least, min(best, MOST_ROUNDS))
+    rounds = rounds or rounds_worth_taking(costs)
     later, alone = costs.later(rounds), costs.first(rounds, blocks=False)
     held = costs.most if later <= 0 else 1 + int(max(0.0, LONGEST_BUDGET_S - alone) / later)
     processes = min(costs.most, max(costs.enough, held))

@@ -14,10 +14,11 @@ from vggcalc.measurement.host import Host
 from vggcalc.measurement.interrupts import Deferred
 from vggcalc.measurement.limits import warm_up_timeout_s
 from vggcalc.measurement.plan import QUICK_S, Plan, unusual
-from vggcalc.measurement.support import tiny_network
-from vggcalc.measurement.trial import Trial
+from vggcalc.measurement.support import refused_configurations
+from vggcalc.measurement.together import SharedTrial
+from vggcalc.measurement.trial import Trial, TrialProgress
 from vggcalc.measurement.verify import verifications
-from vggcalc.protocol import CheckJob, ProbeJob, Subject, TorchCounts, Unsupported, WorkerInfo
+from vggcalc.protocol import CheckJob, Subject, TorchCounts, WorkerInfo
 from vggcalc.results import (
     Comparison,
     Configuration,
@@ -64,8 +65,8 @@ def measure_all(
     so far.
     """
     session = _Session(comparisons, plan, progress, say, host)
-    interrupted = False
-    try:
+
+    def measure() -> None:
         if plan.check:
             session.check()
         if plan.verify:
@@ -74,17 +75,25 @@ def measure_all(
             session.look_at_effective_fields()
         if plan.latency:
             session.time()
-    except KeyboardInterrupt:
-        interrupted = True
-    with Deferred() as late:
-        complete = session.complete()
-    return MeasurementOutcome(
-        complete,
-        session.environment,
-        tuple(session.failures),
-        tuple(dict.fromkeys(session.warnings)),
-        interrupted or late.came,
-    )
+
+    return session.outcome(measure)
+
+
+def measure_together(
+    comparisons: Sequence[Comparison],
+    plan: Plan,
+    progress: TrialProgress,
+    say: ProgressCallback = lambda failure: None,
+    host: Host = Host(),
+) -> tuple[MeasurementOutcome, int]:
+    """Time many comparisons in the same processes, in the one configuration of the plan; the rest as `measure_all`.
+
+    `progress` gets the seconds that it will still take too. Returns also how many of the comparisons, from the first
+    on, were timed or could not be: others had no turn before the budget was spent, or Ctrl-C came.
+    """
+    session = _Session(comparisons, plan, lambda text: progress(text, None), say, host)
+    outcome = session.outcome(lambda: session.time_together(progress))
+    return outcome, session.reached
 
 
 class _Session:
@@ -108,12 +117,30 @@ class _Session:
         self.load = host.load()
         self._began = host.clock()
         self._budget_s = plan.budget_s
+        self.reached = 0
         self.failures: list[str] = []
         self.warnings: list[str] = []
         self._crosschecks: list[dict[str, Crosscheck]] = [{} for _ in comparisons]
         self._verifications: list[dict[str, Verification]] = [{} for _ in comparisons]
         self._effective: list[dict[str, EffectiveReceptiveField]] = [{} for _ in comparisons]
         self._trials: list[list[TrialResult]] = [[] for _ in comparisons]
+
+    def outcome(self, measure: Callable[[], None]) -> MeasurementOutcome:
+        """What there is after measuring, or after Ctrl-C."""
+        interrupted = False
+        try:
+            measure()
+        except KeyboardInterrupt:
+            interrupted = True
+        with Deferred() as late:
+            complete = self.complete()
+        return MeasurementOutcome(
+            complete,
+            self.environment,
+            tuple(self.failures),
+            tuple(dict.fromkeys(self.warnings)),
+            interrupted or late.came,
+        )
 
     def complete(self) -> tuple[Comparison, ...]:
         """The comparisons with all that was collected."""
@@ -213,6 +240,25 @@ class _Session:
                 if interrupt.came:
                     raise KeyboardInterrupt
 
+    def time_together(self, progress: TrialProgress) -> None:
+        """Time all comparisons in the same processes, in the one configuration that there is."""
+        supported = self._supported()
+        if not supported:
+            self.reached = len(self.comparisons)
+            return
+        trial = SharedTrial(self.comparisons, supported[0], self.plan, self.load, self.host, self._left_s())
+        try:
+            trial.run(self.note, progress)
+        finally:
+            with Deferred() as interrupt:
+                self._fail(*trial.failures)
+                self.warnings += trial.warnings
+                self.reached = trial.reached
+                for collected, result in zip(self._trials, trial.results(), strict=True):
+                    collected.append(result)
+            if interrupt.came:
+                raise KeyboardInterrupt
+
     def _left_s(self) -> float | None:
         """What is left of the budget, None where there is none."""
         return None if self._budget_s is None else max(0.0, self._budget_s - (self.host.clock() - self._began))
@@ -235,34 +281,16 @@ class _Session:
                 if self.host.cpu_only():
                     self.available = ("cpu",)
                 else:
-                    self._probe([])
+                    self._refused([])
             grid = self.plan.configurations(self.available)
-            refused = self._probe(grid) if any(map(unusual, grid)) else {}
+            refused = self._refused(grid) if any(map(unusual, grid)) else {}
         except WorkerError as error:
             self._fail(f"latency: {error}")
             return []
         self._fail(*(f"latency on {grid[index].label}: {reason}" for index, reason in refused.items()))
         return [configuration for index, configuration in enumerate(grid) if index not in refused]
 
-    def _probe(self, configurations: Sequence[Configuration]) -> dict[int, str]:
-        """Which of the configurations cannot be run here, and why.
-
-        The job holds nothing: where its worker dies it is tried once more.
-        """
+    def _refused(self, configurations: Sequence[Configuration]) -> dict[int, str]:
+        """Which of the configurations cannot be run here, and why."""
         self._show("looking at what this machine supports")
-        try:
-            return self._probe_once(configurations)
-        except WorkerError:
-            return self._probe_once(configurations)
-
-    def _probe_once(self, configurations: Sequence[Configuration]) -> dict[int, str]:
-        refused = {}
-        job = ProbeJob(tuple(configurations), tiny_network(self.comparisons))
-        with self.host.start_worker(job, warm_up_timeout_s([])) as worker:
-            for message in worker.messages():
-                match message:
-                    case WorkerInfo():
-                        self.note(message)
-                    case Unsupported():
-                        refused[message.index] = message.reason
-        return refused
+        return refused_configurations(configurations, self.comparisons, self.note, self.host)

@@ -1,8 +1,11 @@
-"""The small network on which is tried what a machine supports."""
+"""What a machine supports, tried on a small network."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from vggcalc.errors import WorkerError
+from vggcalc.measurement.host import Host
+from vggcalc.measurement.limits import warm_up_timeout_s
 from vggcalc.nets.graph import Network, chain
 from vggcalc.nets.layers import (
     GELU,
@@ -16,7 +19,8 @@ from vggcalc.nets.layers import (
     SiLU,
     in_axes,
 )
-from vggcalc.results import Comparison
+from vggcalc.protocol import ProbeJob, Unsupported, WorkerInfo
+from vggcalc.results import Comparison, Configuration
 
 
 def tiny_network(comparisons: Sequence[Comparison]) -> Network:
@@ -39,3 +43,32 @@ def tiny_network(comparisons: Sequence[Comparison]) -> Network:
     if "Flatten" in kinds and "AdaptiveAvgPool" in kinds:
         layers.append(Linear(4 * 2**dims, 4))
     return chain("probe", (2, 4, *(8,) * dims), [("block1", layer) for layer in layers])
+
+
+def refused_configurations(
+    configurations: Sequence[Configuration],
+    comparisons: Sequence[Comparison],
+    note: Callable[[WorkerInfo], None],
+    host: Host,
+) -> dict[int, str]:
+    """Which of the configurations cannot be run here, by their places, and why.
+
+    The job holds nothing: where its worker dies it is tried once more.
+    """
+    job = ProbeJob(tuple(configurations), tiny_network(comparisons))
+
+    def tried() -> dict[int, str]:
+        refused = {}
+        with host.start_worker(job, warm_up_timeout_s([])) as worker:
+            for message in worker.messages():
+                match message:
+                    case WorkerInfo():
+                        note(message)
+                    case Unsupported():
+                        refused[message.index] = message.reason
+        return refused
+
+    try:
+        return tried()
+    except WorkerError:
+        return tried()

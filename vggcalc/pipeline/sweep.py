@@ -3,15 +3,15 @@
 import sys
 from collections.abc import Iterator, Sequence
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from vggcalc.analysis.crossover import Crossovers, axis_columns, axis_values
-from vggcalc.analysis.sweep import Grid, SweepRow, sweep_batches
+from vggcalc.analysis.sweep import Batch, Grid, SweepRow, sweep_batches
 from vggcalc.errors import InputError
 from vggcalc.pipeline.emit import ExitStatus, StandardOutput, exit_status, message
-from vggcalc.pipeline.points import MEASURED, PointTimer
+from vggcalc.pipeline.points import MEASURED, NOT_MEASURED, TIMED_TOGETHER, PointTimer
 from vggcalc.pipeline.progress import Progress
 from vggcalc.pipeline.rows import RowWriter
 from vggcalc.report.formats import Screen
@@ -19,9 +19,13 @@ from vggcalc.report.formats import rows as text
 from vggcalc.report.tables.cells import Section, Text
 
 if TYPE_CHECKING:
+    from vggcalc.measurement.host import Host
     from vggcalc.measurement.plan import Plan
     from vggcalc.pipeline.picture import Picture
     from vggcalc.report.figures import Lines
+
+#: Of a point's rows: computed now, in the file already, or without the latencies that were asked for.
+_State = Literal["new", "there", "left"]
 
 #: A table with more rows would not be read.
 MOST_TABLE_ROWS = 2000
@@ -42,8 +46,8 @@ class SweepRequest(msgspec.Struct, frozen=True):
     plot: str | None = None
 
 
-def run_sweep(grid: Grid, request: SweepRequest, screen: Screen) -> int:
-    """Run the sweep. Returns the exit status.
+def run_sweep(grid: Grid, request: SweepRequest, screen: Screen, host: "Host | None" = None) -> int:
+    """Run the sweep, measuring on `host`. Returns the exit status.
 
     Raises `InputError` or `OutputError`, before it begins, for a request that cannot be carried out.
     """
@@ -59,7 +63,7 @@ def run_sweep(grid: Grid, request: SweepRequest, screen: Screen) -> int:
         crossovers = Crossovers(request.crossover, grid, request.plan is not None)
     if request.format_ == "table" and (request.path is None or crossovers is not None):
         _check_table(grid, request.crossover)
-    sweep = Sweep(grid, request, crossovers)
+    sweep = Sweep(grid, request, crossovers, host)
     try:
         if request.plot is not None:
             sweep.draw_to(request.plot)
@@ -83,11 +87,13 @@ def _check_table(grid: Grid, crossover: str | None) -> None:
 class Sweep:
     """A running sweep: where its rows go, and what is reported at its end."""
 
-    def __init__(self, grid: Grid, request: SweepRequest, crossovers: Crossovers | None) -> None:
+    def __init__(
+        self, grid: Grid, request: SweepRequest, crossovers: Crossovers | None, host: "Host | None" = None
+    ) -> None:
         self.columns = grid.columns if request.plan is None else (*grid.columns, *MEASURED)
         self.writer: RowWriter | None = None
         self._grid, self._request, self._crossovers = grid, request, crossovers
-        self._timer = None if request.plan is None else PointTimer(grid, request.plan)
+        self._timer = None if request.plan is None else PointTimer(grid, request.plan, host)
         self._stdout = StandardOutput(request.plot is not None)
         self._picture: Picture | None = None
         self._lines: Lines | None = None
@@ -124,10 +130,10 @@ class Sweep:
     def run(self, screen: Screen) -> int:
         """Every row; then the table or the crossovers, unless the rows have been written."""
         try:
-            for rows in self._groups():
-                self._take(rows)
-                if self._stopped and not (self._crossovers or self._lines):
+            for rows, state in self._counted() if self._timer is None else self._timed(self._timer):
+                if state == "left" and not (self._crossovers or self._lines):
                     break
+                self._take(rows, state)
         except KeyboardInterrupt:
             self._interrupted = True
         finally:
@@ -147,25 +153,65 @@ class Sweep:
             statuses.append(ExitStatus.INCOMPLETE)
         return exit_status(statuses)
 
-    def _groups(self) -> Iterator[Sequence[SweepRow]]:
-        """The rows as they are computed, or, where they are measured, of one point at a time."""
+    def _batches(self) -> Iterator[Batch]:
+        """The points as they are computed, with those of which there are none kept for the report."""
         for batch in sweep_batches(self._grid):
             for name, (points, reason) in batch.infeasible.items():
                 self._infeasible[name] = _added(self._infeasible.get(name), points, reason)
             if batch.refused is not None:
                 self._refused = _added(self._refused, *batch.refused)
-            if self._timer is None:
-                if batch.rows:
-                    yield [row for rows in batch.rows for row in rows]
-                self._points += batch.points
-            else:
-                self._points += batch.points - len(batch.rows)
-                for rows in batch.rows:
-                    yield rows
-                    self._points += 1
-                    self._progress(self._far())
-            if self._timer is not None or sys.stderr.isatty():  # elsewhere it would be one line about nothing
+            yield batch
+
+    def _counted(self) -> Iterator[tuple[Sequence[SweepRow], _State]]:
+        """The rows on paper, those of many points at once."""
+        for batch in self._batches():
+            if batch.rows:
+                rows = [row for of_point in batch.rows for row in of_point]
+                yield rows, "there" if self.writer is not None and self.writer.done(rows, {}) else "new"
+            self._points += batch.points
+            if sys.stderr.isatty():  # elsewhere it would be one line about nothing
                 self._progress(self._far())
+
+    def _timed(self, timer: PointTimer) -> Iterator[tuple[Sequence[SweepRow], _State]]:
+        """The rows of one point after another, with what the file has measured of it, or else is measured now."""
+        waiting: list[Sequence[SweepRow]] = []
+        for batch in self._batches():
+            self._points += batch.points - len(batch.rows)
+            for rows in batch.rows:
+                there: list[dict[str, str]] = []
+                if self.writer is not None and not self._stopped:
+                    there = self.writer.done(rows, {"on": timer.configuration})
+                if there:  # the file's rows are the sweep's first: nothing waits yet
+                    yield _beside(rows, timer.read(there)), "there"
+                    self._points += 1
+                    continue
+                waiting.append(rows)
+                if len(waiting) == TIMED_TOGETHER:
+                    yield from self._timed_together(timer, waiting)
+                    waiting = []
+        if waiting:
+            yield from self._timed_together(timer, waiting)
+
+    def _timed_together(
+        self, timer: PointTimer, points: Sequence[Sequence[SweepRow]]
+    ) -> Iterator[tuple[Sequence[SweepRow], _State]]:
+        """The rows of these points, without latencies where their turn did not come.
+
+        Raises `KeyboardInterrupt` behind what was measured before it.
+        """
+
+        def show(text: str, left_s: float | None) -> None:
+            known = "" if left_s is None else f", about {left_s:,.0f} s left"
+            self._progress(f"sweep: {self._points:,} of {len(self._grid):,} points, {text}{known}")
+
+        measured = timer.measure(points, len(self._grid) - self._points, show, self._progress.say)
+        for rows, columns in zip(points, measured, strict=False):
+            yield _beside(rows, columns), "new"
+            self._points += 1
+        if timer.interrupted:
+            raise KeyboardInterrupt
+        for rows in points[len(measured) :]:
+            yield _beside(rows, [NOT_MEASURED] * len(rows)), "left"
 
     def _far(self) -> str:
         """Progress: how many points are done."""
@@ -173,33 +219,20 @@ class Sweep:
         left = f", about {spent / self._points * (points - self._points):,.0f} s left" if self._points else ""
         return f"sweep: {self._points:,} of {points:,} points{left if spent > 1 else ''}"
 
-    def _take(self, rows: Sequence[SweepRow]) -> None:
-        """Measure the rows and write them, but for those that the file has already."""
-        there: list[dict[str, str]] = []
-        if self.writer is not None and not self._stopped:
-            there = self.writer.done(rows, {"on": self._timer.configuration} if self._timer is not None else {})
-        if self._timer is not None:
-            left = len(self._grid) - self._points
-            measured = (
-                self._timer.read(there)
-                if there
-                else self._timer.measure(
-                    rows, left, lambda stage: self._progress(f"{self._far()}: {stage}"), self._progress.say
-                )
-            )
-            rows = [(*row, *more) for row, more in zip(rows, measured, strict=True)]
+    def _take(self, rows: Sequence[SweepRow], state: _State) -> None:
+        """Sum the rows up and write them, but for those that the file has already."""
         for row in rows if self._crossovers or self._lines else ():
             named = dict(zip(self.columns, row, strict=True))
             if self._crossovers is not None:
                 self._crossovers.add(named)
             if self._lines is not None:
                 self._lines.add(named)
-        if self._stopped:  # only crossovers and figures still need the costs on paper
+        if state == "left":  # only crossovers and figures still need the costs on paper
             return
         self._rows += len(rows)
         self._variants.update(row[len(self._grid.point)] for row in rows)
         writer = self.writer
-        if writer is not None and not there:
+        if writer is not None and state == "new":
             self._stdout.write(lambda: writer.write(rows))
         elif writer is None and self._crossovers is None:
             self._table += rows
@@ -249,6 +282,11 @@ class Sweep:
 
 #: Under a table with intervals whose basis is one process.
 _ONE_PROCESS = "Some points were timed in one process: their intervals and verdicts hold for that one only."
+
+
+def _beside(rows: Sequence[SweepRow], measured: Sequence[SweepRow]) -> list[SweepRow]:
+    """The rows with their measured columns."""
+    return [(*row, *more) for row, more in zip(rows, measured, strict=True)]
 
 
 def _added(before: tuple[int, str] | None, points: int, reason: str) -> tuple[int, str]:

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 
 import msgspec
@@ -28,11 +28,13 @@ from vggcalc.protocol import (
     StartRounds,
     Subject,
     TimingJob,
+    TimingSeries,
     Unsupported,
     Verified,
     VerifyJob,
     WorkerInfo,
 )
+from vggcalc.results import AllocatorState
 from vggcalc.results.fitted import RewrittenModel
 from vggcalc.runtime.build import build
 from vggcalc.runtime.check.counts import torch_counts
@@ -45,7 +47,7 @@ from vggcalc.runtime.load.load import call_arguments, load
 from vggcalc.runtime.rewrite import rewrite_fitting
 from vggcalc.runtime.time import allocator
 from vggcalc.runtime.time.arms import Built, context, prepare
-from vggcalc.runtime.time.devices import DeviceUnavailable, available, device, environment
+from vggcalc.runtime.time.devices import Device, DeviceUnavailable, available, device, environment
 from vggcalc.runtime.time.roofline import calibrate
 from vggcalc.runtime.time.rounds import TimedCall, Timing, rounds, warm
 
@@ -56,7 +58,7 @@ Send = Callable[[Message], None]
 
 
 def run(
-    job: CheckJob | EnergyJob | VerifyJob | ProbeJob | TimingJob | RewriteJob,
+    job: CheckJob | EnergyJob | VerifyJob | ProbeJob | TimingJob | TimingSeries | RewriteJob,
     send: Send,
     next_line: Callable[[], bytes],
     stopped: Callable[[], bool],
@@ -73,7 +75,9 @@ def run(
             case ProbeJob():
                 probe(job, send)
             case TimingJob():
-                time_arms(job, send, next_line, stopped)
+                time_series((job,), send, next_line, stopped)
+            case TimingSeries():
+                time_series(job.jobs, send, next_line, stopped)
             case RewriteJob():
                 rewrite_and_save(job, send)
     except (DeviceUnavailable, LoadError) as error:
@@ -145,13 +149,30 @@ def probe(job: ProbeJob, send: Send) -> None:
             send(Unsupported(index, lines[0]))
 
 
-def time_arms(job: TimingJob, send: Send, next_line: Callable[[], bytes], stopped: Callable[[], bool]) -> None:
-    """Time the job's arms in alternation until the parent says stop; then profile those that it names."""
-    pinned = allocator.pin() if job.pin_allocator else "default"
-    configuration = job.configuration
-    where = device(configuration.device)
-    where.configure(configuration)
+def time_series(
+    jobs: Sequence[TimingJob], send: Send, next_line: Callable[[], bytes], stopped: Callable[[], bool]
+) -> None:
+    """Do the jobs one after the other, all of them in the first one's configuration."""
+    pinned = allocator.pin() if jobs[0].pin_allocator else "default"
+    where = device(jobs[0].configuration.device)
+    where.configure(jobs[0].configuration)
     send(WorkerInfo(environment(where.facts()), available()))
+    for job in jobs:
+        if stopped():
+            break
+        time_arms(job, where, pinned, send, next_line, stopped)
+
+
+def time_arms(
+    job: TimingJob,
+    where: Device,
+    pinned: AllocatorState,
+    send: Send,
+    next_line: Callable[[], bytes],
+    stopped: Callable[[], bool],
+) -> None:
+    """Time the job's arms in alternation until the parent says stop; then profile those that it names."""
+    configuration = job.configuration
     free = where.free_bytes()
     if free is not None and free < job.need_bytes:
         raise DeviceUnavailable(f"{where.name} has {free:,} bytes free, and {job.need_bytes:,} are needed")
@@ -160,10 +181,14 @@ def time_arms(job: TimingJob, send: Send, next_line: Callable[[], bytes], stoppe
     with context(configuration):
         built: dict[Arm, Built] = {}
         timed: dict[Arm, TimedCall] = {}
-        shapes: dict[str | None, Shape] = {}
-        for arm, subject in ((CONTROL, job.arms[0][1]), *job.arms):
+        shapes: dict[tuple[int, str | None], Shape] = {}
+        baselines: dict[int, Subject] = {}
+        for arm, subject in job.arms:
+            baselines.setdefault(arm.comparison, subject)
+        controls = ((msgspec.structs.replace(CONTROL, comparison=i), first) for i, first in baselines.items())
+        for arm, subject in (*controls, *job.arms):
             ready = built[arm] = prepare(subject, configuration, where, job.seed)
-            shape = shapes.setdefault(arm.block, ready.output_shape)
+            shape = shapes.setdefault((arm.comparison, arm.block), ready.output_shape)
             if job.same_outputs and shape != ready.output_shape:
                 raise ValueError(f"{arm.label} puts out {ready.output_shape}, and another variant {shape}")
             timed[arm] = warm(ready.call, where.clock, least, job.slice_s, flush)
