@@ -330,7 +330,7 @@ def test_picture_of_the_sweep(environment: dict[str, str], tmp_path: Path, accep
     assert done.returncode == 0, done.stderr
     shown, drawn = (re.findall(r"<text .*?>(.*?)</text>", file.read_text(encoding="utf-8")) for file in (picture, path))
     assert shown == drawn
-    assert {"naive", "stripes", "MACs", "kernel size"} <= set(shown)
+    assert {"naive", "stripes", "MACs, log scale", "kernel size"} <= set(shown)
 
 
 def test_example_of_a_build(environment: dict[str, str], tmp_path: Path) -> None:

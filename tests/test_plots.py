@@ -100,7 +100,7 @@ def timed(comparison: Comparison, *ways: Configuration, blocks: bool = False) ->
 
 
 def save(report: Report, path: str) -> None:
-    """Its figures in a file, as --plot writes them."""
+    """Its first figure in a file, or all in a PDF, as --plot writes them."""
     picture = Picture(path)
     try:
         picture.check(plots.figures(report))
@@ -109,11 +109,12 @@ def save(report: Report, path: str) -> None:
         picture.discard()
 
 
-def drawn(figure: plots.Figure) -> Canvas:
+def drawn(figure: plots.Figure, width: float = style.WIDTH) -> Canvas:
     """The figure, laid out."""
+    height, draw = figure.layout(width)
     with style.drawing():
-        canvas = Canvas(figsize=(style.WIDTH, figure.height), dpi=200, layout="constrained")
-        figure.draw(canvas.subfigures())
+        canvas = Canvas(figsize=(width, height), dpi=200, layout="constrained")
+        draw(canvas.subfigures())
         canvas.draw_without_rendering()
     canvas.set_layout_engine("none")  # it stays as it was laid out
     return canvas
@@ -121,6 +122,12 @@ def drawn(figure: plots.Figure) -> Canvas:
 
 def panels(canvas: Canvas) -> list[Axes]:
     return [axes for axes in canvas.subfigs[0].axes if axes.get_label() != "<colorbar>"]
+
+
+def one_of(report: Report, name: str) -> plots.Figure:
+    """The figure of that name."""
+    (found,) = [figure for figure in plots.figures(report) if figure.name == name]
+    return found
 
 
 def lines(axes: Axes) -> dict[str, list[tuple[float, float]]]:
@@ -148,7 +155,9 @@ def test_costs_over_kernel_size_are_the_reports() -> None:
     comparisons = [every(kernel) for kernel in (3, 5, 7, 11)]
     (figure,) = plots.figures(of(*comparisons))
     found = panels(drawn(figure))
-    assert [axes.get_ylabel() for axes in found] == ["parameters", "MACs", "saved activations"]
+    assert [axes.get_ylabel() for axes in found] == [
+        f"{cost}, log scale" for cost in ("parameters", "MACs", "saved activations")
+    ]
     assert found[-1].get_xlabel() == "kernel size"
     for axes, key in zip(found, ("parameters", "macs", "saved_bytes"), strict=True):
         expected = {
@@ -189,7 +198,7 @@ def test_a_variant_that_is_lacking_leaves_a_gap() -> None:
 
 def test_over_kernels_draws_any_series_and_leaves_out_what_a_logarithm_has_not() -> None:
     panel = plots.Panel("ratio", {"a": [(7, 2.0), (3, 0.5)], "b": [(3, 0.0), (5, 4.0)]}, "ratio")
-    figure = plots.over_kernels("A title", "A caption.", [panel])
+    figure = plots.over_kernels("costs", "A title", "A caption.", {"": [panel]})
     assert (figure.title, figure.caption) == ("A title", "A caption.")
     assert lines(panels(drawn(figure))[0]) == {"a": [(3, 0.5), (7, 2.0)], "b": [(5, 4.0)]}
 
@@ -199,7 +208,7 @@ def test_over_kernels_draws_any_series_and_leaves_out_what_a_logarithm_has_not()
 
 def test_the_windows_picture_shows_counts_holes_and_nested_frames() -> None:
     comparison = every(7)
-    figure = plots.figures(of(comparison))[0]
+    figure = one_of(of(comparison), "coverage")
     found = dict(zip((variant.name for variant in comparison.variants), panels(drawn(figure)), strict=True))
     row = [1, 3, 6, 7, 6, 3, 1]  # (1 + x + x²)³
     numbers = {
@@ -227,13 +236,12 @@ def test_the_windows_picture_shows_counts_holes_and_nested_frames() -> None:
 
 def test_growth_follows_the_layers_of_a_chain() -> None:
     comparison = vggcalc.compare("vgg19")
-    figure = plots.figures(of(comparison))[0]
-    (axes,) = panels(drawn(figure))
+    (axes,) = panels(drawn(one_of(of(comparison), "receptive-field")))
     for variant in comparison.variants:
         sizes = [x.receptive_field.size[0] for x in variant.layers if x.type in ("Conv2d", "MaxPool2d")]
         assert lines(axes)[variant.name] == list(enumerate(sizes, 1))
     assert [224, 224] in [list(line.get_ydata()) for line in axes.lines]
-    assert "input\n224" in [text.get_text() for text in axes.texts]
+    assert "input 224" in [text.get_text() for text in axes.texts]
     assert axes.get_ylabel() == "receptive field"
     (top,) = axes.child_axes
     begins = {"block1": 1, "block2": 4, "block3": 7, "block4": 12, "block5": 17}
@@ -293,7 +301,7 @@ def test_every_layer_stands_on_the_roof_and_what_was_measured_below() -> None:
             assert point.get_xdata()[0] == block.costs["intensity"]
             assert point.get_ydata()[0] == pytest.approx(block.costs["flops"] / block.latency[0].median_s)
         assert axes.get_title("left") == f"{variant.name}: 25% of the roof"
-        assert (axes.get_ylabel(), axes.get_xscale(), axes.get_yscale()) == ("FLOP/s", "log", "log")
+        assert (axes.get_ylabel(), axes.get_xscale(), axes.get_yscale()) == ("FLOP/s, log scale", "log", "log")
 
 
 def test_a_roofline_needs_a_roof_and_an_inference_and_counts_the_roofs_own_bytes() -> None:
@@ -315,14 +323,14 @@ def test_a_roofline_needs_a_roof_and_an_inference_and_counts_the_roofs_own_bytes
 # Costs against MACs
 
 
-def test_pareto_optimal_variants_are_marked_by_fill_line_and_bold_names() -> None:
+def test_pareto_optimal_variants_are_marked_by_fill_and_bold_names_and_no_line_says_that_two_costs_decide() -> None:
     comparison = timed(every(7), CPU)
     best = set(comparison.pareto)
     assert 1 < len(best) < len(comparison.variants)
     (figure,) = [one for one in plots.figures(of(comparison)) if "against MACs" in one.title]
     canvas = drawn(figure)
     found = panels(canvas)
-    assert found[-1].get_xlabel() == "MACs"
+    assert found[-1].get_xlabel() == "MACs, log scale"
     values: list[Callable[[vggcalc.results.Variant], float]] = [
         lambda variant: variant.costs["parameters"],
         lambda variant: variant.costs["saved_bytes"],
@@ -334,15 +342,78 @@ def test_pareto_optimal_variants_are_marked_by_fill_line_and_bold_names() -> Non
     for axes, value in zip(found, values, strict=True):
         points = lines(axes)
         expected = {v.name: [(v.costs["macs"], value(v))] for v in comparison.variants}
-        assert points.pop("Pareto-optimal") == sorted(expected[name][0] for name in best)
         assert points == expected
+        assert all(
+            line.get_linestyle() == "None" or set(line.get_xdata()) == {line.get_xdata()[0]} for line in axes.lines
+        )
         named = {line.get_label(): line for line in axes.lines}
         assert {name: named[name].get_marker() for name in key} == key
         assert {name for name in key if named[name].get_markerfacecolor() != "white"} == best
-        assert named["Pareto-optimal"].get_linestyle() == "-"
     bold = {text.get_text() for text in legend(canvas).get_texts() if text.get_fontweight() == "bold"}
     assert bold == best
     assert not [one for one in plots.figures(of(vggcalc.factorize(7))) if "against MACs" in one.title]
+
+
+# Block by block
+
+
+def test_bars_are_as_long_as_the_costs() -> None:
+    comparison = timed(vggcalc.compare("vgg16"), CPU, blocks=True)
+    found = panels(drawn(one_of(of(comparison), "blocks")))
+    assert [axes.get_title("left") for axes in found] == ["parameters", "MACs", f"time, {CPU.label}"]
+    for axes, key in zip(found, ("parameters", "macs"), strict=False):
+        blocks = zip(*(variant.blocks for variant in comparison.variants), strict=True)
+        assert [bar.get_width() for bar in axes.patches] == [block.costs[key] for pair in blocks for block in pair]
+        assert axes.get_xscale() == "linear"
+        assert axes.get_xlim()[0] == 0
+    assert [text.get_text() for text in found[0].get_yticklabels()] == [
+        one.name for one in comparison.variants[0].blocks
+    ]
+
+
+def test_the_architecture_has_a_box_for_each_layer_with_its_kernel_and_channels() -> None:
+    comparison = vggcalc.compare("64,M,128@7s2", size=32)
+    canvas = drawn(one_of(of(comparison), "architecture"))
+    (axes,) = panels(canvas)
+    boxes = [patch.get_bbox() for patch in axes.patches if isinstance(patch, Rectangle)]
+    texts = {text.get_text(): text.get_position() for text in axes.texts}
+    assert len(boxes) == sum(variant.convolutions for variant in comparison.variants) == 6
+    assert {"naive", "factorized", "block1\n64×16×16", "block2\n128×8×8", "7×7 /2, 64 → 128"} <= texts.keys()
+    inside = {text for text, (x, y) in texts.items() if text and any(box.contains(x, y) for box in boxes)}
+    assert inside == {"3×3, 3 → 64", "7×7 /2, 64 → 128", "3×3, 64 → 128", "3×3, 128", "3×3 /2, 128"}
+
+
+def test_a_sweep_is_small_multiples_with_a_row_for_each_line(tmp_path: Path) -> None:
+    path = tmp_path / "f.svg"
+    done = invoke("sweep", "--kernel", "3:9:2", "--channels", "16,64,256", "--format", "csv", "--plot", str(path))
+    assert (done.returncode, done.stderr) == (0, "")
+    root = ElementTree.fromstring(path.read_bytes())
+    assert float(root.attrib["height"].removesuffix("pt")) < 1.3 * float(root.attrib["width"].removesuffix("pt"))
+    text = "".join(root.itertext())
+    assert all(f"{channels} → {channels}, 56×56" in text for channels in (16, 64, 256))
+    assert text.count("MACs, log") == 1
+
+
+def test_a_figure_is_chosen_by_its_name_and_is_as_wide_as_asked(tmp_path: Path) -> None:
+    path = tmp_path / "f.svg"
+    comparison = vggcalc.compare("vgg11")
+    for name in ("blocks", "architecture", "receptive-field"):
+        comparison.plot(path, name, width=127)
+        root = ElementTree.fromstring(path.read_bytes())
+        assert root.attrib["width"] == "360pt"
+        assert one_of(of(comparison), name).title in "".join(root.itertext())
+    shown = comparison.plot(figure="blocks")
+    assert shown is not None
+    assert shown._repr_html_().count("<svg") == 1
+    two = plots.figures(of(*(timed(every(kernel), CPU, HALF) for kernel in (5, 7))))
+    assert [figure.name for figure in two] == ["costs", "latency", "latency-2"]
+
+
+def test_what_is_not_drawn_is_said(tmp_path: Path) -> None:
+    for name, others in (("f.svg", "--figure architecture or receptive-field"), ("f.pdf", None)):
+        done = invoke("compare", "vgg11", "--no-latency", "--json", "--plot", str(tmp_path / name))
+        assert done.returncode == 0
+        assert others in done.stderr if others else done.stderr == ""
 
 
 # To be read
@@ -375,11 +446,9 @@ def all_reports() -> dict[str, Report]:
 
 @pytest.fixture(scope="module")
 def canvases() -> dict[str, Canvas]:
-    return {
-        f"{what}: {figure.title}": drawn(figure)
-        for what, report in all_reports().items()
-        for figure in plots.figures(report)
-    }
+    found = {f"{what}: {figure.title}": figure for what, one in all_reports().items() for figure in plots.figures(one)}
+    wide = 180 / 25.4  # of a page, for every third
+    return {what: drawn(figure, wide if i % 3 == 0 else style.WIDTH) for i, (what, figure) in enumerate(found.items())}
 
 
 def test_no_text_is_clipped_nor_covers_another(canvases: dict[str, Canvas]) -> None:
@@ -406,7 +475,7 @@ def test_series_differ_by_more_than_colour(canvases: dict[str, Canvas]) -> None:
             dashes = {str(line._dash_pattern) + str(line.get_drawstyle()) for line in joined}
             assert len(dashes) >= min(len(joined), 7), what
             marked = {line.get_marker() for line in axes.lines} - {"None", "", "_"}
-            assert len(marked) >= len([line for line in named if line.get_label() != "Pareto-optimal"]), what
+            assert len(marked) >= len(named), what
 
 
 def ticks_of(low: float, high: float, quantity: ticks.Quantity) -> list[str]:
@@ -500,11 +569,13 @@ def test_save_goes_by_the_suffix_and_is_reproducible(tmp_path: Path, suffix: str
     assert path.read_bytes() == written
     assert [one.name for one in tmp_path.iterdir()] == [path.name]
     if suffix == "PDF":
-        assert len(re.findall(rb"/Type /Page\b", written)) == len(plots.figures(report)) == 2
+        assert len(re.findall(rb"/Type /Page\b", written)) == len(plots.figures(report)) == 3
         assert b"/CreationDate" not in written
     if suffix == "svg":
         text = "".join(ElementTree.fromstring(written).itertext())
-        assert all(figure.title in text for figure in plots.figures(report))
+        first, *others = plots.figures(report)
+        assert first.title in text
+        assert not any(figure.title in text for figure in others)
 
 
 def test_what_cannot_be_saved_says_why_and_leaves_nothing(tmp_path: Path) -> None:
@@ -542,7 +613,7 @@ def test_plot_writes_a_file_beside_the_report(tmp_path: Path) -> None:
 def test_plot_draws_what_was_measured(tmp_path: Path) -> None:
     path = tmp_path / "figures.svg"
     how = ("--channels", "4", "--size", "8", "--rounds", "6", "--quick", "--no-check", "--budget", "3600")
-    done = invoke("factorize", "5", "7", *how, "--plot", str(path))
+    done = invoke("factorize", "5", "7", *how, "--plot", str(path), "--figure", "latency")
     assert done.returncode == 0, done.stderr
     text = path.read_text(encoding="utf-8")
     assert "Latency over kernel size, cpu" in text
@@ -556,6 +627,13 @@ def test_plot_draws_what_was_measured(tmp_path: Path) -> None:
         (("factorize", "7", "--plot", "no/such/f.svg"), "--plot no/such/f.svg cannot be written"),
         (("factorize", "7", "--plot", "f.svg", "--output", "./f.svg"), "both name f.svg"),
         (("summary", "64", "--no-latency", "--plot", "f.svg"), "nothing to draw"),
+        (("factorize", "7", "--plot", "f.svg", "--figure", "coverag"), "did you mean coverage?"),
+        (
+            ("factorize", "7", "--no-latency", "--plot", "f.svg", "--figure", "costs"),
+            "there are coverage, architecture",
+        ),
+        (("factorize", "7", "--plot", "f.svg", "--width", "9"), "a width of 9 mm is none of a figure: give 60 to 600"),
+        (("factorize", "7", "--figure", "coverage"), "give --plot FILE too"),
     ],
 )
 def test_a_plot_that_cannot_be_is_said_before_anything_is_measured(
@@ -603,7 +681,8 @@ def test_what_there_is_is_drawn_when_interrupted(tmp_path: Path, monkeypatch: py
     half = [timed(paper[0], CPU), paper[1]]
     monkeypatch.setattr(pipeline, "_measure", outcome(half, interrupted=True))
     path = tmp_path / "f.svg"
-    status = pipeline.measure_and_write("factorize", paper, Plan(), "json", str(tmp_path / "f.json"), plot=str(path))
+    picture = Picture(str(path), "latency")
+    status = pipeline.measure_and_write("factorize", paper, Plan(), "json", str(tmp_path / "f.json"), picture=picture)
     assert status == ExitStatus.INTERRUPTED
     assert "Latency over kernel size, cpu" in path.read_text(encoding="utf-8")
 
@@ -614,6 +693,11 @@ def test_nothing_drawn_after_measuring_is_told(
     paper = [vggcalc.summary("64")]
     monkeypatch.setattr(pipeline, "_measure", outcome(paper))
     path = tmp_path / "f.svg"
-    assert pipeline.measure_and_write("summary", paper, Plan(), "json", None, plot=str(path)) == ExitStatus.INCOMPLETE
-    assert "nothing was measured that could be drawn" in capsys.readouterr().err
+    picture = Picture(str(path))
+    try:
+        status = pipeline.measure_and_write("summary", paper, Plan(), "json", None, picture=picture)
+    finally:
+        picture.discard()
+    assert status == ExitStatus.INCOMPLETE
+    assert "there is nothing to draw" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

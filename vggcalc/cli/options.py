@@ -11,7 +11,7 @@ import click
 
 from vggcalc.cli import types
 from vggcalc.cli.convolutions import dims_option, layer_options
-from vggcalc.cli.groups import GroupedOption, group, option
+from vggcalc.cli.groups import group, option
 from vggcalc.cli.types import Parsed, Word
 from vggcalc.library import arguments, per_axis
 from vggcalc.nets.names import IF_FEWER, MEMORY_FORMATS, MODES, WIDEN
@@ -269,15 +269,18 @@ CSV_ROWS = ("total", "block", "layer", "module")
 OUTPUT_FORMATS = ("table", "json", "csv", "markdown", "html")
 
 
-def plot_option() -> GroupedOption:
-    """`--plot`."""
-    return option(
+#: The figures beside the report.
+PLOTTING = (
+    option(
         "--plot",
         type=click.Path(),
         metavar="FILE",
         common=True,
-        help="Figures too, as .svg, .png or .pdf; needs matplotlib.",
-    )
+        help="A figure too, .svg or .png, or all in a .pdf; needs matplotlib.",
+    ),
+    option("--figure", type=Parsed("NAME", str.lower), help="Which one: blocks, architecture, …  [default: the first]"),
+    option("--width", type=float, metavar="MM", help="Its width in millimetres.  [default: 89, a paper's column]"),
+)
 
 
 _WRITTEN = (
@@ -310,5 +313,5 @@ OUTPUT = group(
         type=Word(CSV_ROWS),
         help="What a CSV has a row for; module is of a summary.  [default: total, of a summary layer]",
     ),
-    plot_option(),
+    *PLOTTING,
 )

@@ -46,9 +46,14 @@ def finish(
         from vggcalc.report.gate.gate import gate as read_gate
 
         condition = read_gate(gate.fail_if, gate.against, comparisons, measuring.latency, "leave out --no-latency")
-    status = measure_and_write(
-        command, comparisons, plan, output.format, output.path, condition, output.plot, rows=output.rows
-    )
+    picture = output.picture()
+    try:
+        status = measure_and_write(
+            command, comparisons, plan, output.format, output.path, condition, picture, rows=output.rows
+        )
+    finally:
+        if picture is not None:
+            picture.discard()
     if output.mismatch:
         message(output.mismatch)
     sys.exit(status)

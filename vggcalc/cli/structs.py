@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from vggcalc.library.models import InputsFrom
     from vggcalc.measurement.plan import Plan
     from vggcalc.nets.inputs import TensorSpec
+    from vggcalc.pipeline.picture import Picture
 
 
 class InputOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,6 +138,8 @@ class OutputOptions(msgspec.Struct, frozen=True, kw_only=True):
     output: str | None = None
     rows: str | None = None
     plot: str | None = None
+    figure: str | None = None
+    width: float | None = None
 
     @property
     def format(self) -> str:
@@ -160,6 +163,17 @@ class OutputOptions(msgspec.Struct, frozen=True, kw_only=True):
     def path(self) -> str | None:
         """The file, None for standard output."""
         return None if self.output == "-" else self.output
+
+    def picture(self) -> "Picture | None":
+        """The file for figures. Raises `click.UsageError` for options of one without it, and as `Picture` does."""
+        if self.plot is None:
+            for option, value in (("--figure", self.figure), ("--width", self.width)):
+                if value is not None:
+                    raise click.UsageError(f"{option} is of a figure: give --plot FILE too")
+            return None
+        from vggcalc.pipeline.picture import COLUMN_MM, Picture
+
+        return Picture(self.plot, self.figure, COLUMN_MM if self.width is None else self.width)
 
     def check_apart(self, *inputs: str | None) -> None:
         """Raise `click.UsageError` if two things would go to one file, or an input would be overwritten."""
@@ -228,6 +242,8 @@ class SweepOutput(msgspec.Struct, frozen=True, kw_only=True):
     resume: bool = False
     crossover: str | None = None
     plot: str | None = None
+    figure: str | None = None
+    width: float | None = None
 
 
 def read_standard_input(size: int) -> bytes:

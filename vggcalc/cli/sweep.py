@@ -9,7 +9,7 @@ import click
 
 from vggcalc.cli.convolutions import causal_option, dims_option, layer_options
 from vggcalc.cli.groups import Command, group, option
-from vggcalc.cli.options import DTYPE, FACTORIZING, SECONDS_TYPE, THREADS, plot_option
+from vggcalc.cli.options import DTYPE, FACTORIZING, PLOTTING, SECONDS_TYPE, THREADS
 from vggcalc.cli.types import Parsed, Word
 from vggcalc.library import arguments, per_axis
 from vggcalc.nets.names import MODES
@@ -89,7 +89,7 @@ ROWS = group(
         help="Rows as they are computed: .csv or .jsonl.  [default: standard output]",
     ),
     option("--resume", is_flag=True, default=None, help="Continue an --output that is not complete."),
-    plot_option(),
+    *PLOTTING,
 )
 
 
@@ -107,9 +107,9 @@ def sweep(axes: SweepAxes, factorizing: FactorizingOptions, timing: SweepTiming,
 
     if output.resume and output.output in (None, "-"):
         raise click.UsageError("--resume continues a file: give --output FILE too")
-    target = OutputOptions(output=output.output, plot=output.plot)
+    target = OutputOptions(output=output.output, plot=output.plot, figure=output.figure, width=output.width)
     target.check_apart()
     plan = timing.plan(axes.dtype)
     points = grid(axes, factorizing)
-    request = SweepRequest(output.format_, target.path, output.resume, output.crossover, plan, output.plot)
+    request = SweepRequest(output.format_, target.path, output.resume, output.crossover, plan, target.picture())
     sys.exit(run_sweep(points, request, screen_of(True)))

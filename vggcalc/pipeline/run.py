@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from vggcalc.errors import OutputError
+from vggcalc.errors import InputError, OutputError
 from vggcalc.pipeline.emit import ExitStatus, StandardOutput, exit_status, message, writes_utf8
 from vggcalc.pipeline.files import Output
 from vggcalc.pipeline.report import make_report
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from vggcalc.measurement.host import Host
     from vggcalc.measurement.plan import Plan
     from vggcalc.measurement.session import MeasurementOutcome
+    from vggcalc.pipeline.picture import Picture
+    from vggcalc.report.figures import Figure
     from vggcalc.report.gate.gate import Gate
 
 
@@ -29,32 +31,27 @@ def measure_and_write(
     format_: str,
     path: str | None,
     gate: "Gate | None" = None,
-    plot: str | None = None,
+    picture: "Picture | None" = None,
     host: "Host | None" = None,
     rows: str | None = None,
 ) -> int:
     """Measure as `plan` says, and write in that format to `path` or standard output. Returns the exit status.
 
     A table on standard output comes in two parts: the counts at once, the rest once it is measured.
-    The figures in the file `plot` come last. `rows` are those of a CSV.
+    The figures of `picture` come last. `rows` are those of a CSV.
     """
-    output, picture = Output(path), None
-    stdout = StandardOutput(gate is not None or plot is not None)
+    output = Output(path)
+    stdout = StandardOutput(gate is not None or picture is not None)
     screen = msgspec.structs.replace(screen_of(path is None), rows=rows)
     try:
-        if plot is not None:
-            from vggcalc.pipeline.picture import Picture
-            from vggcalc.report.figures import figures
-
-            picture = Picture(plot)
-            if plan is None or not (plan.latency or plan.effective_samples):
-                picture.check(figures(make_report(command, comparisons)))
+        if picture is not None and (plan is None or not (plan.latency or plan.effective_samples)):
+            picture.check(drawable(make_report(command, comparisons)))
         if plan is None:
             report = make_report(command, comparisons, None, gate)
             text = FORMATS[format_](report, screen)
             stdout.write(lambda: output.write(text))
             if picture is not None:
-                picture.draw(figures(report))
+                draw_picture(picture, drawable(report))
             return exit_status(_judge(gate, report))
         in_parts = format_ == "table" and path is None
         if in_parts:
@@ -73,15 +70,11 @@ def measure_and_write(
             except OutputError:  # such as a disk that has filled up since: what was measured is not lost
                 sys.stdout.write(rest)
                 raise
-            drawn = picture is None or picture.draw(figures(report))
+            drawn = picture is None or draw_picture(picture, drawable(report))
     finally:
         output.discard()
-        if picture is not None:
-            picture.discard()
     for warning in outcome.warnings:
         message(f"warning: {warning}")
-    if not drawn:
-        message(f"--plot {plot}: nothing was measured that could be drawn")
     statuses = _judge(gate, report)
     if outcome.interrupted or interrupt.came:
         message("interrupted: only what was measured before is reported")
@@ -91,6 +84,27 @@ def measure_and_write(
     if outcome.failures or not drawn:
         statuses.append(ExitStatus.INCOMPLETE)
     return exit_status(statuses)
+
+
+def drawable(report: Report) -> "list[Figure]":
+    """The figures of a report, for which alone their modules are imported."""
+    from vggcalc.report.figures import figures
+
+    return figures(report)
+
+
+def draw_picture(picture: "Picture", figures: "Sequence[Figure]") -> bool:
+    """Draw what there is, and report what is not drawn. Returns whether something was."""
+    try:
+        others = picture.draw(figures)
+    except InputError as error:  # what was to be drawn was not measured
+        message(str(error))
+        return False
+    if others:
+        message(
+            f"{picture.path} holds the first figure; --figure {' or '.join(others)} is another, and a .pdf holds all"
+        )
+    return True
 
 
 def write_report(report: Report, format_: str, path: str | None) -> None:

@@ -14,6 +14,7 @@ from vggcalc.pipeline.emit import ExitStatus, StandardOutput, exit_status, messa
 from vggcalc.pipeline.points import MEASURED, NOT_MEASURED, TIMED_TOGETHER, PointTimer
 from vggcalc.pipeline.progress import Progress
 from vggcalc.pipeline.rows import RowWriter
+from vggcalc.pipeline.run import draw_picture
 from vggcalc.report.formats import Screen
 from vggcalc.report.formats import rows as text
 from vggcalc.report.tables.cells import Section, Text
@@ -35,7 +36,7 @@ class SweepRequest(msgspec.Struct, frozen=True):
     """What to do with the rows: write them in that format, or find the crossovers along the axis `crossover`.
 
     Rows go to the file `path`, if there is one. `plan` None measures nothing; else its budget is for
-    all points together. `plot` is a file for figures.
+    all points together. `picture` is a file for figures.
     """
 
     format_: str
@@ -43,7 +44,7 @@ class SweepRequest(msgspec.Struct, frozen=True):
     resume: bool = False
     crossover: str | None = None
     plan: "Plan | None" = None
-    plot: str | None = None
+    picture: "Picture | None" = None
 
 
 def run_sweep(grid: Grid, request: SweepRequest, screen: Screen, host: "Host | None" = None) -> int:
@@ -65,8 +66,8 @@ def run_sweep(grid: Grid, request: SweepRequest, screen: Screen, host: "Host | N
         _check_table(grid, request.crossover)
     sweep = Sweep(grid, request, crossovers, host)
     try:
-        if request.plot is not None:
-            sweep.draw_to(request.plot)
+        if request.picture is not None:
+            sweep.draw_to(request.picture)
         if format_ != "table" and (request.path is not None or crossovers is None):
             sweep.writer = RowWriter(format_, sweep.columns, request.path, request.resume)
         return sweep.run(screen)
@@ -94,7 +95,7 @@ class Sweep:
         self.writer: RowWriter | None = None
         self._grid, self._request, self._crossovers = grid, request, crossovers
         self._timer = None if request.plan is None else PointTimer(grid, request.plan, host)
-        self._stdout = StandardOutput(request.plot is not None)
+        self._stdout = StandardOutput(request.picture is not None)
         self._picture: Picture | None = None
         self._lines: Lines | None = None
         self._table: list[SweepRow] = []
@@ -111,14 +112,13 @@ class Sweep:
         """Why the sweep stopped early, or the empty string."""
         return "interrupted" if self._interrupted else self._timer.stopped if self._timer is not None else ""
 
-    def draw_to(self, path: str) -> None:
-        """Draw figures too. Raises `InputError` and `OutputError` where that cannot be."""
-        from vggcalc.pipeline.picture import Picture
+    def draw_to(self, picture: "Picture") -> None:
+        """Draw figures too. Raises `InputError` where that cannot be."""
         from vggcalc.report.figures import Lines
 
+        self._picture = picture
         kernels = len(self._grid.kernels)
-        self._lines = Lines(path, len(self._grid) // kernels, kernels)
-        self._picture = Picture(path)
+        self._lines = Lines(picture.path, len(self._grid) // kernels, kernels)
 
     def close(self) -> None:
         """Close the rows' file, which --resume can continue; leave no figure that is not whole."""
@@ -141,8 +141,8 @@ class Sweep:
         if self.writer is not None and not self._stopped:
             self.writer.finish()
         self._report()
-        if self._picture is not None and self._lines is not None and not self._picture.draw(self._lines.figures()):
-            message(f"--plot {self._request.plot}: there is nothing to draw")
+        if self._picture is not None and self._lines is not None:
+            draw_picture(self._picture, self._lines.figures())
         if self._interrupted and self._crossovers is not None:
             message("no crossovers are shown of a part of the sweep")
         else:

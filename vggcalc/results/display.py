@@ -96,6 +96,20 @@ class Display(msgspec.Struct, frozen=True):
             output.discard()
 
 
+class ShownFigures(msgspec.Struct, frozen=True):
+    """Figures that a notebook shows: of each the title, the caption and the `<svg>` element."""
+
+    figures: tuple[tuple[str, str, str], ...]
+
+    def __repr__(self) -> str:
+        return f"<Figures: {', '.join(title for title, _, _ in self.figures)}>"
+
+    def _repr_html_(self) -> str:
+        from vggcalc.report.formats.html import figures_html
+
+        return figures_html(self.figures)
+
+
 class ComparisonDisplay(Display, frozen=True):
     """What only a comparison can be shown as."""
 
@@ -122,23 +136,29 @@ class ComparisonDisplay(Display, frozen=True):
             raise ImportError("to_pandas needs pandas: pip install pandas") from None
         return DataFrame(list(records(cast("Comparison", self), rows)))
 
-    def plot(self, path: str | os.PathLike[str]) -> None:
-        """Draw its figures to a file, .svg, .png or .pdf; needs matplotlib.
+    def plot(
+        self, path: str | os.PathLike[str] | None = None, figure: str | None = None, width: float = 89.0
+    ) -> "ShownFigures | None":
+        """Draw a figure to a file, .svg or .png, or all of them to a .pdf; needs matplotlib.
 
-        Raises `InputError` where matplotlib is missing or there is nothing to draw, `OutputError` where the file cannot
-        be written.
+        Without a `path` the figures are returned, for a notebook to show. `figure` chooses one by its name: "costs",
+        "latency", "coverage", "tradeoff", "blocks", "architecture", "receptive-field", "effective-field" or
+        "roofline"; `width` is in millimetres.
+        Raises `InputError` where matplotlib is missing, the figure is unknown or there is nothing to draw,
+        `OutputError` where the file cannot be written.
         """
-        from vggcalc.errors import InputError
-        from vggcalc.pipeline.picture import Picture
-        from vggcalc.report.figures import figures
+        from vggcalc.pipeline.picture import Picture, chosen_figures
+        from vggcalc.report.figures import elements, figures
 
-        name = _file_name_of(path)
-        picture = Picture(name)
+        found = figures(self._report())
+        if path is None:
+            return ShownFigures(tuple(elements(chosen_figures(found, figure), width / 25.4)))
+        picture = Picture(_file_name_of(path), figure, width)
         try:
-            if not picture.draw(figures(self._report())):
-                raise InputError(f"{name}: there is nothing to draw in {self!r}")
+            picture.draw(found)
         finally:
             picture.discard()
+        return None
 
 
 class FleetDisplay(Display, frozen=True):

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from vggcalc.report.figures import style
-from vggcalc.report.figures.picture import Figure
+from vggcalc.report.figures.picture import Figure, Layout
 from vggcalc.results import Comparison, EffectiveReceptiveField, Report
 
 if TYPE_CHECKING:
@@ -32,13 +32,13 @@ def _energies(
 ) -> Figure:
     """A line for each variant with its interval as a band, and where its theoretical field ends."""
 
-    def draw(figure: FigureBase) -> None:
+    def draw(figure: FigureBase, width: float) -> None:
         axes = figure.subplots()
         for share in _MARKED:
             axes.axhline(share, color=style.QUIET, linewidth=0.6, linestyle=(0, (4, 2)))
             axes.annotate(
-                f"{share:.0%}", (1, share), (3, 0), ("axes fraction", "data"), textcoords="offset points",
-                va="center", fontsize=style.SMALL, color=style.QUIET,
+                f"{share:.0%}", (1, share), (-2, 1), ("axes fraction", "data"), textcoords="offset points",
+                ha="right", va="bottom", fontsize=style.SMALL, color=style.QUIET,
             )  # fmt: skip
         for name, one in found.items():
             how = shown[name]
@@ -49,11 +49,11 @@ def _energies(
             if one.theoretical is not None:
                 axes.axvline(max(one.theoretical), color=how.colour, linewidth=0.8, linestyle=how.line)
         axes.set_xlabel("side in input positions")
-        style.label_y(axes, "share of the gradient's energy within")
+        style.label_y(axes, "share of the gradient's energy within", width)
         axes.set_ylim(0, 1.04)
         axes.set_xlim(left=0)
         if len(shown) > 1:
-            style.key(figure, shown)
+            style.key(figure, shown, width)
 
     samples = max(one.samples for one in found.values())
     caption = (
@@ -61,5 +61,9 @@ def _energies(
         f"many input positions around the middle of its field, over {samples} random inputs, with its 95% interval. "
         "An upright line is the theoretical receptive field."
     )
-    height = _PANEL_AND_LABELS + (style.key_height(list(shown)) if len(shown) > 1 else 0)
-    return Figure(f"Effective receptive field in {comparison.name}", caption, height, draw)
+
+    def layout(width: float) -> Layout:
+        height = _PANEL_AND_LABELS + (style.key_height(list(shown), width) if len(shown) > 1 else 0)
+        return Layout(height, lambda figure: draw(figure, width))
+
+    return Figure("effective-field", f"Effective receptive field in {comparison.name}", caption, layout)

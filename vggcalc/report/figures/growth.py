@@ -9,7 +9,7 @@ import msgspec
 
 from vggcalc.nets.graph import INPUT
 from vggcalc.report.figures import style
-from vggcalc.report.figures.picture import Figure
+from vggcalc.report.figures.picture import Figure, Layout
 from vggcalc.report.figures.ticks import thinned
 from vggcalc.report.tables.kernels import is_kernel
 from vggcalc.results import Comparison, LayerResult, Report, Variant
@@ -77,9 +77,9 @@ def field_growth(comparison: Comparison, styles: Mapping[str, style.Style]) -> F
     shown = {name: styles[name] for name in grown}
     deepest = max(grown, key=lambda name: grown[name].largest[-1][0])
     heights = comparison.input_shape[2:3]
-    begins = _labelled_blocks(grown[deepest])
 
-    def draw(figure: FigureBase) -> None:
+    def draw(figure: FigureBase, width: float) -> None:
+        begins = _labelled_blocks(grown[deepest], width)
         from matplotlib.ticker import MaxNLocator
 
         axes = figure.subplots()
@@ -90,7 +90,7 @@ def field_growth(comparison: Comparison, styles: Mapping[str, style.Style]) -> F
             _steps(axes, one, shown[name], name, scale)
         axes.set_xlabel("depth (convolutions and poolings on the longest path)")
         axes.set_ylabel("receptive field")
-        axes.set_ylim(0, 1.06 * max(*heights, *(size for one in grown.values() for _, size in one.largest)))
+        axes.set_ylim(0, 1.09 * max(*heights, *(size for one in grown.values() for _, size in one.largest)))
         axes.grid(False, axis="x")
         for depth, _ in begins:
             axes.axvline(depth, color=style.GRID, linewidth=0.5, zorder=0)
@@ -99,32 +99,41 @@ def field_growth(comparison: Comparison, styles: Mapping[str, style.Style]) -> F
         top.set_xticks([depth for depth, _ in begins], [style.cut(name) for _, name in begins])
         top.tick_params(labelsize=style.SMALL, rotation=90, length=2)
         if len(shown) > 1:
-            style.key(figure, shown)
+            style.key(figure, shown, width)
 
-    above = f"; the names above are those of the blocks of {deepest}, where they begin" if begins else ""
+    above = (
+        f"; the names above are those of the blocks of {deepest}, where they begin"
+        if len(grown[deepest].begins) > 1
+        else ""
+    )
     caption = (
         f"Receptive field of the layers of {comparison.name} in input positions, over depth: the line goes "
         f"through the largest at each depth, and the dashed line is the height of the input{above}."
     )
-    names = max((len(style.cut(name)) for _, name in begins), default=0) * style.CHARACTER
-    height = _GROWTH_PANEL + _AROUND + names + (style.key_height(list(shown)) if len(shown) > 1 else 0)
-    return Figure(f"Receptive field through {comparison.name}", caption, height, draw)
+
+    def layout(width: float) -> Layout:
+        names = max((len(style.cut(name)) for _, name in _labelled_blocks(grown[deepest], width)), default=0)
+        keys = style.key_height(list(shown), width) if len(shown) > 1 else 0
+        height = _GROWTH_PANEL + _AROUND + names * style.CHARACTER + keys
+        return Layout(height, lambda figure: draw(figure, width))
+
+    return Figure("receptive-field", f"Receptive field through {comparison.name}", caption, layout)
 
 
 def _input_height(axes: Axes, height: int) -> None:
-    """Draw the height of the input, with its label beside the panel."""
+    """Draw the height of the input, with its label on the line, in the corner where no layer is yet."""
     axes.axhline(height, color=style.QUIET, linewidth=0.8, linestyle=(0, (4, 2)))
     axes.annotate(
-        f"input\n{height:,}", (1, height), (3, 0), ("axes fraction", "data"), textcoords="offset points",
-        va="center", fontsize=style.SMALL, color=style.QUIET,
+        f"input {height:,}", (0, height), (3, 1.5), ("axes fraction", "data"), textcoords="offset points",
+        va="bottom", fontsize=style.SMALL, color=style.QUIET,
     )  # fmt: skip
 
 
-def _labelled_blocks(one: Growth) -> list[tuple[int, str]]:
+def _labelled_blocks(one: Growth, width: float) -> list[tuple[int, str]]:
     """The beginnings of blocks whose names have room; none if only one has."""
     last = one.largest[-1][0]
     places = dict(reversed(one.begins))  # of several at one depth the first
-    kept = thinned(sorted(places), last * _BESIDE / (style.WIDTH - 0.6))
+    kept = thinned(sorted(places), last * _BESIDE / (width - 0.6))
     return [(int(depth), places[int(depth)]) for depth in kept] if len(one.begins) > 1 else []
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from vggcalc.report.figures import style
-from vggcalc.report.figures.picture import Figure
+from vggcalc.report.figures.picture import Figure, Layout
 from vggcalc.report.figures.ticks import Quantity, log_axis
 from vggcalc.report.tables.cells import heading
 from vggcalc.report.tables.kernels import is_kernel
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 #: The costs that are drawn under each other, and how each is written.
 DRAWN: dict[str, Quantity] = {"parameters": "count", "macs": "count", "saved_bytes": "bytes"}
 
-#: Inches of one panel and of the axis below the last.
-_KERNEL_PANEL, _KERNEL_AXIS = 1.45, 0.4
+#: Inches of one panel, of one of several rows, of the axis below the last, and above a row.
+_KERNEL_PANEL, _KERNEL_ROW, _KERNEL_AXIS, _KERNEL_ABOVE = 1.45, 0.95, 0.4, 0.15
 
 Series = Mapping[str, Sequence[tuple[int, float]]]
 
@@ -43,25 +44,56 @@ class Panel(msgspec.Struct, frozen=True):
 
 
 def over_kernels(
-    title: str, caption: str, panels: Sequence[Panel], styles: Mapping[str, style.Style] | None = None
+    name: str,
+    title: str,
+    caption: str,
+    rows: Mapping[str, Sequence[Panel]],
+    styles: Mapping[str, style.Style] | None = None,
 ) -> Figure:
-    """Panels under each other that share the axis of kernel sizes and one key.
+    """Rows of panels that share the axis of kernel sizes and one key; in a narrow figure one row is a column.
 
-    A name has one style in all of them, that of `styles` or by the order in which it comes first.
-    Values of 0 or less have no place on a logarithmic axis and are left out.
+    A column of several rows has one scale. A series has one style in all panels, that of `styles` or by the order in
+    which it comes first. Values of 0 or less have no place on a logarithmic axis and are left out.
     """
+    panels = [panel for row in rows.values() for panel in row]
     names = dict.fromkeys(name for panel in panels for name, points in panel.series.items() if points)
     shown = {name: one for name, one in (styles or style.styles(names)).items() if name in names}
+    across = max(map(len, rows.values()))
 
-    def draw(figure: FigureBase) -> None:
-        column = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
-        for axes, panel in zip(column, panels, strict=True):
-            _draw(axes, panel, shown)
-        _kernel_axis(column[-1], panels)
-        style.key(figure, shown)
+    def layout(width: float) -> Layout:
+        stacked = len(rows) == 1 and width < style.WIDE
+        columns = 1 if stacked else across
+        down = across if stacked else len(rows)
 
-    height = _KERNEL_PANEL * len(panels) + _KERNEL_AXIS + style.key_height(list(shown))
-    return Figure(title, caption, height, draw)
+        def draw(figure: FigureBase) -> None:
+            grid = figure.subplots(down, columns, sharex=True, sharey=False if stacked else "col", squeeze=False)
+            places = grid.ravel()[: len(panels)]
+            for axes in grid.ravel()[len(panels) :]:
+                axes.remove()
+            for axes, panel in zip(places, panels, strict=True):
+                _draw(axes, panel, shown)
+            for i, (axes, panel) in enumerate(zip(places, panels, strict=True)):
+                if stacked:
+                    style.label_y(axes, f"{panel.ylabel}, log scale", width)
+                else:
+                    _panel_heading(axes, list(rows)[i // across], panel, i, across, width)
+                log_axis(axes.yaxis, panel.quantity, most=5)
+            for axes in places[-columns:]:
+                _kernel_axis(axes, panels, int(13 * width / columns / style.WIDTH) + 2)
+            style.key(figure, shown, width)
+
+        each = _KERNEL_PANEL if len(rows) == 1 else _KERNEL_ROW
+        above = 0.0 if stacked else _KERNEL_ABOVE * (len(rows) + 2)
+        return Layout(each * down + above + _KERNEL_AXIS + style.key_height(list(shown), width), draw)
+
+    return Figure(name, title, caption, layout)
+
+
+def _panel_heading(axes: Axes, row: str, panel: Panel, i: int, across: int, width: float) -> None:
+    """Above the first panel of a row what the row is of, above those of the first row what they show."""
+    quantity = fill(f"{panel.ylabel}, log scale", int(0.85 * width / across / style.CHARACTER))
+    lines = [row if i % across == 0 else " "] if row else []
+    axes.set_title("\n".join([*lines, quantity] if i < across else lines), fontsize=style.SMALL)
 
 
 def _draw(axes: Axes, panel: Panel, styles: Mapping[str, style.Style]) -> None:
@@ -76,16 +108,14 @@ def _draw(axes: Axes, panel: Panel, styles: Mapping[str, style.Style]) -> None:
         for kernel, low, high in panel.ranges.get(name, ()):
             axes.plot([kernel] * 2, [low, high], color=one.colour, marker="_", linewidth=0.8, markersize=4)
     axes.set_yscale("log")
-    style.label_y(axes, panel.ylabel)
-    log_axis(axes.yaxis, panel.quantity, most=5)
 
 
-def _kernel_axis(axes: Axes, panels: Sequence[Panel]) -> None:
+def _kernel_axis(axes: Axes, panels: Sequence[Panel], most: int) -> None:
     from matplotlib.ticker import FixedLocator, MaxNLocator
 
     sizes = sorted({size for panel in panels for points in panel.series.values() for size, _ in points})
     even = len({after - before for before, after in pairwise(sizes)}) <= 1
-    axes.xaxis.set_major_locator(FixedLocator(sizes, nbins=15) if even else MaxNLocator(8, integer=True))
+    axes.xaxis.set_major_locator(FixedLocator(sizes, nbins=most) if even else MaxNLocator(most // 2, integer=True))
     axes.xaxis.set_minor_locator(FixedLocator(sizes))
     axes.tick_params(axis="x", which="minor", size=1.5)
     axes.set_xlabel("kernel size")
@@ -112,7 +142,7 @@ def cost_figure(comparisons: Sequence[Comparison], styles: Mapping[str, style.St
     first = comparisons[0]
     what = f"at input {'×'.join(map(str, first.input_shape))}, {first.dtype}"
     caption = f"Costs of each variant over kernel size {what}, on logarithmic axes: counted on paper, exact."
-    return over_kernels("Costs over kernel size", caption, panels, styles)
+    return over_kernels("costs", "Costs over kernel size", caption, {"": panels}, styles)
 
 
 def _series(comparisons: Sequence[Comparison], key: str) -> dict[str, list[tuple[int, float]]]:
@@ -157,24 +187,24 @@ def _latency_figures(
                 if found.ci95 is not None:
                     intervals.setdefault(ratio.variant, []).append((kernel, *found.ci95))
     median = Panel("latency of one call, median and 95% interval", medians, "seconds", spread)
-    return timed(configuration.label, comparisons[0].baseline, median, ratios, intervals, styles)
+    panels = timed_panels(comparisons[0].baseline, median, ratios, intervals)
+    return timed(configuration.label, comparisons[0].baseline, {"": panels}, styles)
+
+
+def timed_panels(
+    baseline: str, median: Panel, ratios: Series, intervals: Mapping[str, Sequence[tuple[int, float, float]]]
+) -> list[Panel]:
+    """Medians, and beside them the ratios to the baseline's with their intervals, where there are any."""
+    label = f"latency / {baseline}'s, 95% interval; below 1 is faster"
+    return [median, Panel(label, ratios, "ratio", intervals, reference=1.0)] if ratios else [median]
 
 
 def timed(
-    where: str,
-    baseline: str,
-    median: Panel,
-    ratios: Series,
-    intervals: Mapping[str, Sequence[tuple[int, float, float]]],
-    styles: Mapping[str, style.Style] | None = None,
+    where: str, baseline: str, rows: Mapping[str, Sequence[Panel]], styles: Mapping[str, style.Style] | None = None
 ) -> Figure:
-    """Medians, and under them the ratios to the baseline's with their intervals, where there are any."""
-    panels = [median]
-    if ratios:
-        label = f"latency / {baseline}'s, 95% interval; below 1 is faster"
-        panels.append(Panel(label, ratios, "ratio", intervals, reference=1.0))
+    """The figure of these rows of panels."""
     caption = (
         f"Latency of one call, {where}, over kernel size, on logarithmic axes: medians, and ratios to "
         f"{baseline}, where below 1 is faster; bars are 95% intervals."
     )
-    return over_kernels(f"Latency over kernel size, {where}", caption, panels, styles)
+    return over_kernels("latency", f"Latency over kernel size, {where}", caption, rows, styles)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -11,14 +11,24 @@ if TYPE_CHECKING:
     from matplotlib.figure import FigureBase
 
 
+class Layout(NamedTuple):
+    """How high a figure is at the width that it was laid out for, in inches, and what draws it.
+
+    `draw` puts it on an empty figure of that size that is laid out "constrained".
+    """
+
+    height: float
+    draw: Callable[[FigureBase], None]
+
+
 class Figure(msgspec.Struct, frozen=True):
     """A picture that is not yet drawn.
 
-    `caption` says in one sentence what is seen and by which conventions. `height` is in inches, of
-    a width of `style.WIDTH`; `draw` puts it on an empty figure that is laid out "constrained".
+    `name` chooses it, `caption` says in one sentence what is seen and by which conventions, and `layout` arranges it
+    for a width in inches.
     """
 
+    name: str
     title: str
     caption: str
-    height: float
-    draw: Callable[[FigureBase], None]
+    layout: Callable[[float], Layout]

@@ -34,9 +34,9 @@ def require() -> None:
         raise InputError(f"figures need matplotlib, which does not start: {error}") from None
 
 
-def render(drawn: Sequence[Figure], suffix: str) -> bytes:
-    """The figures as one SVG, PNG or PDF."""
-    return RENDERERS[suffix](drawn)
+def render(drawn: Sequence[Figure], suffix: str, width: float = style.WIDTH) -> bytes:
+    """A figure as SVG or PNG, figures as a PDF with a page for each; `width` is in inches."""
+    return RENDERERS[suffix](drawn, width)
 
 
 def svg(report: Report) -> list[tuple[str, str, str]]:
@@ -44,19 +44,24 @@ def svg(report: Report) -> list[tuple[str, str, str]]:
 
     Raises `InputError` where matplotlib is missing.
     """
+    return elements(figures(report))
+
+
+def elements(drawn: Sequence[Figure], width: float = style.WIDTH) -> list[tuple[str, str, str]]:
+    """Title, caption and `<svg>` element of each of these."""
     require()
     return [
-        (figure.title, figure.caption, _element(figure, f"figure{number}-"))
-        for number, figure in enumerate(figures(report), 1)
+        (figure.title, figure.caption, _element(figure, width, f"figure{number}-"))
+        for number, figure in enumerate(drawn, 1)
     ]
 
 
-def _element(figure: Figure, prefix: str) -> str:
+def _element(figure: Figure, width: float, prefix: str) -> str:
     """The `<svg>` element alone: no style that other elements would meet, no id but with the prefix.
 
     Its colours are those of the page's CSS properties, where it has them.
     """
-    document = _svg([figure], titled=False)
+    document = _svg(figure, width, titled=False)
     element = re.sub(r"\s*<(metadata|defs)>\s*<(rdf:RDF|style).*?</\1>", "", document, flags=re.DOTALL)
     element = element[element.index("<svg ") :]
     needed = set(re.findall(r'(?:href="|url\()#([^")]+)', element))
@@ -74,23 +79,18 @@ def _on_a_page(colour: str | re.Match[str]) -> str:
     return f"var({style.ON_A_PAGE[text]}, {text})" if text in style.ON_A_PAGE else text
 
 
-def _column(drawn: Sequence[Figure], titled: bool) -> Canvas:
-    """The figures under each other on one canvas."""
+def _canvas(figure: Figure, width: float, titled: bool) -> Canvas:
+    """The figure on a canvas, under its title."""
     from matplotlib.figure import Figure as Canvas
 
-    heights = [inches for figure in drawn for inches in ((_TITLE, figure.height) if titled else (figure.height,))]
-    canvas = Canvas(figsize=(style.WIDTH, sum(heights)), layout="constrained")
-    places = canvas.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
-    for figure, place in zip(drawn, places[1::2] if titled else places, strict=True):
-        figure.draw(place)
-    for figure, place in zip(drawn, places[::2] if titled else (), strict=titled):
-        place.text(
-            0.015,
-            0.2,
-            style.cut(figure.title, _CHARACTERS),
-            fontsize=style.SIZE + 1,
-            fontweight="bold",
-        )
+    height, draw = figure.layout(width)
+    heights = [_TITLE, height] if titled else [height]
+    canvas = Canvas(figsize=(width, sum(heights)), layout="constrained")
+    *above, place = canvas.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
+    draw(place)
+    for line in above:
+        text = style.cut(figure.title, int(_CHARACTERS * width / style.WIDTH))
+        line.text(0.015, 0.2, text, fontsize=style.SIZE + 1, fontweight="bold")
     _settle(canvas)
     return canvas
 
@@ -106,22 +106,22 @@ def _settle(canvas: Canvas) -> None:
         axes.set_position((left, bottom, width, height))
 
 
-def _svg(drawn: Sequence[Figure], titled: bool = True) -> str:
+def _svg(figure: Figure, width: float, titled: bool = True) -> str:
     file = io.StringIO()
     with style.drawing(**{"svg.hashsalt": "vggcalc"}):
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        _column(drawn, titled).savefig(file, format="svg", metadata=nothing)
+        _canvas(figure, width, titled).savefig(file, format="svg", metadata=nothing)
     return file.getvalue()
 
 
-def _png(drawn: Sequence[Figure]) -> bytes:
+def _png(figure: Figure, width: float) -> bytes:
     file = io.BytesIO()
     with style.drawing():
-        _column(drawn, True).savefig(file, format="png", metadata={"Software": None})
+        _canvas(figure, width, True).savefig(file, format="png", metadata={"Software": None})
     return file.getvalue()
 
 
-def _pdf(drawn: Sequence[Figure]) -> bytes:
+def _pdf(drawn: Sequence[Figure], width: float) -> bytes:
     from matplotlib.backends.backend_pdf import PdfPages
 
     file = io.BytesIO()
@@ -129,13 +129,13 @@ def _pdf(drawn: Sequence[Figure]) -> bytes:
         nothing = dict.fromkeys(("Creator", "Producer", "CreationDate"))
         with PdfPages(file, metadata=nothing) as pages:
             for figure in drawn:
-                pages.savefig(_column([figure], True))
+                pages.savefig(_canvas(figure, width, True))
     return file.getvalue()
 
 
-#: By the suffix of a file's name.
-RENDERERS: dict[str, Callable[[Sequence[Figure]], bytes]] = {
-    "svg": lambda drawn: _svg(drawn).encode(),
-    "png": _png,
+#: By the suffix of a file's name; all but a PDF take one figure.
+RENDERERS: dict[str, Callable[[Sequence[Figure], float], bytes]] = {
+    "svg": lambda drawn, width: _svg(drawn[0], width).encode(),
+    "png": lambda drawn, width: _png(drawn[0], width),
     "pdf": _pdf,
 }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from vggcalc.nets.names import ITEMSIZE
 from vggcalc.report import units
 from vggcalc.report.figures import style
-from vggcalc.report.figures.picture import Figure
+from vggcalc.report.figures.picture import Figure, Layout
 from vggcalc.report.figures.ticks import log_axis
 from vggcalc.results import BlockResult, Comparison, Costs, Report, Roof, Variant
 
@@ -64,42 +64,46 @@ def attainable(roof: Roof, at: float) -> float:
 def roofline(comparison: Comparison, roof: Roof) -> Figure:
     """A panel for each variant, all on the same axes."""
     variants = comparison.variants
-    columns = 1 if len(variants) <= 2 else 2
-    rows = ceil(len(variants) / columns)
     timed = dict.fromkeys(b.name for one in variants for b in one.blocks if measured(comparison, roof, b))
     blocks = dict(list(style.styles(["", *timed]).items())[1:])  # black is the whole
 
-    def draw(figure: FigureBase) -> None:
-        grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-        panels = list(grid.ravel())[: len(variants)]
-        for axes in grid.ravel()[len(variants) :]:
-            axes.remove()
-        most = max(share for variant in variants for _, share in layer_intensities(comparison, roof, variant))
-        for axes, variant in zip(panels, variants, strict=True):
-            for at, share in layer_intensities(comparison, roof, variant):
-                size = max(_MOST * (share / most) ** 0.5, _LEAST)
-                axes.plot(at, attainable(roof, at), zorder=3, **_LAYER | {"markersize": size})
-            _measured_points(axes, comparison, roof, variant, _WHOLE)
-            for block in variant.blocks:
-                if block.name in blocks:
-                    _measured_points(axes, comparison, roof, block, blocks[block.name].hollow(False).properties)
-        _draw_roof(panels, roof)
-        for axes in panels[-columns:]:
-            axes.tick_params(labelbottom=True)
-            axes.set_xlabel("intensity (FLOPs/byte)")
-        for axes, variant in zip(panels, variants, strict=True):
-            axes.set_title(style.wrapped(_title(variant, roof), 28))
-        for axes in grid[:, 0]:
-            axes.set_ylabel("FLOP/s")
-        _legend_key(figure, roof, blocks)
+    def layout(width: float) -> Layout:
+        columns = min(len(variants), (1 if len(variants) <= 2 else 2) * (1 if width < style.WIDE else 2))
+        rows = ceil(len(variants) / columns)
+
+        def draw(figure: FigureBase) -> None:
+            grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+            panels = list(grid.ravel())[: len(variants)]
+            for axes in grid.ravel()[len(variants) :]:
+                axes.remove()
+            most = max(share for variant in variants for _, share in layer_intensities(comparison, roof, variant))
+            for axes, variant in zip(panels, variants, strict=True):
+                for at, share in layer_intensities(comparison, roof, variant):
+                    size = max(_MOST * (share / most) ** 0.5, _LEAST)
+                    axes.plot(at, attainable(roof, at), zorder=3, **_LAYER | {"markersize": size})
+                _measured_points(axes, comparison, roof, variant, _WHOLE)
+                for block in variant.blocks:
+                    if block.name in blocks:
+                        _measured_points(axes, comparison, roof, block, blocks[block.name].hollow(False).properties)
+            _draw_roof(panels, roof)
+            for axes in panels[-columns:]:
+                axes.tick_params(labelbottom=True)
+                axes.set_xlabel("FLOPs/byte, log scale")
+            for axes, variant in zip(panels, variants, strict=True):
+                axes.set_title(style.wrapped(_title(variant, roof), 28))
+            for axes in grid[:, 0]:
+                axes.set_ylabel("FLOP/s, log scale")
+            _legend_key(figure, roof, blocks)
+
+        panel = _WIDE_PANEL if columns == 1 or width >= style.WIDE else _NARROW
+        return Layout(panel * rows + _ROOF_AXIS + _KEY + style.LINE * ceil(len(blocks) / 2), draw)
 
     caption = (
         f"Roofline of {comparison.name} on {roof.label}: the line is what the best rates seen allow at each "
         "intensity (FLOPs per byte of compulsory traffic), every layer stands on it, its area its share of the "
         "FLOPs, and what was measured stands below, blocks by their markers and the whole as a star."
     )
-    height = (_WIDE_PANEL if columns == 1 else _NARROW) * rows + _ROOF_AXIS + _KEY + style.LINE * ceil(len(blocks) / 2)
-    return Figure(f"Roofline of {comparison.name}, {roof.label}", caption, height, draw)
+    return Figure("roofline", f"Roofline of {comparison.name}, {roof.label}", caption, layout)
 
 
 def measured(comparison: Comparison, roof: Roof, one: Variant | BlockResult) -> tuple[float, float] | None:

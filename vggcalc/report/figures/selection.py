@@ -1,20 +1,28 @@
 """Which figures a report holds."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from vggcalc.report.figures import effective, growth, kernels, roofline, style, tradeoff, windows
+import msgspec
+
+from vggcalc.report.figures import architecture, effective, growth, kernels, roofline, style, tradeoff, windows
 from vggcalc.report.figures.picture import Figure
 from vggcalc.results import Report
 
-#: In the order in which they are shown; each yields those figures that the report has the numbers for.
-FIGURES: tuple[Callable[[Report, Mapping[str, style.Style]], Iterator[Figure]], ...] = (
-    kernels.kernel_figures,
-    windows.window_figures,
-    growth.growth_figures,
-    effective.effective_figures,
-    tradeoff.tradeoff_figures,
-    roofline.roofline_figures,
-)
+#: By the names of what they yield, in the order in which they are shown: those that the report has the numbers for.
+FIGURES: dict[tuple[str, ...], Callable[[Report, Mapping[str, style.Style]], Iterator[Figure]]] = {
+    ("effective-field",): effective.effective_figures,
+    ("costs", "latency"): kernels.kernel_figures,
+    ("coverage",): windows.window_figures,
+    ("tradeoff",): tradeoff.tradeoff_figures,
+    ("blocks",): architecture.block_bar_figures,
+    ("architecture",): architecture.architecture_figures,
+    ("receptive-field",): growth.growth_figures,
+    ("roofline",): roofline.roofline_figures,
+}
+
+#: The names of all figures.
+FIGURE_NAMES = tuple(name for names in FIGURES for name in names)
 
 
 def figures(report: Report) -> list[Figure]:
@@ -22,4 +30,15 @@ def figures(report: Report) -> list[Figure]:
     if not report.comparisons:
         return []
     styles = style.styles(variant.name for one in report.comparisons for variant in one.variants)
-    return [figure for of_kind in FIGURES for figure in of_kind(report, styles)]
+    return distinctly_named([figure for of_kind in FIGURES.values() for figure in of_kind(report, styles)])
+
+
+def distinctly_named(found: Sequence[Figure]) -> list[Figure]:
+    """The figures with a name for each: the second `latency` is `latency-2`."""
+    counts: Counter[str] = Counter()
+    named = []
+    for figure in found:
+        counts[figure.name] += 1
+        name = figure.name if counts[figure.name] == 1 else f"{figure.name}-{counts[figure.name]}"
+        named.append(msgspec.structs.replace(figure, name=name))
+    return named

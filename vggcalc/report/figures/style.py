@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import FigureBase
 
-#: Inches: a column of a paper with two.
-WIDTH = 3.5
+#: Inches: a column of a paper with two, and from which width on panels stand beside each other.
+WIDTH, WIDE = 3.5, 5.0
 
 #: How something is drawn, as matplotlib's arguments.
 Properties = dict[str, Any]
@@ -33,6 +33,9 @@ SIZE, SMALL = 7.0, 6.0
 LINE, CHARACTER = 0.135, 0.056
 
 QUIET = "#666666"
+
+#: Text on grounds that are dark or light whatever the page is.
+ON_DARK, ON_LIGHT = "#fefefe", "#010101"
 GRID = "#dddddd"
 
 _RC: Properties = {
@@ -95,6 +98,11 @@ class Style(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, line="", filled=not hollow)
 
     @property
+    def bar(self) -> Style:
+        """A square of its colour alone, as a key of bars has it."""
+        return msgspec.structs.replace(self, line="", marker="s", filled=True)
+
+    @property
     def properties(self) -> Properties:
         """The properties of a matplotlib `Line2D` with markers."""
         inside = {"markeredgecolor": "white", "markeredgewidth": 0.3}
@@ -135,29 +143,29 @@ def styles(names: Iterable[str]) -> dict[str, Style]:
     }
 
 
-def label_y(axes: Axes, text: str) -> None:
-    """The label of the vertical axis above it, where it is read without turning the head."""
-    axes.set_ylabel(fill(text, int(0.85 * WIDTH / CHARACTER)), rotation=0, ha="left", va="bottom")
+def label_y(axes: Axes, text: str, width: float) -> None:
+    """The label of the vertical axis above a panel `width` inches wide, where it is read without turning the head."""
+    axes.set_ylabel(fill(text, int(0.85 * width / CHARACTER)), rotation=0, ha="left", va="bottom")
     axes.yaxis.set_label_coords(0.0, 1.02)
 
 
-def key_columns(names: Sequence[str]) -> int:
+def key_columns(names: Sequence[str], width: float) -> int:
     """How many columns of a key fit the width."""
     longest = max(len(name) for name in names)
-    return max(1, min(len(names), 4, int(WIDTH / (longest * CHARACTER * SMALL / SIZE + 0.5))))
+    return max(1, min(len(names), int(4 * width / WIDTH), int(width / (longest * CHARACTER * SMALL / SIZE + 0.5))))
 
 
-def key_height(names: Sequence[str]) -> float:
+def key_height(names: Sequence[str], width: float) -> float:
     """Inches that the key of these takes."""
-    return LINE * ceil(len(names) / key_columns(names)) + 0.08
+    return LINE * ceil(len(names) / key_columns(names, width)) + 0.08
 
 
-def key(figure: FigureBase, names: Mapping[str, Style], bold: Collection[str] = ()) -> None:
+def key(figure: FigureBase, names: Mapping[str, Style], width: float, bold: Collection[str] = ()) -> None:
     """The legend of all series above all panels, where it covers no data; the names in `bold` are bold."""
     from matplotlib.lines import Line2D
 
     handles = [Line2D([], [], label=name, **style.properties) for name, style in names.items()]
-    legend = figure.legend(handles=handles, loc="outside upper left", ncols=key_columns(list(names)))
+    legend = figure.legend(handles=handles, loc="outside upper left", ncols=key_columns(list(names), width))
     for text in legend.get_texts():
         text.set_fontweight("bold" if text.get_text() in bold else "normal")
 

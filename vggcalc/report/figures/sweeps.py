@@ -1,11 +1,11 @@
-"""A sweep's rows over kernel size, a figure or two for each line."""
+"""A sweep's rows over kernel size: small multiples, a row of panels for each line."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from vggcalc.errors import InputError
 from vggcalc.report import units
-from vggcalc.report.figures.kernels import DRAWN, Panel, over_kernels, timed
+from vggcalc.report.figures.kernels import DRAWN, Panel, over_kernels, timed, timed_panels
 from vggcalc.report.figures.picture import Figure
 from vggcalc.report.tables.cells import heading
 
@@ -48,8 +48,15 @@ class Lines:
         put("interval", row.get("ci95_low"), row.get("ci95_high"))
 
     def figures(self) -> list[Figure]:
-        """The figures, line by line."""
-        return [figure for name, of in self._lines.items() for figure in _figures_of_sweep(name, of)]
+        """Costs, and latencies where they were measured."""
+        if not self._lines:
+            return []
+        where = next(iter(self._lines)) if len(self._lines) == 1 else f"of {len(self._lines)} lines"
+        caption = f"Costs over kernel size, {where}, on logarithmic axes: counted on paper, exact."
+        costs = {name: _cost_panels(of) for name, of in self._lines.items()}
+        found = [over_kernels("costs", f"Costs over kernel size, {where}", caption, _titled(costs))]
+        times = {name: _timed_panels(of) for name, of in self._lines.items() if of.get("latency")}
+        return [*found, timed(where, "naive", _titled(times))] if times else found
 
 
 def _line_name(row: Mapping[str, Any]) -> str:
@@ -62,11 +69,15 @@ def _line_name(row: Mapping[str, Any]) -> str:
     return ", ".join(words)
 
 
-def _figures_of_sweep(name: str, of: Mapping[str, _Series]) -> list[Figure]:
-    panels = [Panel(heading(key), of.get(key, {}), quantity) for key, quantity in DRAWN.items()]
-    caption = f"Costs over kernel size, {name}, on logarithmic axes: counted on paper, exact."
-    found = [over_kernels(f"Costs over kernel size, {name}", caption, panels)]
-    if of.get("latency"):
-        median = Panel("median latency of one call", of["latency"], "seconds")
-        found.append(timed(name, "naive", median, of.get("ratio", {}), of.get("interval", {})))
-    return found
+def _titled(rows: dict[str, list[Panel]]) -> dict[str, list[Panel]]:
+    """The rows by their lines' names; the only one's stands in the title of the figure."""
+    return rows if len(rows) > 1 else {"": next(iter(rows.values()))}
+
+
+def _cost_panels(of: Mapping[str, _Series]) -> list[Panel]:
+    return [Panel(heading(key), of.get(key, {}), quantity) for key, quantity in DRAWN.items()]
+
+
+def _timed_panels(of: Mapping[str, _Series]) -> list[Panel]:
+    median = Panel("median latency of one call", of["latency"], "seconds")
+    return timed_panels("naive", median, of.get("ratio", {}), of.get("interval", {}))

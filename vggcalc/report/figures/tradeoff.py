@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from math import ceil
 from typing import TYPE_CHECKING, NamedTuple
 
 from vggcalc.report.figures import style
-from vggcalc.report.figures.picture import Figure
+from vggcalc.report.figures.picture import Figure, Layout
 from vggcalc.report.figures.ticks import Quantity, log_axis
 from vggcalc.report.tables.cells import heading
 from vggcalc.results import Comparison, Configuration, Report, Variant
@@ -45,23 +46,32 @@ def tradeoff(comparison: Comparison, styles: Mapping[str, style.Style]) -> Figur
     panels = [panel for panel in _panels(comparison) if panel.points(comparison)]
     shown = {variant.name: styles[variant.name] for variant in comparison.variants}
 
-    def draw(figure: FigureBase) -> None:
-        column = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
-        for axes, panel in zip(column, panels, strict=True):
-            _points(axes, panel, comparison, shown)
-            axes.set(xscale="log", yscale="log")
-            axes.margins(0.08, 0.12)
-            style.label_y(axes, panel.label)
-            log_axis(axes.yaxis, panel.quantity, most=5)
-        column[-1].set_xlabel(heading("macs"))
-        log_axis(column[-1].xaxis, "count")
-        style.key(figure, {name: shown[name].hollow(name not in best) for name in shown}, bold=best)
+    def layout(width: float) -> Layout:
+        columns = min(len(panels), int(width / style.WIDE * 2)) if width >= style.WIDE else 1
+        rows = ceil(len(panels) / columns)
+
+        def draw(figure: FigureBase) -> None:
+            grid = figure.subplots(rows, columns, sharex=True, squeeze=False).ravel()
+            for axes in grid[len(panels) :]:
+                axes.remove()
+            for axes, panel in zip(grid, panels, strict=False):
+                _points(axes, panel, comparison, shown)
+                axes.set(xscale="log", yscale="log")
+                axes.margins(0.08, 0.12)
+                style.label_y(axes, f"{panel.label}, log scale", width / columns)
+                log_axis(axes.yaxis, panel.quantity, most=5)
+            for axes in grid[: len(panels)][-columns:]:
+                axes.tick_params(labelbottom=True)
+                axes.set_xlabel(f"{heading('macs')}, log scale")
+                log_axis(axes.xaxis, "count", most=6 if columns == 1 else 4)
+            style.key(figure, {name: shown[name].hollow(name not in best) for name in shown}, width, bold=best)
+
+        return Layout(_TRADEOFF_PANEL * rows + _TRADEOFF_AXIS + style.key_height(list(shown), width), draw)
 
     weighed = "parameters, MACs, saved activations" + (" and latency" if comparison.variants[0].latency else "")
-    marked = f"; filled markers on the line, in bold, are those that no other beats in {weighed}" if best else ""
+    marked = f"; filled markers, in bold, are those that no other beats in {weighed}" if best else ""
     caption = f"What each variant of {comparison.name} costs against its MACs, on logarithmic axes{marked}."
-    height = _TRADEOFF_PANEL * len(panels) + _TRADEOFF_AXIS + style.key_height(list(shown))
-    return Figure(f"Variants of {comparison.name}: costs against MACs", caption, height, draw)
+    return Figure("tradeoff", f"Variants of {comparison.name}: costs against MACs", caption, layout)
 
 
 def _panels(comparison: Comparison) -> Iterator[_Panel]:
@@ -82,9 +92,6 @@ def _latency_panel(configuration: Configuration) -> _Panel:
 
 def _points(axes: Axes, panel: _Panel, comparison: Comparison, styles: Mapping[str, style.Style]) -> None:
     points, best = panel.points(comparison), comparison.pareto
-    line = sorted(points[name] for name in best if name in points)
-    if line:
-        axes.plot(*zip(*line, strict=True), color=style.QUIET, linewidth=0.8, label="Pareto-optimal")
     for name, (x, y) in points.items():
         interval = panel.interval(comparison[name])
         if interval:

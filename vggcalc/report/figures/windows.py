@@ -10,7 +10,7 @@ from vggcalc.nets.graph import INPUT
 from vggcalc.nets.paths import ChainPaths, PathCounts, network_paths, on_a_plane, path_counts
 from vggcalc.report import units
 from vggcalc.report.figures import style
-from vggcalc.report.figures.picture import Figure
+from vggcalc.report.figures.picture import Figure, Layout
 from vggcalc.report.figures.ticks import thinned
 from vggcalc.report.tables.kernels import is_kernel
 from vggcalc.results import Comparison, Report, Variant
@@ -36,9 +36,6 @@ LARGEST_DRAWN = 10_000
 _APART = 16.0
 
 _WINDOW_COLOURS = ("#e3eef8", "#6baed6", "#2171b5", "#08306b")
-
-#: Numbers in cells, which are light or dark whatever the page is.
-_ON_DARK, _ON_LIGHT = "#fefefe", "#010101"
 
 #: Inches: the lines above each panel, what is between panels, and the scale with the key under all.
 _ABOVE, _BETWEEN, _SCALE = 0.36, 0.12, 0.66
@@ -74,28 +71,32 @@ def windows(comparison: Comparison) -> Figure:
     kernel, given = boxes[comparison.baseline], found[comparison.baseline][INPUT]
     low, high = _limits(list(boxes.values()))
     step = ceil(max(max(box.width, box.height) for box in boxes.values()) / _CELLS)
-    columns = 2 if len(variants) in (2, 4) else 3
-    rows = ceil(len(variants) / columns)
-    side = style.WIDTH / columns - _BETWEEN
-    points = side * 72 / (high - low)  # of a position
     top, bottom = (low, high) if dims > 1 else _around(step, 0.04 * (high - low))
 
-    def draw(figure: FigureBase) -> None:
-        grid = figure.subplots(rows, columns, squeeze=False).ravel()
-        for axes in grid[len(variants) :]:
-            axes.remove()
-        for axes, variant in zip(grid, variants, strict=False):
-            terms = found[variant.name]
-            part = _per_cell(terms[INPUT], step)
-            _seen_positions(axes, part, step)
-            _crosses(axes, part, _per_cell(given, step), step, points)
-            _numbers(axes, part, step, points)
-            after = list(dict.fromkeys(_after_each(variant, terms)))
-            _frames(axes, kernel, after, points)
-            axes.set(xlim=(low, high), ylim=(bottom, top), aspect="equal")
-            axes.set_axis_off()
-            axes.set_title("\n".join(_lines(variant, prod(window))), fontsize=style.SMALL, linespacing=1.15)
-        _scale(figure, list(grid[: len(variants)]))
+    def layout(width: float) -> Layout:
+        columns = min(len(variants), round((2 if len(variants) in (2, 4) else 3) * width / style.WIDTH))
+        rows = ceil(len(variants) / columns)
+        side = width / columns - _BETWEEN
+        points = side * 72 / (high - low)  # of a position
+
+        def draw(figure: FigureBase) -> None:
+            grid = figure.subplots(rows, columns, squeeze=False).ravel()
+            for axes in grid[len(variants) :]:
+                axes.remove()
+            for axes, variant in zip(grid, variants, strict=False):
+                terms = found[variant.name]
+                part = _per_cell(terms[INPUT], step)
+                _seen_positions(axes, part, step)
+                _crosses(axes, part, _per_cell(given, step), step, points)
+                _numbers(axes, part, step, points)
+                after = list(dict.fromkeys(_after_each(variant, terms)))
+                _frames(axes, kernel, after, points)
+                axes.set(xlim=(low, high), ylim=(bottom, top), aspect="equal")
+                axes.set_axis_off()
+                axes.set_title("\n".join(_lines(variant, prod(window))), fontsize=style.SMALL, linespacing=1.15)
+            _scale(figure, list(grid[: len(variants)]))
+
+        return Layout(rows * (side * (bottom - top) / (high - low) + _ABOVE + _BETWEEN) + _SCALE, draw)
 
     name = units.window(window)
     cells = "" if step == 1 else f" one cell is {step}×{step} positions;"
@@ -105,8 +106,7 @@ def windows(comparison: Comparison) -> Figure:
         f"{cells}{_PROJECTED if dims == 3 else ''} crosses are positions that it does not cover, thin frames the "
         "receptive fields after a layer."
     )
-    height = rows * (side * (bottom - top) / (high - low) + _ABOVE + _BETWEEN) + _SCALE
-    return Figure(f"Coverage of the {name} window", caption, height, draw)
+    return Figure("coverage", f"Coverage of the {name} window", caption, layout)
 
 
 #: What stands for three dimensions.
@@ -197,7 +197,7 @@ def _numbers(axes: Axes, seen: PathCounts, step: int, points: float) -> None:
                     fontsize=size,
                     ha="center",
                     va="center_baseline",
-                    color=_ON_DARK if count / most > 0.5 else _ON_LIGHT,
+                    color=style.ON_DARK if count / most > 0.5 else style.ON_LIGHT,
                 )
 
 

@@ -69,6 +69,12 @@ def fragment(report: Report) -> str:
     return _templates().get_template("fragment.html").render(drawing=drawing, chapter=chapter, numbers=count(1))
 
 
+def figures_html(figures: Sequence[tuple[str, str, str]]) -> str:
+    """Figures as they stand on the page, for a notebook: of each the title, the caption and the `<svg>` element."""
+    chapter = Chapter("figures", "Figures", figures=tuple(figures))
+    return _templates().get_template("fragment.html").render(drawing=None, chapter=chapter, numbers=count(1))
+
+
 def table_html(table: Table, id: str) -> str:
     """One table as it stands on the page."""
     module = _templates().get_template("chapter.html").module
@@ -191,18 +197,22 @@ def _texts(findings: Sequence[Finding]) -> tuple[str, ...]:
     return tuple(finding.text for finding in findings)
 
 
+#: Figures of what stands at the head of the page already.
+_DRAWN_BY_THE_PAGE = ("blocks", "architecture")
+
+
 def _drawings(report: Report) -> Chapter | None:
     """The figures, or how to install matplotlib; None where there is nothing to draw."""
-    from vggcalc.report.figures import svg
+    from vggcalc.report.figures import elements, figures
 
     try:
-        drawn = svg(report)
+        drawn = elements([figure for figure in figures(report) if figure.name not in _DRAWN_BY_THE_PAGE])
     except InputError as error:  # matplotlib is missing
         from vggcalc.report.tables.cells import Text
 
         return Chapter("figures", "Figures", sections=(Text((f"There are none here: {error}",)),))
-    figures = tuple((title, caption, _visible_lines(element)) for title, caption, element in drawn)
-    return Chapter("figures", "Figures", figures=figures) if figures else None
+    shown = tuple((title, caption, _visible_lines(element)) for title, caption, element in drawn)
+    return Chapter("figures", "Figures", figures=shown) if shown else None
 
 
 def _visible_lines(element: str) -> str:
