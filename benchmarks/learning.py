@@ -9,7 +9,7 @@ time. Writes docs/benchmarks/learning.md, with every seed's accuracy in a JSON f
     pip install . -r benchmarks/requirements.txt
     OMP_NUM_THREADS=1 python benchmarks/learning.py                  # 20 seeds, about a quarter of an hour
     python benchmarks/learning.py --small --output /tmp/learning.md  # does it run? seconds, no result
-    python benchmarks/learning.py --again                            # the page and figure anew, of the JSON file
+    python benchmarks/learning.py --again                            # page and figure anew, of what a run has left
 """
 
 import argparse
@@ -19,6 +19,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -35,7 +37,7 @@ import vggcalc
 PAGE = Path(__file__).parent.parent / "docs/benchmarks/learning.md"
 SIZE, CLASSES, TRAINED_ON = 12, 10, 897
 #: Rates of Adam that are tried on other seeds before: the peak of the schedule from scratch.
-RATES, TRIED_ON = (0.003, 0.01, 0.02), range(1000, 1003)
+RATES, TRIED_ON = (0.003, 0.01, 0.02), range(1000, 1002)
 #: By how much smaller the rate is when a fitted network is trained on; it stays the same throughout.
 SMALLER = 5
 #: What may stand where the large kernels are, and what becomes of a trained network.
@@ -144,32 +146,41 @@ def from_scratch(task: Task, name: str, kernel: int, channels: int, steps: int, 
     return module, task.accuracy(module)
 
 
-def one_seed(task: Task, kernel: int, given: argparse.Namespace, rate: float) -> dict[str, Any]:
-    """The accuracies of one seed: from scratch, and of what became of the trained network at each checkpoint."""
-    trained, scratch = {}, {}
-    for name in SCRATCH:
-        trained[name], scratch[name] = from_scratch(task, name, kernel, given.channels, given.steps, rate)
-    fitted = factorized(trained["naive"], fit=True)
+def all_from_scratch(task: Task, kernel: int, given: argparse.Namespace, rate: float) -> tuple[dict[str, float], Any]:
+    """The accuracies of one seed, and what the network with large kernels has learned, as a state dict."""
+    trained = {name: from_scratch(task, name, kernel, given.channels, given.steps, rate) for name in SCRATCH}
+    return {name: accuracy for name, (_, accuracy) in trained.items()}, trained["naive"][0].state_dict()
+
+
+def from_trained(task: Task, kernel: int, given: argparse.Namespace, rate: float, learned: Any) -> dict[str, Any]:
+    """Of one seed the share of the kernels' energy that a fit explains, and the accuracies at each checkpoint."""
+    trained = naive(kernel, given.channels)
+    trained.load_state_dict(learned)
+    fitted = factorized(trained, fit=True)
     tuned: dict[str, dict[int, float]] = {}
     for name in TUNED:
         module = variant(name, kernel, given.channels)
-        module.load_state_dict((trained["naive"] if name == "naive" else fitted).state_dict())
+        module.load_state_dict(learned if name == "naive" else fitted.state_dict())
         tuned[name] = {0: task.accuracy(module)}
         for step in task.train(module, max(given.checkpoints), rate / SMALLER, cycle=False):
             if step in given.checkpoints:
                 tuned[name][step] = task.accuracy(module)
-    return {"scratch": scratch, "energy": [layer.energy for layer in fitted.fitted], "tuned": tuned}
+    return {"energy": [layer.energy for layer in fitted.fitted], "tuned": tuned}
 
 
-def tried_rates(images: Tensor, labels: Tensor, given: argparse.Namespace) -> dict[float, dict[str, float]]:
+def tried_rates(pool: Executor, tasks: list[Task], given: argparse.Namespace) -> dict[float, dict[str, float]]:
     """The mean accuracy of each network from scratch by the rate, on seeds that are used for nothing else."""
+    asked = {
+        (rate, kernel, name): [
+            pool.submit(from_scratch, task, name, kernel, given.channels, given.steps, rate) for task in tasks
+        ]
+        for kernel in given.kernels
+        for rate in RATES
+        for name in SCRATCH
+    }
     found: dict[float, dict[str, float]] = {rate: {} for rate in RATES}
-    tasks = [Task(images, labels, seed, given.batch) for seed in TRIED_ON]
-    for kernel in given.kernels:
-        for rate in RATES:
-            for name in SCRATCH:
-                done = [from_scratch(task, name, kernel, given.channels, given.steps, rate)[1] for task in tasks]
-                found[rate][f"{kernel} {name}"] = fmean(done)
+    for (rate, kernel, name), runs in asked.items():
+        found[rate][f"{kernel} {name}"] = fmean(run.result()[1] for run in runs)
     return found
 
 
@@ -194,43 +205,56 @@ def commit() -> str:
     return head + "+" * bool(changed)
 
 
-def run(given: argparse.Namespace) -> dict[str, Any]:
-    """All results, as they are written to the JSON file."""
+def run(given: argparse.Namespace, data: Path) -> None:
+    """Write all results to the JSON file `data`, and from then on what is there after every seed."""
     began = time.time()
     images, labels = digits()
-    tried = tried_rates(images, labels, given)
-    rate = max(RATES, key=lambda one: sum(tried[one].values()))
-    print(f"rate {rate} of {tried}, {time.time() - began:.0f} s", file=sys.stderr)
-    found: dict[str, Any] = {
-        "commit": commit(),
-        "date": time.strftime("%Y-%m-%d"),
-        "versions": {
-            "vggcalc": vggcalc.__version__,
-            "torch": torch.__version__,
-            "scikit-learn": sklearn.__version__,
-            "Python": platform.python_version(),
-        },
-        "settings": {
-            **{name: getattr(given, name) for name in ("seeds", "steps", "channels", "batch", "small")},
-            "size": SIZE,
-            "trained_on": TRAINED_ON,
-            "tested_on": len(images) - TRAINED_ON,
-        },
-        "tried": tried,
-        "rate": rate,
-        "tuning_rate": rate / SMALLER,
-        "kernels": {},
-    }
-    for kernel in given.kernels:
-        found["kernels"][str(kernel)] = {"costs": costs(kernel, given.channels, given.batch, given.budget), "seeds": []}
-    for seed in range(given.seeds):
-        task = Task(images, labels, seed, given.batch)
-        for kernel in given.kernels:
-            result = one_seed(task, kernel, given, rate)
-            found["kernels"][str(kernel)]["seeds"].append(result)
-            print(f"seed {seed}, {kernel}×{kernel}: {result['scratch']}, {time.time() - began:.0f} s", file=sys.stderr)
-    found["seconds"] = round(time.time() - began)
-    return json.loads(json.dumps(found))
+    measured = {str(kernel): costs(kernel, given.channels, given.batch, given.budget) for kernel in given.kernels}
+
+    def say(text: str) -> None:
+        print(f"{time.time() - began:.0f} s: {text}", file=sys.stderr, flush=True)
+
+    with ProcessPoolExecutor(given.jobs, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
+        tried = tried_rates(pool, [Task(images, labels, seed, given.batch) for seed in TRIED_ON], given)
+        rate = max(RATES, key=lambda one: sum(tried[one].values()))
+        say(f"rate {rate} of {tried}")
+        found: dict[str, Any] = {
+            "commit": commit(),
+            "date": time.strftime("%Y-%m-%d"),
+            "versions": {
+                "vggcalc": vggcalc.__version__,
+                "torch": torch.__version__,
+                "scikit-learn": sklearn.__version__,
+                "Python": platform.python_version(),
+            },
+            "settings": {
+                **{name: getattr(given, name) for name in ("seeds", "steps", "channels", "batch", "small", "jobs")},
+                "size": SIZE,
+                "trained_on": TRAINED_ON,
+                "tested_on": len(images) - TRAINED_ON,
+            },
+            "tried": tried,
+            "rate": rate,
+            "tuning_rate": rate / SMALLER,
+            "kernels": {kernel: {"costs": of, "seeds": []} for kernel, of in measured.items()},
+        }
+        tasks = [
+            (Task(images, labels, seed, given.batch), kernel) for seed in range(given.seeds) for kernel in given.kernels
+        ]
+        first = [pool.submit(all_from_scratch, *task, given, rate) for task in tasks]
+        learned = [run.result() for run in first]
+        for (_, kernel), (scratch, _) in zip(tasks, learned, strict=True):
+            found["kernels"][str(kernel)]["seeds"].append({"scratch": scratch})
+        say("from scratch is done")
+        second = [
+            pool.submit(from_trained, *task, given, rate, state)
+            for task, (_, state) in zip(tasks, learned, strict=True)
+        ]
+        for (task, kernel), fitted in zip(tasks, second, strict=True):
+            found["kernels"][str(kernel)]["seeds"][task.seed] |= fitted.result()
+            found["seconds"] = round(time.time() - began)
+            data.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+            say(f"seed {task.seed}, {kernel}×{kernel}")
 
 
 def main() -> None:
@@ -245,6 +269,7 @@ def main() -> None:
     parser.add_argument(
         "--budget", type=float, default=40.0, help="seconds to time the variants of one kernel; 0: none"
     )
+    parser.add_argument("--jobs", type=int, default=1, help="processes, of one thread each")
     parser.add_argument("--small", action="store_true", help="one seed, few steps, no times: does it run?")
     parser.add_argument("--again", action="store_true", help="write the page and figure of the JSON file that is there")
     given = parser.parse_args()
@@ -260,7 +285,7 @@ def main() -> None:
     torch.set_num_threads(1)
     data = given.output.with_suffix(".json")
     if not given.again:
-        data.write_text(json.dumps(run(given), indent=1) + "\n", encoding="utf-8")
+        run(given, data)
     write(json.loads(data.read_text(encoding="utf-8")), given.output)
 
 

@@ -49,9 +49,9 @@ by seed. MACs of one image; time of a call at batch {batch}, one thread, by that
 FIT_TEXT = """
 ## From the trained {k}×{k}s
 
-Every trained network with {k}×{k}s is rewritten by `vggcalc.rewrite(network, fit=True)`, which explains {energy} of
-its kernels' energy, and trained on, and so is the {k}×{k} network itself. After so many steps, the difference in
-accuracy to that network as it was before, in percentage points; from scratch there were {steps} steps.
+The trained networks with {k}×{k}s of {fitted} seeds are rewritten by `vggcalc.rewrite(network, fit=True)`, which
+explains {energy} of their kernels' energy, and trained on, and so are the networks themselves. After so many steps, the
+difference in accuracy to the network as it was before, in percentage points; from scratch there were {steps} steps.
 """
 
 METHOD = """
@@ -61,9 +61,9 @@ Digits of scikit-learn ({trained_on} images to train on and {tested_on} to test 
 from 8×8 to {size}×{size}. A 3×3 to {channels} channels; the compared layers, {channels} channels in and out, with ReLU
 and 2×2 max pooling behind each; one linear layer. He's initialization with the gain of what follows each layer, since
 torch's own lets signals fade in the deeper variants. Adam, batch {batch}, one cycle with a peak of {rate}: of the rates
-below, tried on three other seeds, that with the best mean. When trained on a constant {tuning_rate}. Intervals are
+below, tried on two other seeds, that with the best mean. When trained on a constant {tuning_rate}. Intervals are
 Student's t over seeds, each for itself. Every seed's accuracies are in `docs/benchmarks/{data}`; the run took {minutes}
-minutes on one thread.
+minutes, with processes of one thread each: {jobs}.
 
 """
 
@@ -121,13 +121,18 @@ def scratch(found: Found, name: str) -> list[float]:
     return [seed["scratch"][name] for seed in found["seeds"]]
 
 
+def fitted(found: Found) -> list[Found]:
+    """The seeds whose trained networks were fitted: all, unless the run was ended."""
+    return [seed for seed in found["seeds"] if "tuned" in seed]
+
+
 def tuned(found: Found, name: str, step: str) -> list[float]:
     """Of each seed the difference to the trained network's accuracy, that many steps after it was fitted."""
-    return differences([seed["tuned"][name][step] for seed in found["seeds"]], scratch(found, "naive"))
+    return [seed["tuned"][name][step] - seed["scratch"]["naive"] for seed in fitted(found)]
 
 
 def checkpoints(found: Found) -> list[str]:
-    return list(found["seeds"][0]["tuned"]["stack"])
+    return list(fitted(found)[0]["tuned"]["stack"])
 
 
 def from_scratch(kernel: str, found: Found) -> str:
@@ -254,8 +259,8 @@ def write(results: Found, page: Path) -> None:
     }
     parts = [INTRODUCTION]
     for kernel, found in results["kernels"].items():
-        energy = interval([share for seed in found["seeds"] for share in seed["energy"]])[0]
-        own = {"k": kernel, "energy": f"{energy:.0%}"}
+        energy = interval([share for seed in fitted(found) for share in seed["energy"]])[0]
+        own = {"k": kernel, "energy": f"{energy:.0%}", "fitted": len(fitted(found))}
         parts += [SCRATCH_TEXT.replace("From scratch", f"{kernel}×{kernel} from scratch").format(**words, **own)]
         parts += ["\n", from_scratch(kernel, found), FIT_TEXT.format(**words, **own), "\n", from_trained(kernel, found)]
     parts[0] = INTRODUCTION.format(**words)
