@@ -120,6 +120,10 @@ def make(library: str, name: str) -> tuple[Any, Any]:
         sounds = {"input_values": (1, 16000), "input_features": (1, getattr(module.config, "num_mel_bins", 80), 3000)}
         ids = torch.zeros(1, 64, dtype=torch.long)
         inputs: dict[str, Any] = {"input_ids": ids}
+        vision = getattr(module.config, "vision_config", None)
+        sees = "pixel_values" in inspect.signature(module.forward).parameters and hasattr(vision, "image_size")
+        if sees and not hasattr(module.config, "image_token_id"):  # which says where in the text an image stands
+            inputs["pixel_values"] = (1, 3, vision.image_size, vision.image_size)
         if module.main_input_name in sounds:
             inputs = {module.main_input_name: sounds[module.main_input_name]}
         return module, inputs | ({"decoder_input_ids": ids} if module.config.is_encoder_decoder else {})
@@ -155,7 +159,8 @@ def make(library: str, name: str) -> tuple[Any, Any]:
         return build(**arguments), torch.zeros(inputs, dtype=torch.long) if "num_tokens" in arguments else inputs
     import diffusers
 
-    return getattr(diffusers, name)(), DIFFUSERS[name]
+    given = {"extra_in_channels": 64} if name == "UNet1DModel" else {}  # those of its embedded time
+    return getattr(diffusers, name)(**given), DIFFUSERS[name]
 
 
 def on_meta(inputs: Any) -> Any:

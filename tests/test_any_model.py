@@ -2,6 +2,7 @@
 
 import json
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -286,6 +287,46 @@ def test_training_flops_of_products_are_torchs(heads: int) -> None:
     with FlopCounterMode(display=False) as counter:
         module(torch.rand(2, 6, 8)).sum().backward()
     assert vggcalc.summary(module, (2, 6, 8)).training_flops == counter.get_total_flops()
+
+
+# Experts
+
+
+GROUPS = torch.tensor([4, 8, 20], dtype=torch.int32)  # strides are multiples of 16 bytes
+
+
+@pytest.mark.parametrize(("rows", "shape", "loop"), [
+    ((20, 16), (3, 16, 8), lambda x, w: [part @ w[i] for i, part in enumerate(x.tensor_split(GROUPS[:-1].long()))]),
+    ((3, 4, 16), (3, 16, 8), lambda x, w: [x @ w]),
+    ((3, 4, 16), (16, 20), lambda x, w: [x[i] @ part for i, part in enumerate(w.tensor_split(GROUPS[:-1].long(), 1))]),
+    ((4, 20), (20, 8), lambda x, w: [
+        part @ w[i - len(part.mT) : i] for i, part in zip(GROUPS, x.tensor_split(GROUPS[:-1].long(), 1), strict=True)
+    ]),
+])  # fmt: skip
+def test_grouped_products_do_the_macs_of_their_groups(
+    rows: tuple[int, ...], shape: tuple[int, ...], loop: Callable[[Tensor, Tensor], list[Tensor]]
+) -> None:
+    """Mixtures of experts in float32, which torch runs and does not count: against a loop over the groups."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    class Experts(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weights = nn.Parameter(torch.rand(shape))
+
+        def forward(self, x: Tensor) -> Tensor:
+            groups = None if x.dim() == self.weights.dim() == 3 else GROUPS.to(x.device)
+            return torch._grouped_mm(x, self.weights, groups)
+
+    module, x = Experts(), torch.rand(rows)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        loop(x, module.weights)
+    found = vggcalc.summary(module, rows).variants[0]
+    assert found.tracing is not None
+    assert found.tracing.ran_with == "meta"
+    assert "macs" not in found.partial
+    assert (found.macs, found.costs["product_macs"]) == (counter.get_total_flops() // 2, 0)
+    assert found.output_shape == module(x).shape
 
 
 # Dtypes

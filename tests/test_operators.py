@@ -275,6 +275,9 @@ CALLS: dict[str, Run] = {
     "addmv": lambda x: torch.addmv(torch.rand(2), x.flatten(1), torch.rand(144)),
     "dot": lambda x: x.flatten().dot(torch.rand(288)),
     "vdot": lambda x: torch.vdot(x.flatten(), torch.rand(288)),
+    "_grouped_mm": lambda x: torch._grouped_mm(
+        x.flatten(1), torch.ones(1, 144, 8, device=x.device), torch.tensor([len(x)], device=x.device).int()
+    ),
     "_int_mm": lambda x: torch._int_mm(x.flatten(1).to(torch.int8), torch.ones(144, 8, dtype=torch.int8)),
     "rnn_tanh": lambda x: recurrent(nn.RNN, rows(x))[0],
     "rnn_relu": lambda x: recurrent(nn.RNN, rows(x), nonlinearity="relu")[0],
@@ -386,7 +389,7 @@ def test_a_recurrent_network_has_torchs_own_shapes_and_strides(
     func = getattr(torch.ops.aten, name).input
     arguments = data, hx, [*module.parameters()], True, 2, 0.0, False, bidirectional, batch_first
     expected = func(*arguments)
-    found = Call(func, arguments, {}, [data], lambda value: "").run()
+    found = Call(func, arguments, {}, [data], [data], lambda value: "").run()
     assert [(one.shape, one.stride(), one.dtype) for one in found] == [
         (one.shape, one.stride(), one.dtype) for one in expected
     ]

@@ -3,7 +3,7 @@
 What is chosen, folded, sorted and left out is decided here alone, so that the rows always add up to the total.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -58,7 +58,7 @@ def summarize_modules(variant: Variant, options: SummaryOptions | None = None) -
     deepest = max(len(part.below) for part in parts)
     if options.depth is not None or options.top is not None or options.all_rows:
         depth = min(options.depth or deepest, deepest)
-        rows = list(_rows_to(parts, depth, fold=not options.all_rows))
+        rows = list(_rows_to(_modules(parts, fold=not options.all_rows), depth))
     else:
         depth, rows = _that_fit(parts, deepest, decisive)
     kept = [row for row in rows if options.all_rows or _has_cost(row, decisive)]
@@ -88,18 +88,37 @@ class _Rows(NamedTuple):
     layers: list[LayerResult]
 
 
+class _Module(NamedTuple):
+    """A module, or several equal ones: its own row, and the modules inside it, none where it is a layer."""
+
+    row: _Rows
+    inside: "list[_Module]"
+
+
 def _that_fit(parts: Sequence[_Part], deepest: int, decisive: Sequence[str]) -> tuple[int, list[_Rows]]:
     """The greatest depth at which the rows fit a screen, layers that are not folded first; else depth 1."""
     rows: list[_Rows] = []
-    for depth, fold in ((deepest, False), *((depth, True) for depth in range(deepest, 0, -1))):
-        rows = list(_rows_to(parts, depth, fold))
-        if sum(_has_cost(row, decisive) for row in rows) <= SCREEN_ROWS:
-            return depth, rows
+    for fold in (False, True):
+        modules = _modules(parts, fold)
+        for depth in range(deepest, 0, -1) if fold else (deepest,):
+            rows = list(_rows_to(modules, depth))
+            if sum(_has_cost(row, decisive) for row in rows) <= SCREEN_ROWS:
+                return depth, rows
     return 1, rows
 
 
-def _rows_to(parts: Sequence[_Part], depth: int, fold: bool) -> Iterator[_Rows]:
-    """The rows of these layers down to that depth below their prefix."""
+def _rows_to(modules: Iterable[_Module], depth: int) -> Iterator[_Rows]:
+    """The rows of these modules down to that depth."""
+    for module in modules:
+        if depth > 1 and module.inside:
+            yield from _rows_to(module.inside, depth - 1)
+        else:
+            yield module.row
+
+
+def _modules(parts: Sequence[_Part], fold: bool) -> list[_Module]:
+    """The modules that these layers are in, by the first part of their names below the prefix; equal ones folded."""
+    found = []
     modules: dict[str, list[_Part]] = {}
     for part in parts:
         modules.setdefault(part.below[0], []).append(part)
@@ -109,11 +128,10 @@ def _rows_to(parts: Sequence[_Part], depth: int, fold: bool) -> Iterator[_Rows]:
             _Part(f"{name}.", same[0].below[1:], tuple(layer for part in same for layer in part.members))
             for same in zip(*equal, strict=True)
         ]
-        if depth > 1 and all(part.below for part in inside):
-            yield from _rows_to(inside, depth - 1, fold)
-        else:
-            number = len(inside[0].members)
-            yield _Rows(name, number, [part.members[i] for i in range(number) for part in inside])
+        number = len(inside[0].members)
+        row = _Rows(name, number, [part.members[i] for i in range(number) for part in inside])
+        found.append(_Module(row, _modules(inside, fold) if all(part.below for part in inside) else []))
+    return found
 
 
 def _runs(modules: dict[str, list[_Part]]) -> Iterator[tuple[str, list[list[_Part]]]]:

@@ -11,7 +11,6 @@ import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
-from hashlib import blake2b
 
 import msgspec
 
@@ -20,7 +19,7 @@ from vggcalc.nets.graph import Network
 from vggcalc.nets.origins import Origin, Sources, importable, is_exported
 
 #: Of the files' content: another one is read by no version but its own.
-FORMAT = 2
+FORMAT = 3
 
 #: When there are more bytes, those that were used the longest ago go.
 LARGEST_BYTES = 200 * 2**20
@@ -31,7 +30,7 @@ _NO_VALUE = b"\0"
 
 
 class _Entry(msgspec.Struct, frozen=True, array_like=True):
-    """What was asked, what the network depends on, a digest of how that was, and the network."""
+    """What was asked, what the network depends on, how that was, and the network."""
 
     request: bytes
     sources: Sources
@@ -127,7 +126,8 @@ def _evict() -> None:
 
 
 def _file_for(request: bytes) -> str:
-    return os.path.join(folder() or "", blake2b(request, digest_size=16).hexdigest() + _ENDING)
+    """Where it is kept; of two requests with the same checksums the last, since each says in the file what it is."""
+    return os.path.join(folder() or "", f"{zlib.crc32(request):08x}{zlib.adler32(request):08x}{_ENDING}")
 
 
 def _same_packages(sources: Sources) -> bool:
@@ -136,7 +136,7 @@ def _same_packages(sources: Sources) -> bool:
 
 
 def _state_of(sources: Sources) -> tuple[bytes, int]:
-    """A digest of how the files and the settings are now, and when a file has last changed."""
+    """How the files and the settings are now, and when a file has last changed."""
     parts, last = [], 0
     for path in _paths(sources):
         found = _stat(path)
@@ -148,7 +148,7 @@ def _state_of(sources: Sources) -> tuple[bytes, int]:
     for name, value in sorted(os.environ.items()):
         if "TORCH" in name or name.partition("_")[0].lower() in sources.packages:
             parts.append(f"{name}={value}".encode(errors="surrogateescape"))
-    return blake2b(b"\0".join(parts), digest_size=16).digest(), last
+    return b"\0".join(parts), last
 
 
 def _paths(sources: Sources) -> Iterator[str]:

@@ -86,7 +86,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 _EACH = r"\d+(?:x\d+){0,2}"
-TOKEN = re.compile(rf"(?P<filters>\d+)(?P<arguments>(?:[@spd]{_EACH}|g\d+)*)", re.ASCII)
+TOKEN = rf"(?P<filters>\d+)(?P<arguments>(?:[@spd]{_EACH}|g\d+)*)"
 ARGUMENTS = {"@": "kernel_size", "s": "stride", "p": "padding", "d": "dilation", "g": "groups"}
 SYNTAX = (
     "write FILTERS, FILTERS@KERNEL, either with sSTRIDE, pPADDING, dDILATION or gGROUPS behind it, "
@@ -96,7 +96,7 @@ SYNTAX = (
 
 def _convolution_from_token(token: str, in_channels: int, bias: bool, dims: int) -> Conv:
     """`256@7s2` is 256 filters of 7×7 with stride 2; without `p` the padding is "same"."""
-    match = TOKEN.fullmatch(token)
+    match = re.fullmatch(TOKEN, token, re.ASCII)
     if match is None:
         raise InputError(SYNTAX)
     found = re.findall(rf"([@spdg])({_EACH})", match["arguments"])

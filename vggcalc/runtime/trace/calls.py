@@ -9,7 +9,6 @@ import msgspec
 import torch
 from torch import nn
 from torch.nn import functional
-from torch.utils._pytree import tree_leaves
 
 from vggcalc.nets.layers import Axes
 
@@ -17,7 +16,21 @@ CONVOLUTIONS = frozenset(("conv1d", "conv2d", "conv3d", "conv_transpose1d", "con
 
 #: Products of two matrices or vectors.
 PRODUCTS = frozenset(
-    ("linear", "matmul", "mm", "bmm", "addmm", "baddbmm", "addbmm", "mv", "addmv", "dot", "vdot", "_int_mm")
+    (
+        "linear",
+        "matmul",
+        "mm",
+        "bmm",
+        "addmm",
+        "baddbmm",
+        "addbmm",
+        "mv",
+        "addmv",
+        "dot",
+        "vdot",
+        "_int_mm",
+        "_grouped_mm",
+    )
 )
 
 #: Whole recurrent networks; their cells are operators of their own.
@@ -69,7 +82,7 @@ def signature(func: Any) -> Signature:
 class Call:
     """An operator as a dispatch mode meets it: `call["weight"]` is an argument by the name in its schema.
 
-    `active` are its tensors that depend on the network's input. `weights` says of any other whether it is a parameter,
+    `active` are those of its `tensors` that depend on the network's input. `weights` says of any other whether it is a parameter,
     "own", "computed" from parameters, a "buffer", or a "constant" made in forward.
     """
 
@@ -78,10 +91,11 @@ class Call:
         func: Any,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
+        tensors: list[torch.Tensor],
         active: list[torch.Tensor],
         weights: Callable[[object], str],
     ) -> None:
-        self.func, self.args, self.kwargs, self.active = func, args, kwargs, active
+        self.func, self.args, self.kwargs, self.tensors, self.active = func, args, kwargs, tensors, active
         self.signature = signature(func)
         self.function = self.signature.function
         self.mutates = self.signature.mutates
@@ -132,6 +146,8 @@ class Call:
         """What the operator puts out."""
         if self.function in RECURRENT_LAYERS and self.signature.aten and self._is_recurrent_of_shapes():
             return self._recurrent_outputs()
+        if self.function == "_grouped_mm" and self["self"].is_meta:
+            return self._grouped_product()
         result = self.func(*self.args, **self.kwargs)
         if self.function == "scaled_dot_product_attention" and result.is_meta and result.shape == self["query"].shape:
             return torch.empty_like(
@@ -155,6 +171,12 @@ class Call:
         else:
             output = data.new_empty(shape)
         return (output, *(torch.empty_like(state) for state in states))
+
+    def _grouped_product(self) -> torch.Tensor:
+        """A product for each group of rows, by its shape: on the meta device torch has it for bfloat16 alone."""
+        one, two = self["self"], self["mat2"]
+        groups = one.shape[:-2] if two.dim() == 3 else self["offs"].shape if one.dim() == 2 else ()
+        return cast(torch.Tensor, one.new_empty((*groups, one.shape[-2], two.shape[-1]), dtype=self["out_dtype"]))
 
     def decomposition(self, has_rule: bool) -> Callable[[], Any] | None:
         """The same by simpler operators, or None where there is a rule for this one or it has no parts."""
@@ -218,8 +240,20 @@ def each(value: Any, axes: int) -> Axes:
 
 
 def tensors_of(value: object) -> list[torch.Tensor]:
-    """The tensors in nested lists, tuples and dicts."""
-    return [leaf for leaf in tree_leaves(value) if isinstance(leaf, torch.Tensor)]
+    """The tensors in nested lists, tuples and dicts, in order."""
+    if isinstance(value, torch.Tensor):
+        return [value]
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, list | tuple):
+        return []
+    found = []
+    for part in value:  # most parts are tensors and numbers: each saves a call
+        if isinstance(part, torch.Tensor):
+            found.append(part)
+        elif isinstance(part, list | tuple | dict):
+            found += tensors_of(part)
+    return found
 
 
 def exhausted(output: object) -> object:

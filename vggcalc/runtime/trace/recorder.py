@@ -143,7 +143,7 @@ class Recorder(TorchDispatchMode):
                 self._whole.overwritten += active
             return func(*args, **kwargs)
         formula = operator_formula(func)
-        call = Call(func, args, kwargs, active, self._kind_of_weight)
+        call = Call(func, args, kwargs, tensors, active, self._kind_of_weight)
         counts = bool(active) or formula is not None or call.does_macs or rule_for(call) is opaque
         if not tensors or not counts or call.lends:
             return self._constant(call, func(*args, **kwargs), tensors)
@@ -223,7 +223,7 @@ class Recorder(TorchDispatchMode):
 
         `shapes` are those that its active tensors had before it.
         """
-        active, tensors = call.active, tensors_of((call.args, call.kwargs))
+        active, tensors = call.active, call.tensors
         uses = self._uses(tensors)
         passed_on = any(output is tensor for output in outputs[:1] for tensor in active)
         if passed_on and not call.mutates and call.function != "dropout":

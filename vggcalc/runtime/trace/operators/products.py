@@ -47,7 +47,7 @@ def matrix_product(call: Call, inputs: Inputs, outputs: Outputs) -> list[OpOutpu
     rows, columns = call[one], call[two]
     transposed = call.function == "linear"  # its weight is (out, in)
     both = call.depends_on_input(one) and call.depends_on_input(two)
-    if call.depends_on_input(one) and not both and columns.dim() > 1 and call.function != "addbmm":
+    if call.depends_on_input(one) and not both and columns.dim() > 1 and call.function not in ("addbmm", "_grouped_mm"):
         bias = transposed and call["bias"] is not None
         layer = Linear(int(rows.shape[-1]), int(columns.shape[-2 if transposed else -1]), bias)
         reach, after = _along_last(inputs[0][1], outputs[0])
@@ -56,6 +56,8 @@ def matrix_product(call: Call, inputs: Inputs, outputs: Outputs) -> list[OpOutpu
     macs = prod(outputs[0]) * length
     if call.function == "addbmm":  # which sums over the batch
         macs *= int(rows.shape[0])
+    if call.function == "_grouped_mm" and rows.dim() == columns.dim() == 2:  # which cuts the length into groups
+        macs = prod(outputs[0][1:]) * length
     copies = _copies(rows, columns) if call.function == "matmul" else (0, 0)
     if not both:
         return _product(call, macs, outputs, copies=copies)
