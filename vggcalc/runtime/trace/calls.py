@@ -15,23 +15,7 @@ from vggcalc.nets.layers import Axes
 CONVOLUTIONS = frozenset(("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"))
 
 #: Products of two matrices or vectors.
-PRODUCTS = frozenset(
-    (
-        "linear",
-        "matmul",
-        "mm",
-        "bmm",
-        "addmm",
-        "baddbmm",
-        "addbmm",
-        "mv",
-        "addmv",
-        "dot",
-        "vdot",
-        "_int_mm",
-        "_grouped_mm",
-    )
-)
+PRODUCTS = frozenset("linear matmul mm bmm addmm baddbmm addbmm mv addmv dot vdot _int_mm _grouped_mm".split())
 
 #: Whole recurrent networks; their cells are operators of their own.
 RECURRENT_LAYERS = frozenset(("rnn_tanh", "rnn_relu", "lstm", "gru"))
@@ -82,8 +66,8 @@ def signature(func: Any) -> Signature:
 class Call:
     """An operator as a dispatch mode meets it: `call["weight"]` is an argument by the name in its schema.
 
-    `active` are those of its `tensors` that depend on the network's input. `weights` says of any other whether it is a parameter,
-    "own", "computed" from parameters, a "buffer", or a "constant" made in forward.
+    `active` are those of its `tensors` that depend on the network's input. `weights` says of any other whether it is
+    a parameter, "own", "computed" from parameters, a "buffer", or a "constant" made in forward.
     """
 
     def __init__(
