@@ -278,6 +278,9 @@ CALLS: dict[str, Run] = {
     "_grouped_mm": lambda x: torch._grouped_mm(
         x.flatten(1), torch.ones(1, 144, 8, device=x.device), torch.tensor([len(x)], device=x.device).int()
     ),
+    "_euclidean_dist": lambda x: torch.cdist(rows(x), torch.rand(2, 30, 36)),
+    "_cdist_forward": lambda x: torch.cdist(rows(x), torch.rand(2, 3, 36), p=1.0),
+    "_pdist_forward": lambda x: F.pdist(x.flatten(1)),
     "_int_mm": lambda x: torch._int_mm(x.flatten(1).to(torch.int8), torch.ones(144, 8, dtype=torch.int8)),
     "rnn_tanh": lambda x: recurrent(nn.RNN, rows(x))[0],
     "rnn_relu": lambda x: recurrent(nn.RNN, rows(x), nonlinearity="relu")[0],

@@ -15,7 +15,10 @@ from vggcalc.nets.layers import Axes
 CONVOLUTIONS = frozenset(("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"))
 
 #: Products of two matrices or vectors.
-PRODUCTS = frozenset("linear matmul mm bmm addmm baddbmm addbmm mv addmv dot vdot _int_mm _grouped_mm".split())
+PRODUCTS = frozenset((
+    "linear", "matmul", "mm", "bmm", "addmm", "baddbmm", "addbmm", "mv", "addmv", "dot", "vdot", "_int_mm",
+    "_grouped_mm",
+))  # fmt: skip
 
 #: Whole recurrent networks; their cells are operators of their own.
 RECURRENT_LAYERS = frozenset(("rnn_tanh", "rnn_relu", "lstm", "gru"))

@@ -36,7 +36,8 @@ def rule_for(call: Call) -> Rule:
 #: Rules for operators in which each tensor may be the one that depends on the network's input.
 _ANY_ARGUMENT = (
     elementwise.elementwise, elementwise.concatenate, products.convolution, products.matrix_product,
-    products.attention, products.recurrent, products.bilinear, products.deformable, opaque, rearranged,
+    products.attention, products.recurrent, products.bilinear, products.distances, products.deformable, opaque,
+    rearranged,
 )  # fmt: skip
 
 _DIMENSIONS = (1, 2, 3)
@@ -48,6 +49,7 @@ _NAMES: tuple[tuple[Rule, str], ...] = (
     (products.attention, "scaled_dot_product_attention"),
     (products.recurrent, "rnn_tanh rnn_relu lstm gru rnn_tanh_cell rnn_relu_cell lstm_cell gru_cell"),
     (products.bilinear, "bilinear"),
+    (products.distances, "_euclidean_dist"),
     (windows.pad, "pad"),
     (windows.slice_along, "slice"),
     (windows.unshuffle, "pixel_unshuffle"),
@@ -91,7 +93,8 @@ _NAMES: tuple[tuple[Rule, str], ...] = (
         rearranged,
         "index index_select gather roll flip repeat repeat_interleave tile grid_sampler im2col col2im embedding "
         "_embedding_bag scatter index_put unfold zero fill one_hot scalar_tensor _chunk_cat "
-        "_pack_padded_sequence _pad_packed_sequence _unique _unique2 _unsafe_index _unsafe_index_put "
+        "_cdist_forward _pdist_forward _pack_padded_sequence _pad_packed_sequence _unique _unique2 _unsafe_index "
+        "_unsafe_index_put "
         "_unsafe_masked_index affine_grid_generator as_strided as_strided_scatter binary_cross_entropy "
         "binary_cross_entropy_with_logits bincount block_diag bucketize complex constant_pad_nd diag_embed diagonal "
         "diagonal_scatter exponential fractional_max_pool2d geometric glu grid_sampler_2d grid_sampler_3d histc "

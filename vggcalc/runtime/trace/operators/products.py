@@ -128,6 +128,17 @@ def bilinear(call: Call, inputs: Inputs, outputs: Outputs) -> list[OpOutput]:
     return [OpOutput(MatrixProduct(call.function, outputs[0], macs), "unknown", no_axes(outputs[0]))]
 
 
+def distances(call: Call, inputs: Inputs, outputs: Outputs) -> list[OpOutput]:
+    """What `torch.cdist` computes of many points by a matrix product, in which the squares of both take a column each.
+
+    −2·x·yᵀ + |x|² + |y|² (torch/_decomp/decompositions.py); its backward pass has other products.
+    """
+    one, two = (call.depends_on_input(name) for name in ("x1", "x2"))
+    macs = prod(outputs[0]) * (int(call["x1"].shape[-1]) + 2)
+    layer = MatrixProduct(call.function, outputs[0], macs, macs * (one and two), saves="state")
+    return [OpOutput(layer, "unknown", no_axes(outputs[0]))]
+
+
 def deformable(call: Call, inputs: Inputs, outputs: Outputs) -> list[OpOutput]:
     """`torchvision.ops.deform_conv2d`: the MACs of a convolution; where its weights meet the input is computed."""
     macs = prod(outputs[0]) * prod(call["weight"].shape[1:])
