@@ -410,13 +410,13 @@ def test_figures_of_a_sweep_are_its_rows(tmp_path: Path) -> None:
     rows = [dict(zip(COLUMNS, row, strict=True)) for b in sweep_batches(grid) for rows in b.rows for row in rows]
     for row in rows:
         lines.add(row)
-    figures = lines.figures()
-    assert [figure.title for figure in figures] == [
-        "Costs over kernel size, 4 → 4, 56×56, batch 2", "Costs over kernel size, 4 → 8, 56×56, batch 2"
-    ]  # fmt: skip
+    (figure,) = lines.figures()
     canvas = Figure(layout="constrained")
-    figures[1].draw(canvas)
-    drawn = {line.get_label(): list(line.get_ydata()) for line in canvas.axes[1].get_lines()}
+    figure.layout(3.5).draw(canvas)
+    assert [axes.get_title() for axes in canvas.axes[::3]] == [
+        "4 → 4, 56×56, batch 2\nparameters, log\nscale", "4 → 8, 56×56, batch 2"
+    ]  # fmt: skip
+    drawn = {line.get_label(): list(line.get_ydata()) for line in canvas.axes[4].get_lines()}
     for name in ("naive", "stack", "stripes"):
         mine = [row["macs"] for row in rows if row["variant"] == name and row["out_channels"] == 8]
         assert drawn[name] == mine
