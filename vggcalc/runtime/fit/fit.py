@@ -1,11 +1,9 @@
 """From a trained kernel to the weights of its factorization that come nearest to it.
 
 The kernel that the layers compose to without activations is `fuse`'s; the distance is the sum of the squared
-differences of all its numbers, also of those outside the convolution's window. Where a chain divides into two parts
-that share no axis longer than 1 (1×k and k×1, depthwise and 1×1, 1×1 and k×k), the best parts are a truncated singular
-value decomposition, which for two layers is the answer (Eckart & Young 1936), and for more the start of a descent: of a
-`bottleneck` that is Tucker-2 (De Lathauwer, De Moor & Vandewalle 2000, section 3). Layers of a stack overlap: they are
-found by nonlinear least squares from several starts.
+differences of all its numbers, also of those outside the convolution's window. Single layers side by side are linear
+least squares; chains whose parts share no axis have closed forms (`closed`). Layers of a stack overlap: they are found
+by nonlinear least squares from several starts, of which the best go on.
 """
 
 from collections.abc import Sequence
@@ -14,20 +12,24 @@ from math import prod
 import msgspec
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
 from vggcalc.errors import InputError
 from vggcalc.nets.chains import Branches
 from vggcalc.nets.layers import Conv
-from vggcalc.runtime.fit.descent import descend
-from vggcalc.runtime.fit.problem import Problem, axes_of_layer, chain_map, grouped_shape
-from vggcalc.runtime.fuse.affine import Affine, then
+from vggcalc.runtime.fit.closed import closed_form
+from vggcalc.runtime.fit.descent import MOST_UNKNOWNS, Descent, linear_least_squares
+from vggcalc.runtime.fit.problem import Problem, axes_of_layer, grouped_shape
+from vggcalc.runtime.fuse.affine import Affine
 from vggcalc.runtime.fuse.fuse import exactly
 
-Chain = tuple[Conv, ...]
+#: So many random starts of each group of channels; of more numbers than this together there are fewer.
+STARTS, MOST_WEIGHTS = 64, 20_000
 
-#: Random starts, of which each group of channels takes its best; of more numbers than this together there are fewer.
-STARTS, MOST_NUMBERS = 10, 20_000
+#: So many of each group's starts go on, for so many steps at the most, till none's sum falls by this share in a step.
+ROUNDS = ((64, 12, 1e-3), (8, 60, 1e-4), (2, 200, 1e-6))
+
+#: The same for what is too large for that.
+LARGE_ROUNDS = ((10, 40, 1e-3), (1, 2000, 3e-5))
 
 
 class Fit(msgspec.Struct, frozen=True):
@@ -65,7 +67,7 @@ def fit(weight: Tensor, conv: Conv, branches: Branches, seed: int = 0) -> Fit:
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
         found = _fitted(problem)
-        left = float(problem.left(found).sum())
+        left = float(problem.left(found, torch.arange(problem.groups)).sum())
     kernels = iter(zip(problem.kernels(found), problem.layers, strict=True))
     weights = tuple(
         tuple(
@@ -77,36 +79,39 @@ def fit(weight: Tensor, conv: Conv, branches: Branches, seed: int = 0) -> Fit:
 
 
 def _fitted(problem: Problem) -> Tensor:
-    """The weights found, of one start."""
-    start, exact = _start(problem)
-    start = problem.scaled(start)
-    if not exact:
-        start = descend(problem.difference, start, problem.energy)
-    best = problem.left(start).argmin(0)
-    return start[best, torch.arange(problem.groups)].unsqueeze(0)
+    """The weights found, of each group."""
+    if all(len(branch) == 1 for branch in problem.branches):
+        return linear_least_squares(problem)
+    closed = closed_form(problem, _fitted)
+    if closed is not None and closed.exact:
+        return closed.weights
+    large = problem.numbers > MOST_UNKNOWNS
+    start = _random_starts(problem, large) if closed is None else closed.weights
+    group = torch.arange(problem.groups).repeat(len(start) // problem.groups)
+    descent = Descent(problem, problem.scaled(start, group), group)
+    for kept, steps, progress in LARGE_ROUNDS if large else ROUNDS:
+        descent.best(kept)
+        (descent.lbfgs if large else descent.marquardt)(steps, progress)
+    descent.best(1)
+    if large:
+        descent.marquardt(10, 1e-3)
+    return descent.at
 
 
-def _start(problem: Problem) -> tuple[Tensor, bool]:
-    """Weights to begin with, (starts, groups, numbers), and whether nothing is nearer."""
-    if len(problem.branches) == 1:
-        (chain,) = problem.branches
-        for at in range(1, len(chain)):
-            parts = _divided(problem.target, chain[:at], chain[at:])
-            if parts is not None:
-                halves = [Problem(part, (own,)) for part, own in zip(parts, (chain[:at], chain[at:]), strict=True)]
-                kernels = [kernel for half in halves for kernel in half.kernels(_fitted(half))]
-                return problem.weights(kernels), len(chain) == 2
-    starts = 1 if all(len(branch) == 1 for branch in problem.branches) else STARTS
-    starts = max(1, min(starts, MOST_NUMBERS // problem.numbers))
-    noise = [0.3 * (1 + i) for i in range(starts)]
-    return torch.cat([problem.weights([_near_identity(conv, one) for conv in problem.layers]) for one in noise]), False
+def _random_starts(problem: Problem, large: bool) -> Tensor:
+    """Weights to begin with, (starts × groups, numbers): noise, and half of them near the identity."""
+    starts = STARTS if not large else max(1, MOST_WEIGHTS // (problem.numbers * problem.groups))
+    noise = [0.0 if large or i % 2 else 0.3 * (1 + i // 2 % 10) for i in range(starts)]
+    return torch.cat([problem.weights([_noise(conv, one) for conv in problem.layers]) for one in noise])
 
 
-def _near_identity(conv: Conv, noise: float) -> Tensor:
-    """A layer that passes its input on, at the centre of its window, and has so much noise beside that."""
+def _noise(conv: Conv, beside_identity: float) -> Tensor:
+    """Normal numbers for a layer; so much of them beside the identity at the centre of its window, unless it is 0."""
     groups, out, into, *window = grouped_shape(conv)
-    kernel: Tensor = torch.randn(groups, out, into, *window, dtype=torch.float64) * noise / (into * prod(window)) ** 0.5
-    kernel.flatten(3)[..., _middle_tap(window)] += torch.eye(out, into, dtype=torch.float64)
+    kernel: Tensor = torch.randn(groups, out, into, *window, dtype=torch.float64) / (into * prod(window)) ** 0.5
+    if beside_identity:
+        kernel *= beside_identity
+        kernel.flatten(3)[..., _middle_tap(window)] += torch.eye(out, into, dtype=torch.float64)
     return kernel
 
 
@@ -116,36 +121,3 @@ def _middle_tap(window: Sequence[int]) -> int:
     for k in window:
         number = number * k + k // 2
     return number
-
-
-def _divided(target: Affine, head: Chain, tail: Chain) -> tuple[Affine, Affine] | None:
-    """The best kernels for two parts of a chain by singular values; None where the parts share an axis."""
-    first, second = chain_map(head), chain_map(tail)
-    whole = then(first, second)
-    if [(a.size, a.dilation, a.padding) for a in whole.axes] != [(a.size, a.dilation, a.padding) for a in target.axes]:
-        return None
-    longer = [(a.size > 1, b.size > 1) for a, b in zip(first.axes, second.axes, strict=True)]
-    if any(a and b for a, b in longer):
-        return None
-    groups, out, into, *window = target.kernel.shape
-    by_head, by_tail = len(first.kernel) // groups, len(second.kernel) // groups
-    blocks = max(by_head, by_tail)
-    if blocks % by_head or blocks % by_tail:
-        return None
-    width = head[-1].out_channels // (groups * blocks)
-    kernel = target.kernel.reshape(groups, by_tail, out // by_tail, by_head, into // by_head, *window)
-    kernel = torch.stack([kernel[:, c * by_tail // blocks, :, c * by_head // blocks] for c in range(blocks)], 1)
-    # (groups, blocks, out, in, window), then in and the head's axes against out and the tail's
-    of_head = [4 + axis for axis, (a, _) in enumerate(longer) if a]
-    of_tail = [4 + axis for axis, (a, _) in enumerate(longer) if not a]
-    matrix = kernel.permute(0, 1, 3, *of_head, 2, *of_tail).flatten(2 + 1 + len(of_head)).flatten(2, -2)
-    left, values, right = torch.linalg.svd(matrix, full_matrices=False)
-    root = values[..., :width].sqrt().unsqueeze(-1)
-    one, other = left[..., :width].mT * root, right[..., :width, :] * root
-    lacking = width - root.shape[-2]
-    if lacking > 0:  # more channels than the kernel has use for: they read something, and nothing reads them
-        unused = torch.randn(groups, blocks, lacking, one.shape[-1], dtype=one.dtype) * one.std()
-        one, other = torch.cat([one, unused], 2), pad(other, (0, 0, 0, lacking))
-    one = one.reshape(groups * by_head, -1, into // by_head, *(axis.size for axis in first.axes))
-    other = other.reshape(groups * by_tail, -1, out // by_tail, *(axis.size for axis in second.axes)).transpose(1, 2)
-    return Affine(one, None, first.axes), Affine(other.contiguous(), None, second.axes)

@@ -5,10 +5,11 @@ single layer. It is computed in the frequency domain, where a chain is a product
 distance the same (Parseval). What the groups leave apart are problems of their own, solved side by side.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import reduce
 from math import gcd, pi, prod
 
+import msgspec
 import torch
 from torch import Tensor
 
@@ -34,11 +35,20 @@ def chain_map(chain: Sequence[Conv]) -> Affine:
     return reduce(then, maps)
 
 
+class Linearized(msgspec.Struct, frozen=True):
+    """Residuals (problems, rows), and what multiplies directions with their Jacobian J, and with Jᵀ."""
+
+    residual: Tensor
+    push: Callable[[Tensor], Tensor]
+    pull: Callable[[Tensor], Tensor]
+
+
 class Problem:
     """`branches` against the map `target`, whose kernel is in float64.
 
-    Weights are tensors (starts, groups, numbers): those of every layer one after the other, for as many starts at once
-    as wanted, and by the `groups` that nothing joins, neither in the kernel nor in a layer.
+    Each of the `groups` that nothing joins, neither in the kernel nor in a layer, is a problem with as many `numbers`:
+    the weights of every layer one after the other. They are tensors (problems, numbers), of as many problems at once as
+    wanted, beside a tensor that says of which group each is.
     """
 
     def __init__(self, target: Affine, branches: Branches) -> None:
@@ -46,6 +56,7 @@ class Problem:
         self.layers = [conv for branch in branches for conv in branch]
         self.groups = gcd(len(target.kernel), *(conv.groups for conv in self.layers))
         self._counts = [prod(grouped_shape(conv)) // self.groups for conv in self.layers]
+        self.numbers = sum(self._counts)
         composed = [chain_map(branch) for branch in branches]
         zeros = [Affine(torch.zeros(one.kernel.shape, dtype=torch.float64), None, one.axes) for one in composed]
         #: The kernel where the branches' kernels and its own both have room; what they cannot reach is in it too.
@@ -55,57 +66,168 @@ class Problem:
         axes = self.target.axes
         self._window = tuple(axis.size for axis in axes)
         self._waves = [list(self._waves_of(*one)) for one in zip(branches, composed, strict=True)]
+        self._products: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
         *_, size = self._window
         #: Frequencies stand for their mirror images too, but for the first, and where it is one the middle.
         share = torch.tensor([1.0 if 2 * f % size == 0 else 2.0 for f in range(size // 2 + 1)], dtype=torch.float64)
-        self._share = (share / prod(self._window)).sqrt().repeat(prod(self._window[:-1]))
-        self._wanted = _in_frequencies(self.target.kernel, _waves([range(n) for n in self._window], self._window))
+        self._share = (share / prod(self._window)).sqrt().repeat(prod(self._window[:-1]))[:, None, None]
+        whole = _waves([range(n) for n in self._window], self._window)
+        spectrum = _in_frequencies(self.target.kernel.flatten(3), whole)
+        self._wanted = self._rows(grouped_spectrum(spectrum, self.groups), self.groups)
 
     @property
-    def numbers(self) -> int:
-        """How many weights there are."""
-        return self.groups * sum(self._counts)
+    def rows(self) -> int:
+        """How many residuals a problem has."""
+        return self._wanted.shape[1]
 
     def kernels(self, weights: Tensor) -> list[Tensor]:
-        """Of each layer (starts × groups, out / groups, in / groups, …)."""
-        parts = weights.split(self._counts, 2)
-        return [part.reshape(-1, *grouped_shape(conv)[1:]) for part, conv in zip(parts, self.layers, strict=True)]
+        """Of each layer (problems × groups, out / groups, in / groups, …)."""
+        parts = zip(weights.split(self._counts, 1), self.layers, strict=True)
+        return [part.reshape(-1, *grouped_shape(conv)[1:]) for part, conv in parts]
 
     def weights(self, kernels: Sequence[Tensor]) -> Tensor:
-        """The same the other way, for one start."""
-        return torch.cat([kernel.reshape(1, self.groups, -1) for kernel in kernels], 2)
+        """The same the other way, for all groups."""
+        return torch.cat([one.reshape(self.groups, -1) for one in kernels], 1)
 
-    def difference(self, weights: Tensor) -> Tensor:
-        """Of the composed kernel from the target, in the frequency domain, (starts, groups, numbers)."""
-        return self._numbers(self._composed(weights) - self._wanted.repeat(len(weights), 1, 1, 1), len(weights))
+    def difference(self, weights: Tensor, group: Tensor) -> Tensor:
+        """Of the composed kernel from the target, (problems, rows): its squares add up to the energy that is left."""
+        return self._sum(self._ends(self._spectra(weights)), len(weights)) - self._wanted[group]
 
-    def left(self, weights: Tensor) -> Tensor:
-        """The energy that is left, of each start and group."""
-        return self.difference(weights).square().sum(2)
+    def left(self, weights: Tensor, group: Tensor) -> Tensor:
+        """The energy that is left, of each problem."""
+        return self.difference(weights, group).square().sum(1)
 
-    def scaled(self, weights: Tensor) -> Tensor:
+    def gradient(self, weights: Tensor, group: Tensor) -> tuple[Tensor, Tensor]:
+        """The energy that is left, (problems, 1), and half its gradient, which is Jᵀ times the difference."""
+        with torch.enable_grad():
+            at = weights.detach().requires_grad_()
+            left = self.difference(at, group).square().sum(1, keepdim=True)
+            (slope,) = torch.autograd.grad(left.sum() / 2, at)
+        return left.detach(), slope
+
+    def linearized(self, weights: Tensor, group: Tensor) -> Linearized:
+        """The difference near these weights."""
+        count = len(weights)
+        with torch.enable_grad():
+            at = weights.detach().requires_grad_()
+            residual = self.difference(at, group)
+        spectra = self._spectra(weights)
+        heads = [[None, *self._partial(branch)] for branch in spectra]
+
+        def push(direction: Tensor) -> Tensor:
+            ends = []
+            for branch, own, steps in zip(spectra, heads, self._spectra(direction), strict=True):
+                moved = steps[0]
+                for layer, head, step in zip(branch[1:], own[1:], steps[1:], strict=False):
+                    assert head is not None
+                    moved = _behind(moved, layer) + _behind(head, step)
+                ends.append(moved)
+            return self._sum(ends, count)
+
+        def pull(rows: Tensor) -> Tensor:
+            return torch.autograd.grad(residual, at, rows, retain_graph=True)[0]
+
+        return Linearized(residual.detach(), push, pull)
+
+    def normal_matrix(self, weights: Tensor) -> Tensor:
+        """JᵀJ of the difference, (problems, numbers, numbers): its lower triangle, and zeros above the blocks.
+
+        In a layer with kernel W and its neighbours composed, tail·W·head, rows change by tail ⊗ head at each frequency:
+        products of them are a sum over frequencies of products of the tails with each other, and of the heads.
+        """
+        count = len(weights)
+        sides = [pair for branch in self._spectra(weights) for pair in self._sides(branch, count)]
+        whole = weights.new_zeros(count, self.numbers, self.numbers)
+        rows = whole.split(self._counts, 1)
+        for i, (head, tail) in enumerate(sides):
+            for j, (other_head, other_tail) in enumerate(sides[: i + 1]):
+                block = self._block(
+                    i, j, _matrix_product(tail.mH, other_tail), _matrix_product(head.conj(), other_head.mT)
+                )
+                rows[i].split(self._counts, 2)[j].copy_(block)
+        return whole
+
+    def _sides(self, branch: Sequence[Tensor], problems: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """For each layer of a branch what stands before it, and behind it, in as many groups as there are problems."""
+        first, last = (grouped_spectrum(layer, problems) for layer in (branch[0], branch[-1]))
+        heads = [torch.eye(first.shape[3], dtype=first.dtype).expand(problems, 1, -1, -1)]
+        heads += [grouped_spectrum(whole, problems) for whole in self._partial(branch)]
+        tails: list[Tensor] = [torch.eye(last.shape[2], dtype=first.dtype).expand(problems, 1, -1, -1)]
+        whole = None
+        for layer in branch[:0:-1]:
+            whole = layer if whole is None else _behind(layer, whole)
+            tails.append(grouped_spectrum(whole, problems))
+        yield from zip(heads, reversed(tails), strict=True)
+
+    def _block(self, i: int, j: int, tails: Tensor, heads: Tensor) -> Tensor:
+        """The rows of layer i and the columns of layer j of JᵀJ."""
+        (one, out, into, *window), (other, other_out, other_into, *other_window) = (
+            (conv.groups // self.groups, *grouped_shape(conv)[1:]) for conv in (self.layers[i], self.layers[j])
+        )
+        count = len(tails)
+        tails = tails.reshape(count, -1, one, out, 1, other, other_out, 1)
+        heads = heads.reshape(count, -1, one, 1, into, other, 1, other_into)
+        both = (tails * heads).flatten(2).mT
+        waves, place = self._crossed(i, j)
+        if both.shape[2] == 1:
+            both = both.expand(-1, -1, len(waves) // 2)
+        found = torch.view_as_real(both.contiguous()).flatten(2) @ waves
+        found = found[:, :, place.flatten()].reshape(
+            count, one, out, into, other, other_out, other_into, prod(window), prod(other_window)
+        )
+        return found.permute(0, 1, 2, 3, 7, 4, 5, 6, 8).reshape(count, self._counts[i], self._counts[j])
+
+    def _crossed(self, i: int, j: int) -> tuple[Tensor, Tensor]:
+        """The real numbers that conj(one)·other are for the taps of two layers, (2 × frequencies, several), and which
+        of them each pair has.
+        """
+        if (i, j) not in self._products:
+            one, other = ([wave for waves in self._waves for wave in waves][which] for which in (i, j))
+            products = one.conj().unsqueeze(1) * other.unsqueeze(0) * self._share.flatten() ** 2
+            table: dict[tuple[float, ...], int] = {}
+            keys = torch.view_as_real(products).flatten(2).mul(1e6).round().flatten(0, 1).tolist()
+            place = [table.setdefault(tuple(key), len(table)) for key in keys]
+            firsts = [place.index(k) for k in range(len(table))]
+            waves = torch.view_as_real(products.flatten(0, 1)[firsts].conj().resolve_conj()).flatten(1).mT
+            self._products[i, j] = waves.contiguous(), torch.tensor(place)
+        return self._products[i, j]
+
+    def scaled(self, weights: Tensor, group: Tensor) -> Tensor:
         """The weights times what brings them nearest: never farther from the target than zero weights are."""
-        made = self._numbers(self._composed(weights), len(weights))
-        wanted = self._numbers(self._wanted, 1)
-        size = made.square().sum(2)
-        share = (made * wanted).sum(2) / torch.where(size > 0, size, 1)
+        wanted = self._wanted[group]
+        made = self.difference(weights, group) + wanted
+        size = made.square().sum(1)
+        share = (made * wanted).sum(1) / torch.where(size > 0, size, 1)
         factors = []
         for branch in self.branches:
             root = share.abs() ** (1 / len(branch))
             factors += [root * share.sign(), *[root] * (len(branch) - 1)]
-        parts = weights.split(self._counts, 2)
-        return torch.cat([part * factor.unsqueeze(2) for part, factor in zip(parts, factors, strict=True)], 2)
+        parts = weights.split(self._counts, 1)
+        return torch.cat([part * factor.unsqueeze(1) for part, factor in zip(parts, factors, strict=True)], 1)
 
-    def _composed(self, weights: Tensor) -> Tensor:
-        """In the frequency domain (starts × groups, out, in, frequencies)."""
+    def _spectra(self, weights: Tensor) -> list[list[Tensor]]:
+        """Of each layer of each branch (problems × groups, frequencies, out / groups, in / groups)."""
         kernels = iter(self.kernels(weights))
-        ends = [reduce(_behind, [_in_frequencies(next(kernels), one) for one in waves]) for waves in self._waves]
-        groups = self.groups * len(weights)
-        return sum(grouped(end, groups) for end in ends)  # type: ignore[return-value]
+        return [[_in_frequencies(next(kernels).flatten(3), one) for one in waves] for waves in self._waves]
 
-    def _numbers(self, spectrum: Tensor, starts: int) -> Tensor:
-        whole = grouped(spectrum * self._share, self.groups * starts)
-        return torch.view_as_real(whole).reshape(starts, self.groups, -1)
+    @staticmethod
+    def _partial(branch: Sequence[Tensor]) -> Iterator[Tensor]:
+        """What the layers before the last compose to, up to each."""
+        whole = None
+        for layer in branch[:-1]:
+            whole = layer if whole is None else _behind(whole, layer)
+            yield whole
+
+    @staticmethod
+    def _ends(spectra: Sequence[Sequence[Tensor]]) -> list[Tensor]:
+        return [reduce(_behind, branch) for branch in spectra]
+
+    def _sum(self, ends: Sequence[Tensor], problems: int) -> Tensor:
+        whole: Tensor = sum(grouped_spectrum(end, problems) for end in ends)  # type: ignore[assignment]
+        return self._rows(whole, problems)
+
+    def _rows(self, spectrum: Tensor, problems: int) -> Tensor:
+        return torch.view_as_real(spectrum * self._share).reshape(problems, -1)
 
     def _waves_of(self, branch: Sequence[Conv], composed: Affine) -> Iterator[Tensor]:
         """For each layer of a branch what its taps are in the frequency domain."""
@@ -133,16 +255,29 @@ def _waves(taps: Sequence[Sequence[int]], window: Sequence[int]) -> Tensor:
     return whole
 
 
-def _in_frequencies(kernel: Tensor, waves: Tensor) -> Tensor:
-    return kernel.flatten(3).to(waves.dtype) @ waves
+def _in_frequencies(taps: Tensor, waves: Tensor) -> Tensor:
+    """Taps (groups, out, in, taps) in the frequency domain (groups, frequencies, out, in)."""
+    parts = torch.view_as_real(waves).flatten(1)
+    return torch.view_as_complex((taps @ parts).unflatten(3, (-1, 2))).permute(0, 3, 1, 2)
+
+
+def grouped_spectrum(spectrum: Tensor, groups: int) -> Tensor:
+    """`grouped` for (groups, frequencies, out, in)."""
+    if len(spectrum) == groups:
+        return spectrum
+    return grouped(spectrum.permute(0, 2, 3, 1), groups).permute(0, 3, 1, 2)
 
 
 def _behind(one: Tensor, layer: Tensor) -> Tensor:
-    """A map with a layer behind it, both (groups, out, in, frequencies), in the groups that neither joins."""
-    if layer.shape[1:3] == (1, 1):
-        return one * layer.reshape(len(one), -1, 1, layer.shape[3])
-    if one.shape[1:3] == (1, 1):
-        return layer * one.reshape(len(layer), 1, -1, one.shape[3])
+    """A map with a layer behind it, both (groups, frequencies, out, in), in the groups that neither joins."""
+    if layer.shape[2:] == (1, 1):
+        return one * layer.reshape(len(one), -1, layer.shape[1]).mT.unsqueeze(3)
+    if one.shape[2:] == (1, 1):
+        return layer * one.reshape(len(layer), -1, one.shape[1]).mT.unsqueeze(2)
     groups = gcd(len(one), len(layer))
-    first, second = (grouped(kernel, groups).permute(0, 3, 1, 2) for kernel in (one, layer))
-    return (second @ first).permute(0, 2, 3, 1)
+    return _matrix_product(grouped_spectrum(layer, groups), grouped_spectrum(one, groups))
+
+
+def _matrix_product(one: Tensor, other: Tensor) -> Tensor:
+    """Of matrices; faster for those of a single number."""
+    return one * other if one.shape[3] == 1 else one @ other
