@@ -23,7 +23,7 @@ from concurrent.futures import Executor, ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, Literal, cast
 
 import sklearn
 import torch
@@ -91,13 +91,14 @@ def initialize(module: nn.Module, seed: int) -> None:
     """
     torch.manual_seed(seed)
     layers = [part for part in module.modules() if isinstance(part, nn.Conv2d | nn.Linear | nn.ReLU)]
-    gains = [
+    gains: list[tuple[nn.Conv2d | nn.Linear, Literal["relu", "linear"]]] = [
         (layer, "relu" if isinstance(after, nn.ReLU) else "linear")
         for layer, after in zip(layers, [*layers[1:], None], strict=True)
         if not isinstance(layer, nn.ReLU)
     ]
     for layer, gain in (gains[0], gains[-1], *gains[1:-1]):
         nn.init.kaiming_normal_(layer.weight, nonlinearity=gain)
+        assert layer.bias is not None
         nn.init.zeros_(layer.bias)
 
 
@@ -123,7 +124,7 @@ class Task:
 
     def train(self, module: nn.Module, steps: int, rate: float, cycle: bool) -> Iterator[int]:
         """Train the module; after each step its number. With `cycle` the rate rises and falls, else it stays."""
-        module.to(memory_format=torch.channels_last)
+        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         generator = torch.Generator().manual_seed(self.seed + cycle)
         optimizer = torch.optim.Adam(module.parameters(), rate, fused=True)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps) if cycle else None
@@ -165,7 +166,7 @@ def from_trained(task: Task, kernel: int, given: argparse.Namespace, rate: float
         for step in task.train(module, max(given.checkpoints), rate / SMALLER, cycle=False):
             if step in given.checkpoints:
                 tuned[name][step] = task.accuracy(module)
-    return {"energy": [layer.energy for layer in fitted.fitted], "tuned": tuned}
+    return {"energy": [layer.energy for layer in cast(Any, fitted).fitted], "tuned": tuned}
 
 
 def tried_rates(pool: Executor, tasks: list[Task], given: argparse.Namespace) -> dict[float, dict[str, float]]:
@@ -188,7 +189,10 @@ def costs(kernel: int, channels: int, batch: int, budget: float) -> dict[str, An
     """Of each variant parameters and MACs of an image, and with a budget its time by that of the large kernels."""
     modules = [variant(name, kernel, channels) for name in SCRATCH]
     compared = vggcalc.compare(*modules, names=SCRATCH, inputs=(batch, 1, SIZE, SIZE))
-    found = {name: {"parameters": compared[name].parameters, "macs": compared[name].macs // batch} for name in SCRATCH}
+    found: dict[str, dict[str, Any]] = {
+        name: {"parameters": compared[name].parameters, "macs": int(compared[name].macs or 0) // batch}
+        for name in SCRATCH
+    }
     if budget:
         measured = vggcalc.measure(compared, budget, device="cpu", mode=["training", "inference"])
         for name in SCRATCH[1:]:
@@ -199,8 +203,8 @@ def costs(kernel: int, channels: int, batch: int, budget: float) -> dict[str, An
 
 def commit() -> str:
     """The commit of this script, with a + where the tree has changes that are in none."""
-    where = {"cwd": Path(__file__).parent, "capture_output": True, "text": True}
-    head = subprocess.run(["git", "rev-parse", "--short", "HEAD"], check=True, **where).stdout.strip()
+    where: dict[str, Any] = {"cwd": Path(__file__).parent, "capture_output": True, "text": True}
+    head: str = subprocess.run(["git", "rev-parse", "--short", "HEAD"], check=True, **where).stdout.strip()
     changed = subprocess.run(["git", "status", "--porcelain", "--", "..", ":!../docs"], check=True, **where).stdout
     return head + "+" * bool(changed)
 

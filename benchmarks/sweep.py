@@ -6,12 +6,13 @@ Whole processes, standard output to a file that is thrown away; the rate of `fac
 
 import argparse
 import os
-import platform
-import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+from counters import machine, print_table
 
 import vggcalc
 from vggcalc.nets.families import FAMILIES
@@ -27,12 +28,13 @@ def sweep(channels: int, format_: str, folder: Path) -> tuple[int, float, float]
         "--size", SIZES, "--batch", BATCHES, "--into", "all", "--output", str(path),
     ]  # fmt: skip
     began = time.perf_counter()
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
+    quiet = [(os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0)]
+    process = os.posix_spawn(command[0], command, os.environ, file_actions=quiet)
+    _, status, usage = os.wait4(process, 0)
     seconds = time.perf_counter() - began
     if status:
         raise SystemExit(f"{' '.join(command)} ended with {status}")
-    rows = sum(1 for _ in path.open(encoding="utf-8")) - (format_ == "csv")
+    rows = path.read_bytes().count(b"\n") - (format_ == "csv")
     path.unlink()
     return rows, seconds, usage.ru_maxrss / 1024
 
@@ -46,23 +48,25 @@ def one_by_one(seconds: float) -> float:
     return rows / (time.perf_counter() - began)
 
 
+def table(channels: Sequence[int], alone: float) -> Iterable[Sequence[str]]:
+    """Two lines, one for each format, for each number of channels; `alone` is the rate of `factorize`."""
+    yield "rows", "format", "wall time", "rows a second", "× `factorize` in a loop", "peak memory"
+    with tempfile.TemporaryDirectory() as folder:
+        for number in channels:
+            for format_ in ("csv", "jsonl"):
+                rows, seconds, peak = sweep(number, format_, Path(folder))
+                rate = rows / seconds
+                yield f"{rows:,}", format_, f"{seconds:.2f} s", f"{rate:,.0f}", f"{rate / alone:.0f}", f"{peak:.0f} MiB"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--channels", type=int, nargs="+", default=[9, 84, 834], help="how many, for each line")
-    arguments = parser.parse_args()
-    alone = one_by_one(3)
-    print("| rows | format | wall time | rows a second | × `factorize` in a loop | peak memory |")
-    print("| --- | --- | --- | --- | --- | --- |")
-    with tempfile.TemporaryDirectory() as folder:
-        for channels in arguments.channels:
-            for format_ in ("csv", "jsonl"):
-                rows, seconds, peak = sweep(channels, format_, Path(folder))
-                rate = rows / seconds
-                cells = (f"{rows:,}", format_, f"{seconds:.2f} s", f"{rate:,.0f}", f"{rate / alone:.0f}")
-                print(f"| {' | '.join(cells)} | {peak:.0f} MiB |")
-    load = f"; load {os.getloadavg()[0]:.2f}" if hasattr(os, "getloadavg") else ""
-    print(f"\n{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python "
-          f"{platform.python_version()}, vggcalc {vggcalc.__version__}{load}.")  # fmt: skip
+    parser.add_argument("--alone", type=float, default=3.0, metavar="S", help="seconds of factorize (%(default)s)")
+    asked = parser.parse_args()
+    load = os.getloadavg()[0]
+    print_table(table(asked.channels, one_by_one(asked.alone)))
+    print(f"{machine()}; {time.strftime('%Y-%m-%d')}; load {load:.2f} before, {os.getloadavg()[0]:.2f} after.")
 
 
 if __name__ == "__main__":

@@ -89,15 +89,17 @@ def names(library: str) -> list[str]:
         encoders = ("resnet34", "efficientnet-b0", "mobilenet_v2", "mit_b0", "vgg11_bn")
         return [f"{architecture}-{encoder}" for architecture in ARCHITECTURES for encoder in encoders]
     if library == "ultralytics":
-        folder = Path(importlib.import_module("ultralytics").__file__).parent / "cfg" / "models"
+        folder = Path(str(importlib.import_module("ultralytics").__file__)).parent / "cfg" / "models"
         return [re.sub(r"^(yolo(?!v10|v9)e?-?v?\d+)", r"\1n", path.name) for path in sorted(folder.glob("*/*.yaml"))]
-    return list({"diffusers": DIFFUSERS, "monai": MONAI, "kornia": KORNIA}[library])
+    listed: dict[str, dict[str, Any]] = {"diffusers": DIFFUSERS, "monai": MONAI, "kornia": KORNIA}
+    return list(listed[library])
 
 
 def make(library: str, name: str) -> tuple[Any, Any]:
     """A model without pretrained weights, and the shapes, tensors and numbers that it takes, nested as it does."""
     import torch
 
+    inputs: Any
     if library == "torchvision":
         from torchvision.models import get_model_builder
 
@@ -119,8 +121,8 @@ def make(library: str, name: str) -> tuple[Any, Any]:
             return module, {"pixel_values": (1, 3, *(size if isinstance(size, list | tuple) else (size, size)))}
         sounds = {"input_values": (1, 16000), "input_features": (1, getattr(module.config, "num_mel_bins", 80), 3000)}
         ids = torch.zeros(1, 64, dtype=torch.long)
-        inputs: dict[str, Any] = {"input_ids": ids}
-        vision = getattr(module.config, "vision_config", None)
+        inputs = {"input_ids": ids}
+        vision: Any = getattr(module.config, "vision_config", None)
         sees = "pixel_values" in inspect.signature(module.forward).parameters and hasattr(vision, "image_size")
         if sees and not hasattr(module.config, "image_token_id"):  # which says where in the text an image stands
             inputs["pixel_values"] = (1, 3, vision.image_size, vision.image_size)
