@@ -35,6 +35,12 @@ BLOCK = re.compile(r"^```(?P<kind>\w+)(?: title=\"(?P<title>.+?)\")?\n(?P<text>.
 COMMAND = re.compile(r"^\$ (?P<command>.*)\n(?P<shown>(?:(?!\$ ).*\n)*)", re.MULTILINE)
 #: What some pages need and not every environment has, and by what it is known.
 NEEDS = {"jq": r"\bjq\b", "torchvision": r"\btorchvision\b", "timm": r"\btimm\b", "transformers": r"\btransformers[:.]"}
+#: The commands that drew the pictures of the pages.
+DRAWN = [
+    command
+    for page in PAGES
+    for command in re.findall(r"`(vggcalc .* --plot docs/\S+.svg)`", page.read_text(encoding="utf-8"))
+]
 NEEDS_JQ = pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed")
 
 
@@ -71,8 +77,21 @@ def quick(command: str) -> str:
     return re.sub(r"(vggcalc (?:factorize|compare|summary)\b)", r"\1 --quick --rounds 6 --budget 3600", command)
 
 
+#: What commands that measure have printed: pages show the same ones.
+MEASURED: dict[str, subprocess.CompletedProcess[str]] = {}
+
+
 def run_command(command: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     """In this process, which is much faster, but for what only a shell understands."""
+    if measures(command) and "--output" not in command:
+        if command not in MEASURED:
+            MEASURED[command] = execute(command, environment)
+        return MEASURED[command]
+    return execute(command, environment)
+
+
+def execute(command: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run it."""
     words = shlex.split(command)
     if words[0] == "vggcalc" and not set("|;<>&$") & set(re.sub(r"'.*?'|\".*?\"", "", command)):
         return invoke(*words[1:])
@@ -321,18 +340,17 @@ def test_example_training(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(float(last) < 0.5 * float(first) for _, first, last in losses)
 
 
-def test_picture_of_the_sweep(environment: dict[str, str], tmp_path: Path, accept: bool) -> None:
-    """docs/how-to/kernels.svg is what the command beside it draws, but for its rounding."""
+@pytest.mark.parametrize("command", DRAWN, ids=[command.rpartition("/")[2] for command in DRAWN])
+def test_pictures_are_what_the_commands_beside_them_draw(command: str, tmp_path: Path, accept: bool) -> None:
+    """But for their rounding: the words in them are compared."""
     pytest.importorskip("matplotlib")
-    page, picture = (ROOT / "docs/how-to/figures.md").read_text(encoding="utf-8"), ROOT / "docs/how-to/kernels.svg"
-    command = re.search(r"`(vggcalc sweep .* --plot docs/how-to/kernels.svg)`", page)
-    assert command is not None
-    path = picture if accept else tmp_path / "kernels.svg"
-    done = run_command(command[1].replace("docs/how-to/kernels.svg", str(path)), environment)
+    name = command.rpartition(" ")[2]
+    picture, path = ROOT / name, ROOT / name if accept else tmp_path / "drawn.svg"
+    done = invoke(*shlex.split(command.replace(name, str(path)))[1:])
     assert done.returncode == 0, done.stderr
     shown, drawn = (re.findall(r"<text .*?>(.*?)</text>", file.read_text(encoding="utf-8")) for file in (picture, path))
     assert shown == drawn
-    assert {"naive", "stripes", "MACs, log scale", "kernel size"} <= set(shown)
+    assert len(shown) > 10
 
 
 def test_example_of_a_build(environment: dict[str, str], tmp_path: Path) -> None:
