@@ -139,21 +139,27 @@ def _box_of(layer: LayerResult) -> LayerBox | None:
     return None
 
 
-#: The value of a bar, and how it is written.
-_Measure = tuple[Callable[[BlockResult | Variant], float | None], Callable[[float | None], str]]
+#: The value of a bar, and its text.
+_Measure = tuple[Callable[[BlockResult | Variant], float | None], Callable[[BlockResult | Variant], str]]
 
 
 def _measures(comparisons: Sequence[Comparison]) -> dict[str, _Measure]:
     """By its heading: parameters, MACs, and the latency in the first configuration that was measured."""
-    found: dict[str, _Measure] = {heading(key): (_cost_value(key), units.compact) for key in ALWAYS}
+    found: dict[str, _Measure] = {heading(key): (_cost_value(key), _cost_text(key)) for key in ALWAYS}
     timed = [latency.configuration for one in comparisons for v in one.variants for latency in v.latency]
     if timed:
-        found[f"time, {timed[0].label}"] = (_median(timed[0]), units.duration)
+        median = _median(timed[0])
+        found[f"time, {timed[0].label}"] = (median, lambda part: units.duration(median(part)))
     return found
 
 
 def _cost_value(key: str) -> Callable[[BlockResult | Variant], float | None]:
     return lambda part: part.costs[key]
+
+
+def _cost_text(key: str) -> Callable[[BlockResult | Variant], str]:
+    """To three digits; a lower bound says that it is one."""
+    return lambda part: units.LOWER_BOUND * (key in part.partial) + units.compact(part.costs[key])
 
 
 def _median(configuration: Configuration) -> Callable[[BlockResult | Variant], float | None]:
@@ -193,4 +199,4 @@ def _bars_of(
     for (value, written), largest in zip(measures.values(), most, strict=True):
         own, base = value(part), value(baseline)
         changed = units.change(own / base) if own is not None and base and own != base else ""
-        yield Bar(own, own / largest if own and largest else 0.0, written(own), changed)
+        yield Bar(own, own / largest if own and largest else 0.0, written(part), changed)

@@ -50,7 +50,7 @@ def _real_blocks(drawing: Drawing) -> list[DrawnBlock]:
 
 def block_bars(name: str, drawing: Drawing, styles: Mapping[str, style.Style]) -> Figure:
     """A panel for each cost, and in each a group of bars for each block."""
-    blocks, titles = _real_blocks(drawing), drawing.headings
+    blocks, titles, baseline = _real_blocks(drawing), drawing.headings, drawing.variants[0]
 
     def draw(figure: FigureBase, width: float) -> None:
         from matplotlib.ticker import MaxNLocator
@@ -70,7 +70,7 @@ def block_bars(name: str, drawing: Drawing, styles: Mapping[str, style.Style]) -
         row[0].set_yticks(middles, [style.cut(block.name, 14) for block in blocks])
         row[0].invert_yaxis()
         if len(drawing.variants) > 1:
-            style.key(figure, {one: styles[one].bar for one in drawing.variants}, width)
+            style.key(figure, {one: styles[one].bar(one == baseline) for one in drawing.variants}, width)
 
     def layout(width: float) -> Layout:
         lines = sum(len(block.lines) for block in blocks)
@@ -78,20 +78,32 @@ def block_bars(name: str, drawing: Drawing, styles: Mapping[str, style.Style]) -
         height = lines * _BAR + len(blocks) * _BETWEEN_BARS + _BARS_AXIS + above
         return Layout(height, lambda figure: draw(figure, width))
 
-    baseline = drawing.variants[0]
     change = f"; behind the bars the change from {baseline}" if len(drawing.variants) > 1 else ""
     caption = f"What the blocks of {name} cost, on linear axes from 0{change}."
     return Figure("blocks", f"Costs of {name}, block by block", caption, layout)
+
+
+def _filling(how: style.Style, hollow: bool) -> style.Properties:
+    """Of a bar: the baseline's is hollow, which can be told in grey too."""
+    return {"facecolor": "white" if hollow else how.colour, "edgecolor": how.colour}
 
 
 def _bars_of_panel(axes: Axes, blocks: list[DrawnBlock], i: int, styles: Mapping[str, style.Style]) -> list[float]:
     """Draw the bars of one cost. Returns where the middle of each block is."""
     at, middles = 0.0, []
     for block in blocks:
+        first = block.lines[0] if len(block.lines) > 1 else None
         for line in block.lines:
             bar = line.bars[i]
             if bar.value is not None:
-                axes.barh(at, bar.value, height=0.8, color=styles[line.variant].colour, label=line.variant)
+                axes.barh(
+                    at,
+                    bar.value,
+                    height=0.8,
+                    label=line.variant,
+                    linewidth=0.6,
+                    **_filling(styles[line.variant], line is first),
+                )
                 axes.annotate(
                     bar.change, (bar.value, at), (1.5, 0), textcoords="offset points", va="center",
                     fontsize=style.SMALL - 1,
@@ -104,7 +116,7 @@ def _bars_of_panel(axes: Axes, blocks: list[DrawnBlock], i: int, styles: Mapping
 
 def architecture(name: str, drawing: Drawing) -> Figure:
     """A column of boxes for each variant, whose blocks stand beside each other."""
-    blocks = _real_blocks(drawing)
+    blocks = [block for block in _real_blocks(drawing) if any(line.boxes for line in block.lines)]
     high = [max(len(line.boxes) for line in block.lines) for block in blocks]
 
     def draw(figure: FigureBase, width: float, height: float) -> None:
@@ -137,7 +149,7 @@ def architecture(name: str, drawing: Drawing) -> Figure:
         f"The convolutions and linear layers of {name} in order, with their kernels and channels; at the left each "
         "block with the shape that it puts out."
     )
-    return Figure("architecture", f"{name}, {' and '.join(drawing.variants)}", caption, layout)
+    return Figure("architecture", f"Architecture of {name}", caption, layout)
 
 
 def _layer_box(axes: Axes, box: LayerBox, corner: tuple[float, float], width: float, ground: str) -> None:

@@ -97,10 +97,9 @@ class Style(msgspec.Struct, frozen=True):
         """The marker alone, and where it is `hollow` only its outline."""
         return msgspec.structs.replace(self, line="", filled=not hollow)
 
-    @property
-    def bar(self) -> Style:
-        """A square of its colour alone, as a key of bars has it."""
-        return msgspec.structs.replace(self, line="", marker="s", filled=True)
+    def bar(self, hollow: bool) -> Style:
+        """A square, as a key of bars has it."""
+        return msgspec.structs.replace(self, line="", marker="s", filled=not hollow)
 
     @property
     def properties(self) -> Properties:
