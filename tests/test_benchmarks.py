@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -162,6 +163,32 @@ def test_the_zoo(tmp_path: Path) -> None:
     assert record["status"] == "complete"
     assert record["macs"] == record["torch_macs"]
     assert "| torchvision | 1 " in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(find_spec("torchvision") is None, reason="torchvision not installed")
+def test_what_is_said_of_a_transformer(
+    benchmark: Callable[[str], ModuleType],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    """With torch's counter alone: all take minutes."""
+    module = benchmark("vit")
+    monkeypatch.setattr(module, "ASKED", {"torch": module.ASKED["torch"]})
+    ((_, *rows),), last = printed(module, monkeypatch, capsys, str(tmp_path / "vit.svg"))
+    figures = ["86,567,656", "exact", "17,563,828,224", "exact"]
+    assert rows == [["vggcalc", *figures], ["torch, meta device", *figures]]
+    assert f"torch {version('torch')}, " in last
+    assert (tmp_path / "vit.svg").read_text(encoding="utf-8").count("<rect") == 2
+
+
+def test_the_readmes_chart_is_that_of_the_table(benchmark: Callable[[str], ModuleType]) -> None:
+    folder = BENCHMARKS.parent / "docs/benchmarks"
+    (*_, (_, *rows)) = tables((folder / "counters.md").read_text(encoding="utf-8").splitlines())
+    found = {
+        name: (int(parameters.replace(",", "")), int(macs.replace(",", ""))) for name, parameters, _, macs, _ in rows
+    }
+    assert benchmark("vit").chart(found, 17_563_828_224) == (folder / "vit_b_16.svg").read_text(encoding="utf-8")
 
 
 class Replayed(Cpu):
