@@ -49,6 +49,7 @@ def attempt(record: dict[str, Any], prefix: str, count: Callable[[], Any]) -> An
 def flops_of_values(module: Any, remade: Callable[[], Any], inputs: Any) -> int:
     """torch's count of the module itself, with the random input that a trace with values has."""
     import torch
+    from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils.flop_counter import FlopCounterMode
 
     from vggcalc.memory import free_bytes
@@ -60,7 +61,8 @@ def flops_of_values(module: Any, remade: Callable[[], Any], inputs: Any) -> int:
     if any(tensor.is_meta for tensor in state):
         module = remade()[0].eval().requires_grad_(False)
     torch.backends.mha.set_fastpath_enabled(False)
-    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+    # Attention as its parts: torch's counter has no formula for the processor's fused kernel.
+    with sdpa_kernel(SDPBackend.MATH), torch.inference_mode(), FlopCounterMode(display=False) as counter:
         called = arguments_of(inputs).with_tensors(
             random_values(module, torch.Generator().manual_seed(0)), own_dtype(module)
         )
