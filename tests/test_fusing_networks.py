@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import pytest
 import torch
 from test_fusing import differing, inner, randomized
-from torch import Tensor, nn
+from torch import Tensor, conv2d, nn
 
 import vggcalc
 from vggcalc.runtime.fuse.fuse import FusedConv2d
@@ -225,6 +225,51 @@ class Steered(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         made: Tensor = self.block(x)
         return made if float(x.sum()) < 0 else self.norm(made)
+
+
+class Arithmetic(nn.Module):
+    """A depthwise 5×5, a pointwise layer and a kernel of its own, put together as `run` says."""
+
+    def __init__(self, run: Callable[["Arithmetic", Tensor], Tensor]) -> None:
+        super().__init__()
+        self.wide, self.point = nn.Conv2d(4, 4, 5, padding=2, groups=4), nn.Conv2d(4, 4, 1, bias=False)
+        self.norm = nn.BatchNorm2d(4)
+        self.kernel, self.bias = nn.Parameter(torch.randn(4, 4, 3, 3)), nn.Parameter(torch.randn(4))
+        self.gamma, self.scale = nn.Parameter(torch.randn(4)), nn.Parameter(torch.randn(4, 1, 1))
+        self.mask = nn.Parameter(torch.randn(9, 9))
+        self.run = run
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(self.run(self, x))
+
+
+#: With how many convolutions each is once fused, and how many other layers stay between its input and the ReLU.
+ARITHMETIC: dict[str, tuple[Callable[[Arithmetic, Tensor], Tensor], int, int]] = {
+    "a layer scale": (lambda m, x: m.wide(x) * m.scale, 1, 0),
+    "a vector as a layer scale": (lambda m, x: m.point(x).mul(m.gamma.reshape(1, -1, 1, 1)), 1, 0),
+    "a vector of numbers, indexed": (lambda m, x: m.gamma[:, None, None] * m.norm(m.wide(x)), 1, 0),
+    "a difference": (lambda m, x: m.wide(x).view_as(x) - m.point(x), 2, 2),
+    "a difference of branches": (lambda m, x: conv2d(x, m.kernel) - m.point(x)[..., 1:-1, 1:-1], 2, 2),
+    "a difference of two sizes of kernel": (lambda m, x: conv2d(x, m.kernel, padding=1) - m.point(x), 1, 0),
+    "numbers": (lambda m, x: 1 - m.norm(m.point(x) / 3 + 0.5) * 2, 1, 0),
+    "an offset for each channel": (lambda m, x: m.point(x) - m.scale, 1, 0),
+    "a convolution by a function": (lambda m, x: m.norm(conv2d(x, m.kernel, m.bias, 2, "valid")), 1, 0),
+    "a factor for each position": (lambda m, x: m.point(x) * m.mask, 1, 1),
+    "the inverse of a feature map": (lambda m, x: m.gamma.view(-1, 1, 1) / m.point(x), 1, 1),
+}
+
+
+@pytest.mark.parametrize("case", ARITHMETIC)
+def test_factors_offsets_and_differences_are_part_of_a_convolution(case: str) -> None:
+    run, number, others = ARITHMETIC[case]
+    module = randomized(Arithmetic(run)).double().eval()
+    fused, x = vggcalc.fuse(module, (1, 4, 9, 9)), image(2, 4, 9, 9)
+    assert error(module, fused, x) < 1e-12
+    layers = [node.layer for node in vggcalc.trace(fused, (1, 4, 9, 9)).nodes]
+    assert sum(isinstance(layer, vggcalc.Conv2d) for layer in layers) == number
+    assert len(layers) >= number + 1 + others
+    if not others:
+        assert len(layers) == 2
 
 
 def test_a_plain_chain_is_fused_where_it_stands() -> None:

@@ -185,6 +185,14 @@ def test_a_name_that_the_fused_model_would_have_is_not_taken_from_another(nets: 
     assert names(found) == ["net", "net-fused-2", "net-fused", "net-fused-fused"]
 
 
+def test_in_python_one_model_has_a_name_beside_itself_fused() -> None:
+    module = nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4))
+    found = vggcalc.compare(module, inputs=(1, 3, 8, 8), fused=True, names=["trained"])
+    assert [variant.name for variant in found.variants] == ["trained", "fused"]
+    found = vggcalc.compare(module, fused=True, inputs_of={"Sequential": (1, 3, 9, 9)})
+    assert found["fused"].input_shape == (1, 3, 9, 9)
+
+
 def test_a_module_of_this_process_is_fused_for_the_worker_too() -> None:
     module = nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4))
     found = vggcalc.check(vggcalc.compare(module, inputs=(1, 3, 8, 8), fused=True))

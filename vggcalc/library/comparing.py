@@ -67,7 +67,7 @@ def compare(
         others: the models that it is compared with; one of `torch.compile` is timed compiled.
         inputs: the shape that the network takes, (batch, channels, height, width), or an example tensor.
         inputs_of: by a model's name those of one that needs others than `inputs`.
-        names: of several models, in their order; their own unless given.
+        names: of several models, or of one beside itself fused, in their order; their own unless given.
         fused: beside each module or imported model itself with its linear parts fused, as `vggcalc.fuse` makes it.
         into: families such as "stack,asymmetric", "all", or factorizations by the names of the variants.
         min_kernel: replace kernels of this size or more, 5 unless given.
@@ -110,8 +110,8 @@ def compare(
     wanted = ReplacingOptions(min_kernel=min_kernel, only=only, merge=merge, if_fewer=if_fewer)
     wanted.check()
     check_rules(replacing)
-    _check_names(others, names, inputs_of)
     arguments.check_flags(fused=fused)
+    _check_names(others, names, inputs_of, fused)
     if others or fused:
         from vggcalc.library.side_by_side import chosen, side_by_side
 
@@ -130,8 +130,8 @@ def compare(
     return compare_network(resolved.network, None, replacing, bytes_of, resolved.origin)
 
 
-def _check_names(others: Sequence[object], names: object, inputs_of: object) -> None:
-    """Raise `TypeError` for names or inputs that are of no type that is accepted, or that one model alone has."""
+def _check_names(others: Sequence[object], names: object, inputs_of: object, fused: bool) -> None:
+    """Raise `TypeError` for names or inputs of no type that is accepted, `InputError` for those of one model alone."""
     for other in others:
         shape = isinstance(other, tuple) and bool(other) and all(type(number) is int for number in other)
         if shape or type(other).__name__ == "Tensor":
@@ -141,7 +141,7 @@ def _check_names(others: Sequence[object], names: object, inputs_of: object) -> 
     if inputs_of is not None and not isinstance(inputs_of, Mapping):
         raise arguments.wrong_type("inputs_of", inputs_of, 'inputs by names, such as {"b": (1, 3, 299, 299)}')
     for what, given in (("names", names), ("inputs_of", inputs_of)):
-        if given and not others:
+        if given and not others and not fused:
             raise InputError(f"{what} are for several models: with one, leave them out")
 
 

@@ -146,8 +146,9 @@ def fuse(
 
     With `inputs`, what the module is called with as in `trace`, every linear part of it becomes one convolution where
     that does no more MACs than the part: batch norms are folded in, and parallel branches (RepVGG's 3×3, 1×1 and
-    identity, a large kernel's small and dilated ones, a 1×1 before an average pooling) added up. The copy is for
-    inference: batch norms hold their running statistics. A module whose `forward` adds branches becomes a
+    identity, a large kernel's small and dilated ones, a 1×1 before an average pooling) added up or subtracted; a factor
+    or an offset for each channel, such as a layer scale, is part of it. The copy is for inference: batch norms hold
+    their running statistics. A module whose `forward` adds branches becomes a
     `torch.fx.GraphModule`; one that torch.fx cannot trace stays, and what it holds is fused by itself.
 
     Args:

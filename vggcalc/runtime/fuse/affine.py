@@ -98,6 +98,11 @@ def scaling(axes: int, scale: Tensor, shift: Tensor | None = None) -> Affine:
     return Affine(scale.reshape(-1, 1, 1, *(1,) * axes), shift, (Axis(),) * axes)
 
 
+def negative(one: Affine) -> Affine:
+    """What is subtracted, as what is added."""
+    return Affine(-one.kernel, None if one.bias is None else -one.bias, one.axes)
+
+
 def _scales(one: Affine) -> bool:
     """Whether it takes every channel and every position by itself."""
     return set(one.kernel.shape[1:]) == {1}

@@ -17,6 +17,7 @@ from vggcalc.nets.graph import Unfused
 from vggcalc.runtime.build import with_module
 from vggcalc.runtime.fuse.fuse import convolution_of, plain_convolution_of
 from vggcalc.runtime.fuse.graphs import Calls, without_values
+from vggcalc.runtime.fuse.parts import constant_of
 from vggcalc.runtime.fuse.regions import Region, Regions, compose
 from vggcalc.runtime.inputs import Arguments
 
@@ -60,7 +61,7 @@ def fuse_network(module: nn.Module, arguments: Arguments, exact: bool = True) ->
 def _name(region: Region, path: str) -> str:
     """The path of the module that runs all of it, or of the last convolution of a chain."""
     is_chain = all(len(node.all_input_nodes) == 1 for node in region.members)
-    owner = region.convolutions[-1] if is_chain else _owner(region.members)
+    owner = region.kernels[-1].rpartition(".")[0] if is_chain else _owner(region.members)
     return _joined(path, owner) or str(region.output.target)
 
 
@@ -100,7 +101,8 @@ def _is_chain(region: Region, graph: fx.Graph, path: str, calls: Calls) -> bool:
 
 def _convolution(region: Region, part: nn.Module) -> nn.Module:
     """The region's convolution with the weights that its layers have in the module; a plain one where it is exact."""
-    place = part.get_submodule(region.convolutions[-1]).weight
+    owner, _, name = region.kernels[-1].rpartition(".")
+    place = getattr(part.get_submodule(owner), name)
     assert isinstance(place, Tensor)
     one = compose(region, part, "meta" if place.is_meta else "cpu")
     return (convolution_of if max(one.border) else plain_convolution_of)(one, place).eval()
@@ -109,7 +111,7 @@ def _convolution(region: Region, part: nn.Module) -> nn.Module:
 def _fuse_chain(root: nn.Module, path: str, region: Region) -> None:
     """Put the convolution in the place of the last one of a chain, and `Identity` in that of its other layers."""
     part = root.get_submodule(path)
-    fused, place = _convolution(region, part), region.convolutions[-1]
+    fused, place = _convolution(region, part), region.kernels[-1].removesuffix(".weight")
     for node in region.members:
         instead = fused if node.target == place else nn.Identity().eval()
         with_module(part, str(node.target), instead)
@@ -132,7 +134,7 @@ def _written_anew(part: nn.Module, graph: fx.Graph, found: Sequence[Region]) -> 
         for member in reversed(region.members):
             graph.erase_node(member)
     for node in reversed(graph.nodes):
-        if node.op == "get_attr" and not node.users:
+        if not node.users and constant_of(node, part) is not None:
             graph.erase_node(node)
     graph.lint()
     return fx.GraphModule(written, graph, type(part).__name__)  # with what the graph still reads, and no more

@@ -11,11 +11,12 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 
 from vggcalc.errors import InputError
-from vggcalc.runtime.fuse.affine import Affine, Axis, added, scaling, then
+from vggcalc.runtime.fuse.affine import Affine, Axis, added, negative, scaling, then
 from vggcalc.runtime.fuse.fuse import (
     CONV_MODULES,
     NORM_MODULES,
     behaves_as,
+    exactly,
     map_of_convolution,
     map_of_norm,
     of_batch_norm,
@@ -23,8 +24,25 @@ from vggcalc.runtime.fuse.fuse import (
 from vggcalc.runtime.padded import PADDED
 from vggcalc.runtime.trace.calls import each
 
-_SUMS = (operator.add, operator.iadd, torch.add)
-_SUM_METHODS = ("add", "add_")
+#: What computes with two operands, by what it does with them: functions, and methods of a tensor.
+_ARITHMETIC: dict[Any, str] = {
+    called: kind
+    for kind, every in {
+        "add": (operator.add, operator.iadd, torch.add, "add", "add_"),
+        "sub": (operator.sub, operator.isub, torch.sub, torch.subtract, "sub", "sub_", "subtract"),
+        "mul": (operator.mul, operator.imul, torch.mul, torch.multiply, "mul", "mul_", "multiply"),
+        "div": (operator.truediv, operator.itruediv, torch.div, torch.divide, "div", "div_", "divide"),
+    }.items()
+    for called in every
+}
+
+#: Methods that only give a tensor of the module another shape.
+_RESHAPING = ("view", "reshape", "unsqueeze", "squeeze")
+
+_CONV_FUNCTIONS = (torch.conv1d, torch.conv2d, torch.conv3d)
+_CONV_ARGUMENTS: dict[str, Any] = {
+    "input": None, "weight": None, "bias": None, "stride": 1, "padding": 0, "dilation": 1, "groups": 1
+}  # fmt: skip
 
 #: Python's augmented assignments, which change the tensor that they are given: `x += y`.
 ASSIGNMENTS = (
@@ -39,15 +57,17 @@ ASSIGNMENTS = (
 
 
 class Part(msgspec.Struct, frozen=True):
-    """It reads `inputs`; its own map is `layer`, None where it passes its input on or adds two.
+    """It reads `inputs`; its own map is `layer`, None where it passes its input on or adds two, or `subtracts` one.
 
-    `macs` and `weights` are those of a convolution; nothing else has any that count.
+    `macs` and `weights` are those of a convolution, `place` is the name of its kernel; nothing else has any that count.
     """
 
     inputs: tuple[fx.Node, ...]
     layer: Affine | None = None
     macs: int = 0
     weights: int = 0
+    place: str = ""
+    subtracts: bool = False
 
     @property
     def passes_on(self) -> bool:
@@ -57,7 +77,7 @@ class Part(msgspec.Struct, frozen=True):
     def behind(self, maps: list[Affine], name: str) -> Affine:
         """The map that it makes of those that come in. Raises `InputError`, beginning with `name`, for no such sum."""
         if len(maps) > 1:
-            return added(maps, name)
+            return added([maps[0], negative(maps[1])] if self.subtracts else maps, name)
         return maps[0] if self.layer is None else then(maps[0], self.layer)
 
 
@@ -92,13 +112,86 @@ def _part_of(node: fx.Node, root: nn.Module, device: str) -> Part | None:
         return _by_module(node, root.get_submodule(str(node.target)), device)
     if node.op == "call_function" and node.target is functional.batch_norm:
         return _norm_by_function(node, root)
-    adds = node.target in (_SUMS if node.op == "call_function" else _SUM_METHODS if node.op == "call_method" else ())
-    if adds and len(node.args) == 2 and not node.kwargs:
-        terms = tuple(one for one in node.args if isinstance(one, fx.Node))
-        zero = len(terms) == 1 and 0 in node.args  # with which Python's own sum begins
-        if (len(terms) == 2 or zero) and all(shape_of(one) == shape_of(node) for one in terms):
-            return Part(terms)
+    if node.op == "call_function" and node.target in _CONV_FUNCTIONS:
+        return _convolution_by_function(node, root)
+    if node.op in ("call_function", "call_method") and len(node.args) == 2 and not node.kwargs:
+        return _by_arithmetic(node, root, device)
     return None
+
+
+def _by_arithmetic(node: fx.Node, root: nn.Module, device: str) -> Part | None:
+    """Two feature maps added or subtracted; or one with a number for each channel, or one number for all."""
+    kind = _ARITHMETIC.get(node.target)
+    one, two = node.args
+    maps = [side for side in node.args if isinstance(side, fx.Node) and shape_of(side) == shape_of(node)]
+    if kind in ("add", "sub") and len(maps) == 2:
+        return Part((maps[0], maps[1]), subtracts=kind == "sub")
+    if kind is None or len(maps) != 1 or (kind == "div" and maps[0] is not one):
+        return None
+    constant = two if maps[0] is one else one
+    if kind == "add" and isinstance(constant, int | float) and constant == 0:  # with which Python's own sum begins
+        return Part((maps[0],))
+    other = _by_channel(constant, node, root, device)
+    if other is None:
+        return None
+    ones = torch.ones_like(other)
+    if kind in ("mul", "div"):
+        return Part((maps[0],), scaling(axes_of(node), other if kind == "mul" else 1 / other))
+    first = maps[0] is one
+    scale, shift = ones if kind == "add" or first else -ones, -other if kind == "sub" and first else other
+    return Part((maps[0],), scaling(axes_of(node), scale, shift))
+
+
+def _by_channel(value: Any, node: fx.Node, root: nn.Module, device: str) -> Tensor | None:
+    """A number, or a tensor of the module that is broadcast over a feature map, as a number for each channel."""
+    channels = shape_of(node)[1]
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return torch.full((channels,), float(value), dtype=torch.float64, device=device)
+    found = constant_of(value, root)
+    if found is None or found.dim() > axes_of(node) + 2:
+        return None
+    shape = (1,) * (axes_of(node) + 2 - found.dim()) + tuple(found.shape)
+    if {shape[0], *shape[2:]} != {1} or shape[1] not in (1, channels):
+        return None
+    return exactly(found).reshape(-1).expand(channels)
+
+
+def constant_of(value: Any, root: nn.Module) -> Tensor | None:
+    """The tensor of the module that a node is, perhaps in another shape; None for any other."""
+    if not isinstance(value, fx.Node):
+        return None
+    if value.op == "get_attr":
+        return _tensor(value, root)
+    reshapes = value.op == "call_method" and value.target in _RESHAPING
+    if not (reshapes or value.target is operator.getitem) or len(value.all_input_nodes) != 1 or value.kwargs:
+        return None
+    found = constant_of(value.args[0], root)
+    if found is None:
+        return None
+    shown: Any = value.args[1:]
+    made: Tensor = getattr(found, str(value.target))(*shown) if reshapes else found[shown[0]]
+    return made
+
+
+def _convolution_by_function(node: fx.Node, root: nn.Module) -> Part | None:
+    """`functional.conv2d` and its like with a kernel and a bias that are the module's own."""
+    given: dict[str, Any] = _CONV_ARGUMENTS | dict(zip(_CONV_ARGUMENTS, node.args, strict=False)) | node.kwargs
+    source, (weight, bias) = given["input"], (_tensor(given[name], root) for name in ("weight", "bias"))
+    padding, axes = given["padding"], axes_of(node)
+    unknown = weight is None or (bias is None and given["bias"] is not None)
+    if weight is None or unknown or not isinstance(source, fx.Node) or padding == "same":
+        return None
+    numbers = [each(given[name], axes) for name in ("stride", "dilation")]
+    sides = each(0 if padding == "valid" else padding, axes)
+    kernel = exactly(weight).unflatten(0, (given["groups"], -1))
+    along = tuple(
+        Axis(size, stride, (pad, pad), dilation)
+        for size, stride, dilation, pad in zip(weight.shape[2:], *numbers, sides, strict=True)
+    )
+    layer = Affine(kernel, None if bias is None else exactly(bias), along)
+    batch, _, *sizes = shape_of(node)
+    weights = kernel.numel()
+    return Part((source,), layer, weights * batch * prod(sizes), weights, str(given["weight"].target))
 
 
 def _by_module(node: fx.Node, module: nn.Module, device: str) -> Part | None:
@@ -110,7 +203,7 @@ def _by_module(node: fx.Node, module: nn.Module, device: str) -> Part | None:
             layer = map_of_convolution(module, "")  # type: ignore[arg-type]
             batch, _, *sizes = shape_of(node)
             weights = layer.kernel.numel()
-            return Part((source,), layer, weights * batch * prod(sizes), weights)
+            return Part((source,), layer, weights * batch * prod(sizes), weights, f"{node.target}.weight")
         if any(behaves_as(module, kind) for kind in NORM_MODULES):
             return Part((source,), map_of_norm(module, ""))  # type: ignore[arg-type]
     except InputError:  # a padding that no one convolution has, or statistics of the batch

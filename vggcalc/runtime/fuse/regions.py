@@ -1,8 +1,9 @@
 """The linear regions of a traced graph: what between two of its tensors is one convolution.
 
-A layer that slides (a convolution, a norm with running statistics, an average pooling) and a sum of two are affine, and
-so is what they make together. Each node is known as such a map of every node before it that it is affine in, and of
-these regions those are taken that save the most MACs. For that kernels need no values, only their shapes.
+A layer that slides (a convolution, a norm with running statistics, an average pooling), a factor for each channel, and
+a sum or difference of two are affine, and so is what they make together. Each node is known as such a map of every node
+before it that it is affine in, and of these regions those are taken that save the most MACs. For that kernels need no
+values, only their shapes.
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,14 +23,14 @@ MOST_SOURCES = 24
 class Region(msgspec.Struct, frozen=True):
     """The nodes `members`, of which `output` is the last, as one map of `source`.
 
-    `convolutions` are the paths of those among them, one at least; `saved` is how many MACs fewer one does, 0 or more.
+    `kernels` are the names of their weights, one at least; `saved` is how many MACs fewer one does, 0 or more.
     """
 
     source: fx.Node
     output: fx.Node
     members: tuple[fx.Node, ...]
     map: Affine
-    convolutions: tuple[str, ...]
+    kernels: tuple[str, ...]
     saved: int
 
 
@@ -99,15 +100,24 @@ class Regions:
             saved = sum(self._parts[node].macs for node in members) - weights * batch * prod(sizes)
             if saved >= 0 and weights <= sum(self._parts[node].weights for node in members):
                 ordered = sorted(members, key=self._order.__getitem__)
-                convolutions = tuple(str(node.target) for node in ordered if self._parts[node].macs)
-                found.append(Region(source, output, tuple(ordered), one, convolutions, saved))
+                kernels = tuple(self._parts[node].place for node in ordered if self._parts[node].macs)
+                found.append(Region(source, output, tuple(ordered), one, kernels, saved))
         return found
 
     def _is_overwritten(self, source: fx.Node, members: Iterable[fx.Node]) -> bool:
-        """Whether the source, or a view of it, is changed from where it is first read to where the output is made."""
-        order = [self._order[node] for node in members]
-        first, last = min(order), max(order)
-        return any(first <= at <= last and memory == memory_of(source) for at, memory in self._written)
+        """Whether what a member reads is changed before it could be read in one convolution's stead.
+
+        That is of the source, or a view of it, from where it is first read to where the output is made, and of what
+        another member makes from there to where it is read, which may be by another name.
+        """
+        order = {node: self._order[node] for node in members}
+        periods = [(source, min(order.values()), max(order.values()) + 1)]
+        periods += [(made, order[made] + 1, order[user]) for made in order for user in made.users if user in order]
+        return any(
+            first <= at < end and memory == memory_of(made)
+            for made, first, end in periods
+            for at, memory in self._written
+        )
 
 
 _Maps = dict[fx.Node, tuple[Affine, frozenset[fx.Node]]]
