@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -30,11 +31,14 @@ def macs(comparison: Any) -> dict[str, int]:
 
 
 def test_all_ways_stand_on_one_table() -> None:
-    text = invoke("factorize", "7", "--into", "all", "--no-latency").stdout
-    table = text.partition("\n\n")[0].splitlines()
+    shown, text = (
+        invoke("factorize", "7", "--into", "all", "--no-latency", *how).stdout for how in ([], ["--details"])
+    )
+    table = shown.split("\n\n")[1].splitlines()
     names = [line[3:].split()[0] for line in table[3:]]
     assert names == ["naive", *PLANAR]
     assert max(map(len, table)) <= 80
+    assert re.split("  +", table[1].strip())[:5] == ["variant", "Δ MACs", "params", "MACs", "saved"]
     for name in PLANAR:
         assert f"{name}: {FAMILIES[name].description}." in " ".join(text.split())
     even = "stack does fewer MACs than naive if it has fewer than 98.47 channels between its layers; here it has 64."
@@ -174,7 +178,7 @@ def test_what_a_network_keeps_is_said() -> None:
     assert keeps["dilated"] == {"window": "holes", "positions": 45, "of": 197, "mixing": "full", "narrowest": 64}
     assert (keeps["bottleneck"]["mixing"], keeps["bottleneck"]["narrowest"]) == ("reduced", 16)
     assert (keeps["stack"]["window"], keeps["stack"]["mixing"]) == ("full", "full")
-    table = invoke("compare", "vgg16", "--into", "dilated,stack", "--no-latency").stdout
+    table = invoke("compare", "vgg16", "--into", "dilated,stack", "--no-latency", "--details").stdout
     assert "holes 45/197" in table
     assert "classifier  all" in table
 

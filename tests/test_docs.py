@@ -146,16 +146,24 @@ def replayed(session: str, environment: dict[str, str]) -> str:
             printed = "\n".join(line.rstrip() for line in printed.splitlines()).strip("\n") + "\n"
         if not shown.strip():
             return match[0]
-        if measures(command):
-            counts = re.split(r"^Latency", shown, maxsplit=1, flags=re.MULTILINE)[0]
-            printed = re.split(r"^Latency", printed, maxsplit=1, flags=re.MULTILINE)[0]
-        else:
+        if not measures(command):
             counts = shown.rstrip("\n") + "\n"
-        return f"$ {command}\n{excerpt(counts, printed)}{shown.removeprefix(counts)}"
+            return f"$ {command}\n{excerpt(counts, printed)}{shown.removeprefix(counts)}"
+        (answer, counts, times), (_, printed, _) = map(parts_of_measured, (shown, printed))
+        return f"$ {command}\n{answer}{excerpt(counts, printed)}{times}"
 
     new = COMMAND.sub(replay, session)
     assert status == 0, f"the last command ended with {status}, which `$ echo $?` would say"
     return new
+
+
+def parts_of_measured(printed: str) -> tuple[str, str, str]:
+    """What a measuring command prints: the answer, which has times in it, the counts, and what was measured."""
+    answer = re.match(r"(?!…)(?:.+\n)+\n|", printed)
+    assert answer is not None
+    rest = printed[answer.end() :]
+    counts = re.split(r"^Latency", rest, maxsplit=1, flags=re.MULTILINE)[0]
+    return answer[0], counts, rest.removeprefix(counts)
 
 
 @pytest.mark.filterwarnings("ignore::vggcalc.library.measuring.MeasurementWarning")  # a loaded machine is warned of

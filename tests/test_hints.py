@@ -141,12 +141,13 @@ def test_the_command_names_it_too(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("kernel", "stride", "channels"), [(7, 2, 64), (9, 2, 48), (11, 4, 64), (5, 2, 32)])
 def test_what_is_advised_for_a_stem_is_true(kernel: int, stride: int, channels: int) -> None:
-    """Following the advice does so many MACs, and sees so much."""
+    """Following the advice does so many MACs, and has that receptive field."""
     stem = nn.Conv2d(3, channels, kernel, stride, kernel // 2)
     model = nn.Sequential(stem, nn.ReLU(), nn.Conv2d(channels, 8, 5, padding=2))
     said = " ".join(vggcalc.compare(model, inputs=(1, 3, 64, 64)).to_markdown().split())
     advice = (
-        r"0 is a stem: --stride-at (\w+) --widths (\d+) --only 0 makes it .*?, which does (.*?) its .*? and sees (\d+)×"
+        r"0 is a stem: --stride-at (\w+) --widths (\d+) --only 0 makes it .*?, which does (.*?) its .*? "
+        r"and has a receptive field of (\d+)×"
     )
     found = re.search(advice, said)
     assert found is not None
@@ -161,7 +162,7 @@ def test_what_is_advised_for_a_stem_is_true(kernel: int, stride: int, channels: 
     amount = (
         f"{share:.2f} times as many MACs as"
         if share >= 2
-        else f"{abs(1 - share):.1%} {'more' if share > 1 else 'fewer'}"
+        else f"{abs(1 - share):.0%} {'more' if share > 1 else 'fewer'}"
     )
     assert found[3].startswith(amount)
     last = next(one for one in followed["factorized"].layers if one.name == replaced.after[-1])

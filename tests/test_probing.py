@@ -378,9 +378,11 @@ def test_too_large_to_probe() -> None:
 
 
 def test_the_command_says_who_confirms_the_field() -> None:
-    done = invoke("factorize", "7", "--channels", "2", "--size", "14", "--no-latency", "--check")
+    done = invoke("factorize", "7", "--channels", "2", "--size", "14", "--no-latency", "--check", "--details")
     assert done.returncode == 0, done.stderr
+    text = " ".join(done.stdout.split())
+    assert "Counts and receptive field of 7×7 confirmed by torch and fvcore." in text
     assert (
-        "of 7×7 confirmed by torch and fvcore. Receptive field confirmed by the gradient of block1.relu1 "
-        "at 6,6 (naive) and of block1.relu3 at 6,6 (factorized)." in " ".join(done.stdout.split())
+        "The receptive field is that of the gradient of block1.relu1 at 6,6 (naive) and of block1.relu3 at 6,6 "
+        "(factorized)." in text
     )

@@ -5,7 +5,6 @@ import io
 import re
 from pathlib import Path
 
-import msgspec
 import pytest
 from builders import report
 from hypothesis import given
@@ -13,8 +12,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 import vggcalc
+from vggcalc.pipeline.report import make_report
 from vggcalc.report import units
-from vggcalc.report.findings import findings
+from vggcalc.report.detail import Detail
 from vggcalc.report.formats import FORMATS, Screen
 from vggcalc.results import Comparison
 
@@ -109,19 +109,23 @@ def test_printed_stack_adds_up(kernel: int, batch_norm: bool) -> None:
 
 
 SHOWN = {
-    "factorize-7.txt": (vggcalc.factorize(7), 80),
-    "factorize-7-stem.txt": (vggcalc.factorize(7, in_channels=3, stride=2, size=224), 100),
-    "compare-C.txt": (vggcalc.compare("C"), 80),
-    "compare-vgg16-wide.txt": (vggcalc.compare("vgg16"), 160),
-    "summary-A-LRN.txt": (vggcalc.summary("A-LRN", size=64), 120),
+    "factorize-7.txt": (vggcalc.factorize(7), 80, Detail.NORMAL),
+    "factorize-7-brief.txt": (vggcalc.factorize(7), 80, Detail.BRIEF),
+    "factorize-7-stem.txt": (vggcalc.factorize(7, in_channels=3, stride=2, size=224), 100, Detail.FULL),
+    "factorize-7-all.txt": (vggcalc.factorize(7, into="all"), 80, Detail.NORMAL),
+    "compare-C.txt": (vggcalc.compare("C"), 80, Detail.NORMAL),
+    "compare-vgg16-wide.txt": (vggcalc.compare("vgg16"), 160, Detail.FULL),
+    "compare-googlenet.txt": (vggcalc.compare("googlenet"), 80, Detail.NORMAL),
+    "compare-three-models.txt": (vggcalc.compare("vgg16", "vgg19", "alexnet"), 80, Detail.NORMAL),
+    "summary-A-LRN.txt": (vggcalc.summary("A-LRN", size=64), 120, Detail.NORMAL),
 }
 
 
 @pytest.mark.parametrize("name", SHOWN)
 def test_tables_as_they_were_looked_at(name: str, accept: bool) -> None:
     """`pytest --accept` rewrites them: read what changed before it is committed."""
-    comparison, width = SHOWN[name]
-    text = rendered(msgspec.structs.replace(comparison, findings=findings(comparison)), width=width)
+    comparison, width, detail = SHOWN[name]
+    text = FORMATS["table"](make_report("test", (comparison,)), Screen(width, detail=detail))
     path = GOLDEN / name
     if accept:
         path.parent.mkdir(exist_ok=True)
@@ -142,10 +146,20 @@ def test_tables_as_they_were_looked_at(name: str, accept: bool) -> None:
         (units.duration(0.177), "177 ms"),
         (units.duration(2.5e-6), "2.50 µs"),
         (units.duration(31.4), "31.4 s"),
-        (units.change(27 / 49), "−44.9%"),
+        (units.change(27 / 49), "−45%"),
+        (units.change(17_862_656 / 629_407_744), "−97.2%"),
+        (units.change(1.0801), "+8.0%"),
         (units.change(15_470_264_320 / 15_521_644_544), "−0.33%"),
         (units.change(1.0), "0%"),
-        (units.change(8.04), "+704.0%"),
+        (units.change(8.04), "8.04×"),
+        (units.times(1.0043), "1.004"),
+        (units.times(20.327), "20.3"),
+        (units.compact(629_407_744), "629M"),
+        (units.compact(999_499), "999k"),
+        (units.compact(999_500), "1.00M"),
+        (units.compact(512), "512"),
+        (units.speedup(0.638), "1.57×"),
+        (units.speedup_interval((0.635, 0.641), 9), "1.56–1.57"),
         (units.ratio(27 / 49), "0.5510"),
         (units.ratio(8.04), "8.040"),
         (units.kernels([(3, 3), (3, 3), (1, 1)]), "3×3 ×2, 1×1"),

@@ -1,7 +1,8 @@
 """vggcalc: what it costs to see k pixels, in one large convolution or in a stack of 3×3s.
 
 >>> print(vggcalc.factorize(7))  # doctest: +ELLIPSIS
-7×7 against its stack: 64 → 64 channels, padding 3, input 1×64×56×56, float32
+The stack of three 3×3 has 45% fewer weights and does 45% fewer MACs than the
+7×7; it was not timed.
 ...
 
 A name is imported from its room when it is first used, so that `import vggcalc` is quick; torch is imported only by

@@ -14,6 +14,7 @@ from vggcalc.nets.origins import Origin
 from vggcalc.nets.shapes import shapes
 from vggcalc.results import (
     BlockResult,
+    CheaperStem,
     Comparison,
     Infeasible,
     LayerResult,
@@ -124,6 +125,7 @@ def compared(
     reconciliation: Reconciliation | None = None,
     of_models: bool = False,
     modules: ModuleSummary | None = None,
+    cheaper_stems: tuple[CheaperStem, ...] = (),
 ) -> Comparison:
     """The comparison of the first variant, the baseline, with the others; `break_even` are widths by variant."""
     baseline, *others = variants
@@ -150,6 +152,7 @@ def compared(
         infeasible=infeasible,
         of_models=of_models,
         modules=modules,
+        cheaper_stems=cheaper_stems,
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from vggcalc.analysis.comparison import analyze, compared, kernels_of
 from vggcalc.analysis.costs import total
 from vggcalc.analysis.reach import coverage
+from vggcalc.analysis.stems import cheaper_stems
 from vggcalc.nets.families import Mixing, factorized
 from vggcalc.nets.graph import Network
 from vggcalc.nets.layers import Convolution, PlainConvolution
@@ -39,12 +40,14 @@ def compare_replacements(
             )
         )
     kernels = {node.name: node.layer.kernel_size for node in network.nodes if isinstance(node.layer, Convolution)}
+    single = replacements(variants[0], variants[1], replaced[chosen[0]]) if len(chosen) == 1 else ()
     return compared(
         network.name,
         network.input_shape,
         tuple(variants),
         dtype,
-        replaced=replacements(variants[0], variants[1], replaced[chosen[0]]) if len(chosen) == 1 else (),
+        replaced=single,
+        cheaper_stems=cheaper_stems(variants[0], single) if variants[1].family == "stack" else (),
         skipped=tuple(
             Skipped(skipped, kernels[skipped], reason, variant if len(replacings) > 1 else None)
             for variant in chosen

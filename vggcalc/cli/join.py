@@ -37,6 +37,6 @@ def join(files: tuple[str, ...], hosts: tuple[str, ...], output: OutputOptions) 
 
     output.check_apart(*files)
     report = make_report("join", fleet=joined(files, hosts))
-    write_report(report, output.format, output.path)
+    write_report(report, output.format, output.path, output.detail)
     if output.mismatch:
         message(output.mismatch)

@@ -299,6 +299,8 @@ _WRITTEN = (
         common=True,
         help="Written whole or not at all; .json, .csv, .md, .html say the format.  [default: standard output]",
     ),
+    option("--brief", is_flag=True, default=None, help="The answer and at most six rows."),
+    option("--details", is_flag=True, default=None, help="All costs, and how times were measured."),
 )
 
 WRITTEN = group("output", "Output", "vggcalc.cli.structs:OutputOptions", *_WRITTEN)

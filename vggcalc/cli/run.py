@@ -41,16 +41,15 @@ def finish(
         raise click.UsageError(f"--rows {output.rows} is for a CSV: give --format csv or --output FILE.csv")
     if output.rows == "module" and comparisons[0].modules is None:
         raise click.UsageError("--rows module is for a summary: choose total, block or layer")
-    plan, condition = measuring.plan(verify, comparisons[0].dtype), None
+    plan, condition, detail = measuring.plan(verify, comparisons[0].dtype), None, output.detail
     if gate.fail_if or gate.against:
         from vggcalc.report.gate.gate import gate as read_gate
 
         condition = read_gate(gate.fail_if, gate.against, comparisons, measuring.latency, "leave out --no-latency")
+    target, rows = (output.format, output.path), output.rows
     picture = output.picture()
     try:
-        status = measure_and_write(
-            command, comparisons, plan, output.format, output.path, condition, picture, rows=output.rows
-        )
+        status = measure_and_write(command, comparisons, plan, *target, condition, picture, rows=rows, detail=detail)
     finally:
         if picture is not None:
             picture.discard()
@@ -90,7 +89,7 @@ def finish_models(
     if any(row.status == "failed" for row in rows):
         statuses.append(ExitStatus.INCOMPLETE)
     report = make_report("summary", models=sorted_by(rows, table.sort, table.top))
-    write_report(report, output.format, output.path)
+    write_report(report, output.format, output.path, output.detail)
     if output.mismatch:
         message(output.mismatch)
     sys.exit(exit_status(statuses))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 import msgspec
 
+from vggcalc.report.detail import Detail
 from vggcalc.results import MemoryFormat, Mode
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ class GateOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OutputOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """In which format, and where to; `rows` are those of a CSV."""
+    """In which format, where to, and how much of it; `rows` are those of a CSV."""
 
     format_: str | None = None
     as_json: bool = False
@@ -140,6 +141,20 @@ class OutputOptions(msgspec.Struct, frozen=True, kw_only=True):
     plot: str | None = None
     figure: str | None = None
     width: float | None = None
+    brief: bool = False
+    details: bool = False
+
+    @property
+    def detail(self) -> Detail:
+        """How much is shown: in a table what fits a screen, in a document everything, unless either is asked for.
+
+        Raises `click.UsageError` for both.
+        """
+        if self.brief and self.details:
+            raise click.UsageError("--brief and --details contradict each other")
+        if self.brief:
+            return Detail.BRIEF
+        return Detail.FULL if self.details or self.format != "table" else Detail.NORMAL
 
     @property
     def format(self) -> str:

@@ -8,6 +8,7 @@ import msgspec
 import vggcalc
 from vggcalc.analysis.pareto import pareto
 from vggcalc.report.findings import findings
+from vggcalc.report.findings.answer import answer
 from vggcalc.results import CONVENTIONS, SCHEMA_VERSION, Comparison, Environment, Fleet, ModelCosts, Report
 from vggcalc.results.vocabulary import COST_DEFINITIONS
 
@@ -22,10 +23,12 @@ def make_report(
     gate: "Gate | None" = None,
     models: Sequence[ModelCosts] = (),
     fleet: Fleet | None = None,
+    pending: bool = False,
 ) -> Report:
     """The report of a command, of comparisons, of several models or of several machines.
 
-    Findings and the Pareto-optimal variants are as they follow from what was measured.
+    The answer, findings and the Pareto-optimal variants are as they follow from what was measured; `pending` says that
+    times are still being measured.
     """
     environment = environment or next((one.environment for one in comparisons if one.environment), None)
     complete = []
@@ -53,4 +56,5 @@ def make_report(
         models=tuple(models),
         fleet=fleet,
     )
+    report = msgspec.structs.replace(report, answer=answer(report, pending))
     return gate.against(report) if gate is not None else report

@@ -12,6 +12,7 @@ from vggcalc.errors import InputError, OutputError
 from vggcalc.pipeline.emit import ExitStatus, StandardOutput, exit_status, message, writes_utf8
 from vggcalc.pipeline.files import Output
 from vggcalc.pipeline.report import make_report
+from vggcalc.report.detail import Detail
 from vggcalc.report.formats import FORMATS, Screen
 from vggcalc.results import Comparison, Report
 
@@ -34,15 +35,16 @@ def measure_and_write(
     picture: "Picture | None" = None,
     host: "Host | None" = None,
     rows: str | None = None,
+    detail: Detail = Detail.NORMAL,
 ) -> int:
     """Measure as `plan` says, and write in that format to `path` or standard output. Returns the exit status.
 
-    A table on standard output comes in two parts: the counts at once, the rest once it is measured.
-    The figures of `picture` come last. `rows` are those of a CSV.
+    A table on a terminal comes in two parts: the counts at once, the rest once it is measured. Elsewhere it begins with
+    the whole answer. The figures of `picture` come last. `rows` are those of a CSV.
     """
     output = Output(path)
     stdout = StandardOutput(gate is not None or picture is not None)
-    screen = msgspec.structs.replace(screen_of(path is None), rows=rows)
+    screen = msgspec.structs.replace(screen_of(path is None, detail), rows=rows)
     try:
         if picture is not None and (plan is None or not (plan.latency or plan.effective_samples)):
             picture.check(drawable(make_report(command, comparisons)))
@@ -53,11 +55,11 @@ def measure_and_write(
             if picture is not None:
                 draw_picture(picture, drawable(report))
             return exit_status(_judge(gate, report))
-        in_parts = format_ == "table" and path is None
+        in_parts = format_ == "table" and path is None and sys.stdout.isatty() and detail is not Detail.BRIEF
         if in_parts:
             from vggcalc.report.formats.terminal import first_part, second_part
 
-            first = first_part(make_report(command, comparisons), screen)
+            first = first_part(make_report(command, comparisons, pending=True), screen)
             stdout.write(lambda: output.write(first))
         from vggcalc.measurement.interrupts import Deferred
 
@@ -107,11 +109,11 @@ def draw_picture(picture: "Picture", figures: "Sequence[Figure]") -> bool:
     return True
 
 
-def write_report(report: Report, format_: str, path: str | None) -> None:
+def write_report(report: Report, format_: str, path: str | None, detail: Detail = Detail.NORMAL) -> None:
     """Write a report that is complete, in that format to `path` or standard output."""
     output = Output(path)
     try:
-        text = FORMATS[format_](report, screen_of(path is None))
+        text = FORMATS[format_](report, screen_of(path is None, detail))
         StandardOutput(more_to_come=False).write(lambda: output.write(text))
     finally:
         output.discard()
@@ -140,7 +142,7 @@ def _measure(comparisons: Sequence[Comparison], plan: "Plan", host: "Host | None
         progress.close()
 
 
-def screen_of(is_stdout: bool) -> Screen:
+def screen_of(is_stdout: bool, detail: Detail = Detail.NORMAL) -> Screen:
     """The terminal's width and colours; 80 columns, or COLUMNS, and no colours for anything else."""
     terminal = is_stdout and sys.stdout.isatty()
     columns = re.fullmatch(r"0*([1-9]\d{0,5})", os.environ.get("COLUMNS", ""), re.ASCII)
@@ -149,4 +151,6 @@ def screen_of(is_stdout: bool) -> Screen:
         width = int(columns[1])
     elif terminal:
         width = os.get_terminal_size(sys.stdout.fileno()).columns or 80
-    return Screen(max(width, 40), terminal and "NO_COLOR" not in os.environ, is_stdout and not writes_utf8())
+    return Screen(
+        max(width, 40), terminal and "NO_COLOR" not in os.environ, is_stdout and not writes_utf8(), detail=detail
+    )

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import groupby
+from math import floor, log10
 
 NO_FIGURE = "—"
 
@@ -52,13 +53,34 @@ def ratio(value: float | None) -> str:
     return f"{value:.4f}" if value < 1 else f"{value:,.3f}" if value < 100 else f"{value:,.0f}"
 
 
+def percent(value: float) -> str:
+    """How far a ratio is from 1, in two digits of what is gone or of what is left, whichever is less.
+
+    >>> percent(0.551), percent(0.0284), percent(1.08), percent(0.9967)
+    ('45%', '97.2%', '8.0%', '0.33%')
+    """
+    off = abs(value - 1) * 100
+    least = min(off, 100 - off) if value < 1 else off
+    places = max(0, 1 - floor(log10(least))) if least > 0 else 0
+    return f"{off:.{places}f}%"
+
+
+def times(value: float) -> str:
+    """A factor, in a sentence or a table: 1.57, 8.04, 20.3; near 1, where a percent matters, 1.004."""
+    places = 0 if value >= 100 else 1 if value >= 10 else 2 if abs(value - 1) > 0.1 and value >= 0.1 else 3
+    return f"{value:,.{places}f}"
+
+
 def change(value: float | None) -> str:
-    """A ratio as the change in percent: 0.551 is −44.9%, 8.04 is +704.0%, 0.9967 is −0.33%."""
+    """A ratio in a table, as `more_or_fewer` words it in a sentence: below twice in percent, from there on as a factor.
+
+    0.551 is −45%, 1.08 is +8.0%, and 8.04 is 8.04×.
+    """
     if value is None:
         return NO_FIGURE
-    percent = (value - 1) * 100
-    text = f"{percent:+,.1f}%" if abs(percent) >= 1 else f"{percent:+.2f}%"
-    return "0%" if percent == 0 else text.replace("-", "−")
+    if value >= 2:
+        return f"{times(value)}×"
+    return "0%" if value == 1 else f"{'−' if value < 1 else '+'}{percent(value)}"
 
 
 def compact(value: int | float | None) -> str:
@@ -70,6 +92,16 @@ def compact(value: int | float | None) -> str:
             break
         value /= 1000
     return f"{value:g}" if unit == "" else f"{value:.{_places(value)}f}{unit}"
+
+
+def speedup(value: float | None) -> str:
+    """A ratio of latencies, variant / baseline, as how many times as fast the variant is: 0.638 is 1.57×."""
+    return NO_FIGURE if value is None else f"{times(1 / value)}×"
+
+
+def speedup_interval(ends: tuple[float, float] | None, rounds: int) -> str:
+    """The ends of a 95% interval of a ratio of latencies as those of the speed-up."""
+    return f"{times(1 / ends[1])}–{times(1 / ends[0])}" if ends else f"none: {rounds} rounds"
 
 
 def share(value: float | None) -> str:
@@ -90,11 +122,6 @@ def interval(ends: tuple[float, float] | None, rounds: int) -> str:
 def precise(value: float) -> str:
     """A figure to five significant digits, for changes that rounding would hide."""
     return f"{value:,.5g}"
-
-
-def times(value: float) -> str:
-    """A factor in a sentence: 8.04, 20.3."""
-    return f"{value:.2f}" if value < 10 else f"{value:,.1f}"
 
 
 def shape(value: Sequence[int] | None) -> str:

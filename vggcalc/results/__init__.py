@@ -6,6 +6,7 @@ These Structs are the JSON output, schema version 1.
 from vggcalc.results.analysis import (
     PARETO_COSTS,
     BlockResult,
+    CheaperStem,
     Comparison,
     Costs,
     CostState,
@@ -78,6 +79,7 @@ __all__ = [
     "BlockResult",
     "Bound",
     "Change",
+    "CheaperStem",
     "Comparison",
     "Configuration",
     "CostState",

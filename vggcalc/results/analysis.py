@@ -353,6 +353,21 @@ class Replacement(msgspec.Struct, frozen=True):
     costs: tuple[Costs, Costs]
 
 
+class CheaperStem(msgspec.Struct, frozen=True):
+    """A stack in place of a network's first convolution that does fewer MACs than the stack that replaced it.
+
+    Its stride is in its first layer, and between its layers are `width` channels. `macs_ratio` is its MACs over those
+    of the convolution, with its `kernel`, itself.
+    """
+
+    name: str
+    kernel: Axes
+    width: int
+    kernels: tuple[Axes, ...]
+    macs_ratio: float
+    receptive_field: Axes
+
+
 class UnitField(msgspec.Struct, frozen=True):
     """On which input positions one unit of a layer depends: along each axis the first and the last; None if on all.
 
@@ -442,6 +457,7 @@ class Comparison(ComparisonDisplay, frozen=True):
     modules: ModuleSummary | None = None
     environment: Environment | None = None
     of_models: bool = False
+    cheaper_stems: tuple[CheaperStem, ...] = ()
 
     def __getitem__(self, name: str) -> Variant:
         for variant in self.variants:

@@ -36,15 +36,17 @@ class Display(msgspec.Struct, frozen=True):
         """The document that shows it."""
         raise NotImplementedError
 
-    def _rendered(self, format_: str, width: int = 80, rows: str | None = None) -> str:
+    def _rendered(self, format_: str, width: int = 80, rows: str | None = None, whole: bool = True) -> str:
+        from vggcalc.report.detail import Detail
         from vggcalc.report.formats import FORMATS, Screen
 
-        return FORMATS[format_](self._report(), Screen(width=width, rows=rows))
+        detail = Detail.FULL if whole else Detail.NORMAL
+        return FORMATS[format_](self._report(), Screen(width=width, rows=rows, detail=detail))
 
     def __str__(self) -> str:
         from vggcalc.pipeline.run import screen_of
 
-        lines = self._rendered("table", screen_of(True).width).rstrip().splitlines()
+        lines = self._rendered("table", screen_of(True).width, whole=False).rstrip().splitlines()
         if len(lines) > MOST_SHOWN_LINES:
             more = len(lines) - MOST_SHOWN_LINES + 1
             half = MOST_SHOWN_LINES // 2

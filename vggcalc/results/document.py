@@ -61,7 +61,7 @@ class ModelCosts(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """The output of a command. `changes` are those since the report in the file `against`.
+    """The output of a command. `answer` is what it comes to, `changes` those since the report in the file `against`.
 
     A summary of several models has `models` and no comparisons; what several machines measured is a `fleet`.
     """
@@ -76,3 +76,4 @@ class Report(msgspec.Struct, frozen=True):
     changes: tuple[Change, ...] = ()
     models: tuple[ModelCosts, ...] = ()
     fleet: Fleet | None = None
+    answer: str = ""

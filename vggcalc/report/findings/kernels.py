@@ -2,19 +2,18 @@
 
 from collections.abc import Iterator
 
-from vggcalc.nets.families import Factorization, factorized
-from vggcalc.nets.layers import AXIS_NAMES, Convolution, PlainConvolution
-from vggcalc.nets.shapes import output_shape
+from vggcalc.nets.layers import AXIS_NAMES, Convolution
 from vggcalc.report import units
 from vggcalc.report.findings.wording import (
     amount_against,
     amount_of,
     because,
+    capital,
     convolutions_of,
     cost_ratio,
     each_pair,
+    in_prose,
     is_kernel_variant,
-    known_cost,
     only_pair,
     replacement_name,
 )
@@ -28,8 +27,6 @@ def weights_per_channel_pair(comparison: Comparison) -> Iterator[str]:
         if before is None or after is None:
             continue
         if stack.convolutions == 1:
-            if stack.family == "stack":
-                yield f"A {comparison.name} is its own stack: there is nothing to factorize."
             continue
         yield (
             f"For each pair of an input and an output channel the {comparison.name} has {before} weights and "
@@ -37,17 +34,15 @@ def weights_per_channel_pair(comparison: Comparison) -> Iterator[str]:
         )
 
 
-def kernel_macs(comparison: Comparison) -> Iterator[str]:
-    """What the channels and the stride make of that saving."""
+def why_more_macs(comparison: Comparison) -> Iterator[str]:
+    """Why a factorization does more MACs than its kernel, where it does."""
     for naive, stack in only_pair(comparison):
-        if not is_kernel_variant(naive) or (stack.family, stack.convolutions) == ("stack", 1):
-            continue
         ratio = cost_ratio(stack, naive, "macs")
-        reason = because(convolutions_of(stack, "block1")) if ratio > 1 else ""
-        yield (
-            f"With these channels and this input size, {replacement_name(stack)} does "
-            f"{amount_against(ratio, 'MACs', f'the {comparison.name}')}{reason}."
-        )
+        if is_kernel_variant(naive) and ratio > 1:
+            more = amount_against(ratio, "MACs", f"the {comparison.name}")
+            reason = because(convolutions_of(stack, "block1"))
+            if reason:
+                yield capital(f"{replacement_name(stack)} does {more}{reason}.")
 
 
 def break_even(comparison: Comparison) -> Iterator[str]:
@@ -55,15 +50,16 @@ def break_even(comparison: Comparison) -> Iterator[str]:
     found: dict[str, dict[str, set[int]]] = {}
     for ratio in comparison.ratios:
         if ratio.break_even_width is not None:
-            channels = {conv.output_shape[1] for conv in convolutions_of(comparison[ratio.variant], "block1")[:-1]}
-            found.setdefault(f"{ratio.break_even_width:,.2f}", {})[ratio.variant] = channels
+            variant = comparison[ratio.variant]
+            channels = {conv.output_shape[1] for conv in convolutions_of(variant, "block1")[:-1]}
+            found.setdefault(f"{ratio.break_even_width:,.2f}", {})[in_prose(comparison, variant)] = channels
     for width, variants in found.items():
         one = len(variants) == 1
         does, it_has, its = ("does", "it has", "its") if one else ("do", "they have", "their")
         has = [f"{'it' if one else name} has {min(n)}" for name, n in variants.items() if len(n) == 1]
-        yield (
-            f"{units.names(list(variants))} {does} fewer MACs than {comparison.baseline} if {it_has} fewer than "
-            f"{width} channels between {its} layers{f'; here {units.names(has)}' if has else ''}."
+        yield capital(
+            f"{units.names(list(variants))} {does} fewer MACs than {in_prose(comparison, comparison.variants[0])} if "
+            f"{it_has} fewer than {width} channels between {its} layers{f'; here {units.names(has)}' if has else ''}."
         )
 
 
@@ -87,36 +83,15 @@ def published_stems(comparison: Comparison) -> Iterator[str]:
 
 
 def cheaper_stem(comparison: Comparison) -> Iterator[str]:
-    """How a network's first convolution is replaced with fewer MACs: the stride first, half of the channels between.
-
-    `factorize --stem` has these among others. It is advised where the stack of such a convolution costs more than it.
-    """
-    baseline, last = comparison.variants[0], comparison.variants[-1]
-    layers = {layer.name: layer for layer in baseline.layers}
-    for one in comparison.replaced if last.family == "stack" else ():
-        stem, before, after = layers[one.before[0]], *(known_cost(side, "macs") for side in one.costs)
-        conv = stem.layer
-        if not isinstance(conv, PlainConvolution) or conv.groups > 1 or after <= before:
-            continue
-        if conv.in_channels >= conv.out_channels or max(conv.stride) == 1 or len(set(conv.kernel_size)) > 1:
-            continue
-        width = max(conv.out_channels // 2, 1)
-        (chain,) = factorized(conv, Factorization(stride_at="first", widths=(width,)))
-        macs, size, sees, jump = 0, stem.input_shape, 1, 1
-        for part in chain:
-            output = output_shape(part, [size])
-            macs, size = macs + part.macs(size, output), output
-            sees, jump = sees + (part.kernel_size[0] - 1) * part.dilation[0] * jump, jump * part.stride[0]
-        if macs >= after:
-            continue
-        (kernel, *_), dimensions = conv.kernel_size, len(conv.kernel_size)
-        only = f" --only {one.name}" if len(comparison.replaced) > 1 else ""
+    """How a network's first convolution is replaced with fewer MACs than by the stack that costs more than it."""
+    for stem in comparison.cheaper_stems:
+        only = f" --only {stem.name}" if len(comparison.replaced) > 1 else ""
         yield (
-            f"{one.name} is a stem: --stride-at first --widths {width}{only} makes it "
-            f"{units.kernels([part.kernel_size for part in chain])}, which does "
-            f"{amount_against(macs / before, 'MACs', f'its {units.shape(conv.kernel_size)}')} and sees "
-            f"{units.shape((sees,) * dimensions)}; vggcalc factorize {kernel} --stem shows every placement, also "
-            "ResNet-C's."
+            f"{stem.name} is a stem: --stride-at first --widths {stem.width}{only} makes it "
+            f"{units.kernels(stem.kernels)}, which does "
+            f"{amount_against(stem.macs_ratio, 'MACs', f'its {units.shape(stem.kernel)}')} and has a receptive field "
+            f"of {units.shape(stem.receptive_field)}; vggcalc factorize {stem.kernel[0]} --stem shows every placement, "
+            "also ResNet-C's."
         )
 
 

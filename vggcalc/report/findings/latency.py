@@ -3,53 +3,62 @@
 from collections.abc import Iterator
 
 from vggcalc.report import units
-from vggcalc.report.findings.wording import amount_against, amount_of, cost_ratio, each_pair, replacement_name
-from vggcalc.results import BlockResult, Comparison, Configuration, LatencyRatio, Variant
+from vggcalc.report.findings.wording import (
+    amount_against,
+    amount_of,
+    cost_ratio,
+    each_pair,
+    in_prose,
+    replacement_name,
+    speedup_and_interval,
+    verdict_words,
+)
+from vggcalc.results import BlockResult, Bound, Comparison, Configuration, LatencyRatio, Variant
 
 
 def latency_verdicts(comparison: Comparison) -> Iterator[str]:
-    """For each variant and configuration which is faster, and how that compares with the work that it does."""
+    """For each variant and configuration which is faster."""
+    for naive, other, measured in _measured_pairs(comparison):
+        sentence = f"{in_prose(comparison, other)} is {verdict_words(measured, in_prose(comparison, naive))}"
+        yield f"On {measured.label} {sentence} ({speedup_and_interval(measured)})."
+
+
+def work_and_roofline(comparison: Comparison) -> Iterator[str]:
+    """For each variant and configuration the work beside the time, and how near each comes to the roofline."""
+    for naive, other, measured in _measured_pairs(comparison):
+        key, noun = ("training_flops", "FLOPs") if measured.mode == "training" else ("macs", "MACs")
+        baseline = in_prose(comparison, naive)
+        work = amount_against(cost_ratio(other, naive, key), noun, baseline)
+        near = _near_the_roof(measured, other, naive, baseline)
+        yield f"On {measured.label} {in_prose(comparison, other)} does {work}{near}."
+
+
+def _measured_pairs(comparison: Comparison) -> Iterator[tuple[Variant, Variant, LatencyRatio]]:
+    """The baseline, each other variant, and its ratio in each configuration."""
     for naive, other in each_pair(comparison):
         for ratio in comparison.ratios:
-            if ratio.variant != other.name:
-                continue
-            for measured in ratio.latency:
-                key, noun = ("training_flops", "FLOPs") if measured.mode == "training" else ("macs", "MACs")
-                work = amount_against(cost_ratio(other, naive, key), noun, naive.name)
-                verdict = _verdict(measured, other.name, naive.name)
-                yield f"{verdict}. It does {work}{_why(measured, other, naive)}."
+            if ratio.variant == other.name:
+                yield from ((naive, other, measured) for measured in ratio.latency)
 
 
-def _verdict(measured: LatencyRatio, other: str, naive: str) -> str:
-    ratio = f"{units.ratio(measured.ratio)} times as long"
-    if measured.ci95 is None:
-        return (
-            f"On {measured.label} {other} took {ratio} as {naive}; {measured.rounds} rounds of one process are too few "
-            "for a confidence interval"
-        )
-    only = "" if measured.basis == "processes" else ", this process only"
-    takes = f"takes {ratio} (95% CI {units.interval(measured.ci95, measured.rounds)}{only})"
-    sentences = {
-        "faster": f"{other} is faster than {naive}: it {takes}",
-        "slower": f"{other} is slower than {naive}: it {takes}",
-        "same": f"{other} is as fast as {naive}, within the {measured.floor:.1%} that can be told apart: it {takes}",
-        "unclear": f"it is unclear whether {other} or {naive} is faster: {other} {takes}",
-    }
-    return f"On {measured.label} {sentences[measured.verdict]}"
-
-
-def _why(measured: LatencyRatio, other: Variant, naive: Variant) -> str:
-    """How near each comes to what the roofline allows, where that is known."""
+def _near_the_roof(measured: LatencyRatio, other: Variant, naive: Variant, baseline: str) -> str:
+    """Which share of what the roofline allows each reaches, where that is known."""
     shares = [
-        f"{found.roof_share:.0%} of its {found.bound} roof"
+        f"{found.roof_share:.0%} of {_BOUNDS[found.bound]}"
         for variant in (other, naive)
-        if (found := variant.latency_in(measured.configuration)) is not None and found.roof_share is not None
+        if (found := variant.latency_in(measured.configuration)) is not None
+        and found.roof_share is not None
+        and found.bound is not None
     ]
     if len(shares) != 2:
         return ""
     moved = cost_ratio(other, naive, "traffic_bytes")
     traffic = f", moves {amount_of(moved, 'bytes')}" if moved > 1.1 else ""
-    return f"{traffic} and reaches {shares[0]}, {naive.name} {shares[1]}"
+    return f"{traffic} and reaches {shares[0]}, {baseline} {shares[1]}"
+
+
+#: What bounds a rate on the roofline, in a sentence.
+_BOUNDS: dict[Bound, str] = {"compute": "peak compute", "memory": "the memory bandwidth"}
 
 
 def block_with_largest_change(comparison: Comparison) -> Iterator[str]:

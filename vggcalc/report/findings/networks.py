@@ -1,36 +1,29 @@
-"""Findings about variants as a whole, and about the blocks and replacements of networks."""
+"""Findings about variants as a whole."""
 
 from collections.abc import Iterator
 
-from vggcalc.nets.layers import Axes, Convolution
+from vggcalc.nets.layers import Axes
 from vggcalc.report import units
 from vggcalc.report.findings.wording import (
-    amount_against,
     amount_of,
-    because,
     both,
-    convolutions_of,
+    capital,
     cost_ratio,
     each_pair,
+    in_prose,
     is_kernel_variant,
     known_cost,
     models_of,
     only_pair,
-    replacement_name,
 )
-from vggcalc.results import BlockResult, Comparison, ReceptiveField, Replacement, Variant
+from vggcalc.results import BlockResult, Comparison, ReceptiveField, Variant
 
 
-def fewest_and_different(comparison: Comparison) -> Iterator[str]:
-    """Of several variants the one with the fewest MACs, and those that see something else than the baseline."""
+def different_windows(comparison: Comparison) -> Iterator[str]:
+    """Of several variants those whose receptive field is not the baseline's, and those that leave out positions."""
     if len(comparison.variants) < 3:
         return
     baseline, *others = comparison.variants
-    for key, noun in (("macs", "MACs"), ("parameters", "parameters")):
-        least = min(comparison.variants, key=lambda variant: known_cost(variant.costs, key))
-        if least is not baseline:
-            amount = amount_of(cost_ratio(least, baseline, key), "").rstrip()
-            yield f"{least.name} has the fewest {noun}, {amount} than {baseline.name}."
     fields: dict[Axes, list[str]] = {}
     for variant in comparison.variants:
         if variant.receptive_field is not None:
@@ -47,14 +40,15 @@ def fewest_and_different(comparison: Comparison) -> Iterator[str]:
         yield f"{units.names(partly)} {verb} only a part of the kernel's window: see the column coverage."
 
 
-def whole_network(comparison: Comparison) -> Iterator[str]:
-    """The change over a whole network, or between models, whether it costs more or less."""
+def each_against_the_baseline(comparison: Comparison) -> Iterator[str]:
+    """Of several networks or models what each does more or less than the baseline; of two the answer says it."""
+    if len(comparison.variants) < 3:
+        return
     for naive, other in each_pair(comparison):
         if is_kernel_variant(naive):
             continue
         if naive.layers == other.layers:
-            same = f"{naive.name} and {other.name} have the same layers."
-            yield same if comparison.of_models else _nothing_changed(comparison, naive.name, other.name)
+            yield f"{naive.name} and {other.name} have the same layers."
             continue
         macs = amount_of(cost_ratio(other, naive, "macs"), "MACs")
         parameters = amount_of(cost_ratio(other, naive, "parameters"), "parameters")
@@ -62,9 +56,12 @@ def whole_network(comparison: Comparison) -> Iterator[str]:
         yield f"Compared with {naive.name}, {other.name} does {macs} and has {parameters}{where}."
 
 
-def _nothing_changed(comparison: Comparison, baseline: str, other: str) -> str:
-    """Why a variant is the network itself."""
-    if baseline != "given":
+def nothing_changed(comparison: Comparison) -> str:
+    """Why the one variant is the network itself."""
+    baseline, other = comparison.variants
+    if comparison.of_models:
+        return f"{baseline.name} and {other.name} have the same layers."
+    if baseline.name != "given":
         return (
             "Both variants are the network itself: there is nothing to merge, because no two convolutions follow each "
             "other without a pooling, a stride or a change of groups between them, and nothing to split, because no "
@@ -73,87 +70,14 @@ def _nothing_changed(comparison: Comparison, baseline: str, other: str) -> str:
     if comparison.skipped:
         return (
             f"Nothing was replaced in {comparison.name}: every convolution that was chosen was skipped, for the "
-            "reasons above."
+            "reasons below."
         )
-    if other == "merged":
+    if other.name == "merged":
         return f"Nothing was merged in {comparison.name}: no two convolutions follow each other that one could replace."
     return (
         f"Nothing was replaced in {comparison.name}: it has no convolution with a large enough kernel (5×5 or more, "
-        "unless --min-kernel or --only says otherwise). To merge small kernels into large ones, use --merge."
+        "unless --min-kernel or --only says otherwise); to merge small kernels into large ones, use --merge."
     )
-
-
-def costliest_and_best_block(comparison: Comparison) -> Iterator[str]:
-    """The blocks in which factorizing adds MACs, with the reason, and the one in which it saves the largest share."""
-    for naive, other in only_pair(comparison):
-        if is_kernel_variant(naive) or naive.name == "given" or comparison.of_models:
-            continue
-        best: tuple[float, BlockResult] | None = None
-        for before, after in _matching_blocks(naive, other):
-            ratio = known_cost(after.costs, "macs") / known_cost(before.costs, "macs")
-            if ratio > 1.01:
-                yield (
-                    _macs_replaced(after.name, other, ratio, before.kernels)
-                    + because(convolutions_of(other, after.name))
-                    + "."
-                )
-            if best is None or ratio < best[0]:
-                best = ratio, before
-        if best is not None and best[0] < 1 / 1.01:
-            ratio, before = best
-            yield f"{_macs_replaced(before.name, other, ratio, before.kernels)}, the largest relative saving."
-
-
-def costliest_and_best_replacement(comparison: Comparison) -> Iterator[str]:
-    """The replacement that adds the largest share of MACs, with the reason, and the one that saves it."""
-    if not comparison.replaced:
-        return
-    last = comparison.variants[-1]
-    layers = {layer.name: layer for layer in last.layers}
-
-    def ratio(one: Replacement) -> float:
-        return known_cost(one.costs[1], "macs") / (known_cost(one.costs[0], "macs") or 1)
-
-    ordered = sorted(comparison.replaced, key=ratio)
-    best, worst = ordered[0], ordered[-1]
-    if ratio(worst) > 1.01:
-        came = [layers[name] for name in worst.after if isinstance(layers[name].layer, Convolution)]
-        yield f"{_macs_replaced(worst.name, last, ratio(worst), worst.kernels[0])}{because(came)}."
-    if ratio(best) < 0.99:
-        yield f"{_macs_replaced(best.name, last, ratio(best), best.kernels[0])}, the largest relative saving."
-
-
-def total_without_costlier(comparison: Comparison) -> Iterator[str]:
-    """What the network would do without the replacements that add MACs, and the option that leaves them out."""
-    costlier = [
-        (one.name, known_cost(one.costs[1], "macs") - known_cost(one.costs[0], "macs")) for one in comparison.replaced
-    ]
-    costlier = [(name, more) for name, more in costlier if more > 0]
-    if not costlier:
-        return
-    last = comparison.variants[-1]
-    names = units.names([name for name, _ in costlier], most=3)
-    least = "at least " if "macs" in last.partial else ""
-    total = known_cost(last.costs, "macs") - sum(more for _, more in costlier)
-    yield (
-        f"Without replacing {names}, which adds MACs, {last.name} would do {least}{units.count(total)} MACs: "
-        "--if-fewer macs leaves out every replacement that does not lower them."
-    )
-
-
-def _macs_replaced(name: str, variant: Variant, ratio: float, kernels: tuple[Axes, ...]) -> str:
-    """What replacing does to the MACs of one block or convolution."""
-    return (
-        f"In {name} {replacement_name(variant)} does {amount_against(ratio, 'MACs', f'its {units.kernels(kernels)}')}"
-    )
-
-
-def _matching_blocks(naive: Variant, other: Variant) -> Iterator[tuple[BlockResult, BlockResult]]:
-    """The blocks that both have and that have convolutions."""
-    by_name = {block.name: block for block in other.blocks}
-    for block in naive.blocks:
-        if block.kernels and block.name in by_name:
-            yield block, by_name[block.name]
 
 
 def lower_bounds(comparison: Comparison) -> Iterator[str]:
@@ -240,14 +164,17 @@ def receptive_field_kept(comparison: Comparison) -> Iterator[str]:
             yield from _without_field(other)
             continue
         if other.coverage is not None and other.coverage.positions < other.coverage.of:
-            yield f"{other.name} covers {other.coverage.positions:,} of {other.coverage.of:,} positions of the window."
+            part = f"{other.coverage.positions:,} of {other.coverage.of:,} positions of the window"
+            yield capital(f"{in_prose(comparison, other)} covers {part}.")
+        if before == after and is_kernel_variant(naive):
+            continue  # the table has both
         if before == after:
             aligned = "" if before.aligned else "; the paths that meet there have different centres"
             yield f"{both(comparison)} have a receptive field of {_described(before)}{aligned}."
         else:
             yield (
-                f"The receptive fields differ: {_described(after)} in {other.name}, "
-                f"{_described(before)} in {naive.name}."
+                f"The receptive fields differ: {_described(after)} in {in_prose(comparison, other)}, "
+                f"{_described(before)} in {in_prose(comparison, naive)}."
             )
 
 
@@ -256,9 +183,9 @@ def _described(field: ReceptiveField) -> str:
 
 
 def _without_field(variant: Variant) -> Iterator[str]:
-    """What a unit sees where no one receptive field holds for all."""
+    """What a unit depends on where no one receptive field holds for all."""
     if variant.sees == "image":
-        yield f"Every unit of the last feature map of {variant.name} sees the whole input."
+        yield f"Every unit of the last feature map of {variant.name} depends on the whole input."
     elif variant.sees == "varies":
         yield (
             f"The receptive field of the last feature map of {variant.name} varies from unit to unit: "
@@ -269,7 +196,7 @@ def _without_field(variant: Variant) -> Iterator[str]:
 def depth_and_saved_activations(comparison: Comparison) -> Iterator[str]:
     """What a deeper variant brings, and what training has to save for it."""
     for naive, other in only_pair(comparison):
-        if naive.convolutions == other.convolutions:
+        if naive.convolutions == other.convolutions or is_kernel_variant(naive):  # whose table has both figures
             continue
         saved, base = (
             ("at least " if "saved_bytes" in variant.partial else "")

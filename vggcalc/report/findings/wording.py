@@ -5,7 +5,7 @@ from math import prod
 
 from vggcalc.nets.layers import Convolution
 from vggcalc.report import units
-from vggcalc.results import Comparison, Costs, LayerResult, Variant
+from vggcalc.results import Comparison, Configuration, Costs, LatencyRatio, LayerResult, Variant, Verdict
 
 
 def each_pair(comparison: Comparison) -> Iterator[tuple[Variant, Variant]]:
@@ -49,17 +49,115 @@ def cost_ratio(variant: Variant, baseline: Variant, key: str) -> float:
 
 
 def amount_of(ratio: float, noun: str) -> str:
-    """A ratio in words: `44.9% fewer MACs`, `8.0% more MACs`, from twice as many on `8.04 times as many MACs`."""
+    """A ratio in words: `45% fewer MACs`, `8.0% more MACs`, from twice as many on `8.04 times as many MACs`.
+
+    `units.change` is the same in a table.
+    """
     if ratio == 1:
         return f"as many {noun}"
     if ratio >= 2:
         return f"{units.times(ratio)} times as many {noun}"
-    return f"{units.change(ratio).lstrip('+−')} {'fewer' if ratio < 1 else 'more'} {noun}"
+    return f"{units.percent(ratio)} {'fewer' if ratio < 1 else 'more'} {noun}"
+
+
+def compared_by(ratio: float) -> str:
+    """The word between an amount and what it is compared with: 45% fewer MACs than, as many MACs as."""
+    return "as" if ratio == 1 or ratio >= 2 else "than"
 
 
 def amount_against(ratio: float, noun: str, baseline: str) -> str:
-    """The same with what it is compared with: `44.9% fewer MACs than naive`, `as many MACs as naive`."""
-    return f"{amount_of(ratio, noun)} {'as' if ratio == 1 or ratio >= 2 else 'than'} {baseline}"
+    """The same with what it is compared with: `45% fewer MACs than naive`, `as many MACs as naive`."""
+    return f"{amount_of(ratio, noun)} {compared_by(ratio)} {baseline}"
+
+
+#: A verdict of a variant against the baseline, in words.
+VERDICTS: dict[Verdict, str] = {"faster": "faster", "slower": "slower", "same": "as fast", "unclear": "unclear"}
+
+
+def verdict_words(measured: LatencyRatio, than: str = "") -> str:
+    """A verdict on latencies: `1.57 times faster than the 7×7`."""
+    words = {
+        "faster": f"{units.times(1 / measured.ratio)} times faster",
+        "slower": "slower",
+        "same": f"as fast to within {measured.floor:.1%}",
+        "unclear": "not shown to be faster or slower",
+    }[measured.verdict]
+    if not than:
+        return words
+    if measured.verdict == "same":
+        return words.replace("as fast", f"as fast as {than}")
+    return f"{words} than {than}"
+
+
+def speedup_and_interval(measured: LatencyRatio) -> str:
+    """The interval, and what is to be known of it; of an unclear verdict the speed-up too."""
+    if measured.ci95 is None:
+        rounds = f"{measured.rounds} round{'s' * (measured.rounds != 1)}"
+        return f"{units.times(1 / measured.ratio)} times as fast in {rounds}, too few for an interval"
+    interval = f"95% CI {units.speedup_interval(measured.ci95, measured.rounds)}"
+    if measured.verdict != "faster":
+        interval = f"{units.times(1 / measured.ratio)} times as fast, {interval}"
+    return interval if measured.basis == "processes" else f"{interval}, in one process"
+
+
+#: What the devices of a configuration are called in a sentence.
+_DEVICES = {"cpu": "this CPU", "cuda": "this GPU", "mps": "this GPU", "xpu": "this GPU"}
+
+
+def place(configuration: Configuration) -> str:
+    """Where something was timed, in a sentence: `this CPU`, `this CPU (bfloat16 2 threads)`."""
+    device = _DEVICES.get(configuration.device.partition(":")[0], configuration.device)
+    rest = configuration.label.removeprefix(configuration.device).strip()
+    return f"{device} ({rest})" if rest else device
+
+
+#: Numbers that are written as words.
+_NUMBER_WORDS = (
+    "no",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+)
+
+
+def subject(comparison: Comparison, variant: Variant) -> str:
+    """A variant as the subject of the answer: the 7×7, the stack of three 3×3, vgg16 factorized.
+
+    Of several variants it is the one's own name, which stands in the table.
+    """
+    if comparison.of_models or (len(comparison.variants) > 2 and variant.name != comparison.baseline):
+        return variant.name
+    if not is_kernel_variant(comparison.variants[0]):
+        return f"{comparison.name} {'itself' if variant.name == 'given' else variant.name}"
+    if variant.name == comparison.baseline:
+        return f"the {comparison.name}"
+    kernels = [kernel for block in variant.blocks for kernel in block.kernels]
+    if variant.family != "stack" or len(set(kernels)) > 1:
+        return f"the {variant.family} factorization ({units.kernels(kernels)})"
+    number = _NUMBER_WORDS[len(kernels)] if len(kernels) < len(_NUMBER_WORDS) else str(len(kernels))
+    layers = units.window(kernels[0]) if len(kernels[0]) > 1 else f"layers of {kernels[0][0]}"
+    return f"the stack of {number} {layers}"
+
+
+def in_prose(comparison: Comparison, variant: Variant) -> str:
+    """The same in a finding: the 7×7, the stack, or the variant's name."""
+    if not is_kernel_variant(comparison.variants[0]) or len(comparison.variants) > 2:
+        return variant.name
+    return f"the {comparison.name}" if variant.name == comparison.baseline else replacement_name(variant)
+
+
+def capital(text: str) -> str:
+    """A sentence with a capital, unless it begins with a name."""
+    return text[0].upper() + text[1:] if text.startswith(("the ", "of ", "none ", "a ")) else text
 
 
 def replacement_name(variant: Variant) -> str:

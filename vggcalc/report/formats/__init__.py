@@ -5,12 +5,14 @@ from importlib import import_module
 
 import msgspec
 
+from vggcalc.report.detail import Detail
 from vggcalc.results import Report
 
 
 class Screen(msgspec.Struct, frozen=True):
     """What a text is for: its width in columns, whether it may have colours, and whether JSON is ASCII alone.
 
+    `detail` is how much of the tables is shown; JSON, CSV and HTML hold everything.
     `rows` is what the rows of a CSV are of, see `csv.ROW_KINDS`.
     """
 
@@ -18,6 +20,7 @@ class Screen(msgspec.Struct, frozen=True):
     colour: bool = False
     ascii_json: bool = False
     rows: str | None = None
+    detail: Detail = Detail.NORMAL
 
 
 Format = Callable[[Report, Screen], str]

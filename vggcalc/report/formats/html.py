@@ -48,7 +48,6 @@ def render(report: Report, screen: Screen) -> str:
     return templates.get_template("page.html").render(
         report=report,
         heading=", ".join(_comparison_names(report)),
-        verdict=_deciding_finding(report),
         drawing=drawing_of(report.comparisons),
         subject=_subject(report),
         facts=list(_facts(report)),
@@ -66,7 +65,8 @@ def fragment(report: Report) -> str:
     """The tables and findings of a comparison or a fleet as HTML for a notebook, with their own style and no script."""
     chapter = next(_result_chapters(report))
     drawing = drawing_of(report.comparisons)
-    return _templates().get_template("fragment.html").render(drawing=drawing, chapter=chapter, numbers=count(1))
+    filled = _templates().get_template("fragment.html")
+    return filled.render(answer=report.answer, drawing=drawing, chapter=chapter, numbers=count(1))
 
 
 def figures_html(figures: Sequence[tuple[str, str, str]]) -> str:
@@ -136,19 +136,6 @@ def _subject(report: Report) -> str:
     return f"{baseline} against {', '.join(others) if len(others) <= 5 else f'{len(others)} variants'}{where}"
 
 
-#: Of each comparison the first of these findings that there is says what it comes to.
-_DECIDING = ("latency", "choice", "whole", "kernel_macs")
-
-
-def _deciding_finding(report: Report) -> list[str]:
-    """What the report comes to."""
-    found = []
-    for comparison in report.comparisons:
-        texts = {finding.code: finding.text for finding in reversed(comparison.findings)}
-        found += [texts[code] for code in _DECIDING if code in texts][:1]
-    return found[:1]
-
-
 def _facts(report: Report) -> Iterator[tuple[str, str]]:
     """Input, dtype, version and machine, which hold for the whole page."""
     fleet = report.fleet.comparisons if report.fleet is not None else ()
@@ -190,7 +177,7 @@ def _result_chapters(report: Report) -> Iterator[Chapter]:
         sections = network_tables(comparison) + timings(comparison)
         yield Chapter(f"comparison-{i}", title, _texts(comparison.findings), tuple(sections))
     if report.fleet is not None:
-        yield Chapter("machines", "Results", _texts(report.fleet.findings), tuple(fleet_tables(report.fleet)[1:]))
+        yield Chapter("machines", "Results", _texts(report.fleet.findings), tuple(fleet_tables(report.fleet)))
 
 
 def _texts(findings: Sequence[Finding]) -> tuple[str, ...]:

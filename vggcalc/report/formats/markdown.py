@@ -4,15 +4,16 @@ from collections.abc import Iterable
 
 from vggcalc.report.escape import markdown_text
 from vggcalc.report.formats import Screen
-from vggcalc.report.tables import counted_sections, measured_sections
-from vggcalc.report.tables.cells import Table, Text
+from vggcalc.report.tables import answer_section, counted_sections, measured_sections
+from vggcalc.report.tables.cells import Table, Text, at_detail
 from vggcalc.results import Report
 
 
 def render(report: Report, screen: Screen) -> str:
     """The same tables as in the terminal, with every column, in GitHub's Markdown."""
     parts = []
-    for section in counted_sections(report) + measured_sections(report):
+    sections = answer_section(report) + counted_sections(report) + measured_sections(report)
+    for section in at_detail(sections, screen.detail):
         match section:
             case Table():
                 parts.append(_markdown_table(section))

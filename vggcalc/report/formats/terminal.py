@@ -4,31 +4,73 @@ import io
 from collections.abc import Sequence
 from typing import Literal
 
+import msgspec
 from rich import box
 from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text as Rich
 
+from vggcalc.report.detail import Detail
 from vggcalc.report.escape import visible
 from vggcalc.report.formats import Screen
-from vggcalc.report.tables import counted_sections, measured_sections
-from vggcalc.report.tables.cells import Cell, Section, Table, Text
+from vggcalc.report.tables import answer_section, counted_sections, measured_sections
+from vggcalc.report.tables.cells import Cell, Section, Table, Text, at_detail
 from vggcalc.results import Report
 
 
 def render(report: Report, screen: Screen) -> str:
-    """Every table and sentence."""
-    return first_part(report, screen) + second_part(report, screen)
+    """The answer, then the tables and sentences of the level of detail."""
+    sections = [*counted_sections(report), *measured_sections(report)]
+    return _at_level([*answer_section(report), *sections, *_more(report, sections, screen)], screen)
 
 
 def first_part(report: Report, screen: Screen) -> str:
-    """The tables that need no measuring."""
-    return draw(counted_sections(report), screen.width, screen.colour)
+    """The answer on paper, and the tables that need no measuring."""
+    return _at_level([*answer_section(report), *counted_sections(report)], screen)
 
 
 def second_part(report: Report, screen: Screen) -> str:
-    """What was measured, and the findings."""
-    return draw(measured_sections(report), screen.width, screen.colour)
+    """The answer, what was measured, and the findings."""
+    counted, measured = counted_sections(report), measured_sections(report)
+    return _at_level([*answer_section(report), *measured, *_more(report, [*counted, *measured], screen)], screen)
+
+
+def _more(report: Report, sections: Sequence[Section], screen: Screen) -> list[Section]:
+    """How to see what is not shown of these sections."""
+    if at_detail(sections, screen.detail) == at_detail(sections, Detail.FULL):
+        return []
+    how = "to_markdown()" if report.command == "library" else "--details"
+    return [Text((f"More: {how}.",), quiet=True, detail=Detail.BRIEF)]
+
+
+def _at_level(sections: Sequence[Section], screen: Screen) -> str:
+    """The sections at the level of detail; with all details every column, those that have no room below the others."""
+    shown = at_detail(sections, screen.detail)
+    if screen.detail is Detail.FULL:
+        shown = [part for section in shown for part in _parts_that_fit(section, screen.width)]
+    return draw(shown, screen.width, screen.colour)
+
+
+def _parts_that_fit(section: Section, width: int) -> list[Section]:
+    """A table as several that fit, each with the columns that name its rows; no figure is compact there."""
+    if isinstance(section, Text):
+        return [section]
+    found, keys = [], list(range(section.keys))
+    rest = [*keys, *sorted(range(section.keys, len(section.columns)), key=lambda i: section.columns[i].wide)]
+    while len(rest) > len(keys):
+        fits = [n for n in range(len(keys) + 1, len(rest) + 1) if _columns_width(section, rest[:n]) <= width]
+        end = max(fits, default=len(keys) + 1)  # a column that is too wide for any part stands alone
+        found.append(_with_columns(section, rest[:end]))
+        rest = [*keys, *rest[end:]]
+    return [*found]
+
+
+def _with_columns(table: Table, chosen: Sequence[int]) -> Table:
+    """The table with these columns alone, whatever room there is."""
+    replace = msgspec.structs.replace
+    columns = tuple(replace(table.columns[i], wide=False) for i in chosen)
+    rows = (replace(row, cells=tuple(replace(row.cells[i], compact="") for i in chosen)) for row in table.rows)
+    return replace(table, columns=columns, rows=tuple(rows))
 
 
 def draw(sections: Sequence[Section], width: int, colour: bool) -> str:
@@ -50,6 +92,7 @@ def draw(sections: Sequence[Section], width: int, colour: bool) -> str:
                 console.print(Rich(visible(line), style="dim" if section.quiet else ""))
             console.print()
             continue
+        section = _compact(section, width)
         shown = _columns_that_fit(section, width)
         grid = Grid(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
         for i in shown:
@@ -63,7 +106,7 @@ def draw(sections: Sequence[Section], width: int, colour: bool) -> str:
                 end_section=following is not None and following.ruled,
             )
         console.print(Rich(visible(section.title), style="bold cyan"))
-        console.width = max(width, _columns_width(section, shown))
+        console.width = max(width, _columns_width(section, shown) + _COLUMN_GAP)
         console.print(grid)
         console.width = width
         console.print()
@@ -74,22 +117,38 @@ def _printed(cell: Cell) -> str:
     return "" if cell.again else visible(cell.text)
 
 
+#: Spaces between two columns.
+_COLUMN_GAP = 2
+
+
 def _columns_width(table: Table, shown: Sequence[int]) -> int:
     """The width of these columns: of each its longest text, and two spaces between."""
     columns = ((visible(table.columns[i].title), *(_printed(row.cells[i]) for row in table.rows)) for i in shown)
-    return sum(max(map(len, texts)) + 2 for texts in columns)
+    return sum(max(map(len, texts)) + _COLUMN_GAP for texts in columns) - _COLUMN_GAP
+
+
+def _compact(table: Table, width: int) -> Table:
+    """The table with every digit, or where its columns that are not wide do not fit, with compact figures and titles.
+
+    A figure is never cut: where those are too wide still, so is the table.
+    """
+    if _columns_width(table, [i for i, column in enumerate(table.columns) if not column.wide]) <= width:
+        return table
+    replace = msgspec.structs.replace
+    columns = tuple(replace(column, title=column.compact or column.title) for column in table.columns)
+    rows = (
+        replace(row, cells=tuple(replace(cell, text=cell.compact or cell.text) for cell in row.cells))
+        for row in table.rows
+    )
+    return replace(table, columns=columns, rows=tuple(rows))
 
 
 def _columns_that_fit(table: Table, width: int) -> list[int]:
-    """The columns to show: all that are not wide, and the wide ones, from the left, while they fit.
-
-    A figure is never cut: where the columns that are not wide are too wide already, so is the table.
-    """
-    room = width - _columns_width(table, [i for i, column in enumerate(table.columns) if not column.wide])
-    shown = []
+    """The columns to show: all that are not wide, and the wide ones, from the left, while they fit."""
+    shown = [i for i, column in enumerate(table.columns) if not column.wide]
     for i, column in enumerate(table.columns):
         if column.wide:
-            room -= _columns_width(table, [i])
-        if not column.wide or room >= 0:
+            if _columns_width(table, [*shown, i]) > width:
+                break
             shown.append(i)
-    return shown
+    return sorted(shown)

@@ -1,7 +1,16 @@
 """Tables of cells and sentences, which every format for people renders."""
 
-from vggcalc.report.tables.cells import Section, Text
-from vggcalc.results import Report
+from collections.abc import Sequence
+
+from vggcalc.report.detail import Detail
+from vggcalc.report.findings import detail_of
+from vggcalc.report.tables.cells import Section, Text, section_at
+from vggcalc.results import Finding, Report
+
+
+def answer_section(report: Report) -> list[Section]:
+    """The answer in a sentence, which comes first."""
+    return [Text((report.answer,), detail=Detail.BRIEF)] if report.answer else []
 
 
 def counted_sections(report: Report) -> list[Section]:
@@ -13,11 +22,13 @@ def counted_sections(report: Report) -> list[Section]:
     if report.fleet is not None:
         from vggcalc.report.tables.fleet import fleet_tables
 
-        return fleet_tables(report.fleet)
+        *tables, machines = fleet_tables(report.fleet)
+        return [*tables, *findings_texts(report.fleet.findings), machines]
     from vggcalc.report.tables.networks import at_a_glance, network_tables
 
     sections = [section for comparison in report.comparisons for section in network_tables(comparison)]
-    return at_a_glance(report.comparisons) + sections
+    glance = at_a_glance(report.comparisons)
+    return [*glance, *(section_at(section, Detail.FULL) for section in sections)] if glance else sections
 
 
 def measured_sections(report: Report) -> list[Section]:
@@ -29,11 +40,19 @@ def measured_sections(report: Report) -> list[Section]:
     if report.environment is not None:
         sections.append(environment_text(report.environment))
     for comparison in report.comparisons:
-        lines = tuple(note.text for note in comparison.findings)
-        name = (f"{comparison.name}:",) if len(report.comparisons) > 1 else ()
-        sections += [Text((*name, *lines))] if lines else []
+        sections += findings_texts(comparison.findings, comparison.name if len(report.comparisons) > 1 else "")
     if report.against is None:
         return sections
     from vggcalc.report.tables.changes import sections as changed
 
     return sections + changed(report)
+
+
+def findings_texts(findings: Sequence[Finding], of: str = "") -> list[Section]:
+    """The findings that most readers want, then the others, under the name of what they are `of`."""
+    texts: list[Section] = []
+    for detail in Detail:
+        lines = tuple(finding.text for finding in findings if detail_of(finding) is detail)
+        name = (f"{of}:",) if of and not texts else ()
+        texts += [Text((*name, *lines), detail=detail)] if lines else []
+    return texts

@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 
 from vggcalc.report import units
+from vggcalc.report.detail import Detail
 from vggcalc.results import Costs, ModelCosts, Variant
 from vggcalc.results.vocabulary import COST_DEFINITIONS
 
@@ -23,17 +24,19 @@ Role = Literal["row", "subtotal", "total"]
 class Cell(msgspec.Struct, frozen=True):
     """The text of a cell, and its value: a count, bytes, seconds or a ratio; of a shape the product.
 
-    `again` repeats the cell above, which only a sorted table needs to show.
+    `again` repeats the cell above, which only a sorted table needs to show. `compact` is its text where the terminal
+    has no room for every digit.
     """
 
     text: str = ""
     value: int | float | None = None
     again: bool = False
+    compact: str = ""
 
     @classmethod
     def count(cls, value: int | float | None) -> "Cell":
         """An exact count."""
-        return cls(units.count(value), value)
+        return cls(units.count(value), value, compact=units.compact(value))
 
     @classmethod
     def size(cls, value: int | float | None) -> "Cell":
@@ -57,8 +60,18 @@ class Cell(msgspec.Struct, frozen=True):
 
     @classmethod
     def change(cls, value: float | None) -> "Cell":
-        """A ratio as the change in percent; the value is the ratio."""
+        """A ratio as the change in percent or, from 2 on, as a factor; the value is the ratio."""
         return cls(units.change(value), value)
+
+    @classmethod
+    def speedup(cls, value: float | None) -> "Cell":
+        """A ratio of latencies as a speed-up, which is its value."""
+        return cls(units.speedup(value), 1 / value if value else None)
+
+    @classmethod
+    def speedup_interval(cls, ends: tuple[float, float] | None, rounds: int) -> "Cell":
+        """A 95% interval of such a ratio as that of the speed-up, worth its lower end."""
+        return cls(units.speedup_interval(ends, rounds), 1 / ends[1] if ends else None)
 
     @classmethod
     def share(cls, value: float | None) -> "Cell":
@@ -88,17 +101,23 @@ class Cell(msgspec.Struct, frozen=True):
     @classmethod
     def cost(cls, costs: Costs, key: str, partial: bool = False) -> "Cell":
         """A cost; a `partial` one is a lower bound."""
-        scaled = _SCALED.get(COST_DEFINITIONS[key].unit if key in COST_DEFINITIONS else "", units.count)
-        return cls(units.LOWER_BOUND * partial + scaled(costs[key]), costs[key])
+        scale = _SCALED.get(COST_DEFINITIONS[key].unit if key in COST_DEFINITIONS else "", units.count)
+        bound = units.LOWER_BOUND * partial
+        short = units.compact(costs[key]) if scale is units.count else ""
+        return cls(bound + scale(costs[key]), costs[key], compact=short and bound + short)
 
 
 class Column(msgspec.Struct, frozen=True):
-    """`wide` columns are shown only where there is room; one with figures of several units is not `sortable`."""
+    """`wide` columns are shown only where there is room; one with figures of several units is not `sortable`.
+
+    `compact` is its title where there is no room for the whole.
+    """
 
     title: str
     right: bool = True
     wide: bool = False
     sortable: bool = True
+    compact: str = ""
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -108,6 +127,7 @@ class Row(msgspec.Struct, frozen=True):
     role: Role = "row"
     strong: bool = False
     ruled: bool = False
+    detail: Detail = Detail.NORMAL
 
     @property
     def bold(self) -> bool:
@@ -129,11 +149,39 @@ class Text(msgspec.Struct, frozen=True):
 
     lines: tuple[str, ...]
     quiet: bool = False
+    detail: Detail = Detail.NORMAL
 
 
 Section = Table | Text
 
 EMPTY = Cell()
+
+#: So many rows at the most are shown at the level `BRIEF`.
+MOST_BRIEF_ROWS = 6
+
+
+def at_detail(sections: Iterable[Section], detail: Detail) -> list[Section]:
+    """What is shown at that level: its texts, and its rows, with the tables that have any."""
+    found: list[Section] = []
+    left = MOST_BRIEF_ROWS
+    for section in sections:
+        if isinstance(section, Text):
+            found += [section] if section.lines and section.detail <= detail else []
+            continue
+        rows = tuple(row for row in section.rows if row.detail <= detail)
+        if detail is Detail.BRIEF:
+            rows = rows[:left]
+            left -= len(rows)
+        found += [msgspec.structs.replace(section, rows=rows)] if rows else []
+    return found
+
+
+def section_at(section: Section, detail: Detail) -> Section:
+    """The same text, or table with every row, shown from that level on."""
+    if isinstance(section, Text):
+        return msgspec.structs.replace(section, detail=detail)
+    rows = tuple(msgspec.structs.replace(row, detail=detail) for row in section.rows)
+    return msgspec.structs.replace(section, rows=rows)
 
 
 def shown_costs(variants: Iterable[Variant | ModelCosts]) -> tuple[str, ...]:
@@ -160,6 +208,10 @@ def total_costs(costs: Costs, partial: dict[str, tuple[str, ...]], keys: Sequenc
 ALWAYS = ("parameters", "macs")
 
 
+#: The headings of costs where there is no room for the whole.
+_COMPACT_HEADINGS = {"parameters": "params", "saved_bytes": "saved"}
+
+
 def heading(key: str) -> str:
     """How a cost is headed."""
     return COST_DEFINITIONS[key].heading if key in COST_DEFINITIONS else key.replace("_", " ")
@@ -167,4 +219,4 @@ def heading(key: str) -> str:
 
 def cost_columns(keys: Sequence[str], always: Container[str] = ALWAYS) -> tuple[Column, ...]:
     """A column for each of those costs; those of `always` stand there even where there is little room."""
-    return tuple(Column(heading(key), wide=key not in always) for key in keys)
+    return tuple(Column(heading(key), wide=key not in always, compact=_COMPACT_HEADINGS.get(key, "")) for key in keys)

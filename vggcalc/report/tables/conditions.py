@@ -4,6 +4,7 @@ import re
 
 from vggcalc.nets.names import ITEMSIZE
 from vggcalc.report import units
+from vggcalc.report.detail import Detail
 from vggcalc.report.tables.cells import Text
 from vggcalc.results import (
     AllocatorState,
@@ -37,6 +38,20 @@ ALLOCATOR: dict[AllocatorState, str] = {
 LONGEST_KERNEL = 72
 
 
+def bases(comparison: Comparison) -> list[Text]:
+    """For each configuration what its intervals rest on, and why measuring ended: first where that is less than asked.
+
+    That is where an interval holds for one process only, or measuring did not come to its end.
+    """
+    lines: dict[Detail, list[str]] = {Detail.NORMAL: [], Detail.FULL: []}
+    for first in comparison.variants[0].latency:
+        ratio = next(iter(comparison.ratios_in(first.configuration).values()), None)
+        rests = f"{claim(ratio)}, {STOPPED[ratio.stopped]}" if ratio is not None else f"{len(first.times_s)} rounds"
+        weak = ratio is not None and (ratio.basis != "processes" or ratio.stopped in ("failed", "interrupted"))
+        lines[Detail.NORMAL if weak else Detail.FULL].append(f"{first.label}: {rests}.")
+    return [Text(tuple(found), quiet=True, detail=detail) for detail, found in lines.items() if found]
+
+
 def conditions(comparison: Comparison) -> list[str]:
     """How each configuration's latencies were measured, and what was found beside them."""
     lines = []
@@ -44,9 +59,7 @@ def conditions(comparison: Comparison) -> list[str]:
         configuration = first.configuration
         both = [(v, found) for v in comparison.variants if (found := v.latency_in(configuration))]
         ratio = next(iter(comparison.ratios_in(configuration).values()), None)
-        words = [*_setting(first), *(_basis(ratio) if ratio is not None else ())]
-        if ratio is None:
-            words.append(f"{len(first.times_s)} rounds")
+        words = [*_setting(first), *(_control(ratio) if ratio is not None else ())]
         calls = "/".join(str(found.calls_per_round) for _, found in both)
         faults = "/".join(units.number(found.faults_per_call) for _, found in both)
         names = "/".join(variant.name for variant, _ in both)
@@ -77,11 +90,9 @@ def _setting(latency: Latency) -> list[str]:
     return words
 
 
-def _basis(ratio: LatencyRatio) -> list[str]:
-    """What the ratio rests on."""
+def _control(ratio: LatencyRatio) -> list[str]:
+    """What the ratio was measured with, and what a second copy of the baseline took beside it."""
     words = [
-        claim(ratio),
-        STOPPED[ratio.stopped],
         f"seed {ratio.seed}",
         f"A/A {units.ratio(ratio.control_ratio)} [{units.interval(ratio.control_ci95, ratio.rounds)}]",
         f"allocator {ALLOCATOR[ratio.allocator]}",
@@ -148,4 +159,4 @@ def environment_text(environment: Environment) -> Text:
         if device.name != "cpu":
             details = "".join(f", {key} {value}" for key, value in device.details.items())
             lines.append(f"{device.name}: {device.model}{details}")
-    return Text(tuple(lines), quiet=True)
+    return Text(tuple(lines), quiet=True, detail=Detail.FULL)

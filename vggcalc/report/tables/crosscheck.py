@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from vggcalc.report import units
+from vggcalc.report.detail import Detail
 from vggcalc.report.tables.cells import EMPTY, Cell, Column, Row, Section, Table, Text, heading
 from vggcalc.results import Comparison, Crosscheck, GradientProbe, Variant
 
@@ -17,7 +18,7 @@ _CHECKED = {
 
 
 def crosschecks(comparison: Comparison) -> list[Section]:
-    """One quiet line where all agree, which names what was counted; every figure where they do not.
+    """A quiet line where all agree, and what was counted; every figure where they do not.
 
     A gradient is torch's.
     """
@@ -34,9 +35,13 @@ def crosschecks(comparison: Comparison) -> list[Section]:
         if len(checked) < len(comparison.variants):
             whom += f" ({', '.join(variant.name for variant, _ in checked)} only)"
         by = "torch and fvcore" if by_fvcore else "torch"
-        listed = units.names(words)
-        said = f"{listed[:1].upper()}{listed[1:]} of {whom} confirmed by {by}." + _confirmed_field(checked)
-        return [Text((said, *notes), quiet=True)]
+        probed = all(check.receptive_field is not None for _, check in checked)
+        what = "Counts and receptive field" if probed else "Counts"
+        listed = f"Counted again: {units.names(words)}.{_confirmed_field(checked)}"
+        return [
+            Text((f"{what} of {whom} confirmed by {by}.",), quiet=True),
+            Text((listed, *notes), quiet=True, detail=Detail.FULL),
+        ]
     rows = []
     for variant, check in checked:
         for what in _CHECKED:
@@ -44,13 +49,13 @@ def crosschecks(comparison: Comparison) -> list[Section]:
             counts = map(Cell.count, (counted.closed_form, counted.torch, counted.fvcore))
             differs = Cell("" if counted.agrees else "differs")
             row = (Cell(variant.name), Cell(heading(what)), *counts, differs)
-            rows.append(Row(row, strong=not counted.agrees))
+            rows.append(Row(row, strong=not counted.agrees, detail=_detail_of_check(counted.agrees)))
         probe = check.receptive_field
         if probe is not None:
             ends = Cell(_spans(probe.expected)), Cell(_spans(probe.seen)), EMPTY
             differs = Cell("" if probe.agrees else "differs")
             row = (Cell(variant.name), Cell(f"RF of {_unit(probe)}"), *ends, differs)
-            rows.append(Row(row, strong=not probe.agrees))
+            rows.append(Row(row, strong=not probe.agrees, detail=_detail_of_check(probe.agrees)))
     columns = ("variant", "cost", "formula", "torch", "fvcore", "")
     table = Table(
         f"The crosscheck of {comparison.name} disagrees",
@@ -58,6 +63,11 @@ def crosschecks(comparison: Comparison) -> list[Section]:
         tuple(rows),
     )
     return [table, Text(notes, quiet=True)]
+
+
+def _detail_of_check(agrees: bool) -> Detail:
+    """A disagreement is shown however little is."""
+    return Detail.NORMAL if agrees else Detail.BRIEF
 
 
 def _confirmed_field(checked: Sequence[tuple[Variant, Crosscheck]]) -> str:
@@ -70,7 +80,7 @@ def _confirmed_field(checked: Sequence[tuple[Variant, Crosscheck]]) -> str:
         return ""
     by_all = [len(checked)] == [len(names) for names in probed.values()]
     named = [unit if by_all else f"{unit} ({', '.join(names)})" for unit, names in probed.items()]
-    return f" Receptive field confirmed by the gradient of {' and of '.join(named)}."
+    return f" The receptive field is that of the gradient of {' and of '.join(named)}."
 
 
 def _unit(probe: GradientProbe) -> str:

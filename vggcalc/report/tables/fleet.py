@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 
 from vggcalc.report import units
-from vggcalc.report.tables.cells import EMPTY, Cell, Column, Row, Section, Table, Text
+from vggcalc.report.detail import Detail
+from vggcalc.report.tables.cells import EMPTY, Cell, Column, Row, Section, Table, Text, section_at
 from vggcalc.report.tables.conditions import claim
 from vggcalc.results import Fleet, FleetComparison, FleetRatio, Machine
 
 _FIGURES = (
-    Column("ratio"),
+    Column("speed-up"),
     Column("95% interval"),
     Column("verdict", right=False),
     Column("differs by at least", right=False, wide=True),
@@ -17,11 +18,9 @@ _FIGURES = (
 
 
 def fleet_tables(fleet: Fleet) -> list[Section]:
-    """What can be said of all machines, the table of each comparison, and what the machines are."""
-    tables = [_table(one, fleet) for one in fleet.comparisons]
+    """The table of each comparison, and what the machines are."""
     return [
-        Text(tuple(note.text for note in fleet.findings)),
-        *tables,
+        *(section_at(_table(one, fleet), Detail.BRIEF) for one in fleet.comparisons),
         Text(tuple(map(_machine_line, fleet.machines)), quiet=True),
     ]
 
@@ -64,17 +63,19 @@ def _cells(ratio: FleetRatio, machine: str) -> Sequence[Cell]:
     return (
         Cell.duration(found.baseline_s),
         Cell.duration(found.variant_s),
-        Cell.ratio(found.ratio.ratio),
-        Cell.interval(found.ratio.ci95, found.ratio.rounds),
+        Cell.speedup(found.ratio.ratio),
+        Cell.speedup_interval(found.ratio.ci95, found.ratio.rounds),
         Cell(found.ratio.verdict),
-        EMPTY if times is None else Cell(f"{_apart(times)} {other}", times),
+        EMPTY if times is None else Cell(f"{_apart(1 / times)} {other}", 1 / times),
         Cell(claim(found.ratio)),
     )
 
 
 def _apart(times: float) -> str:
-    """A ratio as how far it is from another machine's: 85.5% above."""
-    return f"{units.change(times).lstrip('+−')} {'above' if times > 1 else 'below'}"
+    """How a speed-up is beside another machine's: 86% above, 2.31× that of."""
+    if times >= 2:
+        return f"{units.change(times)} that of"
+    return f"{units.percent(times)} {'above' if times > 1 else 'below'}"
 
 
 def _machine_line(machine: Machine) -> str:

@@ -5,6 +5,7 @@ from math import prod
 
 from vggcalc.nets.layers import Axes, PlainConvolution
 from vggcalc.report import units
+from vggcalc.report.detail import Detail
 from vggcalc.report.tables.cells import (
     EMPTY,
     Cell,
@@ -63,19 +64,20 @@ def _overview(comparisons: Sequence[Comparison]) -> Table:
                         Cell(other.name),
                         Cell(kernels_or_count(other)),
                         Cell(f"{before} → {after}" if after else units.NO_FIGURE, after),
-                        Cell.ratio(after / before if after and before else None),
+                        Cell.change(after / before if after and before else None),
                         Cell.shape(other.layers[-1].same_size),
                         Cell.shape(other.layers[-1].valid_size),
-                        Cell.ratio(ratio.parameters),
-                        Cell.ratio(ratio.macs),
+                        Cell.change(ratio.parameters),
+                        Cell.change(ratio.macs),
                     ),
                     ruled=not i and has_several_variants(comparison),
+                    detail=Detail.BRIEF,
                 )
             )
-    columns = ("kernel", "variant", "layers", "weights", "weights ×", "padded", "unpadded", "params ×", "MACs ×")
+    columns = ("kernel", "variant", "layers", "weights", "Δ weights", "padded", "unpadded", "Δ params", "Δ MACs")
     title = "Weights per channel pair and output size, kernel against its factorization"
     several = any(map(has_several_variants, comparisons))
-    wide = ("padded", "weights ×") if several else ("variant",)
+    wide = ("padded", "Δ weights") if several else ("variant",)
     heads = tuple(Column(head, right=i > 2, wide=head in wide) for i, head in enumerate(columns))
     return Table(title, heads, tuple(rows), keys=1 + several)
 
@@ -148,14 +150,15 @@ def _stack(comparison: Comparison) -> Table:
                 Cell.shape(layer.valid_size),
                 field_cell(layer),
                 *total_costs(layer.costs, {}, keys),
-            )
+            ),
+            detail=Detail.NORMAL if layer.parameters or layer.macs else Detail.FULL,
         )
         for layer in variant.layers
     ]
     costs = total_costs(variant.costs, {}, keys)
-    rows.append(Row((Cell("total"), EMPTY, EMPTY, EMPTY, EMPTY, field_cell(variant), *costs), "total", ruled=True))
+    rows.append(Row((Cell("total"), EMPTY, EMPTY, EMPTY, EMPTY, field_cell(variant), *costs), "total"))
     return Table(
-        f"{'The stack' if variant.family == 'stack' else variant.family}, layer by layer: its output as "
+        f"{'The stack' if variant.family == 'stack' else variant.family}, layer by layer: output size as "
         "configured, padded and unpadded",
         (
             Column("layer", right=False),

@@ -1,8 +1,9 @@
 """Measured times, as tables: of whole networks and of their blocks."""
 
 from vggcalc.report import units
-from vggcalc.report.tables.cells import EMPTY, Cell, Column, Row, Section, Table, Text
-from vggcalc.report.tables.conditions import conditions
+from vggcalc.report.detail import Detail
+from vggcalc.report.tables.cells import EMPTY, Cell, Column, Row, Section, Table, Text, section_at
+from vggcalc.report.tables.conditions import bases, conditions
 from vggcalc.report.tables.crosscheck import crosschecks
 from vggcalc.report.tables.effective import effective_tables
 from vggcalc.report.tables.variants import inputs_differ, marked
@@ -21,12 +22,12 @@ def timings(comparison: Comparison) -> list[Section]:
                 "Blocks are timed alone, without their poolings, and do not add up to the whole; "
                 "their verdicts take the whole's A/A for their own."
             )
-            found += [blocks, Text((note,), quiet=True)]
+            found += [section_at(blocks, Detail.FULL), Text((note,), quiet=True, detail=Detail.FULL)]
         elif _could_have_blocks(comparison):
-            found.append(
-                Text(("The blocks were not timed: leave out --quick, or give a larger --budget.",), quiet=True)
-            )
-        found.append(Text(tuple(conditions(comparison)), quiet=True))
+            note = "The blocks were not timed: leave out --quick, or give a larger --budget."
+            found.append(Text((note,), quiet=True, detail=Detail.FULL))
+        found += bases(comparison)
+        found.append(Text(tuple(conditions(comparison)), quiet=True, detail=Detail.FULL))
     return found + verification_tables(comparison) + effective_tables(comparison) + crosschecks(comparison)
 
 
@@ -38,7 +39,7 @@ _OWN_COLUMNS = (
     Column("bound by", right=False, wide=True),
 )
 _RATIO_COLUMNS = (
-    Column("ratio"),
+    Column("speed-up"),
     Column("95% interval"),
     Column("verdict", right=False),
     Column("A/A", wide=True),
@@ -60,8 +61,8 @@ def _ratio_cells(ratio: LatencyRatio | None) -> tuple[Cell, ...]:
     if ratio is None:
         return (EMPTY,) * len(_RATIO_COLUMNS)
     return (
-        Cell.ratio(ratio.ratio),
-        Cell.interval(ratio.ci95, ratio.rounds),
+        Cell.speedup(ratio.ratio),
+        Cell.speedup_interval(ratio.ci95, ratio.rounds),
         Cell(ratio.verdict),
         Cell.ratio(ratio.control_ratio),
         Cell.interval(ratio.control_ci95, ratio.rounds),
@@ -79,7 +80,7 @@ def _latency(comparison: Comparison) -> Table:
                 if comparison.ratios:
                     figures += _ratio_cells(ratios.get(variant.name))
                 names = Cell(first.label, again=i > 0), Cell(marked(comparison, variant))
-                rows.append(Row((*names, *figures), ruled=not i))
+                rows.append(Row((*names, *figures), ruled=not i, detail=Detail.BRIEF))
     batch = comparison.input_shape[0]
     return Table(
         f"Latency of {comparison.name}, one call{'' if inputs_differ(comparison) else f' at batch {batch}'}",

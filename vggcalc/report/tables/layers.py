@@ -6,6 +6,7 @@ import msgspec
 
 from vggcalc.nets.layers import Axes, Convolution, MaxPool
 from vggcalc.report import units
+from vggcalc.report.detail import Detail
 from vggcalc.report.tables.cells import (
     ALWAYS,
     EMPTY,
@@ -24,6 +25,9 @@ from vggcalc.results import BlockResult, Comparison, LayerResult, ModelCosts, Mo
 
 #: Where no one receptive field holds for every unit.
 _SEES = {"image": "image", "varies": "varies"}
+
+#: So many of the rows with most MACs are shown briefly.
+_BRIEF_ROWS = 5
 
 #: Kinds of layers whose names in torch are long, in any number of dimensions.
 _SHORT_KINDS = {"AdaptiveAvgPool": "avg-pool", "BatchNorm": "batch norm", "LocalResponseNorm": "LRN"}
@@ -75,6 +79,7 @@ def module_tables(comparison: Comparison, modules: ModuleSummary) -> list[Sectio
     layers = {layer.name: layer for layer in variant.layers}
     keys = modules.columns or shown_costs([variant])
     rows: list[Row] = []
+    costliest = sorted(modules.rows, key=lambda one: -(one.costs["macs"] or 0))[:_BRIEF_ROWS]
     within: list[str] = []  # the block of each row, by the name of its first layer
     for one in modules.rows:
         of_row = [layers[name] for name in one.layers]
@@ -84,7 +89,8 @@ def module_tables(comparison: Comparison, modules: ModuleSummary) -> list[Sectio
         rows.append(
             Row(
                 (Cell(name), _kind_of_row(first), Cell.shape(of_row[-1].output_shape[1:]), field_cell(of_row[-1]),
-                 *total_costs(one.costs, one.partial, keys))
+                 *total_costs(one.costs, one.partial, keys)),
+                detail=Detail.BRIEF if one in costliest else Detail.NORMAL,
             )
         )  # fmt: skip
     if modules.sort is None:
@@ -98,7 +104,7 @@ def module_tables(comparison: Comparison, modules: ModuleSummary) -> list[Sectio
             kind = _kind_of_row([layer for layer in variant.layers if layer.block == block.name])
             rows.append(Row((Cell(block.name), kind, *_totals(block, keys)), "subtotal", ruled=i == 0))
     convolutions = Cell(f"{variant.convolutions} conv")
-    rows.append(Row((Cell("total"), convolutions, *_totals(variant, keys)), "total", ruled=True))
+    rows.append(Row((Cell("total"), convolutions, *_totals(variant, keys)), "total", ruled=True, detail=Detail.BRIEF))
     columns = (Column("layer", right=False), Column("kind", right=False, wide=True), Column("output", wide=True),
                Column("RF", wide=True), *cost_columns(keys, _decisive(modules)))  # fmt: skip
     title = f"{comparison.name}, {input_and_dtype(comparison)}"
@@ -156,22 +162,3 @@ def _others(number: int) -> str:
 
 def _totals(of: BlockResult | Variant, keys: Sequence[str]) -> tuple[Cell, ...]:
     return (Cell.shape(of.output_shape[1:]), field_cell(of), *total_costs(of.costs, of.partial, keys))
-
-
-def unit_field(comparison: Comparison) -> list[Section]:
-    """On which part of the input one unit depends, as a sentence."""
-    found = comparison.unit_field
-    if found is None:
-        return []
-    axis_names = ["row", "column"] if len(found.unit) == 2 else [f"axis {i}" for i in range(len(found.unit))]
-    where = f"Unit {','.join(map(str, found.unit))} of {found.layer} sees"
-    if found.span is None:
-        return [Text((f"{where} the whole input, {units.shape(comparison.input_shape[2:])}.",))]
-    if not found.span:
-        return [Text((f"{where} nothing but padding.",))]
-    spans = [f"{name}s {first} to {last}" for name, (first, last) in zip(axis_names, found.span, strict=True)]
-    size = units.shape([last - first + 1 for first, last in found.span])
-    lines = [f"{where} {' and '.join(spans)} of the input (from 0): {size}."]
-    if found.field is not None and units.shape(found.field.size) != size:
-        lines.append(f"The receptive field there is {units.shape(found.field.size)}: the rest is padding.")
-    return [Text(tuple(lines))]

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from vggcalc.report import units
+from vggcalc.report.detail import Detail
 from vggcalc.report.tables.cells import (
     ALWAYS,
     EMPTY,
@@ -15,11 +16,12 @@ from vggcalc.report.tables.cells import (
     Section,
     Table,
     cost_columns,
+    section_at,
     shown_costs,
     total_costs,
 )
 from vggcalc.report.tables.kernels import at_a_glance, is_kernel, kernel_tables
-from vggcalc.report.tables.layers import field_cell, input_and_dtype, module_tables, shortened_kernels, unit_field
+from vggcalc.report.tables.layers import field_cell, input_and_dtype, module_tables, shortened_kernels
 from vggcalc.report.tables.models import model_tables
 from vggcalc.report.tables.reconciliation import reconciliation
 from vggcalc.report.tables.replaced import replacement_tables
@@ -32,29 +34,30 @@ __all__ = ["at_a_glance", "is_kernel", "network_tables"]
 def network_tables(comparison: Comparison) -> list[Section]:
     """Every table of a comparison that needs no measuring."""
     if comparison.modules is not None:
-        return [*reconciliation(comparison), *unit_field(comparison), *module_tables(comparison, comparison.modules)]
+        return [*reconciliation(comparison), *module_tables(comparison, comparison.modules)]
     if comparison.of_models:
         return model_tables(comparison)
     if is_kernel(comparison):
         return kernel_tables(comparison)
-    sections = [*replacement_tables(comparison), _network(comparison)]
     if has_several_variants(comparison):
-        return variant_tables(comparison, f"{comparison.name}, {input_and_dtype(comparison)}") + sections
-    return sections + infeasible(comparison)
+        title = f"{comparison.name}, {input_and_dtype(comparison)}"
+        blocks = section_at(_network(comparison), Detail.FULL)
+        return [*variant_tables(comparison, title), blocks, *replacement_tables(comparison)]
+    return [_network(comparison), *replacement_tables(comparison), *infeasible(comparison)]
 
 
 def _network(comparison: Comparison) -> Table:
     """Block by block, the variants under each other; totals with the classifier apart."""
     rows: list[Row] = []
-    keys = shown_costs(comparison.variants)
+    keys = [key for key in shown_costs(comparison.variants) if key not in ALWAYS]
     for block in comparison.variants[0].blocks:
         groups = _distinct_blocks(comparison, block.name)
         if not any(one.costs[key] or key in one.partial for _, one in groups for key in ALWAYS):
             continue  # such as a lone pooling of a traced model
-        rows += _variant_rows(
-            block.name, [(name, shortened_kernels(units.kernels(one.kernels)), one) for name, one in groups], keys
-        )
-    rows += _variant_rows("total", [(v.name, f"{v.convolutions} conv", v) for v in comparison.variants], keys)
+        lines = [(name, shortened_kernels(units.kernels(one.kernels)), one) for name, one in groups]
+        rows += _variant_rows(block.name, lines, keys, Detail.FULL if comparison.replaced else Detail.NORMAL)
+    totals = [(variant.name, f"{variant.convolutions} conv", variant) for variant in comparison.variants]
+    rows += _variant_rows("total", totals, keys, Detail.BRIEF)
     return Table(
         f"{comparison.name}, {input_and_dtype(comparison)}",
         (
@@ -62,8 +65,9 @@ def _network(comparison: Comparison) -> Table:
             Column("variant", right=False),
             Column("kernels", right=False),
             Column("RF"),
+            *cost_columns(ALWAYS),
+            Column("Δ MACs"),
             *cost_columns(keys),
-            Column("MACs ×"),
         ),
         tuple(rows),
         keys=2,
@@ -92,15 +96,15 @@ def _distinct_blocks(comparison: Comparison, name: str) -> list[tuple[str, Block
 
 
 def _variant_rows(
-    label: str, lines: Sequence[tuple[str, str, BlockResult | Variant]], keys: Sequence[str]
+    label: str, lines: Sequence[tuple[str, str, BlockResult | Variant]], keys: Sequence[str], detail: Detail
 ) -> list[Row]:
-    """The variants under each other, with the ratio of their MACs to the first one's."""
+    """The variants under each other, with the change of their MACs against the first one's."""
     rows = []
     base = lines[0][2].macs
     for i, (name, kernels, one) in enumerate(lines):
-        ratio = Cell.ratio(one.macs / base) if i and one.macs is not None and base else EMPTY
+        change = Cell.change(one.macs / base) if i and one.macs is not None and base else EMPTY
         named = Cell(label, again=i > 0), Cell(name), Cell(kernels)
-        costs = total_costs(one.costs, one.partial, keys)
+        costs = total_costs(one.costs, one.partial, ALWAYS), total_costs(one.costs, one.partial, keys)
         role: Role = "total" if isinstance(one, Variant) else "row"
-        rows.append(Row((*named, field_cell(one), *costs, ratio), role, ruled=not i))
+        rows.append(Row((*named, field_cell(one), *costs[0], change, *costs[1]), role, ruled=not i, detail=detail))
     return rows

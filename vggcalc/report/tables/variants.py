@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from vggcalc.nets.families import FAMILIES
 from vggcalc.report import units
+from vggcalc.report.detail import Detail
 from vggcalc.report.tables.cells import (
     EMPTY,
     Cell,
@@ -17,6 +18,7 @@ from vggcalc.report.tables.cells import (
     shown_costs,
     total_costs,
 )
+from vggcalc.report.tables.layers import field_cell
 from vggcalc.results import PARETO_COSTS, Comparison, Variant
 
 #: Columns of what a factorization covers: of the kernel's window, and of the mixing of channels.
@@ -42,61 +44,67 @@ def figure_by_figure(
     figures: Callable[[Variant], Mapping[str, Cell]],
     ratios: Mapping[str, float | None] = {},
 ) -> Table:
-    """Two variants beside each other, a line for each figure of both, with the ratios of costs and those given."""
+    """Two variants beside each other, a line for each figure of both, with the changes of costs and those given."""
     columns = [figures(variant) for variant in comparison.variants]
     known = {heading(key): value for ratio in comparison.ratios for key, value in ratio.costs.items()} | dict(ratios)
     rows = []
     for label in columns[0]:
         ratio = known.get(label)
-        compared = (EMPTY, EMPTY) if ratio is None else (Cell.ratio(ratio), Cell.change(ratio))
-        rows.append(Row((Cell(label), *(column[label] for column in columns), *compared)))
+        change = EMPTY if ratio is None else Cell.change(ratio)
+        cells = (Cell(label), *(column[label] for column in columns), change)
+        rows.append(Row(cells, detail=_FIGURE_DETAILS.get(label, Detail.NORMAL)))
     heads = (Column(variant.name, sortable=False) for variant in comparison.variants)
-    return Table(title, (Column("", right=False), *heads, Column("ratio"), Column("change")), tuple(rows))
+    return Table(title, (Column("", right=False), *heads, Column("change")), tuple(rows))
+
+
+#: Which figures of two variants are shown briefly, and which only with all details.
+_FIGURE_DETAILS = {
+    **dict.fromkeys(("receptive field", "parameters", "MACs", "saved activations"), Detail.BRIEF),
+    **dict.fromkeys(("output", "FLOPs", "activations", "weights", "peak activations", "FLOPs/byte"), Detail.FULL),
+}
 
 
 def variant_tables(comparison: Comparison, title: str) -> list[Section]:
     """A line for each variant; then, for each family, what it covers and what it gives up."""
     differ = [title for title in COVERAGE if any(covered(one, title) != "full" for one in comparison.variants)]
-    keys = _weighed_first(shown_costs(comparison.variants))
+    others = tuple(key for key in shown_costs(comparison.variants) if key not in PARETO_COSTS)
     columns = [
         Column("", right=False),
         Column("model" if comparison.of_models else "variant", right=False),
+        Column("Δ MACs"),
+        *cost_columns(PARETO_COSTS, PARETO_COSTS),
+        *(Column(title, right=False, wide=title == "mixing") for title in differ),
         *([Column("input")] if inputs_differ(comparison) else ()),
+        Column("RF", wide=True),
         Column("layers", right=False, wide=True),
-        *(Column(title, right=False) for title in differ),
-        Column("RF"),
-        *cost_columns(keys),
-        Column("MACs ×", wide=len(differ) > 1),
+        *cost_columns(others, ()),
     ]
-    rows = [_row(comparison, variant, differ, keys) for variant in comparison.variants]
+    rows = [_row(comparison, variant, differ, others) for variant in comparison.variants]
     return [
         Table(title, tuple(columns), tuple(rows), keys=2),
-        Text(tuple(_legend(comparison)), quiet=True),
+        Text((_mark_explained(comparison),), quiet=True),
+        Text(tuple(_families_explained(comparison)), quiet=True, detail=Detail.FULL),
         *infeasible(comparison),
     ]
 
 
-def _row(comparison: Comparison, variant: Variant, differ: Sequence[str], keys: Sequence[str]) -> Row:
-    field = variant.receptive_field
+def _row(comparison: Comparison, variant: Variant, differ: Sequence[str], others: Sequence[str]) -> Row:
     ratio = next((ratio.macs for ratio in comparison.ratios if ratio.variant == variant.name), None)
     return Row(
         (
             Cell(MARK if variant.name in comparison.pareto else ""),
             Cell(variant.name),
-            *([Cell.shape(variant.input_shape)] if inputs_differ(comparison) else ()),
-            Cell(kernels_or_count(variant)),
+            EMPTY if variant.name == comparison.baseline else Cell.change(ratio),
+            *total_costs(variant.costs, variant.partial, PARETO_COSTS),
             *(Cell(covered(variant, title)) for title in differ),
-            Cell.axes(field.size) if field else Cell(variant.sees),
-            *total_costs(variant.costs, variant.partial, keys),
-            Cell.ratio(ratio) if ratio is not None else EMPTY,
+            *([Cell.shape(variant.input_shape)] if inputs_differ(comparison) else ()),
+            field_cell(variant),
+            Cell(kernels_or_count(variant)),
+            *total_costs(variant.costs, variant.partial, others),
         ),
         strong=variant.name == comparison.baseline,
+        detail=Detail.BRIEF if variant.name in (comparison.baseline, *comparison.pareto) else Detail.NORMAL,
     )
-
-
-def _weighed_first(keys: Sequence[str]) -> tuple[str, ...]:
-    """The costs in the order of `PARETO_COSTS`, then the others."""
-    return (*PARETO_COSTS, *(key for key in keys if key not in PARETO_COSTS))
 
 
 def kernels_or_count(variant: Variant) -> str:
@@ -117,12 +125,15 @@ def covered(variant: Variant, title: str) -> str:
     return coverage.window + part
 
 
-def _legend(comparison: Comparison) -> Iterator[str]:
+def _mark_explained(comparison: Comparison) -> str:
     other = "model" if comparison.of_models else "variant"
-    yield (
+    return (
         f"{MARK} Pareto-optimal: no other {other} is at least as good in parameters, MACs, saved activations and "
         "measured latency, and better in one of them."
     )
+
+
+def _families_explained(comparison: Comparison) -> Iterator[str]:
     families = dict.fromkeys(variant.family for variant in comparison.variants if variant.family)
     for family in families:
         yield f"{family}: {FAMILIES[family].described(len(comparison.input_shape) - 2)}."
