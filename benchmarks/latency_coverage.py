@@ -1,13 +1,15 @@
 """How often does a 95% interval hold the true ratio? A convolution is timed against its own copy.
 
 The ratio of a module to a copy of it is 1, so every miss and every "faster" or "slower" is an error.
-One thread, float32, malloc's thresholds pinned, by the package's own pieces, in two settings:
+One thread, float32, malloc's thresholds pinned, by the package's own pieces, in four settings:
 
 - in one process, which is what `--quick` claims: rounds of the baseline, the copy and the control
   in random order, the exact interval of the median log ratio. Each comparison has modules of its
   own, with random gaps between them: what their places in memory do to them counts as an error;
 - over processes, which is what the headline claims: the same rounds in fresh workers, Student's t
-  interval of the processes' medians. The workers are not asked for the roof and the kernels.
+  interval of the processes' medians. The workers are not asked for the roof and the kernels;
+- by the default plan, with all that `compare` and `factorize` decide themselves: processes, rounds, when to stop;
+- as the points of a timed sweep, which share their processes: each point's own ratio is a comparison.
 
 For contrast other tools' way, on the arms of the first setting, before or after it by chance: all
 timings of the baseline, then as many of the copy, with the same clock, calls and settling. Of these
@@ -15,7 +17,8 @@ Welch's t interval of the mean log times, and whether the two interquartile rang
 `torch.utils.benchmark.Measurement` prints and which claim no 95%. Their verdicts have the least
 floor, 1%, since there is no control.
 
-    python benchmarks/latency_coverage.py > table.md    # while nothing else runs
+    python benchmarks/latency_coverage.py > table.md    # while nothing else runs, about half an hour
+    python benchmarks/latency_coverage.py --default 300 --swept 10    # 300 of each by the plans, about three hours
 """
 
 import argparse
@@ -24,12 +27,13 @@ import os
 import random
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from math import exp, log
 from statistics import fmean, median, quantiles
 from typing import NamedTuple
 
+import msgspec
 import torch
 from counters import machine, print_table
 from scipy.stats import binomtest, ttest_ind
@@ -45,11 +49,13 @@ from vggcalc.measurement.intervals import (
     verdict,
 )
 from vggcalc.measurement.limits import INACTIVITY_TIMEOUT_S
+from vggcalc.measurement.plan import Plan
 from vggcalc.measurement.rounds import ProcessRounds
-from vggcalc.measurement.schedule import LEAST_PROCESSES
+from vggcalc.measurement.schedule import LEAST_PROCESSES, LONGEST_BUDGET_S
+from vggcalc.measurement.session import measure_all, measure_together
 from vggcalc.measurement.worker import Worker
 from vggcalc.protocol import Arm, ArmsReady, Rounds, StartRounds, Subject, TimingJob
-from vggcalc.results import Configuration
+from vggcalc.results import Comparison, Configuration
 from vggcalc.results.measured import LEAST_FLOOR
 from vggcalc.runtime.time import allocator
 from vggcalc.runtime.time.arms import context, prepare
@@ -60,11 +66,21 @@ from vggcalc.runtime.time.rounds import TimedCall, rounds, warm
 COMPARISON = vggcalc.factorize(3, size=28, activation="none")
 CONFIGURATION = Configuration("cpu", "float32")
 
+#: What the command does itself, but for the counts.
+PLAN = Plan(check=False, devices=("cpu",))
+
+#: The points of a sweep: all have a stack that is the same network.
+POINTS = [
+    vggcalc.factorize(3, channels=c, size=n, activation="none") for c in range(8, 72, 8) for n in (14, 20, 28, 40)
+]
+
 #: Of which warming takes its share: 0.03 s for each arm here, 0.15 s in a worker as in a budget of 30 s.
 SLICE_S, WORKER_SLICE_S = 1.0, 5.0
 
 IN_ONE = f"in one process, {FIRST_CHECK} rounds: exact interval of the median"
 OVER = f"over {LEAST_PROCESSES} processes of {FIRST_CHECK} rounds: t interval of their medians"
+BY_DEFAULT = "by the default plan"
+SWEPT = f"the {len(POINTS)} points of a timed sweep, in the same processes"
 WELCH = f"{FIRST_CHECK} timings in a block, then {FIRST_CHECK} of the copy: Welch's t interval"
 QUARTILES = "the same blocks: the interquartile ranges"
 NO_CONTROL = Estimate(1.0, (1.0, 1.0))  # with it the floor is the least one
@@ -140,6 +156,26 @@ def over_processes(seed: int) -> Found:
     return judged(processes)
 
 
+def by_default(seed: int) -> Found:
+    """One comparison as the command makes it. Raises `WorkerError`."""
+    outcome = measure_all([COMPARISON], msgspec.structs.replace(PLAN, seed=seed), lambda text: None)
+    return found_in(outcome.comparisons[0], outcome.failures)
+
+
+def swept(seed: int) -> list[Found]:
+    """The points of one sweep, with the budget that a sweep has by default. Raises `WorkerError`."""
+    plan = msgspec.structs.replace(PLAN, seed=seed, budget_s=LONGEST_BUDGET_S)
+    outcome, _ = measure_together(POINTS, plan, lambda text, left_s: None)
+    return [found_in(comparison, outcome.failures) for comparison in outcome.comparisons]
+
+
+def found_in(comparison: Comparison, failures: Sequence[str]) -> Found:
+    """The ratio that was measured. Raises `WorkerError` where none was."""
+    for ratio in comparison.ratios[0].latency:
+        return Found(Estimate(ratio.ratio, ratio.ci95, ratio.basis), ratio.verdict)
+    raise WorkerError("; ".join(failures) or "its turn did not come")
+
+
 def share(part: int, whole: int) -> str:
     """A share with its exact 95% interval (Clopper and Pearson's)."""
     interval = binomtest(part, whole).proportion_ci()
@@ -167,9 +203,9 @@ def table(found: dict[str, list[Found]]) -> Iterable[Sequence[str]]:
         yield way, str(count), share(held, count), share(wrong, count), *(f"{one:.2%}" for one in figures)
 
 
-def measure(within: int, across: int, seed: int) -> dict[str, list[Found]]:
+def measure(within: int, across: int, default: int, sweeps: int, seed: int) -> dict[str, list[Found]]:
     """All comparisons, by way; one whose worker failed is left out, and standard error says so."""
-    found: dict[str, list[Found]] = {way: [] for way in (IN_ONE, OVER, WELCH, QUARTILES)}
+    found: dict[str, list[Found]] = {way: [] for way in (IN_ONE, OVER, BY_DEFAULT, SWEPT, WELCH, QUARTILES)}
     where = device(CONFIGURATION.device)
     where.configure(CONFIGURATION)
     gc.freeze()  # else the round loop's collection takes longer than its rounds, for what torch imported
@@ -179,12 +215,18 @@ def measure(within: int, across: int, seed: int) -> dict[str, list[Found]]:
         with context(CONFIGURATION):
             for way, one in in_this_process(where, seed + number).items():
                 found[way].append(one)
-    for number in range(across):
-        print(f"over processes: {number + 1} of {across}", file=sys.stderr)
-        try:
-            found[OVER].append(over_processes(seed + LEAST_PROCESSES * number))
-        except WorkerError as error:
-            print(f"left out: {error}", file=sys.stderr)
+    ways: dict[str, tuple[int, Callable[[int], list[Found]]]] = {
+        OVER: (across, lambda number: [over_processes(seed + LEAST_PROCESSES * number)]),
+        BY_DEFAULT: (default, lambda number: [by_default(seed + number)]),
+        SWEPT: (sweeps, lambda number: swept(seed + number)),
+    }
+    for way, (times, of_number) in ways.items():
+        for number in range(times):
+            print(f"{way}: {number + 1} of {times}", file=sys.stderr)
+            try:
+                found[way] += of_number(number)
+            except WorkerError as error:
+                print(f"left out: {error}", file=sys.stderr)
     return {way: results for way, results in found.items() if results}
 
 
@@ -192,15 +234,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Coverage of the latency ratio's intervals, as Markdown.")
     parser.add_argument("--within", type=int, default=200, metavar="N", help="in one process (%(default)s)")
     parser.add_argument("--across", type=int, default=40, metavar="N", help="over processes (%(default)s)")
+    parser.add_argument("--default", type=int, default=20, metavar="N", help="by the default plan (%(default)s)")
+    parser.add_argument("--swept", type=int, default=2, metavar="N", help="sweeps (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of orders and weights (%(default)s)")
     asked = parser.parse_args()
     pinned, load, began = allocator.pin(), os.getloadavg()[0], time.monotonic()
-    print_table(table(measure(asked.within, asked.across, asked.seed)))
+    print_table(table(measure(asked.within, asked.across, asked.default, asked.swept, asked.seed)))
     print(
         f"{machine()}; {time.strftime('%Y-%m-%d')}; load {load:.2f} before, {os.getloadavg()[0]:.2f} after; "
         f"3×3, 64 channels, 28×28, float32, {CONFIGURATION.threads} thread, allocator {pinned}; "
         f"--seed {asked.seed}, {time.monotonic() - began:.0f} s. Faster or slower: outside the floor, which "
-        f"the control sets in the package's two ways and which is {LEAST_FLOOR:.0%} in the others."
+        f"the control sets in the package's own ways and which is {LEAST_FLOOR:.0%} in the others."
     )
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import msgspec
 import pytest
 import torch
 from process import invoke
@@ -81,10 +82,14 @@ def test_coverage(
 ) -> None:
     module = benchmark("latency_coverage")
     monkeypatch.setattr(module, "FIRST_CHECK", 7)
-    ((head, *rows),), last = printed(module, monkeypatch, capsys, "--within", "2", "--across", "1")
+    monkeypatch.setattr(module, "POINTS", module.POINTS[:2])
+    monkeypatch.setattr(module, "PLAN", msgspec.structs.replace(module.PLAN, processes=1, rounds=7))
+    asked = ("--within", "2", "--across", "1", "--default", "1", "--swept", "1")
+    ((head, *rows),), last = printed(module, monkeypatch, capsys, *asked)
     assert head[:4] == ["way", "comparisons", "holds 1.0", "faster or slower"]
     assert [row[:2] for row in rows] == [
-        [module.IN_ONE, "2"], [module.OVER, "1"], [module.WELCH, "2"], [module.QUARTILES, "2"],
+        [module.IN_ONE, "2"], [module.OVER, "1"], [module.BY_DEFAULT, "1"], [module.SWEPT, "2"], [module.WELCH, "2"],
+        [module.QUARTILES, "2"],
     ]  # fmt: skip
     for row in rows:
         for cell in row[2:4]:
