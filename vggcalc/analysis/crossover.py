@@ -7,7 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 from vggcalc.analysis.sweep import RATIOS, Grid
-from vggcalc.errors import InputError
+from vggcalc.errors import InputError, unknown
 from vggcalc.nets.layers import AXIS_NAMES
 
 #: The axes of a sweep, by the columns that vary along them, and how their values are written; those of the size are
@@ -44,7 +44,7 @@ def axis_columns(grid: Grid, axis: str) -> tuple[str, ...]:
 def axis_values(grid: Grid, axis: str) -> Sequence[Any]:
     """The values of a grid along an axis. Raises `InputError` for a name that is no axis."""
     if axis not in CROSSOVER_AXES:
-        raise InputError(f"axis {axis!r} is none of {', '.join(CROSSOVER_AXES)}")
+        raise unknown("axis", axis, CROSSOVER_AXES)
     values: dict[str, Sequence[Any]] = {
         "kernel": grid.kernels,
         "channels": grid.channels,

@@ -13,7 +13,7 @@ def layer_options() -> tuple[GroupedOption, ...]:
     """Options of all convolutions of a kernel or a VGG: bias, batch norm, activation."""
     return (
         option("--batch-norm", is_flag=True, default=None, help="Batch norm after every convolution."),
-        option("--activation", type=Word(ACTIVATIONS), help="After every layer.  [default: relu]"),
+        option("--activation", type=Word(ACTIVATIONS, {"swish": "silu"}), help="After every layer.  [default: relu]"),
         option("--bias/--no-bias", default=None, help="Convolutions with a bias.  [default: bias]"),
     )
 

@@ -87,7 +87,7 @@ def factorize(
     from vggcalc.library.kernels import factorize_options
     from vggcalc.nets.graph import MOST_LAYERS
 
-    sizes = [size for several in kernel_sizes for size in several]
+    sizes = list(dict.fromkeys(size for several in kernel_sizes for size in several))
     comparisons = []
     for size in sizes:
         comparisons.append(factorize_options(size, kernel, factorizing, stem, measuring.dtype()))

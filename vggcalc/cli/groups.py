@@ -9,9 +9,13 @@ import sys
 from collections.abc import Callable
 from functools import update_wrapper
 from importlib import import_module
+from itertools import pairwise
 from typing import Any
 
 import click
+
+#: What people write behind an option that is on or off by itself.
+TRUTH_VALUES = ("true", "false", "yes", "no", "on", "off")
 
 #: A brief help has fewer options; where a command has no more, it is all of the help.
 FEW = 16
@@ -55,6 +59,15 @@ class Command(click.Command):
                 help="Show the options that most people use.",
             )
         )  # fmt: skip
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the arguments; a truth value behind an option that takes none would be read as an argument."""
+        flags = {name: one for one in self.params if isinstance(one, click.Option) and one.is_flag for name in one.opts}
+        for word, following in pairwise(args):
+            if word in flags and following.lower() in TRUTH_VALUES:
+                no = " or ".join(flags[word].secondary_opts) or f"leave {word} out"
+                raise click.UsageError(f"{word} takes no value, such as {following}: write it alone, or {no}")
+        return super().parse_args(ctx, args)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         headings: dict[str, list[tuple[str, str]]] = {}

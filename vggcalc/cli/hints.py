@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import click
 
 from vggcalc.errors import hint, nearest
+from vggcalc.report.units import names
 
 
 def no_such_command(typed: str, commands: Mapping[str, object]) -> str:
@@ -30,7 +31,11 @@ def no_such_option(error: click.NoSuchOption, arguments: Sequence[str]) -> str:
     argument = nearest(typed, [name.rstrip(".") for name in named], cutoff=0.8)
     all_of_them = f"{ctx.command_path} --help shows all"
     having = [] if ctx.parent is None else list(_others_with(typed, ctx.parent))
-    elsewhere = f", which {' and '.join(having)} {'has' if len(having) == 1 else 'have'}" if having else ""
+    elsewhere = (
+        f", which {names(having, most=3 if len(having) > 4 else None)} {'has' if len(having) == 1 else 'have'}"
+        if having
+        else ""
+    )
     words = f"{ctx.info_name} has no option {typed}{elsewhere}"
     if argument is not None:
         return f"{words}: write {argument} without it, as in {example(command)}"
@@ -61,7 +66,9 @@ def _options(command: click.Command) -> Iterator[str]:
 
 
 def _others_with(option: str, ctx: click.Context) -> Iterator[str]:
-    """The other commands that have exactly this option."""
+    """The other commands that have exactly this option, the program itself among them."""
+    if option in _options(ctx.command):
+        yield str(ctx.info_name)
     if isinstance(ctx.command, click.Group):
         for name in ctx.command.list_commands(ctx):
             command = ctx.command.get_command(ctx, name)

@@ -35,6 +35,7 @@ def costs(format_: str, as_json: bool) -> None:
 
 
 @click.command(epilog="Example: vggcalc schema > vggcalc.schema.json")
+@click.option("--json", is_flag=True, expose_value=False, help="As JSON, which it is.")
 def schema() -> None:
     """The JSON Schema of the JSON output, version 1."""
     from vggcalc.report.formats.schema import json_schema

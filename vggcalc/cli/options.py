@@ -207,14 +207,14 @@ MEASURING = group(
     option(
         "--mode",
         "modes",
-        type=Word(MODES),
+        type=Word(MODES, {"train": "training", "eval": "inference"}),
         multiple=True,
         help="Forward, or forward and backward. Repeatable.  [default: inference]",
     ),
     option(
         "--memory-format",
         "memory_formats",
-        type=Word(MEMORY_FORMATS),
+        type=Word(MEMORY_FORMATS, {"nchw": "contiguous", "nhwc": "channels_last"}),
         multiple=True,
         help="Of input and weights. Repeatable.  [default: contiguous]",
     ),

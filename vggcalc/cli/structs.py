@@ -158,18 +158,26 @@ class OutputOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def format(self) -> str:
-        """The format that is named, or that a file's name asks for. Raises `click.UsageError` for two."""
+        """The format that is named, or that a file's name asks for, a table where it says none.
+
+        Raises `click.UsageError` for two, and for a file that is named as what is not written.
+        """
         if self.as_json and self.format_ not in (None, "json"):
             raise click.UsageError(f"--json and --format {self.format_} contradict each other")
         if self.format_ is not None or self.as_json:
             return self.format_ or "json"
         suffix = os.path.splitext(self.output or "")[1].lower()
-        return {".json": "json", ".csv": "csv", ".md": "markdown", ".html": "html"}.get(suffix, "table")
+        if suffix in (".svg", ".png", ".pdf"):
+            raise click.UsageError(f"--output {self.output} is a picture, which --plot {self.output} draws")
+        if suffix not in FORMAT_OF and not _is_special(self.output):
+            known = ", ".join(FORMAT_OF)
+            raise click.UsageError(f"--output {self.output} says no format: end it with {known[2:]}, or give --format")
+        return FORMAT_OF.get(suffix, "table")
 
     @property
     def mismatch(self) -> str:
         """What to say where the file's name asks for another format than the one that is named."""
-        of_name = OutputOptions(output=self.path).format
+        of_name = FORMAT_OF.get(os.path.splitext(self.path or "")[1].lower(), "table")
         if self.path is None or of_name in ("table", self.format):
             return ""
         return f"{self.path} is written as {self.format}, which its name does not say"
@@ -200,6 +208,17 @@ class OutputOptions(msgspec.Struct, frozen=True, kw_only=True):
         for option, target in (("--output", self.path), ("--plot", self.plot)):
             if target is not None and os.path.isfile(target) and _identity(target) in read:
                 raise click.UsageError(f"{option} {target} would overwrite what is read: give another file")
+
+
+#: The format that the end of a file's name stands for.
+FORMAT_OF = {
+    "": "table", ".txt": "table", ".json": "json", ".csv": "csv", ".md": "markdown", ".html": "html",
+}  # fmt: skip
+
+
+def _is_special(path: str | None) -> bool:
+    """Whether it is there already as something else than a file, such as a pipe or a folder, whatever its name."""
+    return path is not None and os.path.exists(path) and not os.path.isfile(path)
 
 
 def same_file(one: str, two: str) -> bool:

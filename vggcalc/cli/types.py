@@ -44,7 +44,9 @@ class Word(Choice):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         from vggcalc.errors import unknown
 
-        word = self._aliases.get(str(value).lower(), str(value).lower())
+        word = str(value).lower()
+        word = self._aliases.get(word, word)
+        word = next((one for one in self.choices if one.replace("_", "-") == word.replace("_", "-")), word)
         if word not in self.choices:
             self.fail(str(unknown(self.name, value, self.choices)))
         return word
@@ -52,14 +54,20 @@ class Word(Choice):
     name = "value"
 
 
+#: Seconds in each unit of time that may stand behind a number.
+SECONDS_IN = {"": 1.0, "s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0}
+
+
 def parse_seconds(text: str) -> float:
-    """A time of more than 0 and at most a million seconds."""
+    """A time of more than 0 and at most a million seconds: `30`, `30s`, `2min`."""
+    match = re.fullmatch(r"([\d.]+(?:e[+-]?\d+)?)\s*([a-z]*)", text.strip().lower(), re.ASCII)
+    number, unit = match.groups() if match else ("", "")
     try:
-        value = float(text)
+        value = float(number) * SECONDS_IN.get(unit, 0.0)
     except ValueError:
         value = 0.0
     if not 0 < value <= 1e6:
-        raise InputError(f"{text!r} is no time: write seconds, more than 0 and at most a million, such as 30")
+        raise InputError(f"{text!r} is no time: write seconds, more than 0 and at most a million, such as 30 or 2min")
     return value
 
 

@@ -148,7 +148,8 @@ def parse_families(value: object) -> tuple[str, ...] | None:
     if value is None:
         return None
     if isinstance(value, str):
-        value = tuple(FAMILIES) if value.lower() == "all" else tuple(part.strip() for part in value.split(","))
+        value = tuple(part.strip() for part in value.split(","))
+        value = tuple(FAMILIES) if "all" in map(str.lower, value) else value
     if not isinstance(value, tuple | list) or not all(isinstance(name, str) for name in value):
         raise wrong_type("into", value, '"all", names such as "stack,asymmetric", or a list of names')
     if not value:
@@ -157,14 +158,17 @@ def parse_families(value: object) -> tuple[str, ...] | None:
 
 
 def parse_cost(value: object) -> str:
-    """The name of a cost, as in `vggcalc.COSTS`.
+    """The name of a cost, as in `vggcalc.COSTS`, or how tables head it.
 
     >>> parse_cost("Macs")
     'macs'
     """
     from vggcalc.analysis.costs import COSTS
 
-    return word("cost", value.lower() if isinstance(value, str) else value, COSTS)
+    if isinstance(value, str):
+        headed = {cost.definition.heading.lower(): name for name, cost in COSTS.items()}
+        value = value.lower() if value.lower() in COSTS else headed.get(value.lower(), value.lower())
+    return word("cost", value, COSTS)
 
 
 def parse_costs(value: object) -> tuple[str, ...]:

@@ -81,9 +81,14 @@ def parse_size(value: object, name: str = "size") -> int | tuple[int, ...]:
 
 
 def parse_padding(value: object) -> int | tuple[int, ...] | None:
-    """None for "same", which keeps the size of the feature map at stride 1, else positions on each side."""
+    """None for "same", which keeps the size of the feature map at stride 1, else positions on each side.
+
+    "valid" is none, as in torch.
+    """
     if value is None or (isinstance(value, str) and value.lower() == "same"):
         return None
+    if isinstance(value, str) and value.lower() == "valid":
+        return 0
     if isinstance(value, str) and re.fullmatch(rf"{DIGITS}([xX×]{DIGITS}){{0,2}}", value.strip()) is None:
         raise InputError(
             f"padding {value!r} is no number: write same, which keeps the size, or positions on each side, such as 3"

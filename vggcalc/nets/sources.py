@@ -38,6 +38,8 @@ def load(model: str, standard_input: Callable[[int], bytes] | None = None) -> Co
         raise InputError(f"{model}: which of its modules? {_named_in(model)}")
     if model.lower().endswith((".toml", ".json")) or "/" in model or "\\" in model:
         return _read_file(model)
+    if "," in model and any(published(part.strip()) for part in model.split(",") if len(part) > 1):
+        raise InputError(f"{model}: write several models with spaces between them, such as vgg16 vgg19")
     if "," in model or re.fullmatch(_TOKENS, model, re.IGNORECASE):
         return Config(model, tuple(model.split(",")))
     if os.path.exists(model):

@@ -50,9 +50,11 @@ class Output:
         self._beside: str | None = None
         if path is None:
             return
+        if not path:
+            raise OutputError(f"{option} is empty: name a file, or - for standard output")
         try:
             if os.path.isdir(path):
-                raise IsADirectoryError(0, "it is a directory")
+                raise IsADirectoryError(0, "it is a directory: name a file in it")
             if os.path.exists(path) and not os.access(path, os.W_OK):
                 raise PermissionError(0, "permission denied")
             if is_device(path):

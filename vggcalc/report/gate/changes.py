@@ -49,7 +49,7 @@ class Earlier(msgspec.Struct, frozen=True):
 
 def read_report(file: str) -> Report:
     """The report in a JSON document. Raises `InputError` with one line for anything else, and for what is too large."""
-    needed = f"write one with --json --output {file}"
+    needed = "name one that --json --output FILE wrote"
     kind = Kind("JSON output of vggcalc", needed, LARGEST_REPORT, b"{")
     text = read_file(file, kind).removeprefix(b"\xef\xbb\xbf")  # as some shells begin a file
     try:
