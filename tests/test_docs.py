@@ -240,6 +240,10 @@ def test_an_excerpt_follows_what_is_printed() -> None:
     assert excerpt("tidle\nhaed\n…\n", printed) == "title\nhead\n…\n"
 
 
+def test_the_readme_is_short() -> None:
+    assert len(README.splitlines()) <= 150
+
+
 def test_links_of_the_readme_lead_somewhere() -> None:
     links = re.findall(r"\]\((?!https?:)([^)#]+)", README)
     assert links
