@@ -64,7 +64,7 @@ KORNIA: dict[str, tuple[dict[str, Any], Any]] = {
     "feature:HardNet": ({}, PATCH), "feature:HardNet8": ({}, PATCH), "feature:HyNet": ({}, PATCH),
     "feature:KeyNet": ({}, (1, 1, 224, 224)), "feature:OriNet": ({}, PATCH), "feature:SOSNet": ({}, PATCH),
     "feature:LoFTR": ({}, [{"image0": (1, 1, 128, 128), "image1": (1, 1, 128, 128)}]), "feature:TFeat": ({}, PATCH),
-    "feature:SOLD2_detector": ({}, (1, 1, 256, 256)), "feature:XFeatModel": ({}, (1, 3, 256, 256)),
+    "feature:SOLD2_detector": ({}, (1, 1, 64, 64)), "feature:XFeatModel": ({}, (1, 3, 256, 256)),
     "models.dexined:DexiNed": ({}, IMAGE), "models.tiny_vit:TinyViT": ({}, IMAGE),
     "models.vit:VisionTransformer": ({}, IMAGE), "models.vit_mobile:MobileViT": ({}, (1, 3, 256, 256)),
 }  # fmt: skip
