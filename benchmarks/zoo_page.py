@@ -24,10 +24,10 @@ def page(records: list[Record]) -> str:
     commits = Counter(record["commit"] for record in records)
     run = [record for record in records if record["status"] in ("complete", "partial", "failed")]
     complete = sum(record["status"] == "complete" for record in run)
-    partial = of(records, "partial")
+    partial, not_run = of(records, "partial"), [*of(records, "torch fails"), *of(records, "not made")]
     lines = [
         "# The zoo", "",
-        f"What `benchmarks/zoo.py` found: {len(records)} models of {sum(map(bool, by_library.values()))} libraries, "
+        f"What `benchmarks/zoo.py` found in {len(records)} models of {sum(map(bool, by_library.values()))} libraries, "
         "each made without pretrained weights, traced, and counted by torch's `FlopCounterMode` too, both on the meta "
         "device, one process a model. Of every library that has more than so many its models are evenly spread over "
         "its list. A model is complete where every operator that may do MACs has a formula; what torch itself cannot "
@@ -39,8 +39,8 @@ def page(records: list[Record]) -> str:
     ]  # fmt: skip
     for title, text, found in (
         ("Partial", "These operators have no formula.", [(r, ", ".join(r["operators"])) for r in partial]),
-        ("Failed", "torch runs them and vggcalc does not.", [(r, why(r)) for r in of(records, "failed")]),
-        ("Not run by torch either", "", [(r, why(r)) for r in (*of(records, "torch fails"), *of(records, "not made"))]),
+        ("Failed", "vggcalc has no count of them.", [(r, why(r)) for r in of(records, "failed")]),
+        ("Not run by torch either", "Or not made, or too large to be run here.", [(r, why(r)) for r in not_run]),
         ("Other MACs than torch's counter", "", [(r, difference(r)) for r in records if differs(r)]),
         ("Tracing takes more than 1.5 times FlopCounterMode's time", "", [(r, times(r)) for r in records if slow(r)]),
     ):  # fmt: skip
@@ -52,14 +52,16 @@ def rows(by_library: dict[str, list[Record]]) -> list[str]:
     """The table: for each library how many there are of each status, how many differ, and how long tracing took."""
     statuses = ("complete", "partial", "failed", "torch fails", "not made")
     heads = ("library", "models", "complete", "partial", "failed", "torch fails", "not made", "MACs differ",
-             "parameters differ", "time ratio: median, worst")  # fmt: skip
+             "parameters differ", "ran on meta, fake, values", "time ratio: median, worst")  # fmt: skip
     lines = [f"| {' | '.join(heads)} |", "|" + " --- |" * len(heads)]
     for library, found in {**by_library, "all": list(chain(*by_library.values()))}.items():
         if found:
             ratios = sorted(ratio(record) for record in found if "torch_s" in record and "trace_s" in record)
+            ran = [sum(record.get("way") == way for record in found) for way in ("meta", "fake", "values")]
             cells = [library, len(found), *(len(of(found, status)) for status in statuses), sum(map(differs, found)),
                      sum(record["parameters"] != record["torch_parameters"] for record in found if "macs" in record),
-                     f"{median(ratios):.2f}, {ratios[-1]:.2f}" if ratios else ""]  # fmt: skip
+                     ", ".join(map(str, ran)),
+             f"{median(ratios):.2f}, {ratios[-1]:.2f}" if ratios else ""]  # fmt: skip
             lines.append(f"| {' | '.join(map(str, cells))} |")
     return lines
 
