@@ -72,7 +72,7 @@ def fragment(report: Report) -> str:
 def figures_html(figures: Sequence[tuple[str, str, str]]) -> str:
     """Figures as they stand on the page, for a notebook: of each the title, the caption and the `<svg>` element."""
     chapter = Chapter("figures", "Figures", figures=tuple(figures))
-    return _templates().get_template("fragment.html").render(drawing=None, chapter=chapter, numbers=count(1))
+    return _templates().get_template("fragment.html").render(answer="", drawing=None, chapter=chapter, numbers=count(1))
 
 
 def table_html(table: Table, id: str) -> str:
