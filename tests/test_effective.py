@@ -205,6 +205,11 @@ def test_every_format_has_it() -> None:
     table = invoke(*question).stdout
     assert "Effective receptive field of 5×5, in input positions" in table
     assert "over 3 random inputs" in table.replace("\n", " ")
+    stack, kernel = (found[name]["most"]["side"] for name in ("factorized", "naive"))
+    assert (
+        f"Of the 5×5 positions that a unit sees, the middle {stack}×{stack} hold 95% of its gradient's energy in the "
+        f"stack, and the middle {kernel}×{kernel} in the 5×5."
+    ) in table.replace("\n", " ")
     rows = list(csv.DictReader(io.StringIO(invoke(*question, "--format", "csv").stdout)))
     sides = {row["variant"]: row["side_95"] for row in rows}
     assert sides == {name: str(one["most"]["side"]) for name, one in found.items()}

@@ -141,6 +141,8 @@ CONTROL = Estimate(1.0, (0.995, 1.005), "processes")
         ((1.02, 1.03), Estimate(1.01, (0.96, 1.04)), "same"),
         ((1.03, 1.06), Estimate(1.01, (0.96, 1.04)), "unclear"),
         ((1.05, 1.06), Estimate(1.01, (0.96, 1.04)), "slower"),
+        ((0.9, 1.2), Estimate(1.2, (0.3, 3.0)), "unclear"),  # of a machine on which nothing can be said
+        ((4.0, 5.0), Estimate(1.2, (0.3, 3.0)), "slower"),
         (None, CONTROL, "unclear"),
         ((0.6, 0.7), Estimate(1.0, None), "unclear"),
     ],

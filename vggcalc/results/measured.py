@@ -30,6 +30,9 @@ ROUNDING = 1e-9
 #: by more: a copy of VGG-16 took 1.015 [1.005–1.027] times as long as VGG-16).
 LEAST_FLOOR, LEAST_FLOOR_OF_ONE = 0.01, 0.03
 
+#: Where a module cannot be told from its own copy within this, nothing is called the same.
+LARGEST_FLOOR_OF_SAME = 0.1
+
 
 def least_floor(basis: Basis) -> float:
     """The smallest difference that an interval on that basis can be about."""
@@ -37,7 +40,10 @@ def least_floor(basis: Basis) -> float:
 
 
 def judge(ci95: tuple[float, float] | None, floor: float) -> Verdict:
-    """Where the interval lies: outside 1 ± floor "faster" or "slower", inside "same", else "unclear"."""
+    """Where the interval lies: outside 1 ± floor "faster" or "slower", inside "same", else "unclear".
+
+    A floor above `LARGEST_FLOOR_OF_SAME` is of a machine that had other work to do: then what is inside is "unclear".
+    """
     if ci95 is None:
         return "unclear"
     low, high = ci95
@@ -45,7 +51,8 @@ def judge(ci95: tuple[float, float] | None, floor: float) -> Verdict:
         return "faster"
     if low > 1 + floor:
         return "slower"
-    return "same" if low >= 1 - floor and high <= 1 + floor else "unclear"
+    inside = low >= 1 - floor and high <= 1 + floor
+    return "same" if inside and floor <= LARGEST_FLOOR_OF_SAME else "unclear"
 
 
 class Configuration(msgspec.Struct, frozen=True):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from vggcalc.report.detail import Detail
-from vggcalc.report.findings import blocks, kernels, latency, networks
+from vggcalc.report.findings import blocks, effective, kernels, latency, networks
 from vggcalc.results import Comparison, Finding
 
 
@@ -40,6 +40,7 @@ FINDINGS: dict[str, FindingRule] = {
     "foldable": FindingRule(networks.products_of_weights, Detail.FULL),
     "unused": FindingRule(networks.unused_parameters, Detail.FULL),
     "receptive_field": FindingRule(networks.receptive_field_kept),
+    "effective": FindingRule(effective.energy_within),
     "maps": FindingRule(kernels.shrinking_feature_map, Detail.FULL),
     "depth": FindingRule(networks.depth_and_saved_activations),
     "latency": FindingRule(latency.latency_verdicts, Detail.FULL),

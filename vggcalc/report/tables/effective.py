@@ -57,5 +57,5 @@ def _how(found: list[EffectiveReceptiveField]) -> tuple[str, ...]:
         lines.append("Imported models have the weights that they are made with; layers that replace theirs, torch's.")
     silent = max(one.silent for one in found)
     if silent:
-        lines.append(f"Up to {silent} inputs are left out, in which the unit's gradient was 0 everywhere.")
+        lines.append(f"Up to {silent} more are left out, in which the unit's gradient was 0 everywhere.")
     return tuple(lines)
