@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 import vggcalc
 from vggcalc.report.findings import findings
+from vggcalc.report.findings.answer import answer
 from vggcalc.report.formats import FORMATS, Screen
 from vggcalc.report.tables import counted_sections, measured_sections
 from vggcalc.report.tables.cells import Cell, Column, Row, Table
@@ -38,7 +39,8 @@ EVIL = """a"b'c&d</script><!--<script>throw 1</script><b onclick="x">"""
 
 def of(command: str, *comparisons: Comparison, environment: Environment | None = None) -> Report:
     with_notes = (msgspec.structs.replace(one, findings=findings(one)) for one in comparisons)
-    return report(*with_notes, command=command, environment=environment)
+    found = report(*with_notes, command=command, environment=environment)
+    return msgspec.structs.replace(found, answer=answer(found))
 
 
 def timed(comparison: Comparison) -> Comparison:
