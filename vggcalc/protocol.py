@@ -149,7 +149,8 @@ class VerifyJob(msgspec.Struct, frozen=True, tag=True):
 class RewriteJob(msgspec.Struct, frozen=True, tag=True):
     """Replace convolutions of a network that is built, or of the module of its `origin`, and write its state dict.
 
-    The weights are those in the file `weights` where there is one. With `fit` the new layers take them over.
+    The weights are those in the file `weights` where there is one. With `fit` the new layers take them over. `code` is
+    a Python file to write, which makes the module.
     """
 
     network: Network
@@ -158,6 +159,7 @@ class RewriteJob(msgspec.Struct, frozen=True, tag=True):
     weights: str | None
     save: str
     fit: bool
+    code: str | None = None
 
 
 Job = TraceJob | CheckJob | EnergyJob | ProbeJob | TimingJob | TimingSeries | VerifyJob | RewriteJob

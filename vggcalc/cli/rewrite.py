@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 @alone(
     "Weights", "--save", metavar="OUT", common=True, required=True, help="Write the state dict: .safetensors or .pt."
 )
+@alone("Weights", "--code", metavar="OUT.py", common=True, help="Write Python that makes the module without vggcalc.")
 def rewrite(
     model: str,
     overrides: Overrides,
@@ -45,6 +46,7 @@ def rewrite(
     fit: bool,
     weights: str | None,
     save: str,
+    code: str | None,
 ) -> None:
     """A model's weights with its large kernels replaced: written as a state dict, which vggcalc.rewrite's modules load.
 
@@ -64,8 +66,15 @@ def rewrite(
             raise click.UsageError(f"{option} {file} is neither a .safetensors nor a .pt file")
     if weights is not None and same_file(weights, save):
         raise click.UsageError(f"--save {save} would overwrite what is read: give another file")
+    if code is not None:
+        if not code.endswith(".py"):
+            raise click.UsageError(f"--code {code} is no .py file")
+        if same_file(code, model.rpartition(":")[0]):
+            raise click.UsageError(f"--code {code} would overwrite the model's own file: give another")
     resolved = resolve(model, shape.inputs, overrides, read_standard_input, shape.cache)
-    done = rewrite_to_file(resolved, factorizing, replacing, fit, weights, save)
+    done = rewrite_to_file(resolved, factorizing, replacing, fit, weights, save, code)
     sections = fitted_tables(resolved.network.name, done.layers, done.parameters)
     screen = screen_of(True)
     click.echo(draw(sections, screen.width, screen.colour), nl=False)
+    if code is not None:
+        click.echo(f"{code} makes this module without vggcalc: run, it loads {save} and puts out the same.")

@@ -18,8 +18,9 @@ def rewrite_to_file(
     fit: bool,
     weights: str | None,
     save: str,
+    code: str | None = None,
 ) -> RewrittenModel:
-    """Replace a model's large convolutions and write its state dict to the file `save`.
+    """Replace a model's large convolutions and write its state dict to the file `save`, and a Python file `code`.
 
     Raises `InputError` for several families, a merge, and a model in which nothing is replaced.
     """
@@ -33,5 +34,6 @@ def rewrite_to_file(
     if len(rules) > 1:
         raise InputError(f"rewrite makes one model, and {', '.join(rules)} are {len(rules)}: give one family")
     (rule,) = rules.values()
-    paths = None if weights is None else os.path.abspath(weights), os.path.abspath(save)
-    return rewrite_model(network, origin, rule, *paths, fit)
+    from_file, to_file, in_python = (None if path is None else os.path.abspath(path) for path in (weights, save, code))
+    assert to_file is not None
+    return rewrite_model(network, origin, rule, from_file, to_file, fit, in_python)

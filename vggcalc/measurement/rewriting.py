@@ -19,10 +19,11 @@ def rewrite_model(
     weights: str | None,
     save: str,
     fit: bool,
+    code: str | None = None,
     start_worker: StartWorker = Worker,
 ) -> RewrittenModel:
     """What became of a model, as `RewriteJob` has it. Raises `InputError` with one line that says why nothing did."""
-    job = RewriteJob(network, origin, replacing, weights, save, fit)
+    job = RewriteJob(network, origin, replacing, weights, save, fit, code)
     try:
         with start_worker(job, REWRITE_TIMEOUT_S) as worker:
             for message in worker.messages():

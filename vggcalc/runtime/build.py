@@ -99,10 +99,13 @@ class Graph(nn.Module):
             last |= dict.fromkeys(node.inputs, i)
         self._output = network.nodes[-1].name
         self._steps = []
+        #: Of each module, in the order in which they run: its path, the nodes that it reads, and its own node.
+        self.order: list[tuple[str, tuple[str, ...], str]] = []
         for i, (node, (path, module)) in enumerate(zip(network.nodes, modules, strict=True)):
             _place(self, path, module)
             done = [name for name in dict.fromkeys(node.inputs) if last[name] == i and name != self._output]
             self._steps.append((attrgetter(path), node.inputs, node.name, done))
+            self.order.append((path, node.inputs, node.name))
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         known = {INPUT: image}

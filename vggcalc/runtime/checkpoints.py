@@ -1,8 +1,8 @@
 """State dicts in files: safetensors, or torch's own `.pt`, of which nothing but tensors is ever unpickled."""
 
 import os
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import Any
 
@@ -43,13 +43,19 @@ def load_weights(module: nn.Module, path: str) -> None:
 def save_weights(module: nn.Module, path: str) -> None:
     """Write the module's state dict; an earlier file is replaced only by a whole one. Raises `LoadError`."""
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
+    with whole_file(path) as part, open(part, "wb") as out:
+        if path.endswith(".safetensors"):
+            out.write(_safetensors().save({name: tensor.clone() for name, tensor in state.items()}))
+        else:
+            torch.save(state, out)
+
+
+@contextmanager
+def whole_file(path: str) -> Iterator[str]:
+    """The name of a file that becomes `path` when all of it is written, and else is removed. Raises `LoadError`."""
     part = f"{path}.{os.getpid()}.part"
     try:
-        with open(part, "wb") as out:
-            if path.endswith(".safetensors"):
-                out.write(_safetensors().save({name: tensor.clone() for name, tensor in state.items()}))
-            else:
-                torch.save(state, out)
+        yield part
         os.replace(part, path)
     except OSError as error:
         raise LoadError(f"{path} cannot be written: {error.strerror or error}") from None

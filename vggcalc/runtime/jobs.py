@@ -42,6 +42,7 @@ from vggcalc.runtime.check.energy import gradient_energies
 from vggcalc.runtime.check.gradient import ProbeError
 from vggcalc.runtime.check.verify import verify
 from vggcalc.runtime.checkpoints import load_weights, save_weights
+from vggcalc.runtime.code import write_code
 from vggcalc.runtime.load.errors import LoadError, in_one_line
 from vggcalc.runtime.load.load import call_arguments, load
 from vggcalc.runtime.rewrite import rewrite_fitting
@@ -124,13 +125,16 @@ def rewrite_and_save(job: RewriteJob, send: Send) -> None:
     module = load(job.origin) if job.origin is not None else build(job.network)
     if job.weights is not None:
         load_weights(module, job.weights)
+    inputs = call_arguments(module, job.origin, job.network)
     try:
-        done = rewrite_fitting(module, job.replacing, call_arguments(module, job.origin, job.network), job.fit)
+        done = rewrite_fitting(module, job.replacing, inputs, job.fit)
     except InputError as error:
         raise LoadError(str(error)) from None
     if not done.layers:
         raise LoadError(f"nothing is replaced in {job.network.name}: see vggcalc compare, which says why")
     save_weights(done.module, job.save)
+    if job.code is not None:
+        write_code(done.module, done.places, job.origin, job.network.name, inputs, job.save, job.code)
     counts = [sum(tensor.numel() for tensor in one.parameters()) for one in (module, done.module)]
     send(RewrittenModel(done.layers, (counts[0], counts[1])))
 

@@ -2,7 +2,7 @@
 
 import copy
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -22,10 +22,14 @@ from vggcalc.runtime.trace.tracer import trace
 
 
 class Rewritten(msgspec.Struct, frozen=True):
-    """A module with its convolutions replaced, and what stands for each but where they were merged."""
+    """A module with its convolutions replaced, and what stands for each but where they were merged.
+
+    `places` are the modules that came into it, by their paths.
+    """
 
     module: nn.Module
     layers: tuple[FittedLayer, ...] = ()
+    places: Mapping[str, nn.Module] = {}
 
 
 def rewrite(module: nn.Module, replacing: Replacing = Replacing(), inputs: Any = (1, 3, 224, 224)) -> nn.Module:
@@ -51,7 +55,7 @@ def rewrite_fitting(module: nn.Module, replacing: Replacing, inputs: Any, fit: b
         )
     traced = trace(module, inputs)
     shape_of = shapes(traced) if fit else {}
-    layers = []
+    layers, places = [], {}
     replaced = replace(traced, replacing)
     before = {node.name: node for node in traced.nodes}
     after = {node.name: node for node in replaced.network.nodes}
@@ -73,8 +77,9 @@ def rewrite_fitting(module: nn.Module, replacing: Replacing, inputs: Any, fit: b
                     layers.append(carry_over(own, instead, node.layer, branches, name, shape))
                 else:
                     layers.append(describe(own, instead, node.layer, name))
+            places[path] = instead
             new = with_module(new, path, instead)
-    return Rewritten(new, tuple(layers))
+    return Rewritten(new, tuple(layers), places)
 
 
 def _instead(old: nn.Module, name: str, came: Sequence[Node]) -> nn.Module:
