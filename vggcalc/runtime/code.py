@@ -82,7 +82,7 @@ def _source(
         model = _own_factory(origin, path)
         imports |= model.imports
         own = model.lines
-        body = f"module = {model.made}\n{writer.places(replaced)}\nreturn module"
+        body = f"module = {model.expression}\n{writer.places(replaced)}\nreturn module"
     if save.endswith(".safetensors"):
         imports.add("from safetensors.torch import load_file")
         read = "load_file(path)"
@@ -97,7 +97,7 @@ def _source(
         imports="\n".join([*sorted(imports, key=_place_of_import), *own]),
         classes=f"{classes}\n",
         body=indent(body, "    "),
-        path=_beside(save, path),
+        path=_relative_to_file(save, path),
         read=read,
     )
 
@@ -107,7 +107,7 @@ class _Factory(NamedTuple):
 
     imports: set[str]
     lines: list[str]
-    made: str
+    expression: str
 
 
 def _own_factory(origin: Origin, path: str) -> _Factory:
@@ -119,7 +119,7 @@ def _own_factory(origin: Origin, path: str) -> _Factory:
         package, name = sys.modules[origin.where], origin.attribute
         builder = package.models.get_model_builder(name) if origin.where == "torchvision" else package.create_model
         arguments = without_pretrained(builder, origin.arguments)
-        return _Factory({f"import {origin.where}"}, [], _called(given, arguments, repr(name)))
+        return _Factory({f"import {origin.where}"}, [], _call_expression(given, arguments, repr(name)))
     imports, lines = set(), []
     folder, module = START, origin.where
     if origin.is_file:
@@ -127,7 +127,7 @@ def _own_factory(origin: Origin, path: str) -> _Factory:
         module = os.path.splitext(file)[0]
     if origin.is_file or (getattr(sys.modules[module], "__file__", None) or "").startswith(START + os.sep):
         imports.add("import sys")
-        lines.append(f"sys.path.insert(0, str({_beside(folder, path)}))")
+        lines.append(f"sys.path.insert(0, str({_relative_to_file(folder, path)}))")
     first, *rest = origin.attribute.split(".")
     if all(part.isidentifier() for part in module.split(".")):
         lines.append(f"from {module} import {first} as original")
@@ -139,8 +139,8 @@ def _own_factory(origin: Origin, path: str) -> _Factory:
     if isinstance(found, nn.Module):
         return _Factory(imports | {"from copy import deepcopy"}, lines, f"deepcopy({name})")
     if found is attrgetter(origin.attribute)(sys.modules[module]):
-        return _Factory(imports, lines, _called(name, origin.arguments))
-    of_transformers = _called(f"{name}.config_class", origin.arguments)  # whose models are made of these
+        return _Factory(imports, lines, _call_expression(name, origin.arguments))
+    of_transformers = _call_expression(f"{name}.config_class", origin.arguments)  # whose models are made of these
     return _Factory(imports, lines, f"{name}({of_transformers})")
 
 
@@ -150,13 +150,13 @@ def _place_of_import(line: str) -> tuple[bool, str]:
     return module.partition(".")[0] not in sys.stdlib_module_names, module
 
 
-def _beside(other: str, path: str) -> str:
+def _relative_to_file(other: str, path: str) -> str:
     """Where another file is, seen from the file `path`, in Python."""
     where = os.path.relpath(other, os.path.dirname(path))
     return "Path(__file__).parent" if where == os.curdir else f"Path(__file__).parent / {where!r}"
 
 
-def _called(function: str, arguments: Mapping[str, Any], *first: str) -> str:
+def _call_expression(function: str, arguments: Mapping[str, Any], *first: str) -> str:
     return f"{function}({', '.join([*first, *(f'{name}={value!r}' for name, value in arguments.items())])})"
 
 

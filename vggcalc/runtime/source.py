@@ -55,7 +55,7 @@ class SourceWriter:
             if kind is padded:
                 return self._padded(module, base)
         if kind.__module__.startswith("torch.nn.modules.") and not module._modules:
-            return _call(f"nn.{kind.__name__}", _arguments(module))
+            return _call_lines(f"nn.{kind.__name__}", _arguments(module))
         raise NotWritten(kind.__name__)
 
     def places(self, replaced: Mapping[str, nn.Module]) -> str:
@@ -65,29 +65,31 @@ class SourceWriter:
         for made, same in groupby(written, key=lambda one: one[1]):
             paths = [f'"{path}"' for path, _ in same]
             if len(paths) == 1:
-                lines.append(_call("module.set_submodule", [*paths, made]))
+                lines.append(_call_lines("module.set_submodule", [*paths, made]))
             else:
-                lines.append(f"for path in {_call('', paths)}:")
-                lines.append(indent(_call("module.set_submodule", ["path", made]), "    "))
+                lines.append(f"for path in {_call_lines('', paths)}:")
+                lines.append(indent(_call_lines("module.set_submodule", ["path", made]), "    "))
         return "\n".join(lines)
 
     def _sequential(self, module: nn.Module) -> str:
         made = {name: self.expression(one) for name, one in _written_parts(module)}
         if list(made) == list(map(str, range(len(made)))):
-            return _call("nn.Sequential", list(made.values()))
+            return _call_lines("nn.Sequential", list(made.values()))
         pairs = [f'"{name}": {one}' for name, one in made.items()]
-        return _call("nn.Sequential", [_call("OrderedDict", [_call("", pairs, "{", "}")])])
+        return _call_lines("nn.Sequential", [_call_lines("OrderedDict", [_call_lines("", pairs, "{", "}")])])
 
     def _padded(self, module: nn.Module, base: str) -> str:
         sides: Any = module.sides
         pad = [number for ends in reversed(list(zip(*sides, strict=True))) for number in ends]
         name = self.classes.setdefault(_PADDED_CLASS.format(base=base), f"Padded{base}")
-        return _call(name, [*_arguments(module), f"pad={pad}"])
+        return _call_lines(name, [*_arguments(module), f"pad={pad}"])
 
     def _graph(self, graph: Graph) -> str:
         """The name of a class that runs the graph's modules in its order."""
         parts = _written_parts(graph)
-        begins = "".join(f"        self.{name} = {_behind(self.expression(one), 8)}\n" for name, one in parts)
+        begins = "".join(
+            f"        self.{name} = {_indented_after_first(self.expression(one), 8)}\n" for name, one in parts
+        )
         names = {INPUT: "data"}
         steps = []
         for path, inputs, node in graph.order:
@@ -167,7 +169,7 @@ def _is_literal(value: Any) -> bool:
     return value is None or isinstance(value, int | str) or (isinstance(value, float) and value - value == 0)
 
 
-def _call(name: str, arguments: list[str], begin: str = "(", end: str = ")") -> str:
+def _call_lines(name: str, arguments: list[str], begin: str = "(", end: str = ")") -> str:
     """A call, or what is in brackets, in one line where that fits."""
     line = f"{name}{begin}{', '.join(arguments)}{end}"
     if len(line) <= _WIDTH - 20 and "\n" not in line:
@@ -175,6 +177,6 @@ def _call(name: str, arguments: list[str], begin: str = "(", end: str = ")") -> 
     return f"{name}{begin}\n{''.join(indent(one, '    ') + ',' + chr(10) for one in arguments)}{end}"
 
 
-def _behind(text: str, columns: int) -> str:
+def _indented_after_first(text: str, columns: int) -> str:
     """Lines after the first moved to the right, to stand behind something."""
     return text.replace("\n", "\n" + " " * columns)
