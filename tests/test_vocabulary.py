@@ -25,7 +25,7 @@ MEASURED = sorted((Path(__file__).parent / "data/schema").glob("*.json"))
 LABELS = {"output", "input", "dilation"}
 
 #: Headings where there is little room.
-SHORT = {"params": "parameters"}
+SHORT = {"params": "parameters", "weights/pair": "weights per channel pair"}
 
 
 def test_every_cost_has_a_line() -> None:

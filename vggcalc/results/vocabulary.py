@@ -65,7 +65,7 @@ STRUCTURE_DEFINITIONS: tuple[Definition, ...] = (
         "weights_per_channel_pair",
         "",
         "count",
-        "weights of the kernels for one input and one output channel: 49 of a 7×7, 27 of three 3×3",
+        "weights of the kernels for one input and one output channel: 49 of a 7×7, 27 of three 3×3; also weights/pair",
     ),
     Definition(
         "padded", "layers[].same_size", "", "positions", "feature map where padding keeps the size, stride apart"
@@ -77,9 +77,15 @@ STRUCTURE_DEFINITIONS: tuple[Definition, ...] = (
 
 #: Ratios and changes, of every cost and of the latency.
 RATIO_DEFINITIONS: tuple[Definition, ...] = (
-    Definition("×", "ratios[].costs.NAME", "ratio.NAME", "ratio", "variant / baseline, of the figure before the sign"),
-    Definition("ratio", "ratios[].costs.NAME", "ratio.NAME", "ratio", "variant / baseline"),
-    Definition("change", "changes", "against.NAME", "ratio", "the ratio − 1 in percent; in conditions now / earlier"),
+    Definition(
+        "Δ",
+        "ratios[].costs.NAME",
+        "ratio.NAME",
+        "ratio",
+        "variant / baseline of the figure behind the sign, shown as the change in percent or, from 2 on, as a factor",
+    ),
+    Definition("ratio", "ratios[].costs.NAME", "ratio.NAME", "ratio", "variant / baseline; × where there are many"),
+    Definition("change", "changes", "against.NAME", "ratio", "the same as Δ; in conditions now / earlier"),
 )
 
 #: What was measured.
@@ -90,9 +96,13 @@ LATENCY_DEFINITIONS: tuple[Definition, ...] = (
     Definition("of roof", "latency[].roof_share", "", "share", "of what the roofline allows this variant"),
     Definition("bound by", "latency[].bound", "", "", "which side of the roofline limits it: compute or memory"),
     Definition(
-        "ratio", "ratios[].latency[].ratio", "ratio.latency", "ratio", "median over rounds of variant / baseline"
+        "speed-up",
+        "ratios[].latency[].ratio",
+        "ratio.latency",
+        "ratio",
+        "1 / ratio; the ratio in JSON and conditions is the median over rounds of variant / baseline",
     ),
-    Definition("95% interval", "ratios[].latency[].ci95", "", "ratio", "of the ratio of latencies, over processes"),
+    Definition("95% interval", "ratios[].latency[].ci95", "", "ratio", "of the speed-up; in JSON of the ratio"),
     Definition("verdict", "ratios[].latency[].verdict", "", "", "faster, slower, same, or unclear, by that interval"),
     Definition("A/A", "ratios[].latency[].control_ratio", "", "ratio", "a second copy of the baseline / the baseline"),
     Definition("A/A interval", "ratios[].latency[].control_ci95", "", "ratio", "95% interval of A/A"),

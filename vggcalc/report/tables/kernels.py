@@ -3,10 +3,13 @@
 from collections.abc import Sequence
 from math import prod
 
+import msgspec
+
 from vggcalc.nets.layers import Axes, PlainConvolution
 from vggcalc.report import units
 from vggcalc.report.detail import Detail
 from vggcalc.report.tables.cells import (
+    ALWAYS,
     EMPTY,
     Cell,
     Column,
@@ -44,7 +47,7 @@ def kernel_tables(comparison: Comparison) -> list[Section]:
 
 
 def at_a_glance(comparisons: Sequence[Comparison]) -> list[Section]:
-    """Several kernels together: weights per channel pair, output sizes, and ratios of costs."""
+    """Several kernels together, a line for each factorization: what it costs, and how that compares."""
     kernels = [comparison for comparison in comparisons if is_kernel(comparison)]
     return [_overview(kernels)] if len(kernels) > 1 else []
 
@@ -65,21 +68,40 @@ def _overview(comparisons: Sequence[Comparison]) -> Table:
                         Cell(kernels_or_count(other)),
                         Cell(f"{before} → {after}" if after else units.NO_FIGURE, after),
                         Cell.change(after / before if after and before else None),
+                        *(
+                            cell
+                            for key in ALWAYS
+                            for cell in (Cell.cost(other.costs, key), Cell.change(ratio.costs[key]))
+                        ),
+                        field_cell(other),
                         Cell.shape(other.layers[-1].same_size),
                         Cell.shape(other.layers[-1].valid_size),
-                        Cell.change(ratio.parameters),
-                        Cell.change(ratio.macs),
                     ),
                     ruled=not i and has_several_variants(comparison),
                     detail=Detail.BRIEF,
                 )
             )
-    columns = ("kernel", "variant", "layers", "weights", "Δ weights", "padded", "unpadded", "Δ params", "Δ MACs")
-    title = "Weights per channel pair and output size, kernel against its factorization"
     several = any(map(has_several_variants, comparisons))
-    wide = ("padded", "Δ weights") if several else ("variant",)
+    columns = ("kernel", "variant", "layers", "weights/pair", "Δ weights", "parameters", "Δ params", "MACs", "Δ MACs",
+               "RF", "padded", "unpadded")  # fmt: skip
+    wide = ("padded", "unpadded", "Δ weights", "Δ params", *(["weights/pair"] if several else []))
     heads = tuple(Column(head, right=i > 2, wide=head in wide) for i, head in enumerate(columns))
-    return Table(title, heads, tuple(rows), keys=1 + several)
+    conv = comparisons[0].variants[0].layers[0].layer
+    assert isinstance(conv, PlainConvolution)
+    title = f"Kernels factorized: {_channels(conv)}, {input_and_dtype(comparisons[0])}"
+    table = Table(title, heads, tuple(rows), keys=1 + several)
+    return table if several else _without(table, "variant")
+
+
+def _without(table: Table, title: str) -> Table:
+    """The table without the column of that title."""
+    kept = [i for i, column in enumerate(table.columns) if column.title != title]
+    rows = (msgspec.structs.replace(row, cells=tuple(row.cells[i] for i in kept)) for row in table.rows)
+    return msgspec.structs.replace(table, columns=tuple(table.columns[i] for i in kept), rows=tuple(rows))
+
+
+def _channels(conv: PlainConvolution) -> str:
+    return f"{conv.in_channels} → {conv.out_channels} channels"
 
 
 def _figure_by_figure(comparison: Comparison) -> Table:
@@ -121,7 +143,7 @@ def _words(comparison: Comparison) -> str:
     """The convolution that is factorized, and on what."""
     conv = comparison.variants[0].layers[0].layer
     assert isinstance(conv, PlainConvolution)
-    words = [f"{conv.in_channels} → {conv.out_channels} channels"]
+    words = [_channels(conv)]
     for key in ("stride", "padding", "dilation"):
         value: Axes = getattr(conv, key)
         if key == "padding" and conv.padding_after is not None:
