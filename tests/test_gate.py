@@ -694,3 +694,14 @@ def test_each_axis_of_a_receptive_field_can_be_bound() -> None:
     assert not vggcalc.gate(sound, "naive.receptive_field.length >= 9").passed
     with pytest.raises(InputError, match="height is no axis: there are length"):
         vggcalc.gate(sound, "naive.receptive_field.height > 9")
+
+
+@pytest.mark.parametrize("into", [None, "stack", "asymmetric"])
+def test_a_single_factorization_is_called_by_its_family_and_factorized_alike(into: str | None) -> None:
+    comparison = vggcalc.factorize(7, into=into)
+    for name in ("factorized", into or "stack"):
+        assert parse_condition(f"{name}.macs > 1", [comparison], True).path.variant == comparison.variants[1].name
+        assert not vggcalc.gate(comparison, f"{name}.macs > 1").passed
+    several = vggcalc.factorize(7, into="stack,asymmetric")
+    with pytest.raises(InputError, match="variant 'factorized' is unknown"):
+        parse_condition("factorized.macs > 1", [several], True)

@@ -68,8 +68,9 @@ def parse_condition(text: str, comparisons: Sequence[Comparison], earlier: bool)
 def _left_side(text: str, comparisons: Sequence[Comparison]) -> Path:
     """The path that begins with the longest variant's name that fits; a single variant's may be left out."""
     names = list(dict.fromkeys(variant.name for comparison in comparisons for variant in comparison))
-    fitting = sorted((name for name in names if text.startswith(f"{name}.")), key=len, reverse=True)
-    split = [(name, text[len(name) + 1 :]) for name in fitting]
+    called = _other_names(comparisons) | {name: name for name in names}
+    fitting = sorted((name for name in called if text.startswith(f"{name}.")), key=len, reverse=True)
+    split = [(called[name], text[len(name) + 1 :]) for name in fitting]
     if len(names) == 1:
         split.append((names[0], text))
     if not split:
@@ -84,6 +85,16 @@ def _left_side(text: str, comparisons: Sequence[Comparison]) -> Path:
         except InputError as error:
             failures.append(error)
     raise failures[0]
+
+
+def _other_names(comparisons: Sequence[Comparison]) -> dict[str, str]:
+    """What a single factorization may be called too: `factorized`, or by its family, such as `stack`."""
+    found: dict[str, str] = {}
+    for comparison in comparisons:
+        if len(comparison.variants) == 2 and comparison.variants[1].family is not None:
+            other = comparison.variants[1]
+            found |= {"factorized": other.name, str(other.family): other.name}
+    return found
 
 
 def _figure_path(variant: str, text: str, comparisons: Sequence[Comparison]) -> Path:
