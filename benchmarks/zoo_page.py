@@ -30,7 +30,7 @@ def page(records: list[Record]) -> str:
         f"What `benchmarks/zoo.py` found in {len(records)} models of {sum(map(bool, by_library.values()))} libraries, "
         "each made without pretrained weights, traced, and counted by torch's `FlopCounterMode` too, both on the meta "
         "device, one process a model. Of every library that has more than so many its models are evenly spread over "
-        "its list. A model is complete where every operator that may do MACs has a formula; what torch itself cannot "
+        "its list, and a run that was ended has the first of them. A model is complete where every operator that may do MACs has a formula; what torch itself cannot "
         "run on this machine is left out of the shares.", "",
         f"Of {len(run)} models that torch runs **{complete} are complete ({complete / max(len(run), 1):.1%})**.", "",
         f"Commit {', '.join(f'{name} ({n} models)' for name, n in commits.most_common())}; Python "
@@ -58,7 +58,8 @@ def rows(by_library: dict[str, list[Record]]) -> list[str]:
         if found:
             ratios = sorted(ratio(record) for record in found if "torch_s" in record and "trace_s" in record)
             ran = [sum(record.get("way") == way for record in found) for way in ("meta", "fake", "values")]
-            cells = [library, len(found), *(len(of(found, status)) for status in statuses), sum(map(differs, found)),
+            cells = [library, len(found), *(len(of(found, status)) for status in statuses),
+                     f"{sum(map(differs, found))} of {sum(record.get('torch_macs') is not None for record in found)}",
                      sum(record["parameters"] != record["torch_parameters"] for record in found if "macs" in record),
                      ", ".join(map(str, ran)),
              f"{median(ratios):.2f}, {ratios[-1]:.2f}" if ratios else ""]  # fmt: skip
