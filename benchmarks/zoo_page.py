@@ -30,7 +30,8 @@ def page(records: list[Record]) -> str:
         f"What `benchmarks/zoo.py` found in {len(records)} models of {sum(map(bool, by_library.values()))} libraries, "
         "each made without pretrained weights, traced, and counted by torch's `FlopCounterMode` too, both on the meta "
         "device, one process a model. Of every library that has more than so many its models are evenly spread over "
-        "its list, and a run that was ended has the first of them. A model is complete where every operator that may do MACs has a formula; what torch itself cannot "
+        "its list, and a run that was ended has the first of them. A model "
+        "is complete where every operator that may do MACs has a formula; what torch itself cannot "
         "run on this machine is left out of the shares.", "",
         f"Of {len(run)} models that torch runs **{complete} are complete ({complete / max(len(run), 1):.1%})**.", "",
         f"Commit {', '.join(f'{name} ({n} models)' for name, n in commits.most_common())}; Python "
