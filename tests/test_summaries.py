@@ -1,6 +1,7 @@
 """The table of a summary: modules down to a depth, equal ones folded, sorted, cut; always adding up to the total."""
 
 import re
+from collections import OrderedDict
 from math import prod
 from pathlib import Path
 
@@ -16,6 +17,8 @@ import vggcalc
 from vggcalc.analysis.costs import COSTS
 from vggcalc.analysis.modules import SCREEN_ROWS, SummaryOptions, summarize_modules
 from vggcalc.cli.app import cli
+from vggcalc.pipeline.report import make_report
+from vggcalc.report.formats import FORMATS, Screen
 from vggcalc.results import Comparison, ModuleSummary, Variant
 
 IMAGE = (1, 3, 32, 32)
@@ -248,3 +251,15 @@ def test_a_first_input_that_is_not_used_still_has_its_shape() -> None:
     comparison = vggcalc.summary(Second(), (torch.zeros(1, 3, 8, 8), torch.zeros(1, 3, 9, 9)))
     assert comparison.variants[0].network.input_shape == (1, 3, 8, 8)
     assert "1×3×8×8" in comparison.to_html()
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_long_names_never_make_a_table_wider_than_the_screen(width: int) -> None:
+    """A name shows its end, which tells it from its neighbours; JSON and Markdown have all of it."""
+    name = "_".join(["encoder"] * 12)
+    model = nn.Sequential(OrderedDict([(name, nn.Conv2d(3, 64, 7)), ("head", nn.Conv2d(64, 8, 3))]))
+    comparison = vggcalc.summary(model, (1, 3, 32, 32))
+    text = FORMATS["table"](make_report("summary", [comparison]), Screen(width))
+    assert max(map(len, text.splitlines())) <= width
+    assert re.search(r"^…\w*encoder ", text, re.MULTILINE)
+    assert name in comparison.to_markdown().replace("\\", "")

@@ -92,7 +92,7 @@ def draw(sections: Sequence[Section], width: int, colour: bool) -> str:
                 console.print(Rich(visible(line), style="dim" if section.quiet else ""))
             console.print()
             continue
-        section = _compact(section, width)
+        section = _with_short_names(_compact(section, width), width)
         shown = _columns_that_fit(section, width)
         grid = Grid(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
         for i in shown:
@@ -130,7 +130,7 @@ def _columns_width(table: Table, shown: Sequence[int]) -> int:
 def _compact(table: Table, width: int) -> Table:
     """The table with every digit, or where its columns that are not wide do not fit, with compact figures and titles.
 
-    A figure is never cut: where those are too wide still, so is the table.
+    A figure is never cut: where those are too wide still, names are, see `_with_short_names`.
     """
     if _columns_width(table, [i for i, column in enumerate(table.columns) if not column.wide]) <= width:
         return table
@@ -141,6 +141,27 @@ def _compact(table: Table, width: int) -> Table:
         for row in table.rows
     )
     return replace(table, columns=columns, rows=tuple(rows))
+
+
+#: So many signs of a name are left in any case.
+_SHORTEST_NAME = 24
+
+
+def _with_short_names(table: Table, width: int) -> Table:
+    """The table with long names in its first column as their ends, where its columns would not fit otherwise."""
+    narrow = [i for i, column in enumerate(table.columns) if not column.wide]
+    over = _columns_width(table, narrow) - width
+    if over <= 0 or table.columns[0].right:
+        return table
+    most = max(_SHORTEST_NAME, _columns_width(table, [0]) - over)
+    replace = msgspec.structs.replace
+
+    def shortened(cell: Cell) -> Cell:
+        text = visible(cell.text)
+        return cell if len(text) <= most else replace(cell, text="…" + text[len(text) - most + 1 :])
+
+    rows = (replace(row, cells=(shortened(row.cells[0]), *row.cells[1:])) for row in table.rows)
+    return replace(table, rows=tuple(rows))
 
 
 def _columns_that_fit(table: Table, width: int) -> list[int]:
