@@ -242,23 +242,28 @@ def run(given: argparse.Namespace, data: Path) -> None:
             "tuning_rate": rate / SMALLER,
             "kernels": {kernel: {"costs": of, "seeds": []} for kernel, of in measured.items()},
         }
+
+        def save(text: str) -> None:
+            found["seconds"] = round(time.time() - began)
+            data.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+            say(text)
+
         tasks = [
             (Task(images, labels, seed, given.batch), kernel) for seed in range(given.seeds) for kernel in given.kernels
         ]
         first = [pool.submit(all_from_scratch, *task, given, rate) for task in tasks]
-        learned = [run.result() for run in first]
-        for (_, kernel), (scratch, _) in zip(tasks, learned, strict=True):
+        learned = []
+        for (task, kernel), run_of_seed in zip(tasks, first, strict=True):
+            scratch, state = run_of_seed.result()
+            learned.append(state)
             found["kernels"][str(kernel)]["seeds"].append({"scratch": scratch})
-        say("from scratch is done")
+            save(f"seed {task.seed}, {kernel}×{kernel} from scratch")
         second = [
-            pool.submit(from_trained, *task, given, rate, state)
-            for task, (_, state) in zip(tasks, learned, strict=True)
+            pool.submit(from_trained, *task, given, rate, state) for task, state in zip(tasks, learned, strict=True)
         ]
         for (task, kernel), fitted in zip(tasks, second, strict=True):
             found["kernels"][str(kernel)]["seeds"][task.seed] |= fitted.result()
-            found["seconds"] = round(time.time() - began)
-            data.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-            say(f"seed {task.seed}, {kernel}×{kernel}")
+            save(f"seed {task.seed}, {kernel}×{kernel} fitted")
 
 
 def main() -> None:

@@ -224,6 +224,9 @@ def figure(results: Found) -> str:
             left.set_ylim(2.5, -0.5)
             left.set_xlabel("difference in accuracy, percentage points")
             left.set_title(f"From scratch: {kernel}×{kernel}", loc="left", fontsize=8)
+            if not fitted(found):
+                right.set_axis_off()
+                continue
             steps = checkpoints(found)
             right.axhline(0, color="#808080", linewidth=0.8, linestyle="--")
             for name, colour in colours.items():
@@ -259,10 +262,12 @@ def write(results: Found, page: Path) -> None:
     }
     parts = [INTRODUCTION]
     for kernel, found in results["kernels"].items():
-        energy = interval([share for seed in fitted(found) for share in seed["energy"]])[0]
-        own = {"k": kernel, "energy": f"{energy:.0%}", "fitted": len(fitted(found))}
+        shares = [share for seed in fitted(found) for share in seed["energy"]]
+        own = {"k": kernel, "energy": f"{mean(shares or [0]):.0%}", "fitted": len(fitted(found))}
         parts += [SCRATCH_TEXT.replace("From scratch", f"{kernel}×{kernel} from scratch").format(**words, **own)]
-        parts += ["\n", from_scratch(kernel, found), FIT_TEXT.format(**words, **own), "\n", from_trained(kernel, found)]
+        parts += ["\n", from_scratch(kernel, found)]
+        if fitted(found):
+            parts += [FIT_TEXT.format(**words, **own), "\n", from_trained(kernel, found)]
     parts[0] = INTRODUCTION.format(**words)
     parts += [METHOD.format(**words), rates(results)]
     page.write_text(filled("".join(parts)) + "\n", encoding="utf-8")
