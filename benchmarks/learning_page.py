@@ -135,18 +135,21 @@ def checkpoints(found: Found) -> list[str]:
     return list(fitted(found)[0]["tuned"]["stack"])
 
 
+def timed(latency: Found | None) -> str:
+    """A time by that of the large kernels; on a machine that is too busy it has no interval."""
+    if latency is None:
+        return "—"
+    ends = "no interval" if latency["ci95"] is None else "{:.2f} to {:.2f}".format(*latency["ci95"])
+    return f"× {latency['ratio']:.2f} ({ends})"
+
+
 def from_scratch(kernel: str, found: Found) -> str:
     """The table of the variants, and what it says of the two arguments."""
     rows = [["layers", "parameters", "MACs", "training", "inference", "accuracy (95%)", "difference, points (95%)"]]
     base = scratch(found, "naive")
     for name, cost in found["costs"].items():
         accuracies = scratch(found, name)
-        times = [
-            f"× {cost[mode]['ratio']:.2f} ({cost[mode]['ci95'][0]:.2f} to {cost[mode]['ci95'][1]:.2f})"
-            if mode in cost and cost[mode]["ci95"]
-            else "1" if name == "naive" and any("training" in one for one in found["costs"].values()) else "—"
-            for mode in ("training", "inference")
-        ]  # fmt: skip
+        times = [timed(cost.get(mode)) if name != "naive" else "" for mode in ("training", "inference")]
         difference = "" if name == "naive" else points(interval(differences(accuracies, base)))
         counts = (f"{cost[name]:,}" for name in ("parameters", "macs"))
         rows.append([called(name, kernel), *counts, *times, percent(interval(accuracies)), difference])
@@ -268,6 +271,8 @@ def write(results: Found, page: Path) -> None:
         parts += ["\n", from_scratch(kernel, found)]
         if fitted(found):
             parts += [FIT_TEXT.format(**words, **own), "\n", from_trained(kernel, found)]
+        else:
+            parts += ["\nThis run was ended before the trained networks were fitted.\n"]
     parts[0] = INTRODUCTION.format(**words)
     parts += [METHOD.format(**words), rates(results)]
     page.write_text(filled("".join(parts)) + "\n", encoding="utf-8")
