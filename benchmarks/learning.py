@@ -7,7 +7,7 @@ rewritten by `vggcalc.rewrite(…, fit=True)`, and the result trained on. Parame
 time. Writes docs/benchmarks/learning.md, with every seed's accuracy in a JSON file and a figure beside it.
 
     pip install . -r benchmarks/requirements.txt
-    OMP_NUM_THREADS=1 python benchmarks/learning.py                  # 20 seeds, about a quarter of an hour
+    OMP_NUM_THREADS=1 python benchmarks/learning.py                  # 20 seeds; most of the time goes into fits
     python benchmarks/learning.py --small --output /tmp/learning.md  # does it run? seconds, no result
     python benchmarks/learning.py --again                            # page and figure anew, of what a run has left
 """

@@ -43,7 +43,8 @@ SCRATCH_TEXT = """
 
 The same split of the data, first weights around the compared layers, batches, schedule and {steps} steps for each seed.
 Accuracy on {tested_on} images that were not trained on, mean over seeds with its 95% interval; differences are paired
-by seed. MACs of one image; time of a call at batch {batch}, one thread, by that of the {k}×{k}s.
+by seed. MACs of one image; time of a call at batch {batch}, one thread, by that of the {k}×{k}s, where
+the machine was quiet enough for an interval.
 """
 
 FIT_TEXT = """
@@ -136,11 +137,10 @@ def checkpoints(found: Found) -> list[str]:
 
 
 def timed(latency: Found | None) -> str:
-    """A time by that of the large kernels; on a machine that is too busy it has no interval."""
-    if latency is None:
+    """A time by that of the large kernels, where it has an interval: on a machine that is too busy it has none."""
+    if latency is None or latency["ci95"] is None:
         return "—"
-    ends = "no interval" if latency["ci95"] is None else "{:.2f} to {:.2f}".format(*latency["ci95"])
-    return f"× {latency['ratio']:.2f} ({ends})"
+    return "× {:.2f} ({:.2f} to {:.2f})".format(latency["ratio"], *latency["ci95"])
 
 
 def from_scratch(kernel: str, found: Found) -> str:
