@@ -57,6 +57,49 @@ def test_wrong_use_is_one_line(arguments: tuple[str, ...], says: str) -> None:
     assert done.stderr.count("\n") == 1
 
 
+def test_widths_are_chosen_by_the_weights(tmp_path: Path) -> None:
+    """The smallest width whose singular values explain so much; a budget is kept, and spent where it explains most."""
+    torch.manual_seed(0)
+    module = network()
+    with torch.no_grad():
+        module[0].weight += 0.3 * torch.randn(3, 1, 5, 1) * torch.randn(1, 2, 1, 5)
+    whole = module[0].weight.detach().double().permute(1, 3, 0, 2).reshape(10, 15)
+    shares = (torch.linalg.svdvals(whole) ** 2).cumsum(0) / whole.square().sum()
+    small = vggcalc.rewrite(module, (1, 2, 12, 12), into="asymmetric", energy=0.8)
+    (one,) = small.fitted
+    assert one.widths == (int((shares < 0.8).sum()) + 1, 3)
+    assert one.energy == pytest.approx(float(shares[one.widths[0] - 1]), abs=1e-6)
+    assert one.macs == (12 * 12 * 150, 12 * 12 * (10 + 15) * one.widths[0])
+    (tmp_path / "net.py").write_text(NET)
+    torch.save(module.state_dict(), tmp_path / "trained.pt")
+    command = (
+        "rewrite", f"{tmp_path / 'net.py'}:make", "--input", "1x2x12x12", "--into", "asymmetric",
+        "--weights", str(tmp_path / "trained.pt"), "--save", str(tmp_path / "small.pt"),
+    )  # fmt: skip
+    done = invoke(*command, "--energy", "80%")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"{one.macs[1]:,}" in done.stdout
+    assert "Error of all that the model puts out" in done.stdout
+    kept = 3 * 10 * 10 * 27  # of the 3×3
+    done = invoke(*command, "--budget-macs", str(kept + 12 * 12 * 25 * 4 + 100))
+    written = torch.load(tmp_path / "small.pt", weights_only=True)
+    assert written["0.conv1.weight"].shape[0] == 4
+    for option, value, says in (
+        ("--budget-macs", "1k", "the narrowest layers take more"),
+        ("--budget-macs", "1x", "is no number"),
+    ):
+        done = invoke(*command, option, value)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+        assert says in done.stderr
+    assert not vggcalc.rewrite(module, (1, 2, 12, 12), into="asymmetric", energy=1).fitted, "it stays"
+    with pytest.raises(vggcalc.InputError, match="is no share"):
+        vggcalc.rewrite(module, (1, 2, 12, 12), into="asymmetric", energy=0)
+    with pytest.raises(vggcalc.InputError, match="separable has no width to choose"):
+        vggcalc.rewrite(module, (1, 2, 12, 12), into="separable", energy=0.5)
+    with pytest.raises(vggcalc.InputError, match="leave out one of them"):
+        vggcalc.rewrite(module, (1, 2, 12, 12), energy=0.5, budget_macs=10**6)
+
+
 def test_files_that_are_no_weights_are_refused_in_one_line(tmp_path: Path) -> None:
     module = network()
     (tmp_path / "junk.pt").write_text("junk")

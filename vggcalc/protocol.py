@@ -9,6 +9,7 @@ It is over 300 lines long because the union of all jobs and that of all messages
 
 import msgspec
 
+from vggcalc.nets.fitting import Fitting
 from vggcalc.nets.graph import Network
 from vggcalc.nets.layers import Axes, Shape
 from vggcalc.nets.origins import Origin, Sources
@@ -149,8 +150,8 @@ class VerifyJob(msgspec.Struct, frozen=True, tag=True):
 class RewriteJob(msgspec.Struct, frozen=True, tag=True):
     """Replace convolutions of a network that is built, or of the module of its `origin`, and write its state dict.
 
-    The weights are those in the file `weights` where there is one. With `fit` the new layers take them over. `code` is
-    a Python file to write, which makes the module.
+    The weights are those in the file `weights` where there is one. With `fit` the new layers take them over, `fitting`
+    says how. `code` is a Python file to write, which makes the module.
     """
 
     network: Network
@@ -159,6 +160,7 @@ class RewriteJob(msgspec.Struct, frozen=True, tag=True):
     weights: str | None
     save: str
     fit: bool
+    fitting: Fitting = Fitting()
     code: str | None = None
 
 

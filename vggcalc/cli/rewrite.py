@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vggcalc.cli.groups import Command, alone
+from vggcalc.cli.groups import Command, alone, group, option
 from vggcalc.cli.options import FACTORIZING, INPUTS, MODEL, NETWORK, REPLACING
+from vggcalc.cli.types import Parsed, parse_amount, parse_share
 
 if TYPE_CHECKING:
     from vggcalc.cli.structs import InputOptions
     from vggcalc.library.factorizing import FactorizingOptions, ReplacingOptions
     from vggcalc.library.models import Overrides
+    from vggcalc.library.rewriting import WidthOptions
 
 
 @click.command(
@@ -37,6 +39,21 @@ if TYPE_CHECKING:
     "Weights", "--save", metavar="OUT", common=True, required=True, help="Write the state dict: .safetensors or .pt."
 )
 @alone("Weights", "--code", metavar="OUT.py", common=True, help="Write Python that makes the module without vggcalc.")
+@group(
+    "widths",
+    "Weights",
+    "vggcalc.library.rewriting:WidthOptions",
+    option(
+        "--energy",
+        type=Parsed("share", parse_share),
+        help="Fit, each layer of the smallest width that explains this much of its kernel, such as 95%.",
+    ),
+    option(
+        "--budget-macs",
+        type=Parsed("macs", parse_amount),
+        help="Fit, with widths for no more MACs of the whole network, such as 1.5G, spent where they explain most.",
+    ),
+)
 def rewrite(
     model: str,
     overrides: Overrides,
@@ -44,6 +61,7 @@ def rewrite(
     factorizing: FactorizingOptions,
     replacing: ReplacingOptions,
     fit: bool,
+    widths: WidthOptions,
     weights: str | None,
     save: str,
     code: str | None,
@@ -61,9 +79,9 @@ def rewrite(
     from vggcalc.report.formats.terminal import draw
     from vggcalc.report.tables.fitted import fitted_tables
 
-    for option, file in (("--save", save), ("--weights", weights)):
+    for name, file in (("--save", save), ("--weights", weights)):
         if file is not None and os.path.splitext(file)[1] not in (".pt", ".pth", ".safetensors"):
-            raise click.UsageError(f"{option} {file} is neither a .safetensors nor a .pt file")
+            raise click.UsageError(f"{name} {file} is neither a .safetensors nor a .pt file")
     if weights is not None and same_file(weights, save):
         raise click.UsageError(f"--save {save} would overwrite what is read: give another file")
     if code is not None:
@@ -72,8 +90,8 @@ def rewrite(
         if same_file(code, model.rpartition(":")[0]):
             raise click.UsageError(f"--code {code} would overwrite the model's own file: give another")
     resolved = resolve(model, shape.inputs, overrides, read_standard_input, shape.cache)
-    done = rewrite_to_file(resolved, factorizing, replacing, fit, weights, save, code)
-    sections = fitted_tables(resolved.network.name, done.layers, done.parameters)
+    done = rewrite_to_file(resolved, factorizing, replacing, fit, widths, weights, save, code)
+    sections = fitted_tables(resolved.network.name, done)
     screen = screen_of(True)
     click.echo(draw(sections, screen.width, screen.colour), nl=False)
     if code is not None:

@@ -80,6 +80,23 @@ def parse_precision(text: str) -> float:
     return share
 
 
+def parse_share(text: str) -> float:
+    """`95%` or `0.95`."""
+    match = re.fullmatch(r"(\d{0,9}\.?\d{1,9})(%?)", text, re.ASCII)
+    share = float(match[1]) / (100 if match[2] else 1) if match else 0.0
+    if not 0 < share <= 1:
+        raise InputError(f"{text!r} is no share: write it as 95% or 0.95")
+    return share
+
+
+def parse_amount(text: str) -> int:
+    """A whole number: `1500000`, `1.5M`, `2G`."""
+    match = re.fullmatch(r"(\d{1,18})(\.\d{1,9})?([kMGT]?)", text, re.ASCII)
+    if match is None or (match[2] and not match[3]):
+        raise InputError(f"{text!r} is no number: write 1500000, 1.5M or 2G")
+    return round(float(match[1] + (match[2] or "")) * 10.0 ** (3 * " kMGT".index(match[3] or " ")))
+
+
 def parse_threads(text: str) -> int:
     """A number, or `all` for as many as this process may use."""
     if text.lower() == "all":

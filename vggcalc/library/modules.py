@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
-from vggcalc.library.arguments import check_flags, wrong_type
+from vggcalc.library.arguments import check_flags, check_whole, wrong_type
 from vggcalc.library.factorizing import FactorizingOptions, Into, ReplacingOptions
 from vggcalc.library.factorizing import replacings as rules
 from vggcalc.library.models import Overrides, module_arguments, resolve
@@ -80,6 +80,8 @@ def rewrite(
     widths: int | str | Sequence[int] | None = None,
     widen: str | None = None,
     fit: bool = False,
+    energy: float | None = None,
+    budget_macs: int | None = None,
 ) -> "nn.Module":
     """A copy of a module with its large convolutions replaced: what `compare` with the same arguments counts.
 
@@ -89,6 +91,10 @@ def rewrite(
     With `fit` the new layers take the weights over: those whose composition is nearest to the old kernel, with the old
     bias in the last layer. Activations and norms between the layers are new, and the fit knows of none. The module's
     `fitted` says for each replaced layer what share of the kernel's energy is explained, and how far its output is off.
+
+    With `energy`, such as 0.95, every layer has the smallest width that explains this share of its kernel's energy, and
+    one stays that would need more parameters than it has. With `budget_macs` the whole network has no more MACs than
+    that, spent where they explain most. Both fit the weights, for a family that has widths to choose.
 
     Raises `TypeError` for anything but a module, `InputError` for several families or a module that cannot be traced.
 
@@ -104,6 +110,7 @@ def rewrite(
     1.0
     """
     from vggcalc.errors import InputError
+    from vggcalc.library.rewriting import WidthOptions
     from vggcalc.runtime.load.preparing import unwrapped
     from vggcalc.runtime.rewrite import rewrite_fitting
 
@@ -118,8 +125,12 @@ def rewrite(
         if len(found) > 1:
             raise InputError(f"rewrite makes one module, and {', '.join(found)} are {len(found)}: give one family")
         (replacing,) = found.values()
-    rewritten = rewrite_fitting(module, replacing, module_arguments(module, inputs), fit)
-    if fit:
+    check_whole(budget_macs=budget_macs)
+    if energy is not None and (isinstance(energy, bool) or not isinstance(energy, int | float)):
+        raise wrong_type("energy", energy, "a share, such as 0.95")
+    fitting = WidthOptions(energy=energy, budget_macs=budget_macs).fitting(traced)
+    rewritten = rewrite_fitting(module, replacing, module_arguments(module, inputs), fit, fitting)
+    if fit or fitting.chooses:
         rewritten.module.fitted = rewritten.layers  # type: ignore[assignment]
     return rewritten.module
 

@@ -5,10 +5,33 @@ import os
 import msgspec
 
 from vggcalc.errors import InputError
+from vggcalc.library.comparing import summary
 from vggcalc.library.factorizing import FactorizingOptions, ReplacingOptions, replacings
 from vggcalc.library.models import Resolved
 from vggcalc.measurement.rewriting import rewrite_model
+from vggcalc.nets.fitting import Fitting
+from vggcalc.nets.graph import Network
 from vggcalc.results.fitted import RewrittenModel
+
+
+class WidthOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How widths are chosen by the weights: a share of each kernel's `energy`, or `budget_macs` of all the network."""
+
+    energy: float | None = None
+    budget_macs: int | None = None
+
+    def fitting(self, network: Network) -> Fitting:
+        """The same of a network. Raises `InputError` for what is out of its range."""
+        saving = None if self.budget_macs is None else macs_of(network) - self.budget_macs
+        return Fitting(energy=self.energy, saving=saving)
+
+
+def macs_of(network: Network) -> int:
+    """Multiply-accumulates of a whole network. Raises `InputError` where not all of them are known."""
+    macs = summary(network).macs
+    if not isinstance(macs, int):
+        raise InputError(f"the MACs of {network.name} are not all known: give energy instead of a budget")
+    return macs
 
 
 def rewrite_to_file(
@@ -16,6 +39,7 @@ def rewrite_to_file(
     factorizing: FactorizingOptions,
     replacing: ReplacingOptions,
     fit: bool,
+    widths: WidthOptions,
     weights: str | None,
     save: str,
     code: str | None = None,
@@ -36,4 +60,4 @@ def rewrite_to_file(
     (rule,) = rules.values()
     from_file, to_file, in_python = (None if path is None else os.path.abspath(path) for path in (weights, save, code))
     assert to_file is not None
-    return rewrite_model(network, origin, rule, from_file, to_file, fit, in_python)
+    return rewrite_model(network, origin, rule, from_file, to_file, fit, widths.fitting(network), in_python)

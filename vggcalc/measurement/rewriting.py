@@ -2,6 +2,7 @@
 
 from vggcalc.errors import InputError, WorkerError
 from vggcalc.measurement.worker import StartWorker, Worker
+from vggcalc.nets.fitting import Fitting
 from vggcalc.nets.graph import Network
 from vggcalc.nets.origins import Origin
 from vggcalc.nets.replacing import Replacing
@@ -19,11 +20,12 @@ def rewrite_model(
     weights: str | None,
     save: str,
     fit: bool,
+    fitting: Fitting,
     code: str | None = None,
     start_worker: StartWorker = Worker,
 ) -> RewrittenModel:
     """What became of a model, as `RewriteJob` has it. Raises `InputError` with one line that says why nothing did."""
-    job = RewriteJob(network, origin, replacing, weights, save, fit, code)
+    job = RewriteJob(network, origin, replacing, weights, save, fit, fitting, code)
     try:
         with start_worker(job, REWRITE_TIMEOUT_S) as worker:
             for message in worker.messages():

@@ -32,6 +32,7 @@ class Replacing(msgspec.Struct, frozen=True):
 
     Convolutions with a kernel of `min_kernel` or more are factorized; with `merge` runs of convolutions become one
     instead, whatever their kernels. `only` is a regular expression that must be found in the names of the layers.
+    With `by_layer`, factorizations by the layers' names, each of these has its own, and all others stay.
     With `if_fewer`, "macs" or "parameters", what would not lower that cost stays. A 3×3 is its own stack and stays, and
     so does a kernel no larger than its stride. Raises `InputError` for a `min_kernel` below 2, a malformed expression
     and another cost.
@@ -42,6 +43,7 @@ class Replacing(msgspec.Struct, frozen=True):
     only: str | None = None
     merge: bool = False
     if_fewer: str | None = None
+    by_layer: tuple[tuple[str, Factorization], ...] | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.factorization, Factorization):
@@ -54,7 +56,12 @@ class Replacing(msgspec.Struct, frozen=True):
     def chosen(self, network: Network) -> frozenset[str]:
         """The names of the convolutions that `only` allows."""
         names = tuple(node.name for node in network.nodes if isinstance(node.layer, Convolution))
-        return frozenset(names) if self.only is None else found_in(self.only, names)
+        found = frozenset(names) if self.only is None else found_in(self.only, names)
+        return found if self.by_layer is None else found.intersection(name for name, _ in self.by_layer)
+
+    def factorization_of(self, name: str) -> Factorization:
+        """That of the layer of this name."""
+        return dict(self.by_layer or ()).get(name, self.factorization)
 
 
 class Replaced(msgspec.Struct, frozen=True):
@@ -147,7 +154,7 @@ def replace(network: Network, replacing: Replacing) -> Replaced:
         came: list[Node] = []
         if is_large(node.layer, replacing.min_kernel) and node.name in chosen:
             try:
-                branches = _branches(node, replacing.factorization)
+                branches = _branches(node, replacing.factorization_of(node.name))
                 if branches != ((node.layer,),):  # it is its own factorization
                     shape_of = shape_of or shapes(network)
                     following = [after.layer for after in following_layers(node, readers)]

@@ -127,16 +127,18 @@ def rewrite_and_save(job: RewriteJob, send: Send) -> None:
         load_weights(module, job.weights)
     inputs = call_arguments(module, job.origin, job.network)
     try:
-        done = rewrite_fitting(module, job.replacing, inputs, job.fit)
+        done = rewrite_fitting(module, job.replacing, inputs, job.fit, job.fitting)
     except InputError as error:
         raise LoadError(str(error)) from None
     if not done.layers:
-        raise LoadError(f"nothing is replaced in {job.network.name}: see vggcalc compare, which says why")
+        reasons = "".join(f"; {name}: {reason}" for name, reason in done.stays[:1])
+        why = reasons or ": see vggcalc compare, which says why"
+        raise LoadError(f"nothing is replaced in {job.network.name}{why}")
     save_weights(done.module, job.save)
     if job.code is not None:
         write_code(done.module, done.places, job.origin, job.network.name, inputs, job.save, job.code)
     counts = [sum(tensor.numel() for tensor in one.parameters()) for one in (module, done.module)]
-    send(RewrittenModel(done.layers, (counts[0], counts[1])))
+    send(RewrittenModel(done.layers, (counts[0], counts[1]), done.output_error, done.stays))
 
 
 def probe(job: ProbeJob, send: Send) -> None:

@@ -11,25 +11,30 @@ from torch import nn
 
 from vggcalc.errors import InputError
 from vggcalc.nets.families import factorized
+from vggcalc.nets.fitting import Fitting
 from vggcalc.nets.graph import INPUT, Network, Node
-from vggcalc.nets.layers import Add, Layer, PlainConvolution
+from vggcalc.nets.layers import Add, Layer, PlainConvolution, Shape
 from vggcalc.nets.replacing import Replacing, replace
 from vggcalc.nets.shapes import shapes
 from vggcalc.results.fitted import FittedLayer
 from vggcalc.runtime.build import Graph, make, with_module
-from vggcalc.runtime.fit.carry import carry_over, describe
+from vggcalc.runtime.fit.carry import carry_over, describe, kernel_of, network_error
+from vggcalc.runtime.fit.widths import Candidate, Chosen, choose_widths
+from vggcalc.runtime.inputs import arguments_of
 from vggcalc.runtime.trace.tracer import trace
 
 
 class Rewritten(msgspec.Struct, frozen=True):
     """A module with its convolutions replaced, and what stands for each but where they were merged.
 
-    `places` are the modules that came into it, by their paths.
+    `places` are the modules that came into it, by their paths; the others are as in `RewrittenModel`.
     """
 
     module: nn.Module
     layers: tuple[FittedLayer, ...] = ()
     places: Mapping[str, nn.Module] = {}
+    output_error: float | None = None
+    stays: tuple[tuple[str, str], ...] = ()
 
 
 def rewrite(module: nn.Module, replacing: Replacing = Replacing(), inputs: Any = (1, 3, 224, 224)) -> nn.Module:
@@ -44,21 +49,33 @@ def rewrite(module: nn.Module, replacing: Replacing = Replacing(), inputs: Any =
     return rewrite_fitting(module, replacing, inputs, False).module
 
 
-def rewrite_fitting(module: nn.Module, replacing: Replacing, inputs: Any, fit: bool = True) -> Rewritten:
+def rewrite_fitting(
+    module: nn.Module, replacing: Replacing, inputs: Any, fit: bool = True, fitting: Fitting = Fitting()
+) -> Rewritten:
     """The same; with `fit` the new layers have the weights whose composition is nearest to the old kernels.
 
-    Raises `InputError` for a merge, which composes weights and approximates none.
+    Their widths are chosen by the weights where `fitting` says so. Raises `InputError` for a merge, which composes
+    weights and approximates none.
     """
+    fit = fit or fitting.chooses
     if fit and replacing.merge:
         raise InputError(
             "fit finds the weights of a factorization, and merge goes the other way: leave out one of them"
         )
     traced = trace(module, inputs)
-    shape_of = shapes(traced) if fit else {}
+    shape_of = shapes(traced)
+    chosen: dict[str, Chosen] = {}
+    stays: Mapping[str, str] = {}
+    if fitting.chooses:
+        candidates = _candidates(module, traced, replacing, shape_of)
+        chosen, stays = choose_widths(candidates, replacing.factorization, fitting)
+        own = tuple((name, one.factorization) for name, one in chosen.items())
+        replacing = msgspec.structs.replace(replacing, by_layer=own)
     layers, places = [], {}
     replaced = replace(traced, replacing)
     before = {node.name: node for node in traced.nodes}
     after = {node.name: node for node in replaced.network.nodes}
+    after_shapes = shapes(replaced.network)
     new = copy.deepcopy(module)
     for went, came in replaced.pairs:
         for name in went:
@@ -70,16 +87,37 @@ def rewrite_fitting(module: nn.Module, replacing: Replacing, inputs: Any, fit: b
                 instead = _instead(old, name, [after[part] for part in came])
             instead.train(old.training)
             if not replacing.merge:
-                node, own = before[name], module.get_submodule(path)
+                node, was = before[name], module.get_submodule(path)
                 assert isinstance(node.layer, PlainConvolution)
+                macs = node.layer.macs((), shape_of[name]), _macs_of_nodes([after[part] for part in came], after_shapes)
+                errors: tuple[float, float] | tuple[None, None] = None, None
                 if fit:
-                    branches, shape = factorized(node.layer, replacing.factorization), shape_of[node.inputs[0]]
-                    layers.append(carry_over(own, instead, node.layer, branches, name, shape))
-                else:
-                    layers.append(describe(own, instead, node.layer, name))
+                    branches = factorized(node.layer, replacing.factorization_of(name))
+                    found = chosen[name].fit if name in chosen else None
+                    errors = carry_over(was, instead, node.layer, branches, name, shape_of[node.inputs[0]], found)
+                layers.append(describe(was, instead, node.layer, name, macs, errors))
             places[path] = instead
             new = with_module(new, path, instead)
-    return Rewritten(new, tuple(layers), places)
+    error = network_error(module, new, arguments_of(inputs)) if fit and layers else None
+    return Rewritten(new, tuple(layers), places, error, tuple(stays.items()))
+
+
+def _candidates(
+    module: nn.Module, traced: Network, replacing: Replacing, shape_of: Mapping[str, Shape]
+) -> dict[str, Candidate]:
+    """The convolutions that `replacing` would replace."""
+    before = {node.name: node for node in traced.nodes}
+    found = {}
+    for (name,), _ in replace(traced, replacing).pairs:
+        node = before[name]
+        assert isinstance(node.layer, PlainConvolution)
+        weight = kernel_of(module.get_submodule(_path(node)), name)
+        found[name] = Candidate(node.layer, weight, shape_of[node.inputs[0]])
+    return found
+
+
+def _macs_of_nodes(nodes: Sequence[Node], shape_of: Mapping[str, Shape]) -> int:
+    return sum(node.layer.macs((), shape_of[node.name]) for node in nodes if isinstance(node.layer, PlainConvolution))
 
 
 def _instead(old: nn.Module, name: str, came: Sequence[Node]) -> nn.Module:
