@@ -45,12 +45,12 @@ if TYPE_CHECKING:
     "vggcalc.library.rewriting:WidthOptions",
     option(
         "--energy",
-        type=Parsed("share", parse_share),
+        type=Parsed("SHARE", parse_share),
         help="Fit, each layer of the smallest width that explains this much of its kernel, such as 95%.",
     ),
     option(
         "--budget-macs",
-        type=Parsed("macs", parse_amount),
+        type=Parsed("AMOUNT", parse_amount),
         help="Fit, with widths for no more MACs of the whole network, such as 1.5G, spent where they explain most.",
     ),
 )
