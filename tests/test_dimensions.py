@@ -307,8 +307,9 @@ def test_weights_for_each_pair_of_channels(kernel: int, dims: int, one: int, sta
     naive, made = comparison.variants
     assert (naive.weights_per_channel_pair, made.weights_per_channel_pair) == (one, stack)
     more = "more" if stack > one else "fewer"
-    assert f"weights and the stack {stack}: " in str(comparison).replace("\n", " ")
-    assert f"% {more}." in str(comparison)
+    text = comparison.to_markdown()
+    assert f"weights and the stack {stack}: " in text
+    assert f"% {more}." in text
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,8 @@ EXAMPLES = {
     "N": "3", "NxN": "3x5", "HxW": "64x48", "TxHxW": "8x64x48", "SECONDS": "2.5", "FAMILY,…": "stack,asymmetric",
     "N,N,…": "8,16", "N,…": "8,16", "FROM:TO:STEP": "3:9:2", "SIZE,…": "7,14x7", "COST,…": "macs,saved_bytes",
     "COST": "Macs", "NAME": "cpu", "DTYPE": "float16", "Y,X": "7,7", "[AXIS]": "batch", "CONDITION": "macs > 1G",
-    "[NAME=]NxCxHxW[:DTYPE]": "x=1x3x8x8:float16", "NAME=VALUE": "pretrained=false", "MM": "180", "REGEX": "conv", "SHARE": "95%", "AMOUNT": "1.5G",
+    "[NAME=]NxCxHxW[:DTYPE]": "x=1x3x8x8:float16", "NAME=VALUE": "pretrained=false", "MM": "180", "REGEX": "conv",
+    "SHARE": "95%", "AMOUNT": "1.5G",
 }  # fmt: skip
 
 

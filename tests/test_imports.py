@@ -1,5 +1,7 @@
 """Models that are imported, as a user tries them: in a real process, with code that misbehaves."""
 
+import csv
+import io
 import json
 import os
 import subprocess
@@ -341,7 +343,12 @@ def test_a_function_takes_no_modules_name(folder: Path) -> None:
 
 
 def test_lower_bounds_are_marked_in_every_format(folder: Path) -> None:
-    assert "lower_bounds" in invoke("summary", "net.py:Fourier", "--no-latency", "--format", "csv").stdout
+    asked = ("summary", "net.py:Fourier", "--no-latency", "--format", "csv")
+    (total,) = csv.DictReader(io.StringIO(invoke(*asked, "--rows", "total").stdout))
+    assert total["macs"].isdigit()
+    assert "macs" in total["lower_bounds"].split()
+    layers = csv.DictReader(io.StringIO(invoke(*asked).stdout))
+    assert {row["type"] for row in layers if not row["macs"]} == {"Opaque"}, "what has no formula has no figure"
     assert "≥" in invoke("summary", "net.py:Fourier", "--no-latency", "--format", "markdown").stdout
     assert "exact" not in invoke("summary", "net.py:Fourier", "--no-latency", "--as", "thop").stdout
     assert "macs" in of_json("summary", "net.py:Fourier")["variants"][0]["partial"]

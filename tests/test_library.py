@@ -73,6 +73,7 @@ def test_a_comparison_prints_as_the_command(
     """The whole table, or its beginning and end where it is longer than a screen."""
     monkeypatch.setenv("COLUMNS", "100")
     expected, lines = printed(*command).rstrip().splitlines(), str(comparison).splitlines()
+    assert (expected.pop(), lines.pop()) == ("More: --details.", "More: to_markdown().")
     assert len(lines) == min(len(expected), MOST_SHOWN_LINES)
     if len(expected) > MOST_SHOWN_LINES:
         cut = next(i for i, line in enumerate(lines) if line.startswith("…"))
@@ -464,8 +465,9 @@ def test_a_plan_is_that_of_the_arguments(monkeypatch: pytest.MonkeyPatch) -> Non
         )  # fmt: skip
     assert plans == [
         Plan(
-            True, True, False, ("cpu",), ("bfloat16",), (1, 2), ("training",), ("channels_last",),
-            ("eager", "compiled"), True, 7, 0.1, None, 5, True, 3, False,
+            latency=True, check=True, verify=False, devices=("cpu",), dtypes=("bfloat16",), threads=(1, 2),
+            modes=("training",), memory_formats=("channels_last",), executions=("eager", "compiled"), cold=True,
+            budget_s=7, precision=0.1, rounds=5, quick=True, seed=3, pin_allocator=False,
         )
     ]  # fmt: skip
 

@@ -94,14 +94,14 @@ def check_claim(told: Any, d: list[list[float]], control: list[list[float]]) -> 
     """Against what the log-ratios of each process make of it, by the rules of MEASURING."""
     ratio, ci95 = interval(d, 1 - 0.05 / told["compared"])
     control_ratio, control_ci95 = interval(control, 0.95)
-    floor = max(0.01, *(abs(end - 1) for end in control_ci95 or (control_ratio,)))
+    floor = max(0.03 if len(d) == 1 else 0.01, *(abs(end - 1) for end in control_ci95 or (control_ratio,)))
     verdict = "unclear"
     if ci95 is not None and control_ci95 is not None:
         if ci95[1] < 1 - floor:
             verdict = "faster"
         elif ci95[0] > 1 + floor:
             verdict = "slower"
-        elif 1 - floor <= ci95[0] and ci95[1] <= 1 + floor:
+        elif floor <= 0.1 and 1 - floor <= ci95[0] and ci95[1] <= 1 + floor:
             verdict = "same"
     assert told["verdict"] == verdict
     assert told["basis"] == ("processes" if len(d) > 1 else "process" if ci95 else "none")

@@ -15,6 +15,7 @@ from vggcalc.errors import FeatureMapTooSmall, InputError
 from vggcalc.nets.candidates import in_file
 from vggcalc.nets.families import FAMILIES, LARGEST_KERNEL, Factorization, check_kernel, factorized
 from vggcalc.nets.fewer import check_fewer
+from vggcalc.nets.fitting import Fitting
 from vggcalc.nets.graph import INPUT, Network, Node, Traced, chain
 from vggcalc.nets.inputs import input_shape, tensor_spec
 from vggcalc.nets.kernel import Kernel
@@ -76,6 +77,9 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
     (family("stack", Conv2d(8, 8, (7, 7), groups=2), widths=(3, 8, 8)), r"^widths 3,8,8: 3 is not divisible by the 2"),
     (family("stack", widths=(8, 8)), r"^widths 8,8 name 2 layers, but a 7×7 kernel becomes 3 here: name 3 widths$"),
     (family("stack", widths=(8, 8, 4)), r"^widths 8,8,4 must end with out_channels, 8$"),
+    # fitting
+    (lambda: Fitting(energy=1.5), r"^energy 1\.5 is no share: it is above 0 and at most 1, such as 0\.95$"),
+    (lambda: Fitting(energy=0.9, saving=5), r"^energy and budget_macs both choose the widths: leave out one of them$"),
     # families
     (lambda: Factorization("stak"), r"^family 'stak' is unknown: did you mean stack\? There are stack, asymmetric, "),
     (lambda: Factorization(stride_at="middle"), r"^stride_at 'middle' is neither of last, first, nor a layer's"),
@@ -220,6 +224,7 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
     ),
     (lambda: shapes(chain("net", IMAGE, [("a", Conv2d(4, 4, 3))])), r"^a\.conv1: in_channels is 4, but the input is"),
     # sources and vgg
+    (lambda: load("vgg16,vgg19"), r"^vgg16,vgg19: write several models with spaces between them, such as vgg16 vgg19$"),
     (lambda: load(__file__), r"test_refusals\.py: which of its modules\? Write .*test_refusals\.py:NAME$"),
     (lambda: in_file(f"{Path(__file__).parent.parent}/README.md"), r"README\.md is no Python: "),
     (lambda: load("package.module:make"), r"^package\.module:make is no network yet: a module to import is written"),

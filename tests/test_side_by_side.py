@@ -100,7 +100,7 @@ def test_models_of_one_name_are_numbered() -> None:
     found = vggcalc.compare("vgg11", "vgg11", "vgg11", size=32)
     assert [variant.name for variant in found] == ["vgg11", "vgg11-2", "vgg11-3"]
     assert [ratio.macs for ratio in found.ratios] == [1, 1]
-    assert "vgg11 and vgg11-2 have the same layers." in str(found)
+    assert "vgg11 and vgg11-2 have the same layers." in found.to_markdown()
 
 
 WRONG = [

@@ -361,7 +361,7 @@ def test_latency_is_measured_under_a_budget_and_never_twice(tmp_path: Path) -> N
         (["--kernel", "7", "--size", "8x100,9x9", "--crossover", "size"], "8×100 and 9×9 are in no order"),
         (["--kernel", "7", "--latency", "--device", "auto"], "name one, such as cpu"),
         (["--kernel", "3,5", "--format", "csv", "--output", "x.svg", "--plot", "./x.svg"], "give two files"),
-        (["--kernel", "7", "--crossover", "depth"], "'depth' is none of kernel, channels"),
+        (["--kernel", "7", "--crossover", "depth"], "axis 'depth' is unknown: there are kernel, channels"),
         (["--kernel", "7", "--resume"], "give --output FILE too"),
         (["--kernel", "7", "--channels", "4", "--in-channels", "5"], "channels is both ends"),
         (["--kernel", "3:31:2", "--channels", "1:99"], "are no table"),
