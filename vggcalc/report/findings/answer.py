@@ -221,7 +221,7 @@ def _of_several(comparisons: Sequence[Comparison]) -> str:
     """Of several kernels or networks each one's speed-up or MACs, or which of its variants does the fewest."""
     if any(len(comparison.variants) != 2 for comparison in comparisons):
         least = [f"{_with_least(one, 'macs').name} for {_of(one)}" for one in comparisons]
-        return f"The fewest MACs has {units.names(least, _MOST_NAMED)}"
+        return f"Fewest MACs: {units.names(least, _MOST_NAMED)}"
     clauses = []
     for one in comparisons:
         other = one.variants[1]
