@@ -13,6 +13,7 @@ from vggcalc.report.findings.wording import (
     in_prose,
     is_kernel_variant,
     known_cost,
+    lacking,
     models_of,
     only_pair,
 )
@@ -84,12 +85,10 @@ def lower_bounds(comparison: Comparison) -> Iterator[str]:
     """Which totals lack what an operator without a formula costs."""
     seen = set()
     for variant in comparison.variants:
-        for key, noun in (("macs", "MACs"), ("saved_bytes", "saved activations")):
-            lacking = variant.partial.get(key, ())
-            if lacking and (noun, lacking) not in seen:
-                seen.add((noun, lacking))
-                names = units.names(lacking, most=6)
-                yield f"The {noun} of {variant.name} are a lower bound, without those of {names}."
+        for noun, operators in lacking(variant.partial):
+            if (noun, operators) not in seen:
+                seen.add((noun, operators))
+                yield f"The {noun} of {variant.name} are a lower bound, without those of {operators}."
 
 
 def how_it_was_traced(comparison: Comparison) -> Iterator[str]:

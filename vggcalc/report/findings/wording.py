@@ -1,6 +1,6 @@
 """What the findings share: which variants are compared, and the words for amounts, names and reasons."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 
 from vggcalc.nets.layers import Convolution
@@ -24,6 +24,13 @@ def only_pair(comparison: Comparison) -> Iterator[tuple[Variant, Variant]]:
 def models_of(comparison: Comparison) -> tuple[Variant, ...]:
     """What was not made of another: the baseline, or every model that is compared."""
     return comparison.variants if comparison.of_models else comparison.variants[:1]
+
+
+def lacking(partial: Mapping[str, tuple[str, ...]]) -> Iterator[tuple[str, str]]:
+    """What is a lower bound, MACs or saved activations, and the operators without whose share."""
+    for key, noun in (("macs", "MACs"), ("saved_bytes", "saved activations")):
+        if operators := partial.get(key):
+            yield noun, units.names(operators, most=6)
 
 
 def both(comparison: Comparison) -> str:

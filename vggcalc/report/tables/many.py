@@ -1,7 +1,8 @@
 """Several models in a summary: a row of totals each, and why some have none."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+from vggcalc.report.findings.wording import lacking
 from vggcalc.report.tables.cells import (
     EMPTY,
     Cell,
@@ -47,14 +48,14 @@ def many_tables(models: Sequence[ModelCosts]) -> list[Section]:
         *([Column("input")] if len(shapes) > 1 else []),
         Column("status", right=False),
     )
-    lines = [line for model in models if (line := _shortcoming(model))]
+    lines = [line for model in models for line in _shortcomings(model)]
     table = Table(", ".join((*words, *(dtypes if len(dtypes) == 1 else ()))), columns, tuple(rows))
     return [table, *([Text(tuple(lines))] if lines else [])]
 
 
-def _shortcoming(model: ModelCosts) -> str:
-    """Why a model has no costs, or lower bounds."""
+def _shortcomings(model: ModelCosts) -> Iterator[str]:
+    """Why a model has no costs, or which are lower bounds."""
     if model.reason:
-        return model.reason if model.model in model.reason else f"{model.model}: {model.reason}"
-    operators = dict.fromkeys(name for names in model.partial.values() for name in names)
-    return f"{model.model}: no formula for {', '.join(operators)}" if operators else ""
+        yield model.reason if model.model in model.reason else f"{model.model}: {model.reason}"
+    for noun, operators in lacking(model.partial):
+        yield f"{model.model}: {noun} are a lower bound, without those of {operators}"
