@@ -29,6 +29,8 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
+from revision import commit
+
 EXACT = [(138_357_544, {"MACs": 15_470_264_320}), (144_727_144, {"MACs": 15_521_644_544})]  # VGG-16, naive
 PYTHON, BIN = sys.executable, Path(sys.executable).parent
 #: Children may write bytecode even where this process may not: else each run could compile it again.
@@ -168,21 +170,31 @@ class Run(NamedTuple):
     output: str = ""
 
 
-def run(name: str) -> Run:
-    """One process of a counter, a command or a program; `RuntimeError` with its last line if it fails."""
-    program = PROGRAMS.get(name, name)
-    command = [str(BIN / "vggcalc"), *name.split()[1:]] if name in LIMITS else [PYTHON, "-c", program]
-    launch = [PYTHON, "-I", "-S", "-c", LAUNCHER, *command]
+def launch(command: Sequence[str], status: int = 0) -> tuple[Run, list[str]]:
+    """One process, and the lines of its standard error; `RuntimeError` with the last one if it ends otherwise."""
     # BIN as the directory: there the checkout is not imported in place of the installed package.
-    done = subprocess.run(launch, capture_output=True, text=True, env=ENVIRONMENT, cwd=BIN)
+    launcher = [PYTHON, "-I", "-S", "-c", LAUNCHER, *command]
+    done = subprocess.run(launcher, capture_output=True, text=True, env=ENVIRONMENT, cwd=BIN)
     *errors, last = done.stderr.splitlines()
     if done.returncode:
         raise RuntimeError(last)
-    seconds, peak, status = last.split()
-    if int(status) != (LIMITS[name][0] if name in LIMITS else 0):
-        raise RuntimeError(errors[-1] if errors else f"exit status {status}")
-    peaks = int(peak) + (int(errors[-1]) if name == SUMMARY else 0)
-    return Run(float(seconds), peaks / (2**20 if sys.platform == "darwin" else 2**10), done.stdout)
+    seconds, peak, ended = last.split()
+    if int(ended) != status:
+        raise RuntimeError(errors[-1] if errors else f"exit status {ended}")
+    return Run(float(seconds), mebibytes(int(peak)), done.stdout), errors
+
+
+def mebibytes(peak: int) -> float:
+    """Of a peak as the system counts it."""
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def run(name: str) -> Run:
+    """One process of a counter, a command or a program; `RuntimeError` with its last line if it fails."""
+    if name in LIMITS:
+        return launch([str(BIN / "vggcalc"), *name.split()[1:]], LIMITS[name][0])[0]
+    found, errors = launch([PYTHON, "-c", PROGRAMS.get(name, name)])
+    return found._replace(mebibytes=found.mebibytes + mebibytes(int(errors[-1]))) if name == SUMMARY else found
 
 
 def first_runs() -> dict[str, str]:
@@ -293,18 +305,9 @@ def machine() -> str:
     lines = info.read_text().splitlines() if info.exists() else []
     models = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
     software = f"{platform.system()}, Python {platform.python_version()}, torch {metadata.version('torch')}"
-    return f"{[*models, platform.processor()][0]}, {os.cpu_count()} cores, {software}, {commit()}"
-
-
-def commit() -> str:
-    """The commit that ran, and whether files differ from it; the package's version outside of a repository."""
-    here = ["git", "-C", str(Path(__file__).parent)]
-    try:
-        head = subprocess.run([*here, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
-        changed = subprocess.run([*here, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return f"vggcalc {metadata.version('vggcalc')}"
-    return f"commit {head.stdout.strip()}{' and changes' if changed.stdout else ''}"
+    found = commit()
+    ran = f"commit {found}" if found else f"vggcalc {metadata.version('vggcalc')}"
+    return f"{[*models, platform.processor()][0]}, {os.cpu_count()} cores, {software}, {ran}"
 
 
 def main() -> None:

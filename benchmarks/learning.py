@@ -15,7 +15,6 @@ time. Writes docs/benchmarks/learning.md, with every seed's accuracy in a JSON f
 import argparse
 import json
 import platform
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -28,6 +27,7 @@ from typing import Any, Literal, cast
 import sklearn
 import torch
 from learning_page import write
+from revision import commit
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, interpolate
@@ -199,14 +199,6 @@ def costs(kernel: int, channels: int, batch: int, budget: float) -> dict[str, An
             for one in measured.ratio(name).latency:
                 found[name][one.mode] = {"ratio": one.ratio, "ci95": one.ci95}
     return found
-
-
-def commit() -> str:
-    """The commit of this script, with a + where the tree has changes that are in none."""
-    where: dict[str, Any] = {"cwd": Path(__file__).parent, "capture_output": True, "text": True}
-    head: str = subprocess.run(["git", "rev-parse", "--short", "HEAD"], check=True, **where).stdout.strip()
-    changed = subprocess.run(["git", "status", "--porcelain", "--", "..", ":!../docs"], check=True, **where).stdout
-    return head + "+" * bool(changed)
 
 
 def run(given: argparse.Namespace, data: Path) -> None:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from counters import machine, print_table
+from counters import launch, machine, print_table
 
 import vggcalc
 from vggcalc.nets.families import FAMILIES
@@ -27,17 +27,11 @@ def sweep(channels: int, format_: str, folder: Path) -> tuple[int, float, float]
         sys.executable, "-m", "vggcalc", "sweep", "--kernel", KERNELS, "--channels", f"16:{15 + channels}",
         "--size", SIZES, "--batch", BATCHES, "--into", "all", "--output", str(path),
     ]  # fmt: skip
-    began = time.perf_counter()
-    quiet = [(os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0)]
-    process = os.posix_spawn(command[0], command, os.environ, file_actions=quiet)
-    _, status, usage = os.wait4(process, 0)
-    seconds = time.perf_counter() - began
-    if status:
-        raise SystemExit(f"{' '.join(command)} ended with {status}")
-    with path.open("rb") as file:  # line by line: what this process once took counts as the peak of the next it starts
+    found, _ = launch(command)
+    with path.open("rb") as file:
         rows = sum(1 for _ in file) - (format_ == "csv")
     path.unlink()
-    return rows, seconds, usage.ru_maxrss / 1024
+    return rows, found.seconds, found.mebibytes
 
 
 def one_by_one(seconds: float) -> float:

@@ -21,7 +21,6 @@ import multiprocessing
 import os
 import resource
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -30,6 +29,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from revision import commit
 from zoo_models import LIBRARIES, call, make, names, on_meta
 from zoo_page import page
 
@@ -188,13 +188,6 @@ def import_all() -> None:
     vggcalc.summary(small, (1, 3, 8, 8))
     gc.collect()
     gc.freeze()  # so that no forked process looks at all of this again
-
-
-def commit() -> str:
-    """The commit that this file is at, with a + where the tree has changes; empty without git."""
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--abbrev=7", "--dirty=+"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.stdout.strip()
 
 
 def main() -> None:

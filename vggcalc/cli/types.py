@@ -73,19 +73,20 @@ def parse_seconds(text: str) -> float:
 
 def parse_precision(text: str) -> float:
     """`3%` or `0.03`."""
-    match = re.fullmatch(r"(\d{0,9}\.?\d{1,9})(%?)", text, re.ASCII)
-    share = float(match[1]) / (100 if match[2] else 1) if match else 0.0
-    if not 0 < share <= 1:
-        raise InputError(f"{text!r} is no precision: write the interval's full width, such as 3% or 0.03")
-    return share
+    return _part_of_one(text, "precision: write the interval's full width, such as 3% or 0.03")
 
 
 def parse_share(text: str) -> float:
     """`95%` or `0.95`."""
+    return _part_of_one(text, "share: write it as 95% or 0.95")
+
+
+def _part_of_one(text: str, wanted: str) -> float:
+    """More than 0 and at most 1, in percent or as it is."""
     match = re.fullmatch(r"(\d{0,9}\.?\d{1,9})(%?)", text, re.ASCII)
     share = float(match[1]) / (100 if match[2] else 1) if match else 0.0
     if not 0 < share <= 1:
-        raise InputError(f"{text!r} is no share: write it as 95% or 0.95")
+        raise InputError(f"{text!r} is no {wanted}")
     return share
 
 

@@ -72,7 +72,7 @@ def measure_all(
         if plan.verify:
             session.verify()
         if plan.effective_samples:
-            session.look_at_effective_fields()
+            session.measure_effective_fields()
         if plan.latency:
             session.time()
 
@@ -204,7 +204,7 @@ class _Session:
         except WorkerError as error:
             self._fail(f"verification: {error}")
 
-    def look_at_effective_fields(self) -> None:
+    def measure_effective_fields(self) -> None:
         """See how much of its receptive field the gradient of each variant's centre unit shows."""
         self._show("effective receptive field")
         plan = self.plan

@@ -67,8 +67,11 @@ def percent(value: float) -> str:
 
 def times(value: float) -> str:
     """A factor, in a sentence or a table: 1.57, 8.04, 20.3; near 1, where a percent matters, 1.004."""
-    places = 0 if value >= 100 else 1 if value >= 10 else 2 if abs(value - 1) > 0.1 and value >= 0.1 else 3
-    return f"{value:,.{places}f}"
+    return f"{value:,.{_places_of_factor(value)}f}"
+
+
+def _places_of_factor(value: float) -> int:
+    return 0 if value >= 100 else 1 if value >= 10 else 2 if abs(value - 1) > 0.1 and value >= 0.1 else 3
 
 
 def change(value: float | None) -> str:
@@ -100,8 +103,12 @@ def speedup(value: float | None) -> str:
 
 
 def speedup_interval(ends: tuple[float, float] | None, rounds: int) -> str:
-    """The ends of a 95% interval of a ratio of latencies as those of the speed-up."""
-    return f"{times(1 / ends[1])}–{times(1 / ends[0])}" if ends else f"none: {rounds} rounds"
+    """The ends of a 95% interval of a ratio of latencies as those of the speed-up, both to the same place."""
+    if ends is None:
+        return f"none: {rounds} rounds"
+    low, high = 1 / ends[1], 1 / ends[0]
+    places = max(_places_of_factor(low), _places_of_factor(high))
+    return f"{low:,.{places}f}–{high:,.{places}f}"
 
 
 def share(value: float | None) -> str:

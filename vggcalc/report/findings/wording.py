@@ -97,14 +97,23 @@ def verdict_words(measured: LatencyRatio, than: str = "") -> str:
 
 
 def speedup_and_interval(measured: LatencyRatio) -> str:
-    """The interval, and what is to be known of it; of an unclear verdict the speed-up too."""
+    """The interval, and what is to be known of it; of an unclear verdict the speed-up too.
+
+    Where the interval says that there is a difference and the verdict does not, a copy of the baseline against the
+    baseline differed as much.
+    """
     if measured.ci95 is None:
         rounds = f"{measured.rounds} round{'s' * (measured.rounds != 1)}"
         return f"{units.times(1 / measured.ratio)} times as fast in {rounds}, too few for an interval"
     interval = f"95% CI {units.speedup_interval(measured.ci95, measured.rounds)}"
     if measured.verdict != "faster":
         interval = f"{units.times(1 / measured.ratio)} times as fast, {interval}"
-    return interval if measured.basis == "processes" else f"{interval}, in one process"
+    if measured.basis != "processes":
+        interval = f"{interval}, in one process"
+    low, high = measured.ci95
+    if measured.verdict in ("unclear", "same") and not low <= 1 <= high:
+        interval = f"{interval}; no difference below {units.percent(1 + measured.floor)} can be told here"
+    return interval
 
 
 #: What the devices of a configuration are called in a sentence.
