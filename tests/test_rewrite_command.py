@@ -79,14 +79,14 @@ def test_widths_are_chosen_by_the_weights(tmp_path: Path) -> None:
     done = invoke(*command, "--energy", "80%")
     assert (done.returncode, done.stderr) == (0, "")
     assert f"{one.macs[1]:,}" in done.stdout
-    assert "Error of all that the model puts out" in done.stdout
+    assert "Output error of the whole model: " in done.stdout
     kept = 3 * 10 * 10 * 27  # of the 3×3
     done = invoke(*command, "--budget-macs", str(kept + 12 * 12 * 25 * 4 + 100))
     written = torch.load(tmp_path / "small.pt", weights_only=True)
     assert written["0.conv1.weight"].shape[0] == 4
     for option, value, says in (
         ("--budget-macs", "1k", "the narrowest layers take more"),
-        ("--budget-macs", "1x", "is no number"),
+        ("--budget-macs", "1x", "is no unit of a count"),
     ):
         done = invoke(*command, option, value)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1)

@@ -91,11 +91,13 @@ def _part_of_one(text: str, wanted: str) -> float:
 
 
 def parse_amount(text: str) -> int:
-    """A whole number: `1500000`, `1.5M`, `2G`."""
-    match = re.fullmatch(r"(\d{1,18})(\.\d{1,9})?([kMGT]?)", text, re.ASCII)
-    if match is None or (match[2] and not match[3]):
-        raise InputError(f"{text!r} is no number: write 1500000, 1.5M or 2G")
-    return round(float(match[1] + (match[2] or "")) * 10.0 ** (3 * " kMGT".index(match[3] or " ")))
+    """A whole number, written as in --fail-if: `1500000`, `1.5M`, `2G`, `2e9`."""
+    from vggcalc.report.gate.conditions import parse_count
+
+    amount = parse_count(text)
+    if amount.denominator != 1:
+        raise InputError(f"{text!r} is no whole number: write 1500000, 1.5M or 2G")
+    return int(amount)
 
 
 def parse_threads(text: str) -> int:

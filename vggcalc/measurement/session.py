@@ -86,7 +86,7 @@ def measure_together(
     say: ProgressCallback = lambda failure: None,
     host: Host = Host(),
 ) -> tuple[MeasurementOutcome, int]:
-    """Time many comparisons in the same processes, in the one configuration of the plan; the rest as `measure_all`.
+    """Time many comparisons in the same processes, in the one configuration of the plan, and do nothing else of it.
 
     `progress` gets the seconds that it will still take too. Returns also how many of the comparisons, from the first
     on, were timed or could not be: others had no turn before the budget was spent, or Ctrl-C came.

@@ -63,6 +63,7 @@ class SharedTrial:
         self._number, self._of = 0, plan.processes or MOST_PROCESSES
         self._costs: TrialCosts | None = None
         self._began, self._since = host.clock(), 0
+        self._rounds_s = 0.0
 
     def run(self, note: Callable[[WorkerInfo], None], progress: TrialProgress) -> None:
         """Start the processes one after the other, within the budget. Ctrl-C passes through."""
@@ -100,8 +101,8 @@ class SharedTrial:
         held = 0
         for index, comparison in enumerate(self._comparisons):
             need = needed_bytes(comparison, self._configuration, blocks=False)
-            if lacking_memory(need, free) is not None:
-                self.failures.append(f"latency of {comparison.name}: it {lacking_memory(need, free)}")
+            if (lacking := lacking_memory(need, free)) is not None:
+                self.failures.append(f"latency of {comparison.name}: it {lacking}")
                 continue
             held += need
             if not groups or len(groups[-1]) == NEIGHBOURS or lacking_memory(held, free) is not None:
@@ -113,22 +114,24 @@ class SharedTrial:
     def _process(self, note: Callable[[WorkerInfo], None], progress: TrialProgress) -> None:
         """One process through every group; where a worker fails another goes on behind what it failed at."""
         began = self._host.clock()
-        rounds_s = 0.0
+        self._rounds_s = 0.0
         waiting = list(reversed(self._groups)) if self._number % 2 else list(self._groups)
         while waiting and not self._ended:
             try:
-                rounds_s += self._series(waiting, note, progress)
+                self._series(waiting, note, progress)
                 if waiting and not self._ended:
                     raise WorkerError("the worker ended without measuring")
             except WorkerError as error:
+                if not waiting:  # it failed behind the last group, of which all was heard
+                    break
                 self._failed_in_a_row += 1
                 waiting[:1] = self._without(waiting[0], error)
         if self._number == 0 and not self._ended:
             self.reached = len(self._comparisons)
             spent_s = self._host.clock() - began
-            bare_s = max(0.0, spent_s - rounds_s)
+            bare_s = max(0.0, spent_s - self._rounds_s)
             most = self._plan.processes
-            self._costs = TrialCosts(bare_s, bare_s, rounds_s / self._least, 0.0, self._least, self._least, most)
+            self._costs = TrialCosts(bare_s, bare_s, self._rounds_s / self._least, 0.0, self._least, self._least, most)
             self._of = schedule((self._budget.left_s() + spent_s) / SLACK, self._costs).processes
 
     def _without(self, group: Group, error: WorkerError) -> list[Group]:
@@ -149,14 +152,14 @@ class SharedTrial:
         self._stopped.add("failed")
         return []
 
-    def _series(self, waiting: list[Group], note: Callable[[WorkerInfo], None], progress: TrialProgress) -> float:
-        """One worker through the groups, which leave `waiting` when they are done. Returns its rounds' seconds."""
+    def _series(self, waiting: list[Group], note: Callable[[WorkerInfo], None], progress: TrialProgress) -> None:
+        """One worker through the groups, which leave `waiting` when they are done."""
         clock = self._host.clock
         rounds = self._rounds()
         warming_s = max(warm_up_timeout_s(self._variants(group)) for group in waiting)
         jobs = tuple(self._job(group) for group in waiting)
         group: GroupRounds | None = None
-        rounds_s, began = 0.0, clock()
+        began = clock()
         with self._host.start_worker(TimingSeries(jobs), warming_s) as worker:
             intervals.import_scipy()  # while the worker imports torch
             for message in worker.messages():
@@ -175,7 +178,7 @@ class SharedTrial:
                         group.add(message)
                         done = group.rounds >= rounds
                         if done:
-                            rounds_s += clock() - began
+                            self._rounds_s += clock() - began
                             self._done(waiting.pop(0))
                             group = None
                         progress(self._where(waiting), self._remaining_s(waiting))
@@ -183,7 +186,6 @@ class SharedTrial:
                             self._stopped.add("budget")
                             worker.stop()
                             break
-        return rounds_s
 
     def _done(self, group: Group) -> None:
         """A group has all of its rounds in this process."""

@@ -49,6 +49,10 @@ MOST_LAYERS = 20_000
 INPUT = "input"
 
 
+#: How training treats an operator: recorded, not recorded (torch.no_grad), or run again in the backward pass.
+Autograd = Literal["", "no_grad", "checkpoint"]
+
+
 class Traced(msgspec.Struct, frozen=True):
     """What only a trace knows of a node, beside its layer.
 
@@ -75,7 +79,7 @@ class Traced(msgspec.Struct, frozen=True):
     trains: str = ""
     trainable: int = 0
     parameter_bytes: int | None = None
-    autograd: Literal["", "no_grad", "checkpoint"] = ""
+    autograd: Autograd = ""
 
 
 class Unfused(msgspec.Struct, frozen=True):

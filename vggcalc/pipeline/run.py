@@ -104,7 +104,8 @@ def draw_picture(picture: "Picture", figures: "Sequence[Figure]") -> bool:
         return False
     if others:
         message(
-            f"{picture.path} holds the first figure; --figure {' or '.join(others)} is another, and a .pdf holds all"
+            f"{picture.path} holds the first figure only: --figure {' or '.join(others)} draws another, "
+            "and a .pdf holds all"
         )
     return True
 

@@ -75,7 +75,7 @@ def _places_of_factor(value: float) -> int:
 
 
 def change(value: float | None) -> str:
-    """A ratio in a table, as `more_or_fewer` words it in a sentence: below twice in percent, from there on as a factor.
+    """A ratio in a table, as `amount_of` words it in a sentence: below twice in percent, from there on as a factor.
 
     0.551 is −45%, 1.08 is +8.0%, and 8.04 is 8.04×.
     """

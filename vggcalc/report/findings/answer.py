@@ -43,7 +43,7 @@ def answer(report: Report, pending: bool = False) -> str:
         return f"{text}."
     timed = any(variant.latency for comparison in report.comparisons for variant in comparison.variants)
     several = len(report.comparisons) > 1 or any(len(one.variants) > 2 for one in report.comparisons)
-    if timed or not text:
+    if timed:
         return f"{text}."
     return f"{text}; {'the timing follows' if pending else 'none was timed' if several else 'it was not timed'}."
 
@@ -79,6 +79,8 @@ def _of_pair(comparison: Comparison) -> str:
         )
     if not weights:
         return f"{capital(name)} {timings}"
+    if len(ratio.latency) > _MOST_NAMED:
+        timings += ","
     joined = "and" if (costs < 1 and verdicts == {"faster"}) or (costs > 1 and verdicts == {"slower"}) else "but"
     return f"{capital(name)} {timings} {'and' if costs == 1 else joined} {weights}"
 
@@ -107,7 +109,7 @@ def _verdicts(measured: Sequence[LatencyRatio], than: str) -> str:
     if len(measured) > _MOST_NAMED:
         counts = {verdict: sum(one.verdict == verdict for one in measured) for verdict in VERDICTS}
         found = [f"{VERDICTS[verdict]} in {number}" for verdict, number in counts.items() if number]
-        return f"is, against {than} in {len(measured)} configurations, {units.names(found)},"
+        return f"is, against {than} in {len(measured)} configurations, {units.names(found)}"
     first, *others = measured
     texts = [f"{verdict_words(first, than)} on {place(first)} ({speedup_and_interval(first)})"]
     texts += [f"{verdict_words(one)} on {place(one)} ({speedup_and_interval(one)})" for one in others]

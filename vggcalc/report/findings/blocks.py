@@ -101,7 +101,7 @@ def _macs_replaced(name: str, variant: Variant, ratio: float, kernels: tuple[Axe
 
 def _matching_blocks(naive: Variant, other: Variant) -> Iterator[tuple[BlockResult, BlockResult]]:
     """The blocks that both have and that have convolutions."""
-    by_name = {block.name: block for block in other.blocks}
     for block in naive.blocks:
-        if block.kernels and block.name in by_name:
-            yield block, by_name[block.name]
+        after = other.block(block.name)
+        if block.kernels and after is not None:
+            yield block, after

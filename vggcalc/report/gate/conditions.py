@@ -2,7 +2,7 @@
 
 import operator
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 
 import msgspec
@@ -115,7 +115,21 @@ def _figure_path(variant: str, text: str, comparisons: Sequence[Comparison]) -> 
     return Path(variant, name, ratio, against, axis)
 
 
+def parse_count(text: str) -> Fraction:
+    """A count as conditions have it, exactly: `16G`, `15,470,264,320`, `2e9`."""
+    return _in_units(text, _COUNTS, "a count")
+
+
 def _bound(text: str, path: Path) -> Fraction:
+    units = _COUNTS
+    if path.is_quotient or path.is_latency:
+        units = _QUOTIENTS if path.is_quotient else _SECONDS
+    elif path.name.endswith("_bytes"):
+        units = _BYTES
+    return _in_units(text, units, "a ratio" if path.is_quotient else path.name)
+
+
+def _in_units(text: str, units: Mapping[str, Fraction], of: str) -> Fraction:
     """The number with its unit, exactly."""
     match = _NUMBER.fullmatch(text.strip()) if len(text) <= _LONGEST else None
     if match is None:
@@ -123,12 +137,6 @@ def _bound(text: str, path: Path) -> Fraction:
     whole, decimals, exponent, unit = match.groups()
     unit = unit.replace("\N{MICRO SIGN}", "u").replace("\N{GREEK SMALL LETTER MU}", "u")
     number = Fraction(whole.replace(",", "").replace("_", "") + (decimals or "")) * Fraction(10) ** int(exponent or 0)
-    units = _COUNTS
-    if path.is_quotient or path.is_latency:
-        units = _QUOTIENTS if path.is_quotient else _SECONDS
-    elif path.name.endswith("_bytes"):
-        units = _BYTES
     if unit not in units:
-        of = "a ratio" if path.is_quotient else path.name
         raise InputError(f"{unit!r} is no unit of {of}: write none, or one of {', '.join(filter(None, units))}")
     return number * units[unit]

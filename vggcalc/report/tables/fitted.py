@@ -41,6 +41,6 @@ def _fitted_lines(done: RewrittenModel) -> Iterator[str]:
     if any(one.energy is not None for one in done.layers):
         yield "Energy explained: 1 − residual² / ‖kernel‖². Output error: ‖new − old‖ / ‖old‖ on random inputs."
     if done.output_error is not None:
-        yield f"Error of all that the model puts out: {done.output_error:.3g} of it."
+        yield f"Output error of the whole model: {done.output_error:.1%}."
     if any(one.nonlinear for one in done.layers):
         yield "Activations between the new layers are new: the fit is of the layers without them; train on."

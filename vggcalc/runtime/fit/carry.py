@@ -92,7 +92,7 @@ def relative_error(wanted: Tensor, found: Tensor) -> float:
 def network_error(old: nn.Module, new: nn.Module, arguments: Arguments) -> float | None:
     """The relative error of a whole network's outputs in evaluation mode, for the tensors given or random ones.
 
-    None where what it puts out has no numbers that can be compared.
+    None where what it puts out has no numbers that can be compared, or where it does not run with such values.
     """
 
     def random(shape: Shape, dtype: torch.dtype) -> Tensor:
@@ -100,11 +100,14 @@ def network_error(old: nn.Module, new: nn.Module, arguments: Arguments) -> float
 
     where = next(iter(old.parameters())).device
     given = arguments.with_values(random, own_dtype(old), where)
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        outputs = []
-        for module in (old, new):
-            torch.manual_seed(0)
-            outputs.append(copy.deepcopy(module).eval()(*given.args, **given.kwargs))
+    outputs = []
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            for module in (old, new):
+                torch.manual_seed(0)
+                outputs.append(copy.deepcopy(module).eval()(*given.args, **given.kwargs))
+    except Exception:  # whatever the model's own code raises with such values: the fit does not depend on them
+        return None
     pairs = [
         (one.double().flatten(), other.double().flatten())
         for one, other in zip(*map(tree_leaves, outputs), strict=True)

@@ -75,11 +75,6 @@ class Problem:
         spectrum = _in_frequencies(self.target.kernel.flatten(3), whole)
         self._wanted = self._rows(grouped_spectrum(spectrum, self.groups), self.groups)
 
-    @property
-    def rows(self) -> int:
-        """How many residuals a problem has."""
-        return self._wanted.shape[1]
-
     def kernels(self, weights: Tensor) -> list[Tensor]:
         """Of each layer (problems × groups, out / groups, in / groups, …)."""
         parts = zip(weights.split(self._counts, 1), self.layers, strict=True)

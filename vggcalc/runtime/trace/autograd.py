@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch.autograd import Function
 from torch.utils import checkpoint as checkpointing
+
+from vggcalc.nets.graph import Autograd
 
 
 class AutogradMode:
@@ -18,17 +20,17 @@ class AutogradMode:
     """
 
     def __init__(self) -> None:
-        self._within: list[Literal["", "no_grad", "checkpoint"]] = []
+        self._within: list[Autograd] = []
 
     @property
-    def current(self) -> Literal["", "no_grad", "checkpoint"]:
+    def current(self) -> Autograd:
         """That of what runs now."""
         if self._within:
             return self._within[-1]
         return "" if torch.is_grad_enabled() else "no_grad"
 
     @contextmanager
-    def _run_as(self, mode: Literal["", "no_grad", "checkpoint"]) -> Iterator[None]:
+    def _run_as(self, mode: Autograd) -> Iterator[None]:
         self._within.append(mode)
         try:
             yield

@@ -1,12 +1,11 @@
 """From recorded steps to nodes: names after the modules that ran them, and whether `rewrite` can replace these."""
 
 from collections import Counter
-from typing import Literal
 
 import msgspec
 from torch import nn
 
-from vggcalc.nets.graph import INPUT, Node, Traced
+from vggcalc.nets.graph import INPUT, Autograd, Node, Traced
 from vggcalc.nets.layers import Axes, Conv2d, Layer, Shape
 
 #: The number that stands for the network's input where a step says what it reads.
@@ -38,7 +37,7 @@ class Step(msgspec.Struct):
     parameter_bytes: int
     weights: str
     trains: str
-    autograd: Literal["", "no_grad", "checkpoint"]
+    autograd: Autograd
     whole: bool = False
 
 
