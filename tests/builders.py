@@ -1,10 +1,13 @@
-"""What several tests make up: times, ratios of times, and reports of comparisons."""
+"""What several tests make up: times, ratios of times, reports of comparisons, and a worker under a clock of its own."""
 
-from typing import Any
+from types import TracebackType
+from typing import Any, ClassVar, Self
 
+import msgspec
 from msgspec.structs import asdict
 
 import vggcalc
+from vggcalc.protocol import Job, StartRounds
 from vggcalc.results import (
     CONVENTIONS,
     SCHEMA_VERSION,
@@ -44,3 +47,36 @@ def report(*comparisons: Comparison, command: str = "test", environment: Environ
 
 #: The families that mean something in two dimensions.
 PLANAR = tuple(name for name, family in vggcalc.FAMILIES.items() if 2 in family.dims)
+
+
+class ClockedWorker:
+    """A worker in this process, for which time passes as its class says: `messages` is for the test to write."""
+
+    now: ClassVar[float] = 0.0
+    jobs: ClassVar[list[Any]] = []
+
+    def __init__(self, job: Job, inactivity_timeout_s: float) -> None:
+        self.inactivity_timeout_s = inactivity_timeout_s
+        self._job: Any = job
+        self._go: StartRounds | None = None
+        self._stopped = False
+        type(self).jobs.append(job)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    def send(self, message: msgspec.Struct) -> None:
+        assert isinstance(message, StartRounds)
+        self._go = message
+
+    def stop(self) -> None:
+        self._stopped = True
+
+    @classmethod
+    def clock(cls) -> float:
+        return cls.now

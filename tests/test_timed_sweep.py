@@ -6,11 +6,11 @@ import random
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import msgspec
 import pytest
+from builders import ClockedWorker
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -28,7 +28,7 @@ from vggcalc.measurement.together import MOST_FAILURES_IN_A_ROW, NEIGHBOURS
 from vggcalc.nets.layers import Conv2d
 from vggcalc.pipeline.points import TIMED_TOGETHER
 from vggcalc.pipeline.sweep import SweepRequest, run_sweep
-from vggcalc.protocol import CONTROL, Arm, ArmsReady, Job, Message, Rounds, StartRounds, TimingSeries, WorkerInfo
+from vggcalc.protocol import CONTROL, Arm, ArmsReady, Message, Rounds, TimingSeries, WorkerInfo
 from vggcalc.report.formats import Screen
 from vggcalc.results import Configuration, Environment, LatencyRatio
 
@@ -36,47 +36,21 @@ CPU = Configuration("cpu", "float32")
 POINTS = [vggcalc.factorize(kernel, channels=2, size=9) for kernel in range(3, 25, 2)]
 
 
-class FakeWorker:
+class FakeWorker(ClockedWorker):
     """Does a series under a clock of its own: every class of it is one machine."""
 
-    now: ClassVar[float] = 0.0
-    jobs: ClassVar[list[TimingSeries]] = []
     start_s, warm_s, round_s = 3.0, 0.2, 0.01
     #: The kernels at which it dies.
     broken: ClassVar[frozenset[int]] = frozenset()
     #: The number of groups, in all processes together, behind which Ctrl-C comes.
     interrupt_after: ClassVar[int | None] = None
     groups_done: ClassVar[int] = 0
-
-    def __init__(self, job: Job, inactivity_timeout_s: float) -> None:
-        assert isinstance(job, TimingSeries)
-        self.inactivity_timeout_s = inactivity_timeout_s
-        self._job = job
-        self._go: StartRounds | None = None
-        self._stopped = False
-        type(self).jobs.append(job)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass
-
-    def send(self, message: msgspec.Struct) -> None:
-        assert isinstance(message, StartRounds)
-        self._go = message
-
-    def stop(self) -> None:
-        self._stopped = True
-
-    @classmethod
-    def clock(cls) -> float:
-        return cls.now
+    #: Whether it dies behind the last of its groups.
+    dies_when_done: ClassVar[bool] = False
 
     def messages(self) -> Iterator[Message]:
         kind = type(self)
+        assert isinstance(self._job, TimingSeries)
         yield WorkerInfo(Environment("3", "2", "0", "p", "c", "i", 4, None), ("cpu",))
         kind.now += self.start_s
         for job in self._job.jobs:
@@ -104,6 +78,8 @@ class FakeWorker:
             kind.groups_done += 1
             if kind.groups_done == self.interrupt_after:
                 raise KeyboardInterrupt
+        if self.dies_when_done:
+            raise WorkerError("killed")
 
 
 def machine(**changes: Any) -> type[FakeWorker]:
@@ -132,6 +108,14 @@ def measured(
 
 def ratios(outcome: MeasurementOutcome) -> list[LatencyRatio | None]:
     return [comparison.ratios[0].latency_in(CPU) for comparison in outcome.comparisons]
+
+
+def test_a_worker_that_dies_when_all_is_measured_costs_nothing() -> None:
+    plain, _, _ = measured(machine())
+    outcome, reached, _ = measured(machine(dies_when_done=True))
+    assert reached == len(POINTS)
+    assert outcome.failures == ()
+    assert ratios(outcome) == ratios(plain)
 
 
 def test_every_point_is_timed_in_several_processes_and_none_has_its_own() -> None:

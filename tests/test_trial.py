@@ -13,11 +13,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import msgspec
 import pytest
+from builders import ClockedWorker
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -47,7 +47,6 @@ from vggcalc.protocol import (
     Message,
     RoofRates,
     Rounds,
-    StartRounds,
     TimingJob,
     WorkerInfo,
 )
@@ -821,42 +820,14 @@ def test_a_comparison_holds_its_trials_in_order_with_profiles_and_roofs() -> Non
 # The budget, under a clock that the test sets
 
 
-class FakeWorker:
-    """A worker in this process, for which time passes as its class says."""
+class FakeWorker(ClockedWorker):
+    """Does one job, with these times."""
 
-    now = 0.0
     start_s = round_s = 0.0
     compile_s: float | None = None
-    started = 0
-
-    def __init__(self, job: Job, inactivity_timeout_s: float) -> None:
-        assert isinstance(job, TimingJob)
-        self._job = job
-        self.inactivity_timeout_s = inactivity_timeout_s
-        self._go: StartRounds | None = None
-        self._stopped = False
-        type(self).started += 1
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass
-
-    def send(self, message: msgspec.Struct) -> None:
-        assert isinstance(message, StartRounds)
-        self._go = message
-
-    def stop(self) -> None:
-        self._stopped = True
-
-    @classmethod
-    def clock(cls) -> float:
-        return cls.now
 
     def messages(self) -> Iterator[Message]:
+        assert isinstance(self._job, TimingJob)
         rng = random.Random(self._job.seed)
         environment = Environment("3", "2", "0", "p", "c", "i", 4, None)
         yield WorkerInfo(environment, ("cpu",))
@@ -877,13 +848,13 @@ def under_a_clock(
     comparison: Comparison, plan: Plan, start_s: float, round_s: float, compile_s: float | None = None
 ) -> tuple[float, int, Comparison]:
     """Seconds that pass, workers that are started, and the result."""
-    times = {"start_s": start_s, "round_s": round_s, "compile_s": compile_s}
+    times = {"jobs": [], "start_s": start_s, "round_s": round_s, "compile_s": compile_s}
     worker = type("Timed", (FakeWorker,), times)
     host = Host(worker.clock, lambda: None, lambda: None, worker)
     one = Trial(comparison, CPU, plan, 1, None, host, plan.budget_s)
     one.run(lambda facts: None, lambda text, left_s: None)
     assert one.failures == []
-    return worker.now, worker.started, with_measurements(comparison, [one.result()])
+    return worker.now, len(worker.jobs), with_measurements(comparison, [one.result()])
 
 
 @given(st.floats(1, 100), st.floats(1e-3, 20), st.floats(0.02, 20))
@@ -910,7 +881,7 @@ def test_without_a_budget_the_headline_rests_on_processes_and_is_done_when_it_sa
 ) -> None:
     """After the first process has started it is known how long all of it takes, 5 minutes at most."""
     told: list[tuple[float, float]] = []
-    worker = type("Timed", (FakeWorker,), {"start_s": start_s, "round_s": round_s})
+    worker = type("Timed", (FakeWorker,), {"jobs": [], "start_s": start_s, "round_s": round_s})
     one = Trial(KERNEL, CPU, Plan(precision=1e-12), 1, None, Host(worker.clock, lambda: None, lambda: None, worker))
     one.run(lambda facts: None, lambda text, left_s: told.append((worker.now, left_s)) if left_s is not None else None)
     (found,) = with_measurements(KERNEL, [one.result()]).ratios[0].latency
