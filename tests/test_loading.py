@@ -419,7 +419,7 @@ class Trap:
     """A pickle of it creates a file, there where it is read."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Path.touch, (Path("it-ran"),)
+        return Path.touch, (Path("it-ran").absolute(),)
 
 
 @pytest.mark.parametrize("arguments", [("trap.pt:Net",), ("net.py:Net", "--inputs", "trap.inputs.pt")])

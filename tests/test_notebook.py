@@ -13,8 +13,11 @@ def outputs() -> dict[str, dict[str, str]]:
     """What each cell of code that shows something shows, by its kind, after a run in a kernel of its own."""
     nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
     pytest.importorskip("ipykernel")
+    pytest.importorskip("pandas")
+    pytest.importorskip("matplotlib.font_manager")  # makes its cache here, since it would say so there
     notebook = nbformat.read(NOTEBOOK, 4)
-    nbclient.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(NOTEBOOK.parent)}}).execute()
+    resources = {"metadata": {"path": str(NOTEBOOK.parent)}}
+    nbclient.NotebookClient(notebook, timeout=600, startup_timeout=600, resources=resources).execute()
     shown: dict[str, dict[str, str]] = {}
     for cell in notebook.cells:
         for output in cell.get("outputs", ()):

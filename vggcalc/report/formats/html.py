@@ -99,9 +99,9 @@ def _templates() -> "Templates":
 
 def _widest_last(table: Table) -> Table:
     """The columns that the terminal always shows before those that it shows where there is room."""
-    order = sorted(range(len(table.columns)), key=lambda i: i >= table.keys and table.columns[i].wide)
-    rows = (msgspec.structs.replace(row, cells=tuple(row.cells[i] for i in order)) for row in table.rows)
-    return msgspec.structs.replace(table, columns=tuple(table.columns[i] for i in order), rows=tuple(rows))
+    return table.with_columns(
+        sorted(range(len(table.columns)), key=lambda i: i >= table.keys and table.columns[i].wide)
+    )
 
 
 def _sort_of(table: Table, i: int) -> str | None:

@@ -60,16 +60,16 @@ def _parts_that_fit(section: Section, width: int) -> list[Section]:
     while len(rest) > len(keys):
         fits = [n for n in range(len(keys) + 1, len(rest) + 1) if _columns_width(section, rest[:n]) <= width]
         end = max(fits, default=len(keys) + 1)  # a column that is too wide for any part stands alone
-        found.append(_with_columns(section, rest[:end]))
+        found.append(_in_full(section.with_columns(rest[:end])))
         rest = [*keys, *rest[end:]]
     return [*found]
 
 
-def _with_columns(table: Table, chosen: Sequence[int]) -> Table:
-    """The table with these columns alone, whatever room there is."""
+def _in_full(table: Table) -> Table:
+    """The table with every column and every digit, whatever room there is."""
     replace = msgspec.structs.replace
-    columns = tuple(replace(table.columns[i], wide=False) for i in chosen)
-    rows = (replace(row, cells=tuple(replace(row.cells[i], compact="") for i in chosen)) for row in table.rows)
+    columns = tuple(replace(column, wide=False) for column in table.columns)
+    rows = (replace(row, cells=tuple(replace(cell, compact="") for cell in row.cells)) for row in table.rows)
     return replace(table, columns=columns, rows=tuple(rows))
 
 

@@ -143,6 +143,11 @@ class Table(msgspec.Struct, frozen=True):
     rows: tuple[Row, ...]
     keys: int = 1
 
+    def with_columns(self, chosen: Sequence[int]) -> "Table":
+        """The table of these columns alone, in this order."""
+        rows = (msgspec.structs.replace(row, cells=tuple(row.cells[i] for i in chosen)) for row in self.rows)
+        return msgspec.structs.replace(self, columns=tuple(self.columns[i] for i in chosen), rows=tuple(rows))
+
 
 class Text(msgspec.Struct, frozen=True):
     """Sentences, one a line; `quiet` ones are printed dim."""

@@ -3,20 +3,38 @@
 from collections.abc import Iterator
 
 from vggcalc.report import units
+from vggcalc.report.findings.wording import amount_of
 from vggcalc.report.tables.cells import Cell, Column, Row, Section, Table, Text
 from vggcalc.results.fitted import FittedLayer, RewrittenModel
 
 TITLES = (
     "replaced", "kernel", "by", "width", "params before", "params after", "MACs before", "MACs after",
-    "energy explained", "output error",
+    "energy", "output error",
 )  # fmt: skip
+
+#: Shown where there is room.
+_WHERE_ROOM = ("width", "params before", "MACs before")
 
 
 def fitted_tables(name: str, done: RewrittenModel) -> list[Section]:
-    """A line for each replaced layer, what they are together, and what became of the whole model."""
-    columns = tuple(Column(title, right=i > 2) for i, title in enumerate(TITLES))
+    """What it comes to in a sentence, a line for each replaced layer, and what became of the whole model."""
+    columns = tuple(Column(title, right=i > 2, wide=title in _WHERE_ROOM) for i, title in enumerate(TITLES))
     rows = tuple(Row(_fitted_cells(one)) for one in done.layers)
-    return [Table(f"What was replaced in {name}", columns, rows), Text(tuple(_fitted_lines(done)))]
+    table = Table(f"What was replaced in {name}", columns, rows)
+    return [Text((_answer(name, done),)), table, Text(tuple(_fitted_lines(done)))]
+
+
+def _answer(name: str, done: RewrittenModel) -> str:
+    """How many layers were replaced, and what the model has and puts out since."""
+    before, after = (sum(one.macs[i] for one in done.layers) for i in (0, 1))
+    layers = "1 layer" if len(done.layers) == 1 else f"{len(done.layers)} layers"
+    weights = amount_of(done.parameters[1] / done.parameters[0], "weights")
+    text = (
+        f"{layers} of {name} replaced: it has {weights}, and what was replaced does {amount_of(after / before, 'MACs')}"
+    )
+    if done.output_error is None:
+        return f"{text}."
+    return f"{text}; its output differs by {done.output_error:.1%}."
 
 
 def _fitted_cells(one: FittedLayer) -> tuple[Cell, ...]:
@@ -25,7 +43,7 @@ def _fitted_cells(one: FittedLayer) -> tuple[Cell, ...]:
         Cell(one.name),
         Cell(units.window(one.kernels[0])),
         Cell(", ".join(map(units.window, one.kernels[1]))),
-        Cell(", ".join(map(str, sorted(set(between), key=between.index))), min(between, default=None)),
+        Cell(", ".join(map(str, dict.fromkeys(between))), min(between, default=None)),
         *map(Cell.count, (*one.parameters, *one.macs)),
         Cell.share(one.energy),
         Cell.share(one.output_error),
@@ -39,8 +57,7 @@ def _fitted_lines(done: RewrittenModel) -> Iterator[str]:
     for name, reason in done.stays:
         yield f"{name} stays: {reason}."
     if any(one.energy is not None for one in done.layers):
-        yield "Energy explained: 1 − residual² / ‖kernel‖². Output error: ‖new − old‖ / ‖old‖ on random inputs."
-    if done.output_error is not None:
-        yield f"Output error of the whole model: {done.output_error:.1%}."
+        yield "Energy: the share of the kernel's that is explained, 1 − residual² / ‖kernel‖²."
+        yield "Output error, and that of the whole model: ‖new − old‖ / ‖old‖ on random inputs."
     if any(one.nonlinear for one in done.layers):
         yield "Activations between the new layers are new: the fit is of the layers without them; train on."

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from math import prod
 
-import msgspec
-
 from vggcalc.nets.layers import Axes, PlainConvolution
 from vggcalc.report import units
 from vggcalc.report.detail import Detail
@@ -90,14 +88,7 @@ def _overview(comparisons: Sequence[Comparison]) -> Table:
     assert isinstance(conv, PlainConvolution)
     title = f"Kernels factorized: {_channels(conv)}, {input_and_dtype(comparisons[0])}"
     table = Table(title, heads, tuple(rows), keys=1 + several)
-    return table if several else _without(table, "variant")
-
-
-def _without(table: Table, title: str) -> Table:
-    """The table without the column of that title."""
-    kept = [i for i, column in enumerate(table.columns) if column.title != title]
-    rows = (msgspec.structs.replace(row, cells=tuple(row.cells[i] for i in kept)) for row in table.rows)
-    return msgspec.structs.replace(table, columns=tuple(table.columns[i] for i in kept), rows=tuple(rows))
+    return table if several else table.with_columns([i for i, head in enumerate(columns) if head != "variant"])
 
 
 def _channels(conv: PlainConvolution) -> str:
