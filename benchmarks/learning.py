@@ -266,7 +266,7 @@ def main() -> None:
     parser.add_argument("--channels", type=int, default=8)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--steps", type=int, default=200, help="of training from scratch")
-    parser.add_argument("--checkpoints", type=int, nargs="+", default=[5, 10, 20, 50, 100], help="of training on")
+    parser.add_argument("--checkpoints", type=int, nargs="+", default=[5, 10, 20, 50, 100, 200], help="of training on")
     parser.add_argument(
         "--budget", type=float, default=40.0, help="seconds to time the variants of one kernel; 0: none"
     )
