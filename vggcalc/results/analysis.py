@@ -303,6 +303,11 @@ class Variant(_HasCosts, frozen=True):
         nodes = tuple(Node(layer.name, layer.layer, layer.inputs, layer.traced) for layer in self.layers)
         return Network(self.name, self.input_shape, nodes, self.layout, self.tracing)
 
+    @property
+    def has_run(self) -> bool:
+        """Whether anything was timed or checked on a real module."""
+        return bool(self.latency or self.crosscheck or self.verification or self.effective)
+
     def state(self, cost: str) -> CostState:
         """Whether that cost is complete, partial (a lower bound) or unavailable."""
         if self.costs[cost] is None:

@@ -33,11 +33,15 @@ def counted_sections(report: Report) -> list[Section]:
 
 def measured_sections(report: Report) -> list[Section]:
     """What was measured, the findings, and what has changed since an earlier report."""
-    from vggcalc.report.tables.conditions import environment_text
-    from vggcalc.report.tables.latency import timings
+    sections: list[Section] = []
+    run = [comparison for comparison in report.comparisons if any(variant.has_run for variant in comparison)]
+    if run:
+        from vggcalc.report.tables.latency import timings
 
-    sections = [section for comparison in report.comparisons for section in timings(comparison)]
+        sections += [section for comparison in run for section in timings(comparison)]
     if report.environment is not None:
+        from vggcalc.report.tables.conditions import environment_text
+
         sections.append(environment_text(report.environment))
     for comparison in report.comparisons:
         sections += findings_texts(comparison.findings, comparison.name if len(report.comparisons) > 1 else "")
