@@ -894,6 +894,18 @@ def test_without_a_budget_the_headline_rests_on_processes_and_is_done_when_it_sa
     assert at_s + left_s <= 1.3 * worker.now + PROFILE_S
 
 
+@given(st.floats(0.1, 4), st.floats(0.02, 0.4), st.integers(1, 3))
+def test_quick_is_one_process_and_ten_seconds_with_the_commands_own(start_s: float, round_s: float, many: int) -> None:
+    """Half a second of the ten is left to the command. Six rounds fit, and so there is an interval."""
+    worker = type("Timed", (FakeWorker,), {"jobs": [], "start_s": start_s, "round_s": round_s})
+    plan = Plan(check=False, devices=("cpu",), quick=True, precision=1e-12)
+    host = Host(worker.clock, lambda: None, lambda: None, worker)
+    outcome = measure_all([KERNEL] * many, plan, silently, host=host)
+    assert len(worker.jobs) == many
+    assert [ratio(outcome, index).basis for index in range(many)] == ["process"] * many
+    assert worker.now <= 9.5 * many + round_s
+
+
 @given(st.floats(1, 100), st.floats(1e-3, 20), st.integers(1, 40), st.integers(1, 10))
 def test_rounds_that_are_asked_for_keep_the_budget_too(
     budget_s: float, start_s: float, rounds: int, processes: int
