@@ -107,7 +107,9 @@ class Matrix(nn.Module):
     [
         (nn.Conv1d(3, 4, 3), (1, 1, 8), "Conv1d wants 3 channels, got 1"),
         (nn.Conv2d(3, 4, 3), (1, 1, 8, 8), "Conv2d wants 3 channels, got 1"),
-        (nn.Conv2d(3, 4, 3), (1, 8, 8), "Conv2d wants 3 channels, got 1"),
+        (nn.Conv2d(3, 4, 3), (1, 8, 8), "Conv2d wants an input of N×3×H×W, got 1×8×8"),
+        (nn.Conv3d(3, 4, 3), (1, 3, 8, 8), "Conv3d wants an input of N×3×D×H×W, got 1×3×8×8"),
+        (nn.Conv1d(3, 4, 3), (1, 8), "Conv1d wants an input of N×3×L, got 1×8"),
         (nn.Conv2d(4, 4, 3, groups=2), (1, 8, 8, 8), "Conv2d wants 4 channels, got 8"),
         (nn.Conv2d(3, 4, 9), (1, 3, 4, 4), "Conv2d wants an input of 9×9 or more, got 4×4"),
         (nn.Conv3d(3, 4, 3), (1, 1, 8, 8, 8), "Conv3d wants 3 channels, got 1"),

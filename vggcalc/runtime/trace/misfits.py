@@ -50,8 +50,12 @@ def wants_and_got(module: nn.Module | None, shape: Shape, message: str) -> str:
     for kind, attribute, unit in WANTS:
         if isinstance(module, kind):
             wanted, got = getattr(module, attribute), _size_of(module, shape, unit)
-            if got not in (None, wanted):
-                return f"{wanted} {unit}, got {got}"
+            if got in (None, wanted):
+                continue
+            if isinstance(module, nn.modules.conv._ConvNd) and len(shape) != len(module.kernel_size) + 2:
+                axes = ("L", "H×W", "D×H×W")[len(module.kernel_size) - 1]
+                return f"an input of N×{wanted}×{axes}, got {'×'.join(map(str, shape))}"
+            return f"{wanted} {unit}, got {got}"
     return ""
 
 
