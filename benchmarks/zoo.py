@@ -158,15 +158,13 @@ def traced(model: str, limit_s: float) -> dict[str, Any]:
 
 
 def chosen(libraries: list[str], at_most: int | None) -> list[str]:
-    """The models, those of the libraries in turn; of each library all, or so many, evenly spread over its list."""
+    """The models, those of the libraries in turn; of each library all, or the first ones, which are of many kinds."""
     lists = []
     for library in libraries:
         if importlib.util.find_spec(library) is None:
             print(f"{library} is not installed", file=sys.stderr)
             continue
-        found = sorted(set(names(library)))
-        wanted = min(at_most or len(found), len(found))
-        lists.append([f"{library}:{found[i * len(found) // wanted]}" for i in range(wanted)])
+        lists.append([f"{library}:{name}" for name in names(library)[:at_most]])
     return [model for turn in zip_longest(*lists) for model in turn if model is not None]
 
 
@@ -195,7 +193,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("zoo.jsonl"))
     parser.add_argument("--page", type=Path, help="write the page there")
     parser.add_argument("--only", default=",".join(LIBRARIES), help="libraries, with commas")
-    parser.add_argument("--at-most", type=int, metavar="N", help="N models of each library, evenly spread")
+    parser.add_argument("--at-most", type=int, metavar="N", help="N models of each library, one of each kind first")
     parser.add_argument("--models", nargs="*", help="these alone, once more, as library:name")
     parser.add_argument("--limit", type=float, default=300.0, help="seconds of the processor for one model")
     given = parser.parse_args()

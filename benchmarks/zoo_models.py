@@ -3,6 +3,8 @@
 import importlib
 import inspect
 import re
+from collections.abc import Callable, Iterable
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,12 @@ LIBRARIES = (
     "pytorchcv", "monai", "kornia",
 )  # fmt: skip
 IMAGE = (1, 3, 224, 224)
+#: segmentation_models_pytorch's encoders, one of each family, the smallest.
+ENCODERS = (
+    "resnet34", "efficientnet-b0", "mobilenet_v2", "mit_b0", "densenet121", "resnext50_32x4d", "timm-skresnet18",
+    "mobileone_s0", "xception", "inceptionv4", "dpn68", "se_resnet50", "timm-efficientnet-b0", "vgg11_bn",
+    "inceptionresnetv2", "timm-tf_efficientnet_lite0",
+)  # fmt: skip
 #: The shapes that torchvision's models of other kinds than classification take, by a pattern of their names.
 TORCHVISION = {
     "rcnn|ssd|retinanet|fcos": ([(3, 320, 320)],), "raft": ((1, 3, 128, 128),) * 2, "swin3d": (1, 3, 32, 224, 224),
@@ -70,11 +78,32 @@ KORNIA: dict[str, tuple[dict[str, Any], Any]] = {
 }  # fmt: skip
 
 
+def in_turn(names: Iterable[str], kind: Callable[[str], str]) -> list[str]:
+    """The names with one of each kind first, then the second of each.
+
+    >>> in_turn(["vgg11", "vgg16", "resnet18"], lambda name: name.rstrip("0123456789"))
+    ['vgg11', 'resnet18', 'vgg16']
+    """
+    kinds: dict[str, list[str]] = {}
+    for name in names:
+        kinds.setdefault(kind(name), []).append(name)
+    return [name for turn in zip_longest(*kinds.values()) for name in turn if name is not None]
+
+
 def names(library: str) -> list[str]:
-    """The names of all models of a library."""
-    if library in ("torchvision", "timm", "open_clip"):
-        package: Any = importlib.import_module("torchvision.models" if library == "torchvision" else library)
-        return list(package.list_models())
+    """The names of all models of a library, one of each kind first: of each file of its code, of each architecture."""
+    if library == "torchvision":
+        from torchvision.models import get_model_builder, list_models
+
+        return in_turn(list_models(), lambda name: get_model_builder(name).__module__)
+    if library == "timm":
+        from timm.models import list_models, model_entrypoint
+
+        return in_turn(list_models(), lambda name: model_entrypoint(name).__module__)
+    if library == "open_clip":
+        from open_clip import list_models
+
+        return in_turn(list_models(), lambda name: name.partition("-")[0])
     if library == "transformers":
         from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
 
@@ -82,15 +111,18 @@ def names(library: str) -> list[str]:
     if library == "pytorchcv":
         from pytorchcv.model_provider import _models
 
-        return list(_models)
+        return in_turn(_models, lambda name: _models[name].__module__)
     if library == "segmentation_models_pytorch":
         from segmentation_models_pytorch import MODEL_ARCHITECTURES_MAPPING as ARCHITECTURES
 
-        encoders = ("resnet34", "efficientnet-b0", "mobilenet_v2", "mit_b0", "vgg11_bn")
-        return [f"{architecture}-{encoder}" for architecture in ARCHITECTURES for encoder in encoders]
+        decoders = [name for name in ARCHITECTURES if name != "dpt"]
+        turns = [ENCODERS[turn:] + ENCODERS[:turn] for turn in range(len(ENCODERS))]
+        paired = [f"{decoder}-{encoder}" for turn in turns for decoder, encoder in zip(decoders, turn, strict=False)]
+        return ["dpt-tu-vit_tiny_patch16_224", *paired]  # which takes timm's transformers alone
     if library == "ultralytics":
         folder = Path(str(importlib.import_module("ultralytics").__file__)).parent / "cfg" / "models"
-        return [re.sub(r"^(yolo(?!v10|v9)e?-?v?\d+)", r"\1n", path.name) for path in sorted(folder.glob("*/*.yaml"))]
+        found = [re.sub(r"^(yolo(?!v10|v9)e?-?v?\d+)", r"\1n", path.name) for path in sorted(folder.glob("*/*.yaml"))]
+        return in_turn(found, lambda name: name.removesuffix(".yaml").partition("-")[0])
     listed: dict[str, dict[str, Any]] = {"diffusers": DIFFUSERS, "monai": MONAI, "kornia": KORNIA}
     return list(listed[library])
 

@@ -29,9 +29,8 @@ def page(records: list[Record]) -> str:
         "# The zoo", "",
         f"What `benchmarks/zoo.py` found in {len(records)} models of {sum(map(bool, by_library.values()))} libraries, "
         "each made without pretrained weights, traced, and counted by torch's `FlopCounterMode` too, both on the meta "
-        "device, one process a model. Of every library that has more than so many its models are evenly spread over "
-        "its list, and a run that was ended has the first of them. A model "
-        "is complete where every operator that may do MACs has a formula; what torch itself cannot "
+        "device, one process a model. One model of each kind in a library (a file of its code, an architecture) comes "
+        "first, then the second of each, as far as the run went. A model is complete where every operator that may do MACs has a formula; what torch itself cannot "
         "run on this machine is left out of the shares.", "",
         f"Of {len(run)} models that torch runs **{complete} are complete ({complete / max(len(run), 1):.1%})**.", "",
         f"Commit {', '.join(f'{name} ({n} models)' for name, n in commits.most_common())}; Python "
