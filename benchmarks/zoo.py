@@ -2,9 +2,9 @@
 
 Each is made without weights and traced in a process of its own, forked from one that has imported the libraries, with
 limits on its time and memory. A line of JSON each goes to --output as soon as it is there, and a run that was ended
-goes on after the lines that are there already. Both counters run on the meta device, in alternation; their time is the
-processor's, the least of the runs after one to warm up. What torch's counter cannot run there it counts with
-values, untimed. --page writes what all lines say as a page.
+goes on after the lines that are there already. Both counters run on the meta device, in alternation and torch's first,
+which runs once more than ours at the least; their time is the processor's, the least of their runs. What torch's
+counter cannot run there it counts with values, untimed. --page writes what all lines say as a page.
 
     pip install . torchvision timm segmentation-models-pytorch ultralytics transformers diffusers
     pip install open-clip-torch pytorchcv monai kornia
@@ -99,13 +99,11 @@ def one(library: str, name: str) -> dict[str, Any]:
 
     record["status"], network = "failed", None
     for turn in range(5):
-        if turn == 1:  # the first turn was to warm up
-            record.pop("torch_s", None), record.pop("trace_s")
         record["torch_macs"] = attempt(record, "torch_", flops)
-        network = attempt(record, "trace_", lambda: trace(module, inputs, with_weights=lambda: remade()[0]))
-        if network is None or record["trace_s"] > 20 or record["torch_macs"] is None:
+        if turn and record["trace_s"] < 1.4 * record["torch_s"]:
             break
-        if turn > 0 and record["trace_s"] < 1.3 * record["torch_s"]:
+        network = attempt(record, "trace_", lambda: trace(module, inputs, with_weights=lambda: remade()[0]))
+        if network is None or record["torch_macs"] is None or record["trace_s"] > 10:
             break
     if record.get("torch_macs") is None:  # what cannot run without values is counted with them
         record["torch_macs"] = attempt(record, "run_", lambda: flops_of_values(module, remade, inputs))

@@ -30,8 +30,8 @@ def page(records: list[Record]) -> str:
         f"What `benchmarks/zoo.py` found in {len(records)} models of {sum(map(bool, by_library.values()))} libraries, "
         "each made without pretrained weights, traced, and counted by torch's `FlopCounterMode` too, both on the meta "
         "device, one process a model. One model of each kind in a library (a file of its code, an architecture) comes "
-        "first, then the second of each, as far as the run went. A model is complete where every operator that may do MACs has a formula; what torch itself cannot "
-        "run on this machine is left out of the shares.", "",
+        "first, then the second of each, as far as the run went. A model is complete where every operator that may do "
+        "MACs has a formula; what torch itself cannot run on this machine is left out of the shares.", "",
         f"Of {len(run)} models that torch runs **{complete} are complete ({complete / max(len(run), 1):.1%})**.", "",
         f"Commit {', '.join(f'{name} ({n} models)' for name, n in commits.most_common())}; Python "
         f"{platform.python_version()}, {', '.join(versions())}.", "",
