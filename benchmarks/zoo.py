@@ -64,8 +64,8 @@ def flops_of_values(module: Any, remade: Callable[[], Any], inputs: Any) -> int:
     torch.backends.mha.set_fastpath_enabled(False)
     # Attention as its parts: torch's counter has no formula for the processor's fused kernel.
     with sdpa_kernel(SDPBackend.MATH), torch.inference_mode(), FlopCounterMode(display=False) as counter:
-        called = arguments_of(inputs).with_tensors(
-            random_values(module, torch.Generator().manual_seed(0)), own_dtype(module)
+        called = arguments_of(inputs).with_values(
+            random_values(module, torch.Generator().manual_seed(0)), own_dtype(module), torch.device("cpu")
         )
         module(*called.args, **called.kwargs)
     return int(counter.get_total_flops()) // 2
@@ -77,6 +77,7 @@ def one(library: str, name: str) -> dict[str, Any]:
     from torch.utils.flop_counter import FlopCounterMode
 
     import vggcalc
+    from vggcalc.runtime.inputs import own_dtype
     from vggcalc.runtime.load.constructing import without_weights
     from vggcalc.runtime.trace.tracer import trace
 
@@ -90,7 +91,7 @@ def one(library: str, name: str) -> dict[str, Any]:
 
     def flops() -> int:
         with torch.inference_mode(), FlopCounterMode(display=False) as counter:
-            call(bare, on_meta(inputs))
+            call(bare, on_meta(inputs, own_dtype(module)))
         return int(counter.get_total_flops()) // 2
 
     def remade() -> Any:

@@ -8,6 +8,8 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+from zoo_inputs import ARGUMENTS, inputs_of
+
 LIBRARIES = (
     "torchvision", "timm", "segmentation_models_pytorch", "ultralytics", "transformers", "diffusers", "open_clip",
     "pytorchcv", "monai", "kornia",
@@ -147,20 +149,10 @@ def make(library: str, name: str) -> tuple[Any, Any]:
     if library == "transformers":
         from transformers import CONFIG_MAPPING, AutoModel
 
-        module = AutoModel.from_config(CONFIG_MAPPING[name]())
-        if module.main_input_name == "pixel_values":
-            size = getattr(module.config, "image_size", None) or 224
-            return module, {"pixel_values": (1, 3, *(size if isinstance(size, list | tuple) else (size, size)))}
-        sounds = {"input_values": (1, 16000), "input_features": (1, getattr(module.config, "num_mel_bins", 80), 3000)}
-        ids = torch.zeros(1, 64, dtype=torch.long)
-        inputs = {"input_ids": ids}
-        vision: Any = getattr(module.config, "vision_config", None)
-        sees = "pixel_values" in inspect.signature(module.forward).parameters and hasattr(vision, "image_size")
-        if sees and not hasattr(module.config, "image_token_id"):  # which says where in the text an image stands
-            inputs["pixel_values"] = (1, 3, vision.image_size, vision.image_size)
-        if module.main_input_name in sounds:
-            inputs = {module.main_input_name: sounds[module.main_input_name]}
-        return module, inputs | ({"decoder_input_ids": ids} if module.config.is_encoder_decoder else {})
+        module = AutoModel.from_config(CONFIG_MAPPING[name](**ARGUMENTS.get(name, {})))
+        if any(type(part).__name__.endswith("Experts") for part in module.modules()):
+            module = module.bfloat16()  # on the meta device torch has the product of groups for it alone
+        return module, inputs_of(module)
     if library == "open_clip":
         import open_clip
 
@@ -197,17 +189,19 @@ def make(library: str, name: str) -> tuple[Any, Any]:
     return getattr(diffusers, name)(**given), DIFFUSERS[name]
 
 
-def on_meta(inputs: Any) -> Any:
-    """The inputs with tensors on the meta device for every shape and every tensor."""
+def on_meta(inputs: Any, dtype: Any) -> Any:
+    """The inputs with tensors on the meta device for every shape, of that dtype, and for every tensor, of its own."""
     import torch
 
     if isinstance(inputs, torch.Tensor):
         return inputs.to("meta")
     if isinstance(inputs, dict):
-        return {key: on_meta(value) for key, value in inputs.items()}
+        return {key: on_meta(value, dtype) for key, value in inputs.items()}
     if isinstance(inputs, list | tuple):
         is_shape = all(isinstance(number, int) for number in inputs)
-        return torch.empty(inputs, device="meta") if is_shape else type(inputs)(map(on_meta, inputs))
+        if is_shape:
+            return torch.empty(inputs, dtype=dtype, device="meta")
+        return type(inputs)(on_meta(value, dtype) for value in inputs)
     return inputs
 
 

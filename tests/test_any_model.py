@@ -159,6 +159,29 @@ def test_inputs_in_any_nesting(inputs: Any) -> None:
     assert found.input_shape == IMAGE
 
 
+class Patches(nn.Module):
+    """As vision models of transformers: a list of patches, and a tensor that says how they lie."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 7)
+
+    def forward(self, patches: Tensor, grid: Tensor) -> Tensor:
+        height, width = grid.tolist()
+        grid += 1
+        y: Tensor = self.conv(patches.T.reshape(1, 3, height, width))
+        return y
+
+
+def test_the_values_of_an_example_decide() -> None:
+    grid = torch.tensor([8, 32])
+    network = trace(Patches(), [(256, 3), grid])
+    assert network.tracing is not None
+    assert (network.tracing.ran_with, network.tracing.depends_on_values) == ("values", True)
+    assert vggcalc.summary(network).macs == 2 * 26 * 8 * 147
+    assert grid.tolist() == [8, 32]  # it is left as it was
+
+
 def test_rows_of_an_embedding_are_integers_without_saying_so() -> None:
     found = vggcalc.summary(nn.Sequential(nn.Embedding(100, 16), nn.Linear(16, 3)), (1, 20))
     assert found.macs == 20 * 16 * 3

@@ -52,13 +52,13 @@ class Arguments(NamedTuple):
         return Arguments(*tree_map(tensor, (self.args, self.kwargs), is_leaf=_is_tensor))
 
     def with_values(self, make: Make, dtype: torch.dtype, device: torch.device) -> "Arguments":
-        """The same with the tensors that are given, and others that `make` makes, on that device."""
+        """The same with copies of the tensors that are given, and others that `make` makes, on that device."""
 
         def tensor(leaf: Any) -> Any:
             if not _is_tensor(leaf):
                 return leaf
             given = isinstance(leaf, torch.Tensor) and not leaf.is_meta
-            return (leaf if given else make(_shape(leaf), _dtype(leaf) or dtype)).to(device)
+            return (leaf.clone() if given else make(_shape(leaf), _dtype(leaf) or dtype)).to(device)
 
         return Arguments(*tree_map(tensor, (self.args, self.kwargs), is_leaf=_is_tensor))
 

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from vggcalc.nets.layers import Convolution, Shape
+from vggcalc.nets.layers import Convolution
 from vggcalc.protocol import GradientExtent, Subject, TorchCounts
 from vggcalc.runtime.build import build
 from vggcalc.runtime.check.gradient import ProbeError, gradient_extent
@@ -41,11 +41,12 @@ def torch_counts(subject: Subject, run: bool, dtype: str) -> TorchCounts:
         module = (copy.deepcopy(module) if alive else module).to(where)
     arguments = call_arguments(module, subject.origin, subject.network)
     draw = random_values(module, torch.Generator().manual_seed(0))
-
-    def tensor(shape: Shape, dtype: torch.dtype) -> torch.Tensor:
-        return torch.empty(shape, dtype=dtype, device="meta") if where == "meta" else draw(shape, dtype)
-
-    inputs = arguments.with_tensors(tensor, own_dtype(module))
+    if where == "meta":
+        inputs = arguments.with_tensors(
+            lambda shape, dtype: torch.empty(shape, dtype=dtype, device="meta"), own_dtype(module)
+        )
+    else:
+        inputs = arguments.with_values(draw, own_dtype(module), torch.device(where))
     module.requires_grad_(False)  # else torch's module tracker wants gradients in inference
     torch.backends.mha.set_fastpath_enabled(False)  # torch counts attention in its parts, and not as one operator
     with (
@@ -73,7 +74,7 @@ def torch_counts(subject: Subject, run: bool, dtype: str) -> TorchCounts:
         try:
             if inputs.kwargs:
                 raise TypeError("fvcore takes no arguments by name")
-            called = arguments.with_tensors(draw, own_dtype(real))
+            called = arguments.with_values(draw, own_dtype(real), torch.device("cpu"))
             macs, activations, uncounted = _fvcore(real.eval(), called.args)
         except Exception as error:
             if not traced:  # fvcore's own tracer may refuse what ours takes

@@ -160,10 +160,10 @@ class Recorder(TorchDispatchMode):
             self._record(call, shapes, outputs, macs)
         return result
 
-    def leaves_torch(self, tensor: object) -> None:
-        """A tensor becomes an array: what comes back, a tensor never met, is taken to be made of it."""
+    def leaves_torch(self, tensor: object, as_array: bool) -> None:
+        """A tensor becomes numbers; or an array: what comes back, a tensor never met, is taken to be made of it."""
         if id(tensor) in self._step_of:
-            self._outside = self._step_of[id(tensor)]
+            self._outside = self._step_of[id(tensor)] if as_array else self._outside
             self.depends_on_values = True
 
     def _take_in(self, tensors: Sequence[torch.Tensor]) -> None:

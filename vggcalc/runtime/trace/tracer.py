@@ -69,9 +69,9 @@ def trace(
     Args:
         module: any `torch.nn.Module`, its weights on any device.
         inputs: a shape, (batch, channels, height, width), of the dtype of the module's weights; or an example tensor,
-            of which shape and dtype are used; or a list of these, one for each argument of `forward`; or a dict of
-            them by the arguments' names. Lists and dicts may be nested. The first is the network's input, to which
-            receptive fields refer.
+            of which shape and dtype are used, and its values where the module's code looks at values; or a list of
+            these, one for each argument of `forward`; or a dict of them by the arguments' names. Lists and dicts may
+            be nested. The first is the network's input, to which receptive fields refer.
         name: the network's; that of the module's class unless given.
         with_weights: makes the module again with its weights, where `module` has them on the meta device.
 
@@ -159,7 +159,10 @@ def _traced_by(way: _Way, module: nn.Module, arguments: Arguments, name: str) ->
         recorder.autograd.followed(),
     ):
         # Made within: a tensor that was made outside of inference mode is copied there by every view of it.
-        call = arguments.with_tensors(way.make, own_dtype(module))
+        if way.name == "values":
+            call = arguments.with_values(way.make, own_dtype(module), torch.device("cpu"))
+        else:
+            call = arguments.with_tensors(way.make, own_dtype(module))
         tensors = call.tensors()
         recorder.begin(tensors)
         try:
@@ -188,15 +191,15 @@ class _ToItsEnd(nn.Module):
 
 
 class _Leaving(TorchFunctionMode):
-    """Tells the recorder which tensors become arrays of numpy, which torch's dispatcher does not see."""
+    """Tells the recorder which tensors become arrays or lists of numbers, which torch's dispatcher does not see."""
 
     def __init__(self, recorder: Recorder) -> None:
         super().__init__()
         self._recorder = recorder
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func in (torch.Tensor.numpy, torch.Tensor.__array__):
-            self._recorder.leaves_torch(args[0])
+        if func in (torch.Tensor.numpy, torch.Tensor.__array__, torch.Tensor.tolist):
+            self._recorder.leaves_torch(args[0], func is not torch.Tensor.tolist)
         return func(*args, **(kwargs or {}))
 
 
