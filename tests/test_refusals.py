@@ -109,6 +109,8 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
         r"^a bottleneck in 8 groups leaves no fewer channels than 8$",
     ),
     (family("bottleneck", Conv2d(8, 1, (7, 7))), r"^a bottleneck leaves no fewer channels than 1$"),
+    (family("cp", Conv2d(8, 8, (7, 7), groups=8)), r"^it is depthwise already, and a layer for each axis is what asym"),
+    (family("cp", square(7), widths=(8, 4, 8, 8)), r"^widths 8,4,8,8: cp's depthwise layers put out the 8 channels"),
     (family("stripes", square(2)), r"^kernel 2 is too small for stripes\. Try 3$"),
     (lambda: from_config(Config("net", (64,) * 10_001)), r"^features are 10,001 tokens: give at most 10,000$"),
     (

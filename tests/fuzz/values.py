@@ -45,6 +45,7 @@ FAMILIES = [
     "separable",
     "separable-stack",
     "bottleneck",
+    "cp",
     "dilated",
     "dilated-stack",
     "stripes",

@@ -54,16 +54,22 @@ def break_even_width(naive: Variant, variant: Variant) -> float | None:
     """The number of channels between its layers with which a chain does as many MACs as the one convolution.
 
     With M channels between all layers, the ends as they are and a_i MACs of layer i for each pair of
-    its channels, a₁·C_in·M + Σa_i·M² + a_n·M·C_out = MACs of the one: a quadratic equation. None
-    where the family leaves no width to choose, and for a single layer.
+    its channels, a₁·C_in·M + Σa_i·M² + a_n·M·C_out = MACs of the one: a quadratic equation. A layer that is depthwise
+    where the one is not has as many groups as channels: b_i MACs for each of them, b_i·M together. None where the
+    family leaves no width to choose, and for a single layer.
     """
     (conv,) = _convolution_layers(naive)
     chain = _convolution_layers(variant)
     if len(chain) < 2 or variant.family is None or not FAMILIES[variant.family].widens:
         return None
-    per_pair = [_macs_of(layer) / (_into(layer) * layer.output_shape[1]) for layer in chain]
-    linear = per_pair[0] * _into(chain[0]) + per_pair[-1] * chain[-1].output_shape[1]
-    square, macs = sum(per_pair[1:-1]), _macs_of(conv)
+    first, *between, last = chain
+    linear, square, macs = _macs_of(first) / first.output_shape[1] + _macs_of(last) / _into(last), 0.0, _macs_of(conv)
+    for layer in between:
+        width = layer.output_shape[1]
+        if width == _groups(layer) > _groups(conv):
+            linear += _macs_of(layer) / width
+        else:
+            square += _macs_of(layer) / (_into(layer) * width)
     return 2 * macs / (linear + sqrt(linear**2 + 4 * square * macs))
 
 
@@ -75,6 +81,11 @@ def _macs_of(layer: LayerResult) -> int:
     macs = layer.costs["macs"]
     assert isinstance(macs, int)
     return macs
+
+
+def _groups(layer: LayerResult) -> int:
+    assert isinstance(layer.layer, PlainConvolution)
+    return layer.layer.groups
 
 
 def _into(layer: LayerResult) -> int:

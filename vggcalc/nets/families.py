@@ -234,6 +234,22 @@ def bottleneck(conv: Conv, factorization: Factorization) -> Branches:
     return (build_chain(conv, links, factorization.stride_at),)
 
 
+def cp(conv: Conv, factorization: Factorization) -> Branches:
+    """1×1, a depthwise k×1 and 1×k, 1×1 (Lebedev et al. 2014, arXiv 1412.6553, section 3): a depthwise layer for each
+    axis, with its stride. It is a CP decomposition of the kernel, whose rank is the channels between.
+    """
+    if conv.groups == conv.in_channels == conv.out_channels:
+        raise InputError("it is depthwise already, and a layer for each axis is what asymmetric makes")
+    kernels = [_along_axis(conv.kernel_size, axis) for axis, k in enumerate(conv.kernel_size) if k > 1]
+    *between, out = _widths(conv, len(kernels) + 2, factorization)
+    rank, one = between[0], (1,) * conv.axes
+    if any(width != rank for width in between):
+        widths = ",".join(map(str, (*between, out)))
+        raise InputError(f"widths {widths}: cp's depthwise layers put out the {rank} channels that they read")
+    links = [Link(rank, one), *(Link(rank, kernel, (), rank) for kernel in kernels), Link(out, one)]
+    return (build_chain(conv, links, factorization.stride_at),)
+
+
 def dilated(conv: Conv, factorization: Factorization) -> Branches:
     """One 3×3 of dilation (k − 1)/2 (Yu & Koltun 2015, arXiv 1511.07122, section 2): nine of the k² positions."""
     _no_widths(factorization)
@@ -330,6 +346,13 @@ FAMILIES: dict[str, Family] = {
         bottleneck,
         "1×1, k×k, 1×1, as in ResNet; full window, channels mixed through fewer",
         "reduced",
+        widens=True,
+        even=True,
+    ),
+    "cp": Family(
+        cp,
+        "1×1, a depthwise layer along each axis, 1×1, a CP decomposition; full window, channels mixed by the 1×1s",
+        "separable",
         widens=True,
         even=True,
     ),
