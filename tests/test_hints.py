@@ -45,7 +45,8 @@ def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         ("ResNet50", "torchvision:resnet50 or timm:resnet50"),
         ("resnet50d", "timm:resnet50d"),
         ("resnet_50d", "timm:resnet50d"),
-        ("vgg61", "vgg1[69]"),
+        ("vgg61", "vgg16"),
+        ("vgg91", "vgg19"),
     ],
 )
 def test_a_name_without_a_prefix_is_found_in_the_packages(packages: Path, typed: str, meant: str) -> None:
@@ -56,6 +57,119 @@ def test_a_name_without_a_prefix_is_found_in_the_packages(packages: Path, typed:
 def test_what_is_in_no_package_is_told_how_to_be_written(packages: Path) -> None:
     with pytest.raises(vggcalc.InputError, match=r"'helper': try vgg11, .*, such as torchvision:resnet50$"):
         vggcalc.summary("helper")
+
+
+@pytest.mark.parametrize(
+    ("typed", "right"),
+    [
+        (
+            "model.onnx",
+            r"^model\.onnx is a graph of another framework, .*torch\.export\.save wrote .* net\.pt2$",
+        ),
+        (
+            "deep/Model.PTH",
+            r"deep/Model\.PTH is weights, or a pickle, .*, as net\.py:Net; rewrite reads weights",
+        ),
+        ("net.yaml", r"net\.yaml is not read: give a \.toml or \.json file with features, or Python with a module"),
+        ("net.py:Net(width=32, n=5)", r"is a call: write net\.py:Net --arg width=32 --arg n=5$"),
+        ("pkg.net:make(3)", r"is a call: write pkg\.net:make --arg NAME=3$"),
+        ("timm:", r"timm: names no module: write package\.module:attribute, .* or timm:NAME$"),
+    ],
+)
+def test_what_people_type_for_a_model_is_told_how_to_be_written(typed: str, right: str) -> None:
+    with pytest.raises(vggcalc.InputError, match=right):
+        vggcalc.summary(typed)
+
+
+def test_a_dot_for_a_colon_finds_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "nets").mkdir()
+    (tmp_path / "nets/own.py").touch()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(vggcalc.InputError, match=r"'nets\.own\.make': did you mean nets/own\.py:make\?$"):
+        vggcalc.summary("nets.own.make")
+
+
+class Needy(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, width, 5)
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return self.conv(x) + self.conv(y)
+
+
+@pytest.mark.parametrize(
+    ("options", "right"),
+    [((), "'width': give what it needs with --arg NAME=VALUE"), (("--arg", "width=8"), "'y'.*: give every input")],
+)
+def test_a_missing_argument_is_told_where_it_is_given(options: tuple[str, ...], right: str) -> None:
+    done = process.invoke("summary", f"{__file__}:Needy", "--no-latency", *options)
+    assert done.returncode == 2
+    assert re.search(f"missing 1 required positional argument: {right}", done.stderr)
+
+
+@pytest.mark.parametrize("model", ["vgg16", "alexnet", "8,M,8"])
+def test_a_shape_without_its_batch_is_told_the_whole_shape(model: str) -> None:
+    for given, meant in (("3x64x96", "1x3x64x96"), ("64x96", "1x3x224x224"), ("1x3x8x64x96", "1x3x224x224")):
+        with pytest.raises(vggcalc.InputError, match=rf"batch×channels×height×width: did you mean {meant}\?$"):
+            vggcalc.summary(model, given)
+    with pytest.raises(vggcalc.InputError, match="leave out float16 there, dtype changes both"):
+        vggcalc.summary(model, "1x3x64x64:float16")
+    assert "input 1×3×64×64, float32" in vggcalc.summary(model, "1x3x64x64:float32").to_markdown()
+
+
+@pytest.mark.parametrize(
+    ("layers", "given", "meant"),
+    [
+        ((nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)), (3, 8, 6), "1x3x8x6"),
+        ((nn.Conv2d(3, 4, 3),), (1, 8, 6, 3), "1x3x8x6"),
+        ((nn.Conv1d(2, 4, 3), nn.Flatten(), nn.Linear(24, 2)), (2, 8), "1x2x8"),
+        ((nn.Conv3d(2, 4, 3), nn.BatchNorm3d(4)), (2, 8, 6, 7), "1x2x8x6x7"),
+        ((nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)), (1, 4, 8, 6), ""),
+    ],
+)
+def test_an_imported_model_that_would_take_the_shape_otherwise_says_so(
+    layers: tuple[nn.Module, ...], given: tuple[int, ...], meant: str
+) -> None:
+    """What is meant was tried: torch runs it."""
+    model = nn.Sequential(*layers)
+    with pytest.raises(vggcalc.InputError) as raised:
+        vggcalc.trace(model, given)
+    assert str(raised.value).endswith(f": did you mean {meant}?") == bool(meant)
+    if meant:
+        model.eval()(torch.zeros([int(number) for number in meant.split("x")]))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "has", "lacks"),
+    [
+        (("families", "(2+1)D"), "Tran et al. 2018", "Howard"),
+        (("families", "stack", "Separable"), "section 2.3", "SLaK"),
+        (("costs", "saved activations"), "backward pass", "compulsory"),
+        (("costs", "macs", "of roof"), "multiply-accumulates", "backward pass"),
+        (("costs", "against.NAME", "--format", "markdown"), "now / earlier", "multiply"),
+        (("models", "d"), "vgg16", "googlenet"),
+    ],
+)
+def test_a_list_shows_those_that_are_named(arguments: tuple[str, ...], has: str, lacks: str) -> None:
+    done = process.invoke(*arguments)
+    assert done.returncode == 0
+    assert has in done.stdout
+    assert lacks not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "right"),
+    [
+        (("families", "assymetric"), "did you mean asymmetric?"),
+        (("costs", "wieghts"), "did you mean weights?"),
+        (("models", "vgg61"), "did you mean vgg16?"),
+    ],
+)
+def test_a_list_says_what_a_name_may_have_meant(arguments: tuple[str, ...], right: str) -> None:
+    done = process.invoke(*arguments)
+    assert done.returncode == 2
+    assert right in done.stderr
 
 
 NET = """

@@ -235,7 +235,7 @@ def test_a_wrong_type_is_a_type_error_that_says_what_is_accepted(call: str, says
 
 
 NEAR = [
-    ("vggcalc.compare('vgg61')", "did you mean vgg19"),
+    ("vggcalc.compare('vgg61')", "did you mean vgg16"),
     ("vggcalc.factorize(7, into='seperable')", "did you mean separable?"),
     ("vggcalc.Factorization('stak')", "did you mean stack?"),
     ("vggcalc.factorize(7, dtype='flaot32')", "did you mean float32?"),
@@ -288,7 +288,10 @@ WRONG_VALUES = [
     ("vggcalc.factorize(7, depthwise=True, groups=2)", "depthwise says the groups already"),
     ("vggcalc.factorize(7, dtype=torch.int8)", "integers have no gradient"),
     ("vggcalc.compare('vgg16', merge=True, into='stack')", "merge goes the other way"),
-    ("vggcalc.compare('vgg16', inputs=(1, 3, 224))", "size 224 is 1-D, and the network 2-D: see dims"),
+    (
+        "vggcalc.compare('vgg16', inputs=(1, 3, 224))",
+        "input 1×3×224 is not all of its shape, batch×channels×height×width: did you mean 1x3x224x224?",
+    ),
     ("vggcalc.compare('vgg16', inputs=(1, 3, 224, 224), size=224)", "inputs gives the whole shape"),
     ("vggcalc.compare('vgg16', args={'x': 1})", "args are for imported models"),
     ("vggcalc.compare(STEM, args={'x': 1})", "args cannot change it"),

@@ -229,7 +229,10 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
     (lambda: load("vgg16,vgg19"), r"^vgg16,vgg19: write several models with spaces between them, such as vgg16 vgg19$"),
     (lambda: load(__file__), r"test_refusals\.py: which of its modules\? Write .*test_refusals\.py:NAME$"),
     (lambda: in_file(f"{Path(__file__).parent.parent}/README.md"), r"README\.md is no Python: "),
-    (lambda: load("package.module:make"), r"^package\.module:make is no network yet: a module to import is written"),
+    (lambda: load("package.module:make"), r"^package\.module:make names no module: write package\.module:attribute, "),
+    (lambda: load("model.onnx"), r"^model\.onnx is a graph of another framework"),
+    (lambda: load("net.py:make(3)"), r"^net\.py:make\(3\) is a call: write net\.py:make --arg NAME=3$"),
+    (lambda: network("64", inputs=(3, 8, 9)), r"^64: input 3×8×9 is not all of its shape, .*did you mean 1x3x8x9\?$"),
     (lambda: load("vgg18"), r"^unknown model 'vgg18': did you mean vgg1[169]\?$"),
     (
         lambda: load("nowhere/net.toml"),

@@ -111,7 +111,7 @@ WRONG = [
     (("vgg11", "--input-of", "vgg11=1x3x32x32"), "--input-of is for several models"),
     (("vgg11", "vgg13", "--input-of", "vgg16=1x3x32x32"), "did you mean vgg13?"),
     (("vgg11", "vgg13", "--input-of", "vgg13"), "is not NAME=INPUT"),
-    (("vgg11", "vgg13", "--input-of", "vgg13=224"), "is no shape"),
+    (("vgg11", "vgg13", "--input-of", "vgg13=224"), "did you mean 1x3x224x224?"),
     (("vgg11", "vgg13", "--min-kernel", "7"), "--min-kernel is for one model, and here are 2"),
     (("vgg11", "vgg13", "--into", "all"), "--into is for one model"),
     (("vgg11", "vgg13", "--merge"), "--merge is for one model"),

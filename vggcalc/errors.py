@@ -40,10 +40,11 @@ class WorkerError(VggcalcError):
 def nearest(name: str, names: Iterable[str], cutoff: float = 0.6) -> str | None:
     """The one of the names that is most like this one, whatever its case and hyphens; None where none is like it.
 
-    A name that is written in part is one of those that begin so, if there are any. `cutoff` is the least similarity
+    A name that is written in part is one of those that begin so, if there are any; one with its letters in another
+    order comes before those that are like it. `cutoff` is the least similarity
     otherwise, from 0 to 1.
 
-    >>> nearest("asym", ["stack", "asymmetric"]), nearest("vgg_61", ["vgg16"]), nearest("resnet", ["vgg16"])
+    >>> nearest("asym", ["stack", "asymmetric"]), nearest("vgg_61", ["vgg16", "vgg19"]), nearest("resnet", ["vgg16"])
     ('asymmetric', 'vgg16', None)
     """
     from difflib import get_close_matches
@@ -53,7 +54,9 @@ def nearest(name: str, names: Iterable[str], cutoff: float = 0.6) -> str | None:
     for other in names:
         by_letters.setdefault(_letters(other), other)
     begun = [other for other in by_letters if other.startswith(text)] if len(text) > 1 else []
-    found = get_close_matches(text, begun, n=1, cutoff=0.0) or get_close_matches(text, by_letters, n=1, cutoff=cutoff)
+    swapped = [other for other in by_letters if sorted(other) == sorted(text)]
+    found = get_close_matches(text, begun or swapped, n=1, cutoff=0.0)
+    found = found or get_close_matches(text, by_letters, n=1, cutoff=cutoff)
     return by_letters[found[0]] if found else None
 
 

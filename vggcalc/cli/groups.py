@@ -18,7 +18,7 @@ import click
 TRUTH_VALUES = ("true", "false", "yes", "no", "on", "off")
 
 #: A brief help has fewer options; where a command has no more, it is all of the help.
-FEW = 16
+FEW = 18
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 

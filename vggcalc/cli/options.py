@@ -11,7 +11,7 @@ import click
 
 from vggcalc.cli import types
 from vggcalc.cli.convolutions import dims_option, layer_options
-from vggcalc.cli.groups import group, option
+from vggcalc.cli.groups import Decorator, group, option
 from vggcalc.cli.types import Parsed, Word
 from vggcalc.library import arguments, per_axis
 from vggcalc.nets.names import IF_FEWER, MEMORY_FORMATS, MODES, WIDEN
@@ -144,7 +144,6 @@ TABLE = group(
     option(
         "--columns",
         type=Parsed("COST,…", arguments.parse_costs),
-        common=True,
         help="These costs alone, such as macs,saved_bytes: see vggcalc costs.  [default: as many as fit]",
     ),
     option(
@@ -223,7 +222,6 @@ MEASURING = group(
     option(
         "--budget",
         type=SECONDS_TYPE,
-        common=True,
         help="Seconds in all, the workers' start included.  [default: what the claims take, at most 300 each]",
     ),
     option(
@@ -234,7 +232,9 @@ MEASURING = group(
     ),
     option("--processes", type=click.IntRange(1, 100), help="The most processes.  [default: 6]"),
     option("--rounds", type=click.IntRange(1, 100_000), help="Rounds in each process.  [default: until precise]"),
-    option("--quick", is_flag=True, default=None, help="One process, 10 s: an interval of this process only."),
+    option(
+        "--quick", is_flag=True, default=None, common=True, help="One process, 10 s: an interval of this process only."
+    ),
     option("--seed", type=click.IntRange(0, 2**50), help="Seed of weights, input and order.  [default: 0]"),
     option(
         "--allocator",
@@ -243,25 +243,32 @@ MEASURING = group(
     ),
 )
 
-GATE = group(
-    "gate",
-    "Gate",
-    "vggcalc.cli.structs:GateOptions",
-    option(
-        "--fail-if",
-        metavar="CONDITION",
-        multiple=True,
-        common=True,
-        help='End with exit status 4 if it holds: "factorized.macs > 16G", "factorized.ratio.latency >= 90%". '
-        "Repeatable.",
-    ),
-    option(
-        "--against",
-        type=click.Path(exists=True, dir_okay=False),
-        metavar="FILE.json",
-        help="An earlier JSON output: show what has changed since.",
-    ),
-)
+
+def _gate(example: str, of_growth: str) -> Decorator:
+    """The conditions that fail a build, with examples of the command's own."""
+    return group(
+        "gate",
+        "Gate",
+        "vggcalc.cli.structs:GateOptions",
+        option(
+            "--fail-if",
+            metavar="CONDITION",
+            multiple=True,
+            common=True,
+            help=f'End with exit status 4 if it holds: {example}; with --against "{of_growth}". Repeatable.',
+        ),
+        option(
+            "--against",
+            type=click.Path(exists=True, dir_okay=False),
+            metavar="FILE.json",
+            common=True,
+            help="An earlier JSON output: show what has changed since.",
+        ),
+    )
+
+
+GATE = _gate('"factorized.macs > 16G", "factorized.ratio.latency >= 90%"', "factorized.against.macs > 102%")
+GATE_OF_ONE = _gate('"macs > 16G"', "against.macs > 102%")
 
 #: What the rows of a CSV may be of: `report.formats.csv.ROW_KINDS`.
 CSV_ROWS = ("total", "block", "layer", "module")
@@ -279,7 +286,11 @@ PLOTTING = (
         help="A figure too, .svg or .png, or all in a .pdf; needs matplotlib.",
     ),
     option("--figure", type=Parsed("NAME", str.lower), help="Which one: blocks, architecture, …  [default: the first]"),
-    option("--width", type=float, metavar="MM", help="Its width in millimetres.  [default: 89, a paper's column]"),
+    option(
+        "--width",
+        type=Parsed("MM", types.parse_millimetres),
+        help="Its width in millimetres.  [default: 89, a paper's column]",
+    ),
 )
 
 
@@ -299,8 +310,8 @@ _WRITTEN = (
         common=True,
         help="Written whole or not at all; .json, .csv, .md, .html say the format.  [default: standard output]",
     ),
-    option("--brief", is_flag=True, default=None, help="The answer and at most six rows."),
-    option("--details", is_flag=True, default=None, help="All costs, and how times were measured."),
+    option("--brief", is_flag=True, default=None, common=True, help="The answer and at most six rows."),
+    option("--details", is_flag=True, default=None, common=True, help="All costs, and how times were measured."),
 )
 
 WRITTEN = group("output", "Output", "vggcalc.cli.structs:OutputOptions", *_WRITTEN)

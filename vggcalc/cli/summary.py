@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vggcalc.cli.groups import Command, alone
-from vggcalc.cli.options import GATE, INPUTS, MEASURING, MODELS, NETWORK, OUTPUT, TABLE
+from vggcalc.cli.options import GATE_OF_ONE, INPUTS, MEASURING, MODELS, NETWORK, OUTPUT, TABLE
 from vggcalc.cli.types import Parsed, parse_unit
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 )
 @TABLE
 @MEASURING
-@GATE
+@GATE_OF_ONE
 @OUTPUT
 def summary(
     models: tuple[str, ...],

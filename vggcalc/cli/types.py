@@ -90,6 +90,14 @@ def _part_of_one(text: str, wanted: str) -> float:
     return share
 
 
+def parse_millimetres(text: str) -> float:
+    """A length: `85` or `85mm`."""
+    match = re.fullmatch(r"(\d{1,9}(\.\d{0,9})?)\s*(mm)?", text.strip().lower(), re.ASCII)
+    if match is None:
+        raise InputError(f"{text!r} is no width: write it in millimetres, such as 85")
+    return float(match[1])
+
+
 def parse_amount(text: str) -> int:
     """A whole number, written as in --fail-if: `1500000`, `1.5M`, `2G`, `2e9`."""
     from vggcalc.report.gate.conditions import parse_count

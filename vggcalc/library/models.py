@@ -122,14 +122,16 @@ def resolve(
         return _imported(_origin(model, inputs, overrides), cache, tracer)
     if not isinstance(model, str | Config | Network):
         raise wrong_type("model", model, ACCEPTED)
-    if overrides.arguments:
-        raise InputError(f"args are for imported models, and {_name_of(model)} is none: leave them out")
-    if inputs is not None:
-        overrides = _with_shape(_one_shape(inputs, _name_of(model)), _name_of(model), overrides)
     chosen = {key: getattr(overrides, key) for key in overrides.__struct_fields__ if key not in _OF_IMPORTED}
     if chosen["size"] is not None:
         chosen["size"] = parse_size(chosen["size"])
-    return Resolved(specified(model, standard_input, **chosen))
+    if inputs is not None:
+        _check_alone(overrides)
+        chosen["inputs"] = _one_shape(inputs, _name_of(model))
+    network = specified(model, standard_input, **chosen)
+    if overrides.arguments:
+        raise InputError(f"args are for imported models, and {_name_of(model)} is none: leave them out")
+    return Resolved(network)
 
 
 def _name_of(model: "str | Config | Network") -> str:
@@ -153,6 +155,10 @@ def _one_shape(inputs: Any, name: str) -> Shape:
     specs = _tensor_specs(inputs)
     if len(specs) != 1 or specs[0].name is not None:
         raise InputError(f"{name} takes one image: give one shape, without a name")
+    if specs[0].dtype not in (None, "float32"):
+        raise InputError(
+            f"{name} takes an image of its weights' dtype: leave out {specs[0].dtype} there, dtype changes both"
+        )
     return specs[0].shape
 
 
@@ -173,17 +179,10 @@ def _tensor_spec(value: Any) -> TensorSpec:
     return tensor_spec(value) if isinstance(value, str) else TensorSpec(parse_shape(value))
 
 
-def _with_shape(whole: Shape, name: str, overrides: Overrides) -> Overrides:
-    """The overrides with batch, channels and size of a whole shape. Raises `InputError` for too few or many numbers.
-
-    How many axes there are the model says: (3, 224, 224) lacks its batch, and is no sound.
-    """
-    if not 3 <= len(whole) <= 5:
-        raise InputError(f"inputs {whole} is no shape for {name}: it takes (batch, channels, height, width)")
-    if overrides.size is not None or overrides.batch is not None or overrides.in_channels is not None:
-        raise InputError("inputs gives the whole shape: leave out size, batch and in_channels")
-    batch, channels, *size = whole
-    return msgspec.structs.replace(overrides, size=tuple(size), batch=batch, in_channels=channels)
+def _check_alone(overrides: Overrides) -> None:
+    """Raise `InputError` for parts of a shape beside the whole of it."""
+    if (overrides.size, overrides.in_channels, overrides.batch) != (None, None, None):
+        raise InputError("inputs gives the whole shape: leave out size, in_channels and batch")
 
 
 def _imported_shape(name: str, inputs: Any, overrides: Overrides) -> Shape:
@@ -192,8 +191,7 @@ def _imported_shape(name: str, inputs: Any, overrides: Overrides) -> Shape:
         if getattr(overrides, option) is not None:
             raise InputError(f"{name} is used as it is: {option} cannot change it, its own arguments may")
     if inputs is not None:
-        if overrides.size is not None or overrides.in_channels is not None or overrides.batch is not None:
-            raise InputError("inputs gives the whole shape: leave out size, in_channels and batch")
+        _check_alone(overrides)
         return _tensor_specs(inputs)[0].shape
     size = parse_size(overrides.size) if overrides.size is not None else None
     sizes = size if isinstance(size, tuple) else (size,) * (overrides.dims or 2)
@@ -246,8 +244,8 @@ def _of_module(module: "nn.Module", inputs: Any, overrides: Overrides) -> Resolv
     if overrides.formulas is not None:
         raise InputError(f"{name} is traced in this process: call vggcalc.register_formula instead of formulas")
     usual = _imported_shape(name, None, overrides)
-    if inputs is not None and (overrides.size, overrides.in_channels, overrides.batch) != (None, None, None):
-        raise InputError("inputs gives the whole shape: leave out size, in_channels and batch")
+    if inputs is not None:
+        _check_alone(overrides)
     arguments = module_arguments(module, inputs, usual)
     try:
         network = trace(module, arguments, name)

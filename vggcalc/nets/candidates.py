@@ -1,4 +1,4 @@
-"""What a name may have meant, as Python source says it: no package is imported for it, and no file is run."""
+"""What a name that is no model may have meant: no package is imported for it, and no file is run."""
 
 import ast
 import re
@@ -16,6 +16,38 @@ SOURCE = Kind("Python file", "name a file with modules", 10_000_000)
 
 #: How torchvision and timm register a function that makes a model.
 _REGISTRATION = re.compile(r"^@register_model\b.*?^def (\w+)", re.MULTILINE | re.DOTALL)
+
+
+#: What files of models are that are no network, by their endings, and what to give instead.
+_OTHER_FILES: dict[tuple[str, ...], str] = {
+    (".onnx", ".pb", ".tflite", ".h5", ".keras", ".mlmodel"): (
+        "a graph of another framework, which is not read: give the torch module, as net.py:Net, or what "
+        "torch.export.save wrote of it, as net.pt2"
+    ),
+    (".pt", ".pth", ".ckpt", ".bin", ".safetensors"): (
+        "weights, or a pickle, whose code would run: give the code that makes the module, as net.py:Net; rewrite reads "
+        "weights with --weights"
+    ),
+    (".yaml", ".yml", ".ipynb"): (
+        "not read: give a .toml or .json file with features, or Python with a module, as net.py:Net"
+    ),
+}
+
+
+#: A factory with its arguments, as it is called in Python.
+_CALL = re.compile(r"(?P<maker>.+:[A-Za-z_][\w.]*)\((?P<arguments>.*)\)", re.DOTALL)
+
+
+def refuse_lookalikes(model: str) -> None:
+    """Raise `InputError` for a file of another kind, by its name, and for a call, with what would be right."""
+    for endings, what in _OTHER_FILES.items():
+        if model.lower().endswith(endings):
+            raise InputError(f"{model} is {what}")
+    call = _CALL.fullmatch(model)
+    if call is not None:
+        given = [part.strip() for part in call["arguments"].split(",") if part.strip()]
+        arguments = [f" --arg {part if '=' in part else f'NAME={part}'}" for part in given]
+        raise InputError(f"{model} is a call: write {call['maker']}{''.join(arguments)}")
 
 
 @cache

@@ -9,7 +9,7 @@ import msgspec
 
 from vggcalc.errors import InputError, nearest
 from vggcalc.nets.graph import Network
-from vggcalc.nets.layers import Axes, check_dims, spatial
+from vggcalc.nets.layers import AXIS_NAMES, Axes, Shape, check_dims, spatial
 from vggcalc.nets.reader import Kind, json_value, read_at_most, read_file, text_of, toml_value
 from vggcalc.nets.vgg import ALIASES, CONFIGS, INPUT_SIZES, Config, from_config, published
 
@@ -34,8 +34,11 @@ def load(model: str, standard_input: Callable[[int], bytes] | None = None) -> Co
     config = published(model)
     if config is not None:
         return config
+    from vggcalc.nets.candidates import refuse_lookalikes
+
     if model.endswith(".py"):
         raise InputError(f"{model}: which of its modules? {_named_in(model)}")
+    refuse_lookalikes(model)
     if model.lower().endswith((".toml", ".json")) or "/" in model or "\\" in model:
         return _read_file(model)
     if "," in model and any(published(part.strip()) for part in model.split(",") if len(part) > 1):
@@ -46,8 +49,8 @@ def load(model: str, standard_input: Callable[[int], bytes] | None = None) -> Co
         return _read_file(model)
     if ":" in model:
         raise InputError(
-            f"{model} is no network yet: a module to import is written package.module:attribute, and in Python "
-            "it is traced with vggcalc.trace"
+            f"{model} names no module: write package.module:attribute, path/to/file.py:attribute, torchvision:NAME or "
+            "timm:NAME"
         )
     raise InputError(f"unknown model {model!r}: {_nearest(model)}")
 
@@ -69,7 +72,9 @@ def _nearest(model: str) -> str:
 
     names = [*(name for base in (*ALIASES, *CONFIGS) for name in (base, f"{base}_bn")), *CLASSICS]
     near = nearest(model, names, cutoff=0.7)
-    found = [near] if near else packaged(model)
+    module, _, attribute = model.rpartition(".")
+    path = f"{module.replace('.', '/')}.py"
+    found = [near] if near else [f"{path}:{attribute}"] if module and os.path.isfile(path) else packaged(model)
     if found:
         return f"did you mean {' or '.join(found)}?"
     return (
@@ -124,10 +129,11 @@ def _position_of_error(message: str, text: str) -> str:
 class NetworkOverrides(TypedDict, total=False):
     """Values that override those of the model; None leaves the model's own.
 
-    `size` is that of the input, one number or one for each axis; `classes` the width of the last linear layer; `dims`
-    how many spatial axes a configuration or tokens have.
+    `inputs` is the input's whole shape, in place of `size`, one number or one for each axis, `batch` and `in_channels`;
+    `classes` the width of the last linear layer; `dims` how many spatial axes a configuration or tokens have.
     """
 
+    inputs: Shape | None
     size: int | Axes | None
     dims: int | None
     batch: int | None
@@ -183,8 +189,26 @@ def is_classic(model: str) -> bool:
     return model.lower() in CLASSICS
 
 
+def _split(inputs: Shape, own: Shape) -> tuple[int, int, Axes]:
+    """Batch, channels and sizes of a whole shape; `own` is the model's, without a batch.
+
+    How many axes there are the model says: 3×224×224 lacks its batch, and is no sound.
+    Raises `InputError` with a shape that would be right.
+    """
+    if len(inputs) != len(own) + 1:
+        right = (1, *inputs) if len(inputs) == len(own) and inputs[0] == own[0] else (1, *own)
+        axes = "×".join(("batch", "channels", *AXIS_NAMES[len(own) - 1]))
+        raise InputError(
+            f"input {'×'.join(map(str, inputs))} is not all of its shape, {axes}: did you mean "
+            f"{'x'.join(map(str, right))}?"
+        )
+    batch, channels, *sizes = inputs
+    return batch, channels, tuple(sizes)
+
+
 def _as_published(
     name: str,
+    inputs: Shape | None = None,
     size: int | Axes | None = None,
     dims: int | None = None,
     batch: int | None = None,
@@ -202,6 +226,8 @@ def _as_published(
     if refused:
         raise InputError(f"{name} is built in as published: {', '.join(refused)} cannot change it")
     try:
+        if inputs is not None:
+            batch, in_channels, size = _split(inputs, (3, 224, 224))
         shape = (
             1 if batch is None else batch,
             3 if in_channels is None else in_channels,
@@ -214,6 +240,7 @@ def _as_published(
 
 def _overridden(
     config: Config,
+    inputs: Shape | None = None,
     size: int | Axes | None = None,
     dims: int | None = None,
     batch: int | None = None,
@@ -231,6 +258,8 @@ def _overridden(
     if dims is not None and dims != config.dims:
         check_dims(dims)
         own = (own[0], *INPUT_SIZES[dims])
+    if inputs is not None:
+        batch, in_channels, size = _split(inputs, own)
     channels = own[0] if in_channels is None else in_channels
     changes: dict[str, object] = {"batch_norm": batch_norm, "activation": activation, "bias": bias}
     if classes is not None:

@@ -10,10 +10,14 @@ import torch
 import vggcalc
 from vggcalc.errors import InputError
 from vggcalc.nets.origins import Origin
+from vggcalc.runtime.trace.misfits import said_to_fit
 from vggcalc.runtime.trace.tracer import TraceError
 
 #: What is the matter and what would be right, by what torch says then.
 HINTS = {
+    "forward() missing": "give every input that it takes, in order, with --input",
+    "required positional argument": (MISSING := "give what it needs with --arg NAME=VALUE"),
+    "required keyword-only argument": MISSING,
     "meta tensor": "a trace has shapes and no values, so nothing can depend on them",
     "types: Long, Int": "say which input is one of integers, such as --input 1x77:int64",
     "no NVIDIA driver": (NO_CUDA := "its code moves to CUDA, which is not here: make the device an argument of it"),
@@ -38,8 +42,9 @@ def one_line_errors(origin: Origin) -> Iterator[None]:
         raise
     except TraceError as error:
         if error.misfit:
-            raise LoadError(f"{origin.source} cannot be traced: {error.misfit}") from None
-        raise LoadError(f"{origin.source} raised {in_one_line(error.__cause__ or error)}") from None
+            raise LoadError(f"{origin.source} cannot be traced: {error.misfit}{said_to_fit(error.fits)}") from None
+        what = in_one_line(error.__cause__ or error) + said_to_fit(error.fits)
+        raise LoadError(f"{origin.source} raised {what}") from None
     except InputError as error:  # ours: what it makes is no network
         text = str(error)
         raise LoadError(text if origin.source in text else f"{origin.source}: {text}") from None

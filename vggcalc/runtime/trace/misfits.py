@@ -64,3 +64,8 @@ def _size_of(module: nn.Module, shape: Shape, unit: str) -> int | None:
     kernel: Sequence[int] | None = getattr(module, "kernel_size", None)
     axis = len(shape) - 1 if unit == "features" else 1 if kernel is None else len(shape) - len(kernel) - 1
     return shape[axis] if 0 <= axis < len(shape) else None
+
+
+def said_to_fit(shape: Shape) -> str:
+    """How a message goes on where a shape would be right."""
+    return f": did you mean {'x'.join(map(str, shape))}?" if shape else ""

@@ -21,11 +21,12 @@ from torch.overrides import TorchFunctionMode
 from vggcalc.errors import InputError
 from vggcalc.memory import free_bytes
 from vggcalc.nets.graph import Network, Tracing
+from vggcalc.nets.layers import Shape
 from vggcalc.nets.names import ITEMSIZE
 from vggcalc.runtime.inputs import Arguments, Make, arguments_of, own_dtype, random_values
 from vggcalc.runtime.trace.calls import exhausted
 from vggcalc.runtime.trace.formulas import FormulaTypeError
-from vggcalc.runtime.trace.misfits import wants_and_got
+from vggcalc.runtime.trace.misfits import said_to_fit, wants_and_got
 from vggcalc.runtime.trace.recorder import Recorder
 
 #: Of the random input of a module whose code looks at values.
@@ -35,12 +36,18 @@ SEED = 0
 class TraceError(InputError):
     """A module raised while it was traced; its own exception is the cause.
 
-    `misfit` says which layer wanted what of its input, where that is why.
+    `misfit` says which layer wanted what of its input, where that is why; `fits` is a shape that it takes.
     """
 
-    def __init__(self, text: str, misfit: str = "") -> None:
+    def __init__(self, text: str, misfit: str = "", fits: Shape = ()) -> None:
         super().__init__(text)
-        self.misfit = misfit
+        self.misfit, self.fits = misfit, fits
+
+    def fitting(self, shape: Shape) -> "TraceError":
+        """The same with a shape that would be right."""
+        found = TraceError(f"{self}{said_to_fit(shape)}", self.misfit, shape)
+        found.__cause__ = self.__cause__
+        return found
 
 
 logging.getLogger("torch._subclasses.fake_tensor").setLevel(logging.CRITICAL)  # what it cannot run is tried otherwise
@@ -88,10 +95,26 @@ def trace(
         return _traced(module, arguments, name, with_weights)
     except TraceError as error:
         if _EMBEDDED not in str(error) or None not in arguments.dtypes():
-            raise
+            fits = _fitting(module, arguments, name, with_weights)
+            raise (error.fitting(fits) if fits else error) from error.__cause__
     network = _traced(module, arguments.of_integers(), name, with_weights)
     assert network.tracing is not None
     return msgspec.structs.replace(network, tracing=msgspec.structs.replace(network.tracing, integer_inputs=True))
+
+
+def _fitting(module: nn.Module, arguments: Arguments, name: str, with_weights: Callable[[], nn.Module] | None) -> Shape:
+    """A shape that the module takes, where the only one that was given lacks its batch or has its channels last."""
+    if arguments.dtypes() != [None] or arguments.kwargs:
+        return ()
+    (shape,) = arguments.shapes()
+    others = [(1, *shape)] + [(shape[0], shape[-1], *shape[1:-1])] * (len(shape) > 3)
+    for other in others:
+        try:
+            _traced(module, arguments_of(other), name, with_weights)
+        except (InputError, FormulaTypeError):
+            continue
+        return other
+    return ()
 
 
 #: Of what torch says of floating-point numbers where an embedding takes the numbers of its rows.
