@@ -8,20 +8,28 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 
 _FLAGS = (
     "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
+    "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--renderer-process-limit=1",
 )  # fmt: skip
+
+#: How long the browser may take for anything, as long as a loaded machine ever makes it take.
+_PATIENCE_MS = 600_000
 
 
 class Browser:
-    """One tab at a time: `open` takes a new one, with or without scripts."""
+    """One tab for each kind of window, which `open` takes again for the next page: a new one costs a second."""
 
     def __init__(self) -> None:
         from playwright.sync_api import sync_playwright
 
         assert CHROMIUM is not None
         self._playwright = sync_playwright().start()
-        self._browser = self._playwright.chromium.launch(executable_path=CHROMIUM, args=list(_FLAGS))
+        self._browser = self._playwright.chromium.launch(
+            executable_path=CHROMIUM, args=list(_FLAGS), timeout=_PATIENCE_MS
+        )
+        self._tabs: dict[tuple[bool, bool], Any] = {}
         self._page: Any = None
+        self._complaints: list[str] = []
+        self._requested: list[str] = []
 
     def close(self) -> None:
         self._browser.close()
@@ -30,23 +38,27 @@ class Browser:
     def open(
         self, page: Path, width: int = 1280, height: int = 900, scheme: str | None = None, scripts: bool = True
     ) -> None:
-        """Load a file in a window of that size, with that colour scheme."""
-        if self._page is not None:
-            self._page.context.close()
-        context = self._browser.new_context(
-            viewport={"width": width, "height": height},
-            is_mobile=width < 600,
-            color_scheme=scheme,
-            java_script_enabled=scripts,
-            accept_downloads=True,
-        )
-        self._page = context.new_page()
-        self._complaints: list[str] = []
-        self._requested: list[str] = []
-        self._page.on("console", lambda message: self._complaints.append(message.text))
-        self._page.on("pageerror", lambda error: self._complaints.append(str(error)))
-        self._page.on("request", lambda request: self._requested.append(request.url))
+        """Load a file anew in a window of that size, with that colour scheme, with or without scripts."""
+        kind = (width < 600, scripts)
+        if kind not in self._tabs:
+            self._tabs[kind] = self._tab(*kind)
+        self._page = self._tabs[kind]
+        self._page.bring_to_front()  # a page behind another is given no frames
+        self._page.goto("about:blank")
+        self._page.set_viewport_size({"width": width, "height": height})
+        self._page.emulate_media(media="screen", color_scheme=scheme or "light")
+        self._complaints.clear()
+        self._requested.clear()
         self._page.goto(page.as_uri(), wait_until="load")
+
+    def _tab(self, mobile: bool, scripts: bool) -> Any:
+        context = self._browser.new_context(is_mobile=mobile, java_script_enabled=scripts, accept_downloads=True)
+        context.set_default_timeout(_PATIENCE_MS)
+        tab = context.new_page()
+        tab.on("console", lambda message: self._complaints.append(message.text))
+        tab.on("pageerror", lambda error: self._complaints.append(str(error)))
+        tab.on("request", lambda request: self._requested.append(request.url))
+        return tab
 
     def evaluate(self, expression: str) -> Any:
         """The value of a JavaScript expression; an exception there is one here."""
@@ -91,7 +103,8 @@ class Browser:
         """The rules for accessible pages that axe finds broken."""
         from axe_playwright_python.sync_playwright import Axe
 
-        return [broken["id"] for broken in Axe().run(self._page).response["violations"]]
+        found = Axe().run(self._page, options={"resultTypes": ["violations"]}).response
+        return [broken["id"] for broken in found["violations"]]
 
     def requested(self) -> list[str]:
         """The address of everything that the page asked for, itself first."""

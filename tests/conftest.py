@@ -1,5 +1,6 @@
 """Hypothesis' profile, and the random networks that several test modules draw."""
 
+import gc
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -132,6 +133,12 @@ def networks(
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--accept", action="store_true", help="rewrite the tables under tests/golden")
+
+
+def pytest_collection_finish() -> None:
+    """What torch imported stays: no collection of garbage looks at it again, which takes long."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

@@ -227,6 +227,7 @@ def test_products_of_weights_alone_are_said_to_be_foldable() -> None:
     assert "constants alone" not in str(vggcalc.summary(nn.Linear(8, 5), (100, 8)))
 
 
+@pytest.mark.usefixtures("warm_workers")
 @pytest.mark.filterwarnings("ignore::vggcalc.MeasurementWarning")
 def test_several_inputs_are_measured_and_checked_too() -> None:
     module = Several()

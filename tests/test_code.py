@@ -14,6 +14,8 @@ from torch import nn
 import vggcalc
 from vggcalc.runtime.source import NotWritten, SourceWriter
 
+pytestmark = pytest.mark.usefixtures("warm_workers")
+
 NET = """
 from torch import nn
 class Net(nn.Module):

@@ -14,7 +14,10 @@ from fuzz.cases import Case, made
 from fuzz.checks import Answer, Checker, Failed
 from fuzz.restating import ALL
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="uses an alarm, devices and signals")
+pytestmark = [
+    pytest.mark.skipif(os.name != "posix", reason="uses an alarm, devices and signals"),
+    pytest.mark.usefixtures("warm_workers"),
+]
 
 SEED, CASES, PARTS = 20260, 400, 4
 

@@ -15,6 +15,8 @@ import vggcalc
 from vggcalc.nets import candidates
 from vggcalc.nets.origins import REGISTRIES
 
+pytestmark = pytest.mark.usefixtures("warm_workers")
+
 
 @pytest.fixture
 def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:

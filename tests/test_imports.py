@@ -6,14 +6,13 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 import torch
-from process import invoke, run, wait_until
+from process import invoke, wait_until
 from torch import nn
 
 import vggcalc
@@ -135,14 +134,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def of_json(*given: str, by: Callable[..., subprocess.CompletedProcess[str]] = invoke) -> Any:
-    done = by(*given, "--json", "--no-latency")
+def of_json(*given: str) -> Any:
+    done = invoke(*given, "--json", "--no-latency")
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)["comparisons"][0]
 
 
 def test_a_users_file(folder: Path) -> None:
-    found = of_json("compare", "net.py:Net", "--size", "64", "--arg", "width=8", by=run)
+    found = of_json("compare", "net.py:Net", "--size", "64", "--arg", "width=8")
     given, factorized = found["variants"]
     assert (given["name"], factorized["name"]) == ("given", "factorized")
     # 8·3·49 + 2·8 + (16·8·25 + 16) + 16·16·81 + (16·8·4 + 8) + (10·8 + 10)

@@ -22,7 +22,10 @@ from vggcalc.runtime.load.errors import LoadError
 from vggcalc.runtime.load.factories import without_pretrained
 from vggcalc.runtime.load.load import load, traced
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # torch's own, of what it deprecates
+pytestmark = [
+    pytest.mark.filterwarnings("ignore"),  # torch's own, of what it deprecates
+    pytest.mark.usefixtures("warm_workers"),
+]
 
 SHAPE = (1, 3, 64, 64)
 

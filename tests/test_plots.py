@@ -4,7 +4,8 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from itertools import combinations, pairwise
+from functools import partial
+from itertools import combinations, cycle, pairwise
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -419,14 +420,14 @@ def test_what_is_not_drawn_is_said(tmp_path: Path) -> None:
 # To be read
 
 
-def written(canvas: Canvas) -> list[tuple[str, Bbox]]:
-    """Every text that reaches the page, and where it stands."""
+def written(draw: Callable[[], Canvas]) -> tuple[Canvas, list[tuple[str, Bbox]]]:
+    """What is drawn, every text that reaches the page, and where it stands."""
     found: list[Text] = []
-    draw = Text.draw
+    draw_text = Text.draw
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Text, "draw", lambda text, renderer: (found.append(text), draw(text, renderer)))
-        canvas.draw_without_rendering()
-    return [(text.get_text(), Text.get_window_extent(text)) for text in found if text.get_text().strip()]
+        patch.setattr(Text, "draw", lambda text, renderer: (found.append(text), draw_text(text, renderer)))
+        canvas = draw()
+    return canvas, [(text.get_text(), Text.get_window_extent(text)) for text in found if text.get_text().strip()]
 
 
 def all_reports() -> dict[str, Report]:
@@ -444,16 +445,23 @@ def all_reports() -> dict[str, Report]:
     }
 
 
+Canvases = dict[str, tuple[Canvas, list[tuple[str, Bbox]]]]
+
+
 @pytest.fixture(scope="module")
-def canvases() -> dict[str, Canvas]:
+def canvases() -> Canvases:
+    """Every figure, and what is written in it."""
     found = {f"{what}: {figure.title}": figure for what, one in all_reports().items() for figure in plots.figures(one)}
-    wide = 180 / 25.4  # of a page, for every third
-    return {what: drawn(figure, wide if i % 3 == 0 else style.WIDTH) for i, (what, figure) in enumerate(found.items())}
+    widths = [180 / 25.4, style.WIDTH, style.WIDTH]  # of a page, for every third
+    return {
+        what: written(partial(drawn, figure, width))
+        for (what, figure), width in zip(found.items(), cycle(widths), strict=False)
+    }
 
 
-def test_no_text_is_clipped_nor_covers_another(canvases: dict[str, Canvas]) -> None:
-    for what, canvas in canvases.items():
-        page, boxes = canvas.bbox.padded(1), written(canvas)
+def test_no_text_is_clipped_nor_covers_another(canvases: Canvases) -> None:
+    for what, (canvas, boxes) in canvases.items():
+        page = canvas.bbox.padded(1)
         assert len(boxes) > 3, what
         for text, box in boxes:
             assert page.x0 <= box.x0 <= box.x1 <= page.x1, f"{what}: {text!r} leaves the page"
@@ -463,12 +471,12 @@ def test_no_text_is_clipped_nor_covers_another(canvases: dict[str, Canvas]) -> N
             assert wide < 4 or high < 4, f"{what}: {one!r} and {two!r} cover each other"
 
 
-def test_series_differ_by_more_than_colour(canvases: dict[str, Canvas]) -> None:
+def test_series_differ_by_more_than_colour(canvases: Canvases) -> None:
     names = [f"variant {i}" for i in range(11)]
     looks = [(one.marker, str(one.line)) for one in style.styles(names).values()]
     assert len(set(looks)) == len({marker for marker, _ in looks}) == len(names)
     assert len({one.colour for one in style.styles(names).values()}) == len(names)
-    for what, canvas in canvases.items():
+    for what, (canvas, _) in canvases.items():
         for axes in panels(canvas):
             named = [line for line in axes.lines if not line.get_label().startswith("_")]
             joined = [line for line in named if line.get_linestyle() != "None"]

@@ -16,6 +16,8 @@ from vggcalc.errors import InputError
 from vggcalc.nets.reader import Kind, read_file
 from vggcalc.pipeline.files import is_device, open_device
 
+pytestmark = pytest.mark.usefixtures("warm_workers")
+
 ANY = Kind("text", "write some", 1000)
 
 DEEP = 5_000

@@ -12,6 +12,8 @@ import vggcalc
 from vggcalc.runtime.checkpoints import load_weights, save_weights
 from vggcalc.runtime.load.errors import LoadError
 
+pytestmark = pytest.mark.usefixtures("warm_workers")
+
 NET = """
 from torch import nn
 def make():

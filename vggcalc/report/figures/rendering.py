@@ -97,7 +97,9 @@ def _canvas(figure: Figure, width: float, titled: bool) -> Canvas:
 
 def _settle(canvas: Canvas) -> None:
     """Lay it out once and for all, without the solver's last digits, which differ from run to run."""
-    canvas.draw_without_rendering()
+    engine = canvas.get_layout_engine()
+    assert engine is not None
+    engine.execute(canvas)
     canvas.set_layout_engine("none")
     for place in canvas.subfigs:
         place.bbox_relative.set_points(place.bbox_relative.get_points().round(6))
@@ -107,10 +109,16 @@ def _settle(canvas: Canvas) -> None:
 
 
 def _svg(figure: Figure, width: float, titled: bool = True) -> str:
+    from matplotlib import rcParams
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
     file = io.StringIO()
     with style.drawing(**{"svg.hashsalt": "vggcalc"}):
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        _canvas(figure, width, titled).savefig(file, format="svg", metadata=nothing)
+        canvas = _canvas(figure, width, titled)
+        canvas.set_dpi(rcParams["savefig.dpi"])  # of images in it
+        picture = FigureCanvasSVG(canvas)  # `savefig` would draw all of it twice
+        picture.print_svg(file, metadata=nothing)  # type: ignore[no-untyped-call]
     return file.getvalue()
 
 
