@@ -37,6 +37,21 @@ def weight(*shape: int) -> nn.Parameter:
     return nn.Parameter(torch.rand(shape))
 
 
+class RelativeBias(nn.Module):
+    """As in Swin: a bias for each pair of positions of a window, from a table of their offsets."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.qkv, self.table = nn.Linear(8, 24), weight(9, 2)
+        self.register_buffer("offsets", torch.arange(25) % 9)
+
+    def forward(self, x: Tensor) -> Tensor:
+        query, key, value = self.qkv(x).unflatten(2, (3, 2, 4)).permute(2, 0, 3, 1, 4)
+        bias = self.table[self.offsets].view(5, 5, 2).permute(2, 0, 1).contiguous()
+        scores = query @ key.mT + bias.unsqueeze(0)
+        return scores.softmax(-1) @ value + torch.cat([self.table[:4, 0], self.table[5:, 1].flip(0)])[:4]
+
+
 def frozen(module: nn.Module, *names: str) -> nn.Module:
     for name, parameter in module.named_parameters():
         parameter.requires_grad_(bool(names) and not name.startswith(names))
@@ -181,6 +196,7 @@ KINDS: dict[str, tuple[Callable[[], nn.Module], Any]] = {
     "low rank": (lambda: nn.Sequential(LowRank(8, 6), nn.ReLU(), LowRank(6, 5)), ROWS),
     "low rank, merged": (lambda: nn.Sequential(Merged(8, 6), nn.ReLU(), nn.Linear(6, 5)), ROWS),
     "weight norm": (lambda: nn.Sequential(parametrizations.weight_norm(nn.Linear(8, 6)), nn.Linear(6, 5)), ROWS),
+    "a table of relative positions": (RelativeBias, ROWS),
     "orthogonal": (lambda: parametrizations.orthogonal(nn.Linear(8, 6)), ROWS),
     "symmetric": (symmetric, ROWS),
     "einsum of activations": (

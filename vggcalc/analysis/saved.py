@@ -161,15 +161,11 @@ def _saved_by(
     """The names of the tensors that a node saves, and the bytes that it saves beside them (None: unknown)."""
     layer, shape = node.layer, shapes[node.name]
     elements = prod(shape)
-    if node.traced is not None and (node.traced.weights == "computed" or node.traced.autograd == "checkpoint"):
-        return [], None  # what computes the weight saves something too; a checkpoint saves what goes into it
+    if node.traced is not None and (node.traced.autograd == "checkpoint" or _saves_weights(node.traced.weights, layer)):
+        return [], None  # a checkpoint saves what goes into it
     if not node.inputs:
-        of_parameters = (
-            isinstance(layer, MatrixProduct)
-            and layer.saves == "factors"
-            and node.traced
-            and node.traced.weights != "constant"
-        )
+        of_parameters = isinstance(layer, MatrixProduct) and layer.saves == "factors"
+        of_parameters = of_parameters and node.traced is not None and node.traced.weights != "constant"
         return [], 0 if of_parameters or getattr(layer, "function", "") in ("unused", "input") else None
     source = node.inputs[0]
     match layer:
@@ -211,6 +207,12 @@ def _saved_by(
             return _saved_by_function(layer, node, shapes, itemsize, needs)
         case _:
             assert_never(layer)
+
+
+def _saves_weights(weights: str, layer: Layer) -> bool:
+    """Whether something is saved of weights that are no parameters: by the layer, or by what computes them."""
+    saves = not isinstance(layer, Add | Concat) and SAVES.get(getattr(layer, "function", "")) != "nothing"
+    return weights == "computed" or (weights == "rearranged" and saves)
 
 
 def _saved_by_product(

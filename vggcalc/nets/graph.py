@@ -61,12 +61,13 @@ class Traced(msgspec.Struct, frozen=True):
     `spatial_size` is the output's, () where its axes can no longer be told apart. Each of the
     `parameters` is counted at the first node that uses it. `module` is the path of the module that `rewrite` can
     replace; where it is None, `reason` says why none can be. `weights` is "own" where parameters take part, also
-    those that another node counts, "computed" where the weight is computed from them, "constant" where it is a tensor
-    made in forward, and "" where none do. `trains` says whether training computes the gradient of a "weight", of
-    "both" where two are multiplied, of a "bias" alone, or, "", of no parameter here: all are frozen. `trainable` are
-    those of the `parameters` that require a gradient, `parameter_bytes` the size of all in their own dtypes.
-    `by_function`: a function computes it, and not a module of torch.nn. `autograd` is "no_grad" where training does not
-    record it, "checkpoint" where it runs again in the backward pass, and else "".
+    those that another node counts, "rearranged" where the weight holds elements of them in another order or place,
+    "computed" where it is computed from them, "constant" where it is a tensor made in forward, and "" where none
+    do. `trains` says whether training computes the gradient of a "weight", of "both" where two are multiplied, of a
+    "bias" alone, or, "", of no parameter here: all are frozen. `trainable` are those of the `parameters` that
+    require a gradient, `parameter_bytes` the size of all in their own dtypes. `by_function`: a function computes
+    it, and not a module of torch.nn. `autograd` is "no_grad" where training does not record it, "checkpoint" where
+    it runs again in the backward pass, and else "".
     """
 
     reach: str

@@ -23,6 +23,16 @@ PRODUCTS = frozenset((
 #: Whole recurrent networks; their cells are operators of their own.
 RECURRENT_LAYERS = frozenset(("rnn_tanh", "rnn_relu", "lstm", "gru"))
 
+#: What moves, copies or repeats elements and computes none, for which autograd saves nothing.
+REARRANGING = frozenset((
+    "view", "_unsafe_view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "permute", "transpose", "t",
+    "contiguous", "clone", "expand", "repeat", "slice", "select", "narrow", "split", "split_with_sizes", "chunk",
+    "unbind", "cat", "concat", "stack", "roll", "flip", "alias",
+))  # fmt: skip
+
+#: What takes elements by a tensor of their numbers, which autograd saves.
+TAKING = frozenset(("index", "index_select", "embedding"))
+
 #: The names of the factors of a matrix product; the `self` of addmm and baddbmm is added, not multiplied.
 FACTORS = (
     ("input", "weight"),
@@ -70,7 +80,8 @@ class Call:
     """An operator as a dispatch mode meets it: `call["weight"]` is an argument by the name in its schema.
 
     `active` are those of its `tensors` that depend on the network's input. `weights` says of any other whether it is
-    a parameter, "own", "computed" from parameters, a "buffer", or a "constant" made in forward.
+    a parameter, "own", "rearranged" from parameters, or "computed" from them, a "buffer", or a "constant" made in
+    forward.
     """
 
     def __init__(
@@ -116,13 +127,21 @@ class Call:
         if self._depends(two):
             one, two = two, one
         if not isinstance(two, torch.Tensor) or two.dim() == 0:
-            return "weight" if self._weights(two) in ("own", "computed") else "number"
+            return "weight" if self._weights(two) in ("own", "rearranged", "computed") else "number"
         return {"own": "weight", "buffer": "buffer"}.get(self._weights(two), "")
 
     @property
     def lends(self) -> bool:
         """Whether of its tensors only shape and dtype are used: `zeros_like`, `new_zeros`."""
         return self.signature.aten and (self.function.endswith("_like") or self.function.startswith("new_"))
+
+    @property
+    def rearranges_weights(self) -> bool:
+        """Whether its result holds elements of parameters as they are, and autograd saves nothing that is no buffer."""
+        if not self.signature.aten or self.function not in REARRANGING | TAKING:
+            return False
+        kinds = {self._weights(tensor) if tensor.dtype != torch.bool else "" for tensor in self.tensors}
+        return kinds <= {"own", "rearranged"} | ({"buffer"} if self.function in TAKING else set())
 
     @property
     def does_macs(self) -> bool:

@@ -29,6 +29,9 @@ from vggcalc.runtime.trace.spatial_axes import MIXED, TOKENS, SpatialAxes, no_ax
 
 _NOTHING = frozenset[str]()
 
+#: The kinds of weights; of an operator with several the first one stands for all.
+_WEIGHTS = ("computed", "rearranged", "constant", "own")
+
 
 class _WholeModule(msgspec.Struct):
     """A module with a registered formula, while it runs: `read` and `overwritten` are tensors from outside of it."""
@@ -77,6 +80,8 @@ class Recorder(TorchDispatchMode):
         self._trained_of = {
             id(tensor): frozenset((name,)) if parameters.get(name) else _NOTHING for name, tensor in state.items()
         }
+        #: Those that hold elements of parameters as they are, in another order or place, by id.
+        self._rearranged: dict[int, None] = {}
         #: The tensors of a storage by id, and by id the step that wrote to the storage since they were made.
         self._sharing: dict[int, dict[int, ref[torch.Tensor]]] = {}
         self._overwritten: dict[int, int] = {}
@@ -177,8 +182,11 @@ class Recorder(TorchDispatchMode):
     def _constant(self, call: Call, result: Any, tensors: Sequence[torch.Tensor]) -> Any:
         """What is made of weights and constants alone is no step, but is known to be of these weights."""
         uses, trained = self._uses(tensors), self._trained(call, tensors)
+        rearranged = bool(uses) and call.rearranges_weights
         for tensor in tensors_of(result):
             self._hold(tensor)
+            if rearranged:
+                self._rearranged[id(tensor)] = None
             self._weights_of[id(tensor)] = uses
             self._trained_of[id(tensor)] = trained
         return result
@@ -202,7 +210,9 @@ class Recorder(TorchDispatchMode):
         itself = any(storage == self._state[name].untyped_storage()._cdata for name in names)
         if self._parameters.keys().isdisjoint(names):
             return "buffer" if itself else "constant"
-        return "own" if itself and len(names) == 1 else "computed"
+        if itself and len(names) == 1:
+            return "own"
+        return "rearranged" if id(value) in self._rearranged else "computed"
 
     def _trains(self, call: Call, tensors: Sequence[object]) -> str:
         """Whether training computes the gradient of a "weight" of the call, of a "bias" alone, of "both" factors."""
@@ -240,7 +250,7 @@ class Recorder(TorchDispatchMode):
         weights = {self._kind_of_weight(tensor) for tensor in tensors} - {"", "buffer"}
         if not call.does_macs:
             weights.discard("constant")
-        weight = min(weights, default="")  # "computed" before "constant" before "own"
+        weight = min(weights, key=_WEIGHTS.index, default="")
         trains = self._trains(call, tensors)
         storages = {tensor.untyped_storage()._cdata for tensor in active}
         first = None
@@ -323,7 +333,7 @@ class Recorder(TorchDispatchMode):
 
     def _forget(self, storage: int, number: int, freed: object) -> None:
         of_tensors = (self._step_of, self._spatial, self._weights_of, self._trained_of, self._overwritten)
-        for known in (*of_tensors, self._sharing[storage]):
+        for known in (*of_tensors, self._rearranged, self._sharing[storage]):
             known.pop(number, None)
         if not self._sharing[storage]:
             del self._sharing[storage]
