@@ -15,9 +15,9 @@ from vggcalc.nets.layers import Axes, Shape
 from vggcalc.nets.origins import Origin, Sources
 from vggcalc.nets.replacing import Replacing
 from vggcalc.results import AllocatorState, Configuration, Environment, Verification
-from vggcalc.results.fitted import RewrittenModel
+from vggcalc.results.fitted import FittedVariant, ReadKernel, RewrittenModel
 
-PROTOCOL = 13
+PROTOCOL = 14
 
 
 class Arm(msgspec.Struct, frozen=True):
@@ -164,7 +164,17 @@ class RewriteJob(msgspec.Struct, frozen=True, tag=True):
     code: str | None = None
 
 
-Job = TraceJob | CheckJob | EnergyJob | ProbeJob | TimingJob | TimingSeries | VerifyJob | RewriteJob
+class FitJob(msgspec.Struct, frozen=True, tag=True):
+    """Read one kernel from a file of weights, send what it is, a `ReadKernel`, and answer `KernelVariants`.
+
+    Without a `key` it is the only one that there is.
+    """
+
+    weights: str
+    key: str | None
+
+
+Job = TraceJob | CheckJob | EnergyJob | ProbeJob | TimingJob | TimingSeries | VerifyJob | RewriteJob | FitJob
 
 
 class StartRounds(msgspec.Struct, frozen=True, tag=True):
@@ -336,6 +346,8 @@ Message = (
     | NoEnergy
     | Verified
     | RewrittenModel
+    | ReadKernel
+    | FittedVariant
     | Unsupported
     | ArmReady
     | ArmsReady

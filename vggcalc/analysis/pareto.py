@@ -11,8 +11,8 @@ from vggcalc.results import PARETO_COSTS, Configuration, LayerResult, Ratio, Var
 def pareto(variants: Sequence[Variant], ratios: Sequence[Ratio]) -> tuple[str, ...]:
     """The Pareto-optimal variants: no other one is at least as good in all of `PARETO_COSTS` and better in one.
 
-    Of two measured latencies the lower is better only if their 95% intervals do not overlap. Empty for fewer
-    than three variants.
+    Of a trained kernel how much of its energy a variant explains counts too. Of two measured latencies the lower is
+    better only if their 95% intervals do not overlap. Empty for fewer than three variants.
     """
     if len(variants) < 3:
         return ()
@@ -35,8 +35,10 @@ def _intervals(baseline: Variant, ratios: Sequence[Ratio]) -> _Intervals:
 
 def _beats(one: Variant, two: Variant, intervals: _Intervals) -> bool:
     better = False
-    for key in PARETO_COSTS:
-        mine, others = one.costs[key], two.costs[key]
+    figures = [(one.costs[key], two.costs[key]) for key in PARETO_COSTS]
+    if one.fitted is not None and two.fitted is not None:
+        figures.append((-one.fitted.energy, -two.fitted.energy))
+    for mine, others in figures:
         if mine is None or others is None:
             continue
         if mine > others:

@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from vggcalc.cli.structs import GateOptions, MeasuringOptions, OutputOptions
     from vggcalc.library.factorizing import FactorizingOptions
     from vggcalc.library.kernels import KernelOptions
+    from vggcalc.results import Comparison
 
 KERNEL = group(
     "kernel",
     "Kernel",
     "vggcalc.library.kernels:KernelOptions",
     option("--channels", type=int, common=True, help="Channels in and out.  [default: 64]"),
-    option("--in-channels", type=int, common=True, help="Channels in.  [default: 64]"),
+    option("--in-channels", type=int, help="Channels in.  [default: 64]"),
     option("--out-channels", type=int, help="Channels out.  [default: 64]"),
     dims_option("Spatial axes: 1, 2 or 3.  [default: as many as KERNEL has numbers, or 2]"),
     option(
@@ -59,6 +60,17 @@ KERNEL = group(
     help="The first layer of a network: 3 → 64 channels, stride 2, 224×224, in every placement of the "
     "stride, with 64 channels between the layers and with ResNet-C's 32.",
 )
+@alone(
+    "Kernel",
+    "--weights",
+    metavar="FILE",
+    common=True,
+    help="A trained kernel, of a .safetensors or .pt file: what of it each family can say. Its shape says channels "
+    "and groups: where a channel reads one, it is depthwise.",
+)
+@alone(
+    "Kernel", "--key", metavar="NAME", common=True, help="The kernel's name in --weights, such as features.0.weight."
+)
 @FACTORIZING
 @alone(
     "Measuring",
@@ -72,6 +84,8 @@ KERNEL = group(
 def factorize(
     kernel_sizes: tuple[tuple[int | tuple[int, ...], ...], ...],
     stem: bool,
+    weights: str | None,
+    key: str | None,
     verify: bool,
     kernel: KernelOptions,
     factorizing: FactorizingOptions,
@@ -87,6 +101,10 @@ def factorize(
     from vggcalc.library.kernels import factorize_options
     from vggcalc.nets.graph import MOST_LAYERS
 
+    if weights is not None or key is not None:
+        comparison = _trained_comparison(kernel_sizes, stem, weights, key, kernel, factorizing, measuring)
+        finish("factorize", [comparison], measuring, gate, output, verify=verify, sources=[weights or ""])
+        return
     sizes = list(dict.fromkeys(size for several in kernel_sizes for size in several))
     comparisons = []
     for size in sizes:
@@ -94,3 +112,29 @@ def factorize(
         if sum(len(variant.layers) for one in comparisons for variant in one) > MOST_LAYERS:
             raise click.UsageError(f"so many kernels have more than {MOST_LAYERS:,} layers: ask for fewer, or sweep")
     finish("factorize", comparisons, measuring, gate, output, verify=verify)
+
+
+def _trained_comparison(
+    kernel_sizes: tuple[tuple[int | tuple[int, ...], ...], ...],
+    stem: bool,
+    weights: str | None,
+    key: str | None,
+    kernel: KernelOptions,
+    factorizing: FactorizingOptions,
+    measuring: MeasuringOptions,
+) -> Comparison:
+    """What of one trained kernel each family can say."""
+    from vggcalc.library.trained import factorize_trained
+    from vggcalc.pipeline.progress import Progress
+
+    sizes = [size for several in kernel_sizes for size in several]
+    if weights is None:
+        raise click.UsageError(f"--key {key} is in a file of weights: give --weights FILE too")
+    if len(sizes) > 1 or stem:
+        what = "--stem asks what a first layer costs" if stem else f"{len(sizes)} kernels are asked for"
+        raise click.UsageError(f"{what}, and --weights holds one: leave out one of them")
+    progress = Progress()
+    try:
+        return factorize_trained(sizes[0], kernel, factorizing, weights, key, measuring.dtype(), progress)
+    finally:
+        progress.close()

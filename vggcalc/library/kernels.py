@@ -1,7 +1,8 @@
 """`factorize`: what one convolution and its factorizations cost, on paper."""
 
+import os
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -14,6 +15,9 @@ from vggcalc.nets.layers import Axes, check_dims
 from vggcalc.nets.names import ACTIVATIONS
 from vggcalc.nets.vgg import INPUT_SIZES
 from vggcalc.results import Comparison
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class KernelOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,6 +115,8 @@ def factorize(
     widths: int | str | Sequence[int] | Sequence[Sequence[int]] | None = None,
     widen: str | None = None,
     stem: bool = False,
+    weights: "str | os.PathLike[str] | Tensor | None" = None,
+    key: str | None = None,
     dtype: Any = "float32",
 ) -> Comparison:
     """One convolution, `naive`, against its stack of 3×3 layers, `factorized`, or the families that `into` names.
@@ -132,6 +138,9 @@ def factorize(
         widths: channels out of each layer, or one number for all but the last; several lists make a variant each.
         widen: which layer changes the channels, "first" or "last".
         stem: ask for a network's first layer: 3 → 64 channels, stride 2, 224×224, in every placement of the stride.
+        weights: a trained kernel: a tensor, or a .safetensors or .pt file, of which nothing but tensors is unpickled.
+            Its shape says channels and groups. Each variant's `fitted` is what its nearest weights say of the kernel.
+        key: the kernel's name in the file, such as "features.0.weight"; needed where there are several.
         dtype: in which bytes are counted: a name, an alias such as "fp16", or a torch.dtype.
 
     Returns:
@@ -147,6 +156,10 @@ def factorize(
     38400
     >>> vggcalc.factorize(15, dims=1, causal=True)["factorized"].receptive_field
     ReceptiveField(size=(15,), stride=(1,), padding=(14,), aligned=True)
+    >>> import torch
+    >>> edges = torch.linspace(-1, 1, 7).outer(torch.ones(7)).expand(4, 4, 7, 7)  # of rank 1
+    >>> round(vggcalc.factorize(7, weights=edges, into="asymmetric")["asymmetric"].fitted.energy, 6)
+    1.0
     """
     kernel_size = per_axis.parse_kernel_size(kernel)
     arguments.check_flags(stem=stem)
@@ -167,13 +180,16 @@ def factorize(
         batch_norm=batch_norm,
         activation=activation,
     )
-    return factorize_options(
-        kernel_size,
-        options,
-        FactorizingOptions(into=into, stride_at=stride_at, widths=widths, widen=widen),
-        stem,
-        arguments.parse_dtype(dtype),
-    )
+    factorizing = FactorizingOptions(into=into, stride_at=stride_at, widths=widths, widen=widen)
+    counted_in = arguments.parse_dtype(dtype)
+    if weights is None and key is None:
+        return factorize_options(kernel_size, options, factorizing, stem, counted_in)
+    from vggcalc.library.trained import factorize_trained
+
+    if stem:
+        raise InputError("stem asks what a first layer costs, and weights are of one: leave out one of them")
+    arguments.check_text(key=key)
+    return factorize_trained(kernel_size, options, factorizing, weights, key, counted_in)
 
 
 def factorize_options(

@@ -3,6 +3,8 @@
 import msgspec
 
 from vggcalc.errors import InputError
+from vggcalc.nets.chains import Branches
+from vggcalc.nets.layers import Conv, Layer, Shape
 
 
 class Fitting(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,3 +28,15 @@ class Fitting(msgspec.Struct, frozen=True, kw_only=True):
     def chooses(self) -> bool:
         """Whether widths are chosen by the weights."""
         return self.energy is not None or self.saving is not None
+
+
+class KernelVariants(msgspec.Struct, frozen=True, tag=True):
+    """What is to take over the kernel of a `convolution` with an input of that shape: branches, by variants' names.
+
+    `following` is what stands between the layers of a branch: batch norm and activation.
+    """
+
+    convolution: Conv
+    input_shape: Shape
+    variants: tuple[tuple[str, Branches], ...]
+    following: tuple[Layer, ...] = ()

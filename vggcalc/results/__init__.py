@@ -35,6 +35,13 @@ from vggcalc.results.document import (
     ModelCosts,
     Report,
 )
+from vggcalc.results.fitted import (
+    ChannelPair,
+    FittedKernel,
+    FittedLayer,
+    RewrittenModel,
+    TrainedKernel,
+)
 from vggcalc.results.fleet import (
     Disagreement,
     Fleet,
@@ -79,6 +86,7 @@ __all__ = [
     "BlockResult",
     "Bound",
     "Change",
+    "ChannelPair",
     "CheaperStem",
     "Comparison",
     "Configuration",
@@ -93,6 +101,8 @@ __all__ = [
     "Environment",
     "Execution",
     "Finding",
+    "FittedKernel",
+    "FittedLayer",
     "Fleet",
     "FleetComparison",
     "FleetRatio",
@@ -116,10 +126,12 @@ __all__ = [
     "Reconciliation",
     "Replacement",
     "Report",
+    "RewrittenModel",
     "Roof",
     "Sees",
     "Skipped",
     "StopReason",
+    "TrainedKernel",
     "UnitField",
     "Variant",
     "Verdict",

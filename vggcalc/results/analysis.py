@@ -14,6 +14,7 @@ from vggcalc.nets.graph import INPUT, Network, Node, Traced, Tracing
 from vggcalc.nets.layers import Axes, Layer, Shape
 from vggcalc.nets.origins import Origin
 from vggcalc.results.display import ComparisonDisplay
+from vggcalc.results.fitted import FittedKernel, TrainedKernel
 from vggcalc.results.measured import (
     BlockRatio,
     Configuration,
@@ -261,7 +262,7 @@ class Variant(_HasCosts, frozen=True):
     where the module of a traced network comes from, `family` how it was factorized, None for the
     baseline; `coverage` is that of all replaced convolutions together, and only a factorized kernel
     has a `verification`. `effective` is how much of its receptive field the gradient shows. `tracing` says how the
-    module of a traced network ran.
+    module of a traced network ran, `fitted` what a factorization makes of a trained kernel.
     """
 
     name: str
@@ -284,6 +285,7 @@ class Variant(_HasCosts, frozen=True):
     verification: Verification | None = None
     tracing: Tracing | None = None
     effective: EffectiveReceptiveField | None = None
+    fitted: FittedKernel | None = None
 
     def __repr__(self) -> str:
         return f"<Variant {self.name}: {len(self.layers)} layers{_macs(self.costs)}>"
@@ -441,8 +443,8 @@ class Comparison(ComparisonDisplay, frozen=True):
 
     With `of_models` they are not forms of one network but models of their own, and `input_shape` is the first one's.
     `pareto` are the Pareto-optimal variants in parameters, MACs, saved activations and measured latency; empty for
-    fewer than three variants. `modules` is the table of a summary. `environment` is the machine that was measured on; a
-    JSON document has it once, beside its comparisons.
+    fewer than three variants. `modules` is the table of a summary, `trained` the kernel whose weights were fitted.
+    `environment` is the machine that was measured on; a JSON document has it once, beside its comparisons.
     """
 
     name: str
@@ -463,6 +465,7 @@ class Comparison(ComparisonDisplay, frozen=True):
     environment: Environment | None = None
     of_models: bool = False
     cheaper_stems: tuple[CheaperStem, ...] = ()
+    trained: TrainedKernel | None = None
 
     def __getitem__(self, name: str) -> Variant:
         for variant in self.variants:

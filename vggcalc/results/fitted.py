@@ -1,8 +1,11 @@
-"""What became of a convolution whose trained kernel a factorization took over."""
+"""How near a factorization comes to a trained kernel, and what became of a model whose kernels it took over."""
 
 import msgspec
 
-from vggcalc.nets.layers import Axes
+from vggcalc.nets.layers import Axes, Shape
+
+#: For each of several channel pairs the rows of a kernel's window, to four digits.
+Windows = tuple[tuple[tuple[float, ...], ...], ...]
 
 
 class FittedLayer(msgspec.Struct, frozen=True):
@@ -34,3 +37,55 @@ class RewrittenModel(msgspec.Struct, frozen=True, tag=True):
     parameters: tuple[int, int]
     output_error: float | None = None
     stays: tuple[tuple[str, str], ...] = ()
+
+
+class ChannelPair(msgspec.Struct, frozen=True):
+    """A channel that a kernel puts out and one that it reads, from 0; in 3-D with a `plane` along its first axis."""
+
+    out_channel: int
+    in_channel: int
+    plane: int | None = None
+
+
+class TrainedKernel(msgspec.Struct, frozen=True):
+    """The kernel that is factorized: the tensor `key` of the file `weights`, which is "" where there is none.
+
+    `pairs` are the channel pairs that hold most of its energy, the strongest first.
+    """
+
+    weights: str
+    key: str
+    pairs: tuple[ChannelPair, ...]
+
+
+class ReadKernel(msgspec.Struct, frozen=True, tag=True):
+    """A kernel that was read: its name and shape, and whether it has a bias; None where its name does not say.
+
+    `pairs` are its strongest channel pairs, of which channels in are counted within their group, and `windows` its
+    weights there.
+    """
+
+    key: str
+    shape: Shape
+    bias: bool | None
+    pairs: tuple[ChannelPair, ...]
+    windows: Windows
+
+
+class FittedKernel(msgspec.Struct, frozen=True):
+    """What a factorization makes of a trained kernel, with the weights that come nearest to it.
+
+    `energy` and `output_error` are as in `FittedLayer`. `windows` are the weights of the kernel that its layers compose
+    to, for each of the trained kernel's `pairs`.
+    """
+
+    energy: float
+    output_error: float
+    windows: Windows
+
+
+class FittedVariant(msgspec.Struct, frozen=True, tag=True):
+    """What one variant makes of a kernel."""
+
+    variant: str
+    kernel: FittedKernel

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vggcalc.errors import nearest, unknown
 from vggcalc.runtime.load.errors import LoadError, in_one_line
 from vggcalc.runtime.load.factories import existing_file
 
@@ -18,6 +19,46 @@ _KEYS = ("state_dict", "model", "model_state_dict")
 
 def load_weights(module: nn.Module, path: str) -> None:
     """Give the module the weights in a file, all of them. Raises `LoadError`."""
+    try:
+        module.load_state_dict(_state_dict(path))
+    except RuntimeError as error:
+        raise LoadError(f"{path} does not fit the model: {in_one_line(error)}") from None
+
+
+def load_kernel(path: str, key: str | None) -> tuple[str, Tensor, Tensor | None]:
+    """The name, the weights and the bias of a convolution in a file: those named `key`, or the only ones.
+
+    Its bias is None where none of its channels' number stands beside it. Raises `LoadError`.
+    """
+    state = _state_dict(path)
+    kernels = [name for name, one in state.items() if sees_a_window(one)]
+    if not kernels:
+        raise LoadError(f"{path} holds no kernel of a convolution that sees more than one position")
+    if key is None:
+        if len(kernels) > 1:
+            some = ", ".join(kernels[:6]) + (" …" if len(kernels) > 6 else "")
+            raise LoadError(f"{path} holds {len(kernels)} kernels: say the key of one, such as {some}")
+        (key,) = kernels
+    if key not in state:
+        raise LoadError(f"{path}: {unknown('key', key, kernels)}")
+    weight = state[key]
+    if key not in kernels:
+        shape = "×".join(map(str, weight.shape)) or "one number"
+        near = nearest(key, kernels, 0.0)
+        raise LoadError(
+            f"{key} of {path} is {shape} of {weight.dtype}: no kernel that sees more than one position, such as {near}"
+        )
+    bias = state.get(f"{key.removesuffix('weight')}bias") if key.endswith("weight") else None
+    return key, weight, bias if bias is not None and bias.shape == weight.shape[:1] else None
+
+
+def sees_a_window(tensor: Tensor) -> bool:
+    """Whether it may be the weights of a convolution that sees more than one position: a 1×1 and a matrix see one."""
+    return 3 <= tensor.dim() <= 5 and tensor.is_floating_point() and max(tensor.shape[2:]) > 1 and tensor.numel() > 0
+
+
+def _state_dict(path: str) -> dict[str, Tensor]:
+    """The tensors in a file by their names. Raises `LoadError`."""
     file = existing_file(path)
     try:
         if path.endswith(".safetensors"):
@@ -34,10 +75,7 @@ def load_weights(module: nn.Module, path: str) -> None:
         isinstance(name, str) and isinstance(one, Tensor) for name, one in found.items()
     ):
         raise LoadError(f"{path} holds no state dict: it takes tensors by their names")
-    try:
-        module.load_state_dict(dict(found))
-    except RuntimeError as error:
-        raise LoadError(f"{path} does not fit the model: {in_one_line(error)}") from None
+    return dict(found)
 
 
 def save_weights(module: nn.Module, path: str) -> None:

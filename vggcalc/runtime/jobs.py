@@ -9,6 +9,7 @@ import msgspec
 import torch
 
 from vggcalc.errors import InputError
+from vggcalc.nets.fitting import KernelVariants
 from vggcalc.nets.layers import Shape
 from vggcalc.protocol import (
     CONTROL,
@@ -18,6 +19,7 @@ from vggcalc.protocol import (
     ArmsReady,
     CheckJob,
     EnergyJob,
+    FitJob,
     JobDone,
     JobRefused,
     Message,
@@ -41,8 +43,9 @@ from vggcalc.runtime.check.counts import torch_counts
 from vggcalc.runtime.check.energy import gradient_energies
 from vggcalc.runtime.check.gradient import ProbeError
 from vggcalc.runtime.check.verify import verify
-from vggcalc.runtime.checkpoints import load_weights, save_weights
+from vggcalc.runtime.checkpoints import load_kernel, load_weights, save_weights
 from vggcalc.runtime.code import write_code
+from vggcalc.runtime.fit.variants import fit_variants, read_kernel
 from vggcalc.runtime.load.errors import LoadError, in_one_line
 from vggcalc.runtime.load.load import call_arguments, load
 from vggcalc.runtime.rewrite import rewrite_fitting
@@ -59,7 +62,7 @@ Send = Callable[[Message], None]
 
 
 def run(
-    job: CheckJob | EnergyJob | VerifyJob | ProbeJob | TimingJob | TimingSeries | RewriteJob,
+    job: CheckJob | EnergyJob | VerifyJob | ProbeJob | TimingJob | TimingSeries | RewriteJob | FitJob,
     send: Send,
     next_line: Callable[[], bytes],
     stopped: Callable[[], bool],
@@ -81,6 +84,8 @@ def run(
                 time_series(job.jobs, send, next_line, stopped)
             case RewriteJob():
                 rewrite_and_save(job, send)
+            case FitJob():
+                fit_kernel(job, send, next_line)
     except (DeviceUnavailable, LoadError) as error:
         send(JobRefused(str(error)))
     else:
@@ -139,6 +144,20 @@ def rewrite_and_save(job: RewriteJob, send: Send) -> None:
         write_code(done.module, done.places, job.origin, job.network.name, inputs, job.save, job.code)
     counts = [sum(tensor.numel() for tensor in one.parameters()) for one in (module, done.module)]
     send(RewrittenModel(done.layers, (counts[0], counts[1]), done.output_error, done.stays))
+
+
+def fit_kernel(job: FitJob, send: Send, next_line: Callable[[], bytes]) -> None:
+    """Read a kernel, and fit the variants that the parent names. Raises `LoadError` as `rewrite_and_save` does."""
+    send(WorkerInfo(environment(), available()))
+    key, weight, bias = load_kernel(job.weights, job.key)
+    read = read_kernel(weight, key, bias is not None if key.endswith("weight") else None)
+    send(read)
+    if line := next_line():
+        try:
+            for one in fit_variants(weight, bias, read, msgspec.json.decode(line, type=KernelVariants)):
+                send(one)
+        except InputError as error:
+            raise LoadError(str(error)) from None
 
 
 def probe(job: ProbeJob, send: Send) -> None:

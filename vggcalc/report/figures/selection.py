@@ -5,12 +5,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgspec
 
-from vggcalc.report.figures import architecture, effective, growth, kernels, roofline, style, tradeoff, windows
+from vggcalc.report.figures import architecture, effective, growth, kernels, roofline, style, tradeoff, trained, windows
 from vggcalc.report.figures.picture import Figure
 from vggcalc.results import Report
 
 #: By the names of what they yield, in the order in which they are shown: those that the report has the numbers for.
 FIGURES: dict[tuple[str, ...], Callable[[Report, Mapping[str, style.Style]], Iterator[Figure]]] = {
+    ("kernel",): trained.trained_figures,
     ("effective-field",): effective.effective_figures,
     ("costs", "latency"): kernels.kernel_figures,
     ("coverage",): windows.window_figures,

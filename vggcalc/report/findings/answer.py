@@ -6,6 +6,7 @@ from vggcalc.nets.layers import Shape
 from vggcalc.report import units
 from vggcalc.report.findings.fleet import fleet_answer
 from vggcalc.report.findings.networks import nothing_changed
+from vggcalc.report.findings.trained import trained_answer
 from vggcalc.report.findings.wording import (
     VERDICTS,
     amount_of,
@@ -18,7 +19,17 @@ from vggcalc.report.findings.wording import (
     subject,
     verdict_words,
 )
-from vggcalc.results import Comparison, Latency, LatencyRatio, ModelCosts, Ratio, Report, UnitField, Variant
+from vggcalc.results import (
+    Comparison,
+    Latency,
+    LatencyRatio,
+    ModelCosts,
+    Ratio,
+    Report,
+    TrainedKernel,
+    UnitField,
+    Variant,
+)
 
 #: So many configurations or comparisons are each in the sentence; of more it says how many there are.
 _MOST_NAMED = 4
@@ -51,9 +62,19 @@ def answer(report: Report, pending: bool = False) -> str:
 def _of_one(comparison: Comparison) -> str:
     if len(comparison.variants) == 1:
         return _of_summary(comparison)
+    if comparison.trained is not None:
+        return _of_trained(comparison, comparison.trained)
     if len(comparison.variants) > 2:
         return _of_variants(comparison)
     return _of_pair(comparison)
+
+
+def _of_trained(comparison: Comparison, trained: TrainedKernel) -> str:
+    """What explains most of a trained kernel, and the speed-up where it was timed."""
+    timed = [(one.variant, one.latency[0]) for one in comparison.ratios if one.latency]
+    return "; ".join(
+        [trained_answer(comparison, trained), *_fastest(timed, subject(comparison, comparison.variants[0]))]
+    )
 
 
 def _of_pair(comparison: Comparison) -> str:

@@ -71,6 +71,8 @@ def _total_rows(comparison: Comparison, variant: Variant) -> Iterator[dict[str, 
         row |= _verification_columns(variant.verification)
     if variant.effective is not None:
         row |= _effective_columns(variant.effective)
+    if variant.fitted is not None:
+        row |= {"energy": variant.fitted.energy, "output_error": variant.fitted.output_error}
     yield from _timed(row, variant.latency, ratio.latency if ratio else ())
 
 

@@ -39,8 +39,10 @@ def is_kernel(comparison: Comparison) -> bool:
 
 def kernel_tables(comparison: Comparison) -> list[Section]:
     """A kernel and its factorization, or a line for each of several."""
-    if has_several_variants(comparison):
-        return variant_tables(comparison, f"{comparison.name} factorized: {_words(comparison)}")
+    trained = comparison.trained
+    if has_several_variants(comparison) or trained is not None:
+        of = f"{trained.key}, a {comparison.name}," if trained is not None else comparison.name
+        return variant_tables(comparison, f"{of} factorized: {_words(comparison)}")
     return [_figure_by_figure(comparison), _stack(comparison), *infeasible(comparison)]
 
 

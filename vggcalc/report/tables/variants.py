@@ -3,9 +3,11 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from vggcalc.nets.families import FAMILIES
+from vggcalc.nets.layers import PlainConvolution
 from vggcalc.report import units
 from vggcalc.report.detail import Detail
 from vggcalc.report.tables.cells import (
+    ALWAYS,
     EMPTY,
     Cell,
     Column,
@@ -19,10 +21,16 @@ from vggcalc.report.tables.cells import (
     total_costs,
 )
 from vggcalc.report.tables.layers import field_cell
-from vggcalc.results import PARETO_COSTS, Comparison, Variant
+from vggcalc.results import PARETO_COSTS, Comparison, FittedKernel, Variant
 
 #: Columns of what a factorization covers: of the kernel's window, and of the mixing of channels.
 COVERAGE = ("coverage", "mixing")
+
+#: What the figures of fitted weights are.
+FITTED_FIGURES = (
+    "Energy: the share of the kernel's that is explained, 1 − residual² / ‖kernel‖².",
+    "Output error: ‖new − old‖ / ‖old‖ on random inputs, with the activations between the layers, which are new.",
+)
 
 #: Marks the variants that are Pareto-optimal.
 MARK = "◆"
@@ -68,12 +76,14 @@ def variant_tables(comparison: Comparison, title: str) -> list[Section]:
     """A line for each variant; then, for each family, what it covers and what it gives up."""
     differ = [title for title in COVERAGE if any(covered(one, title) != "full" for one in comparison.variants)]
     others = tuple(key for key in shown_costs(comparison.variants) if key not in PARETO_COSTS)
+    trained = comparison.trained is not None
     columns = [
         Column("", right=False),
         Column("model" if comparison.of_models else "variant", right=False),
+        *((Column("width"), Column("energy"), Column("output error")) if trained else ()),
         Column("Δ MACs"),
-        *cost_columns(PARETO_COSTS, PARETO_COSTS),
-        *(Column(title, right=False, wide=title == "mixing") for title in differ),
+        *cost_columns(PARETO_COSTS, ALWAYS if trained else PARETO_COSTS),
+        *(Column(title, right=False, wide=trained or title == "mixing") for title in differ),
         *([Column("input")] if inputs_differ(comparison) else ()),
         Column("RF", wide=True),
         Column("layers", right=False, wide=True),
@@ -82,7 +92,7 @@ def variant_tables(comparison: Comparison, title: str) -> list[Section]:
     rows = [_row(comparison, variant, differ, others) for variant in comparison.variants]
     return [
         Table(title, tuple(columns), tuple(rows), keys=2),
-        Text((_mark_explained(comparison),), quiet=True),
+        Text((_mark_explained(comparison), *(FITTED_FIGURES if trained else ())), quiet=True),
         Text(tuple(_families_explained(comparison)), quiet=True, detail=Detail.FULL),
         *infeasible(comparison),
     ]
@@ -94,6 +104,7 @@ def _row(comparison: Comparison, variant: Variant, differ: Sequence[str], others
         (
             Cell(MARK if variant.name in comparison.pareto else ""),
             Cell(variant.name),
+            *(_nearness_cells(variant, variant.fitted) if variant.fitted is not None else ()),
             EMPTY if variant.name == comparison.baseline else Cell.change(ratio),
             *total_costs(variant.costs, variant.partial, PARETO_COSTS),
             *(Cell(covered(variant, title)) for title in differ),
@@ -104,6 +115,18 @@ def _row(comparison: Comparison, variant: Variant, differ: Sequence[str], others
         ),
         strong=variant.name == comparison.baseline,
         detail=Detail.BRIEF if variant.name in (comparison.baseline, *comparison.pareto) else Detail.NORMAL,
+    )
+
+
+def _nearness_cells(variant: Variant, fitted: FittedKernel) -> tuple[Cell, ...]:
+    """The channels between the layers, and how near the factorization comes to the trained kernel."""
+    read = {name for layer in variant.layers for name in layer.inputs}
+    convolutions = [layer for layer in variant.layers if isinstance(layer.layer, PlainConvolution)]
+    between = dict.fromkeys(layer.output_shape[1] for layer in convolutions[:-1] if layer.name in read)
+    return (
+        Cell(", ".join(map(str, between)), min(between, default=None)),
+        Cell.share(fitted.energy),
+        Cell.share(fitted.output_error),
     )
 
 
@@ -127,9 +150,10 @@ def covered(variant: Variant, title: str) -> str:
 
 def _mark_explained(comparison: Comparison) -> str:
     other = "model" if comparison.of_models else "variant"
+    energy = "energy, " if comparison.trained is not None else ""
     return (
-        f"{MARK} Pareto-optimal: no other {other} is at least as good in parameters, MACs, saved activations and "
-        "measured latency, and better in one of them."
+        f"{MARK} Pareto-optimal: no other {other} is at least as good in {energy}parameters, MACs, saved activations "
+        "and measured latency, and better in one of them."
     )
 
 

@@ -1,0 +1,30 @@
+"""What of a trained kernel its factorizations can say."""
+
+from vggcalc.report.findings.wording import amount_of, capital
+from vggcalc.results import Comparison, TrainedKernel, Variant
+
+
+def trained_answer(comparison: Comparison, trained: TrainedKernel) -> str:
+    """The variant that explains most of the kernel, and which does of those with fewer weights than it."""
+    others = comparison.variants[1:]
+    weights = {one.name: comparison.ratio(one.name).costs["parameters"] or 1.0 for one in others}
+    most = max(others, key=explained)
+    amount = f"with {amount_of(weights[most.name], 'weights')}"
+    if len(others) == 1:
+        return f"{capital(most.name)} explains {explained(most):.1%} of the energy of {trained.key}, {amount}"
+    text = (
+        f"Of {len(others)} variants {most.name} explains most of {trained.key}, {explained(most):.1%} of its energy, "
+        f"{amount}"
+    )
+    smaller = [one for one in others if weights[one.name] < 1]
+    if most in smaller or not smaller:
+        return text
+    best = max(smaller, key=explained)
+    fewer = amount_of(weights[best.name], "").rstrip()
+    return f"{text}; of those with fewer, {best.name}, {explained(best):.1%} with {fewer}"
+
+
+def explained(variant: Variant) -> float:
+    """The share of a trained kernel's energy that a variant explains."""
+    assert variant.fitted is not None
+    return variant.fitted.energy
