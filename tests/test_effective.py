@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Sequence
 from math import prod
 from statistics import fmean, stdev
@@ -243,3 +244,22 @@ def test_what_has_none_says_why() -> None:
         vggcalc.effective_receptive_field(flat, samples=2)
     with pytest.raises(vggcalc.InputError, match="samples 0 is out of range"):
         vggcalc.effective_receptive_field(flat, samples=0)
+
+
+class TwoInputs(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 2, 5)
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return self.conv(x) + self.conv(y)
+
+
+def test_a_model_with_several_inputs_has_none_and_one_line_says_so() -> None:
+    """Of all variants together: they have the same reason."""
+    done = invoke(
+        *("compare", f"{__file__}:TwoInputs", "--input", "1x1x9x9", "--input", "1x1x9x9", "--no-latency", "--erf")
+    )
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert re.search("no effective receptive field of given, factorized: it takes several inputs: give a module", line)

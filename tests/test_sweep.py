@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import subprocess
 import tracemalloc
 from collections.abc import Iterator, Sequence
@@ -24,6 +25,7 @@ from vggcalc.nets.families import FAMILIES, Factorization, factorization_grid
 from vggcalc.nets.graph import chain
 from vggcalc.nets.layers import BatchNorm2d, Layer
 from vggcalc.nets.vgg import activation
+from vggcalc.report.findings.sweep import SweepAnswer
 from vggcalc.report.formats.rows import crossover_notes, crossover_table
 
 pytestmark = pytest.mark.usefixtures("warm_workers")
@@ -526,3 +528,51 @@ def test_parted_points_come_in_their_order_and_in_time() -> None:
     assert found[0].refused is not None
     assert found[0].refused[0] == 2 * sum(n % 3 > 0 for n in range(1, 400))
     assert len(points) + found[0].refused[0] == len(grid)
+
+
+@given(
+    kernels=st.lists(st.sampled_from(range(3, 33, 2)), min_size=1, max_size=5, unique=True).map(sorted),
+    channels=st.lists(st.integers(1, 70), min_size=1, max_size=2, unique=True),
+    into=st.lists(st.sampled_from(("stack", "asymmetric", "dilated")), min_size=1, max_size=2, unique=True),
+)
+@settings(max_examples=25, deadline=None)
+def test_the_answer_counts_the_points_of_the_rows(kernels: list[int], channels: list[int], into: list[str]) -> None:
+    """How many points there are and at how many a variant costs less is what the rows of the library say."""
+    rows = list(vggcalc.sweep(kernels, in_channels=channels, into=into))
+    options = ("--in-channels", ",".join(map(str, channels)), "--into", ",".join(into))
+    done = run("--kernel", ",".join(map(str, kernels)), *options)
+    answer = " ".join(done.stdout.partition("\n\n")[0].split())
+    points = len(kernels) * len(channels)
+    assert answer.startswith(f"Of {points} point{'s' * (points > 1)} ")
+    said = {}
+    for name in into:
+        less = [row["kernel"] for row in rows if row["variant"] == name and row["macs_ratio"] < 1]
+        at = "at all" if len(less) == points else f"at {len(less) or 'none'}"
+        said[name] = at
+        if len(into) > 1:
+            assert re.search(rf"\b{name}\b[^.]*?{at}\b", answer)
+        if len(channels) == 1 and 0 < len(less) < points and less == kernels[-len(less) :]:
+            assert f"{at} (from kernel {less[0]} on)" in answer
+    if len(into) == 1:
+        assert f"{'the stack' if into == ['stack'] else into[0]} does fewer MACs" in answer
+        assert said[into[0]] in answer
+
+
+def test_the_answer_says_what_was_faster() -> None:
+    verdicts = {3: "same", 5: "faster", 7: "slower", 9: "unclear", 11: None}
+    answer = SweepAnswer(("kernel", tuple(verdicts)))
+    for kernel, verdict in verdicts.items():
+        for name in ("naive", "stack"):
+            answer.add({"kernel": kernel, "variant": name, "macs_ratio": 1, "parameters_ratio": 1, "verdict": verdict})
+    assert answer.sentence().endswith("; of 4 timed it is faster at 1 (kernel 5) and slower at 1 (kernel 7).")
+    assert SweepAnswer(None).sentence() == ""
+
+
+@pytest.mark.parametrize("options", [(), ("--crossover",)])
+def test_a_brief_sweep_is_its_answer_and_six_rows(options: tuple[str, ...]) -> None:
+    arguments = ("--kernel", "3:31:2", "--in-channels", "3,16,64", "--into", "stack,asymmetric,separable", *options)
+    brief, whole = run(*arguments, "--brief").stdout, run(*arguments).stdout
+    assert brief.startswith("Of 45 points ")
+    assert whole.startswith(brief.partition("\n\n")[0])
+    assert len(brief.partition("───\n")[2].rstrip().splitlines()) == 6
+    assert run(*arguments, "--brief", "--format", "csv").stdout == run(*arguments, "--format", "csv").stdout

@@ -59,6 +59,13 @@ def axis_values(grid: Grid, axis: str) -> Sequence[Any]:
     return values[axis]
 
 
+def only_axis(grid: Grid) -> tuple[str, Sequence[Any]] | None:
+    """The column that varies from point to point, with its values, where there is one alone."""
+    along = {name: axis_values(grid, name) for name, (columns, _) in CROSSOVER_AXES.items() if len(columns) == 1}
+    found = [(name, values) for name, values in along.items() if len(values) == len(grid) > 1]
+    return found[0] if len(found) == 1 else None
+
+
 class _Along(msgspec.Struct):
     """One measure of a variant along the axis so far: its state, and where the run of wins began that still goes on."""
 

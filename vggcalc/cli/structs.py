@@ -275,6 +275,7 @@ class SweepOutput(msgspec.Struct, frozen=True, kw_only=True):
     output: str | None = None
     resume: bool = False
     crossover: str | None = None
+    brief: bool = False
     plot: str | None = None
     figure: str | None = None
     width: float | None = None

@@ -88,6 +88,7 @@ ROWS = group(
         common=True,
         help="Rows as they are computed: .csv or .jsonl.  [default: standard output]",
     ),
+    option("--brief", is_flag=True, default=None, common=True, help="Of a table the answer and at most six rows."),
     option("--resume", is_flag=True, default=None, help="Continue an --output that is not complete."),
     *PLOTTING,
 )
@@ -111,5 +112,7 @@ def sweep(axes: SweepAxes, factorizing: FactorizingOptions, timing: SweepTiming,
     target.check_apart()
     plan = timing.plan(axes.dtype)
     points = grid(axes, factorizing)
-    request = SweepRequest(output.format_, target.path, output.resume, output.crossover, plan, target.picture())
+    request = SweepRequest(
+        output.format_, target.path, output.resume, output.crossover, output.brief, plan, target.picture()
+    )
     sys.exit(run_sweep(points, request, screen_of(True)))

@@ -207,17 +207,19 @@ class _Session:
     def measure_effective_fields(self) -> None:
         """See how much of its receptive field the gradient of each variant's centre unit shows."""
         self._show("effective receptive field")
-        plan = self.plan
+        plan, failed = self.plan, dict[tuple[int, str], list[str]]()
         try:
             for index, name, found in effective_fields(
                 self.comparisons, plan.effective_samples, plan.seed, self.note, self.host, self._show
             ):
                 if isinstance(found, str):
-                    self._fail(f"effective receptive field of {name} for {self.comparisons[index].name}: {found}")
+                    failed.setdefault((index, found), []).append(name)
                 else:
                     self._effective[index][name] = found
         except WorkerError as error:
             self._fail(f"effective receptive field: {error}")
+        for (index, why), names in failed.items():
+            self._fail(f"{self.comparisons[index].name}: no effective receptive field of {', '.join(names)}: {why}")
 
     def time(self) -> None:
         """Time every comparison in every configuration that this machine supports."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from vggcalc.analysis.crossover import Crossovers, axis_columns, axis_values
+from vggcalc.analysis.crossover import Crossovers, axis_columns, axis_values, only_axis
 from vggcalc.analysis.sweep import Batch, Grid, SweepRow, sweep_batches
 from vggcalc.errors import InputError
 from vggcalc.pipeline.emit import ExitStatus, StandardOutput, exit_status, message
@@ -15,9 +15,10 @@ from vggcalc.pipeline.points import MEASURED, NOT_MEASURED, TIMED_TOGETHER, Poin
 from vggcalc.pipeline.progress import Progress
 from vggcalc.pipeline.rows import RowWriter
 from vggcalc.pipeline.run import draw_picture
+from vggcalc.report.detail import Detail
+from vggcalc.report.findings.sweep import SweepAnswer
 from vggcalc.report.formats import Screen
 from vggcalc.report.formats import rows as text
-from vggcalc.report.tables.cells import Section, Text
 
 if TYPE_CHECKING:
     from vggcalc.measurement.host import Host
@@ -36,13 +37,14 @@ class SweepRequest(msgspec.Struct, frozen=True):
     """What to do with the rows: write them in that format, or find the crossovers along the axis `crossover`.
 
     Rows go to the file `path`, if there is one. `plan` None measures nothing; else its budget is for
-    all points together. `picture` is a file for figures.
+    all points together. `picture` is a file for figures. A `brief` table has the first few rows alone.
     """
 
     format_: str
     path: str | None = None
     resume: bool = False
     crossover: str | None = None
+    brief: bool = False
     plan: "Plan | None" = None
     picture: "Picture | None" = None
 
@@ -99,6 +101,7 @@ class Sweep:
         self._picture: Picture | None = None
         self._lines: Lines | None = None
         self._table: list[SweepRow] = []
+        self._answer = SweepAnswer(only_axis(grid)) if request.format_ == "table" else None
         self._points = self._rows = 0
         self._variants: set[str] = set()
         self._refused: tuple[int, str] | None = None
@@ -221,8 +224,10 @@ class Sweep:
 
     def _take(self, rows: Sequence[SweepRow], state: _State) -> None:
         """Sum the rows up and write them, but for those that the file has already."""
-        for row in rows if self._crossovers or self._lines else ():
+        for row in rows if self._crossovers or self._lines or self._answer else ():
             named = dict(zip(self.columns, row, strict=True))
+            if self._answer is not None:
+                self._answer.add(named)
             if self._crossovers is not None:
                 self._crossovers.add(named)
             if self._lines is not None:
@@ -276,8 +281,9 @@ class Sweep:
         else:
             of_one = any("process" in row[len(self._grid.columns) :] for row in rows)
             table, notes = text.table("Sweep", columns, rows), (_ONE_PROCESS,) * of_one
-        sections: list[Section] = [table, *([Text(notes, quiet=True)] if notes else [])]
-        self._stdout.write(lambda: print(draw(sections, screen.width, screen.colour), end="", flush=True))
+        said = "" if self._answer is None else self._answer.sentence()
+        shown = text.sections(said, table, notes, Detail.BRIEF if self._request.brief else Detail.NORMAL)
+        self._stdout.write(lambda: print(draw(shown, screen.width, screen.colour), end="", flush=True))
 
 
 #: Under a table with intervals whose basis is one process.

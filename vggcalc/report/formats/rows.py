@@ -8,7 +8,8 @@ from typing import IO, Any
 import msgspec
 
 from vggcalc.report import units
-from vggcalc.report.tables.cells import Cell, Column, Row, Table, heading
+from vggcalc.report.detail import Detail
+from vggcalc.report.tables.cells import Cell, Column, Row, Section, Table, Text, at_detail, heading, section_at
 from vggcalc.results.vocabulary import COST_DEFINITIONS
 
 Rows = Iterable[Sequence[Any]]
@@ -109,6 +110,12 @@ def crossover_table(title: str, lines: Sequence[Mapping[str, Any]]) -> Table:
         for line in lines
     ]
     return table(title, columns, shown)
+
+
+def sections(answer: str, rows: Table, notes: Sequence[str], detail: Detail) -> list[Section]:
+    """A sweep's answer, its table, of which the first rows are brief, and what its words mean, at a level of detail."""
+    said = Text((answer,) * bool(answer), detail=Detail.BRIEF)
+    return at_detail([said, section_at(rows, Detail.BRIEF), Text(tuple(notes), quiet=True)], detail)
 
 
 def crossover_notes(lines: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:

@@ -70,7 +70,7 @@ def first_target(subject: Subject, calls: Mapping[str, int]) -> tuple[ProbeTarge
 def check_one_input(subject: Subject) -> None:
     """Raise `ProbeError` for a module with inputs beside its image."""
     if subject.origin is not None and (len(subject.origin.inputs) > 1 or subject.origin.inputs_from):
-        raise ProbeError("it takes several inputs")
+        raise ProbeError("it takes several inputs: give a module that takes the image alone and makes the others")
 
 
 def _module_path(network: Network, layer: str, calls: Mapping[str, int]) -> str | None:
