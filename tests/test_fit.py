@@ -63,7 +63,7 @@ def convolution(dims: int, k: int, channels: tuple[int, int], groups: int, strid
     return CONVS[dims](*channels, (k,) * dims, (stride,) * dims, padding, (dilation,) * dims, groups)
 
 
-@pytest.mark.parametrize("family", ["asymmetric", "separable", "bottleneck", "dilated", "stripes", "(2+1)d"])
+@pytest.mark.parametrize("family", ["asymmetric", "separable", "bottleneck", "cp", "dilated", "stripes", "(2+1)d"])
 @settings(max_examples=4, deadline=None)
 @given(data=st.data())
 def test_a_kernel_of_the_family_is_found_again(family: str, data: st.DataObject) -> None:
@@ -72,7 +72,7 @@ def test_a_kernel_of_the_family_is_found_again(family: str, data: st.DataObject)
     k = data.draw(st.sampled_from((3, 5) if dims < 3 else (3,)))
     stride, dilation = data.draw(st.sampled_from((1, 2))), data.draw(st.sampled_from((1, 2)))
     conv = convolution(dims, k, (4, 8), groups, stride, dilation)
-    widths = (2, 2, 8) if family == "bottleneck" else None
+    widths = {"bottleneck": (2, 2, 8), "cp": (2 * groups,)}.get(family)
     if family == "separable":
         conv = convolution(dims, k, (4, 8), 1, stride, dilation)
     branches = factorized(conv, Factorization(family, widths=widths))
@@ -208,6 +208,26 @@ def test_a_wider_factorization_explains_no_less() -> None:
     ]
     assert all(b >= a - 1e-12 for a, b in pairwise(energies))
     assert energies[-1] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("conv", [Conv1d(3, 2, 3, padding=1), Conv2d(2, 3, (3, 3), padding=1)])
+def test_a_cp_decomposition_of_a_higher_rank_explains_no_less(conv: Conv) -> None:
+    weight = kernel_of(conv)
+    fits = [fit(weight, conv, factorized(conv, Factorization("cp", widths=(rank,)))) for rank in range(1, 4)]
+    assert all(b.energy >= a.energy - 1e-6 for a, b in pairwise(fits))
+
+
+@pytest.mark.parametrize(("conv", "rank"), [(Conv2d(4, 8, (3, 3), padding=1), 3), (Conv1d(5, 4, 7, padding=3), 4)])
+def test_a_cp_decomposition_is_no_worse_than_ten_of_another_package(conv: Conv, rank: int) -> None:
+    decomposition = pytest.importorskip("tensorly.decomposition")
+    tensorly = pytest.importorskip("tensorly")
+    weight = kernel_of(conv)
+    kernel, ends = weight.numpy(), []
+    for seed in range(10):
+        found = decomposition.parafac(kernel, rank, n_iter_max=300, tol=1e-9, init="random", random_state=seed)
+        ends.append(float(((tensorly.cp_to_tensor(found) - kernel) ** 2).sum()))
+    ours = fit(weight, conv, factorized(conv, Factorization("cp", widths=(rank,))))
+    assert 1 - ours.energy <= min(ends) / float((kernel**2).sum()) * (1 + 1e-6)
 
 
 def test_kernels_that_cannot_be_fitted_are_refused_and_zeros_are_found() -> None:

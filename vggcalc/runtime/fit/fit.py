@@ -2,8 +2,9 @@
 
 The kernel that the layers compose to without activations is `fuse`'s; the distance is the sum of the squared
 differences of all its numbers, also of those outside the convolution's window. Single layers side by side are linear
-least squares; chains whose parts share no axis have closed forms (`closed`). Layers of a stack overlap: they are found
-by nonlinear least squares from several starts, of which the best go on.
+least squares; chains whose parts share no axis have closed forms (`closed`). Layers of a stack overlap, and those of a
+CP decomposition (`cp`) are one for each axis: they are found by nonlinear least squares from several starts, of which
+the best go on.
 """
 
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from vggcalc.errors import InputError
 from vggcalc.nets.chains import Branches
 from vggcalc.nets.layers import Conv
 from vggcalc.runtime.fit.closed import closed_form
+from vggcalc.runtime.fit.cp import cp_starts, is_cp
 from vggcalc.runtime.fit.descent import MOST_UNKNOWNS, Descent, linear_least_squares
 from vggcalc.runtime.fit.problem import Problem, axes_of_layer, grouped_shape
 from vggcalc.runtime.fuse.affine import Affine
@@ -82,11 +84,14 @@ def _fitted(problem: Problem) -> Tensor:
     """The weights found, of each group."""
     if all(len(branch) == 1 for branch in problem.branches):
         return linear_least_squares(problem)
-    closed = closed_form(problem, _fitted)
-    if closed is not None and closed.exact:
-        return closed.weights
     large = problem.numbers > MOST_UNKNOWNS
-    start = _random_starts(problem, large) if closed is None else closed.weights
+    if is_cp(problem):
+        start = cp_starts(problem)
+    else:
+        closed = closed_form(problem, _fitted)
+        if closed is not None and closed.exact:
+            return closed.weights
+        start = _random_starts(problem, large) if closed is None else closed.weights
     group = torch.arange(problem.groups).repeat(len(start) // problem.groups)
     descent = Descent(problem, problem.scaled(start, group), group)
     for kept, steps, progress in LARGE_ROUNDS if large else ROUNDS:
