@@ -22,7 +22,7 @@ def run(
         capture_output=True,
         text=True,
         encoding="utf-8",
-        timeout=300,
+        timeout=600,
         cwd=cwd,
         env={**os.environ, "COLUMNS": "80", **environment},
     )

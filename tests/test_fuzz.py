@@ -103,5 +103,5 @@ def test_it_is_run_by_hand_too(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     assert main() == 0
     assert capsys.readouterr().out.startswith("9 held, 0 failed")
     root = Path(__file__).parent.parent
-    done = subprocess.run([sys.executable, "-m", "tests.fuzz", "--help"], capture_output=True, cwd=root, timeout=300)
+    done = subprocess.run([sys.executable, "-m", "tests.fuzz", "--help"], capture_output=True, cwd=root, timeout=600)
     assert done.returncode == 0

@@ -100,7 +100,7 @@ def test_a_device_without_end(option: str) -> None:
     with open("/dev/zero", "rb") as zero:
         done = subprocess.run(
             [sys.executable, "-m", "vggcalc", "compare", "--no-latency", *arguments],
-            stdin=zero, capture_output=True, text=True, timeout=300,
+            stdin=zero, capture_output=True, text=True, timeout=600,
         )  # fmt: skip
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1
@@ -115,9 +115,9 @@ def test_pipes_and_sockets(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="nobody reads this pipe"):
         open_device(str(pipe), 0.05)
     found: list[bytes] = []
-    reader = threading.Thread(target=lambda: found.append(read_file(str(pipe), ANY, wait_s=60.0)))
+    reader = threading.Thread(target=lambda: found.append(read_file(str(pipe), ANY, wait_s=600.0)))
     reader.start()
-    with open_device(str(pipe), 60.0) as file:
+    with open_device(str(pipe), 600.0) as file:
         file.write(b"features = [64]")
     reader.join()
     assert found == [b"features = [64]"]
@@ -135,7 +135,7 @@ def test_pipes_and_sockets(tmp_path: Path) -> None:
 def test_devices_are_written_to_as_devices(tmp_path: Path, command: str, target: str) -> None:
     def run(ending: str, redirected: str = "") -> subprocess.CompletedProcess[str]:
         line = f"set -o pipefail; {sys.executable} -m vggcalc {command} {ending} {redirected}"
-        return subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=300, cwd=tmp_path)
+        return subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=600, cwd=tmp_path)
 
     done = run(f"--output {target}")
     if target == "/dev/full":
@@ -168,7 +168,7 @@ def test_devices_are_written_to_as_devices(tmp_path: Path, command: str, target:
 def test_odd_surroundings(tmp_path: Path, line: str, why: str) -> None:
     done = subprocess.run(
         ["bash", "-c", line.format(f"{sys.executable} -P -m vggcalc")],
-        capture_output=True, text=True, timeout=300, cwd=tmp_path,
+        capture_output=True, text=True, timeout=600, cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )  # fmt: skip
     assert done.returncode in (1, 2)
@@ -191,7 +191,7 @@ def test_nothing_is_written_over_its_own_input(tmp_path: Path) -> None:
     with model.open() as stdin:
         done = subprocess.run(
             [sys.executable, "-m", "vggcalc", "compare", "-", "--no-latency", "--json", "-o", str(link)],
-            stdin=stdin, capture_output=True, text=True, timeout=300,
+            stdin=stdin, capture_output=True, text=True, timeout=600,
         )  # fmt: skip
     assert (done.returncode, done.stdout) == (2, "")
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before

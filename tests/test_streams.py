@@ -25,7 +25,7 @@ LOCALES = [
 def raw(*arguments: str, **environment: str) -> bytes:
     done = subprocess.run(
         [sys.executable, "-m", "vggcalc", *arguments],
-        capture_output=True, timeout=300, env={**os.environ, "COLUMNS": "80", **environment},
+        capture_output=True, timeout=600, env={**os.environ, "COLUMNS": "80", **environment},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -57,7 +57,7 @@ def on_a_terminal(*arguments: str, **environment: str) -> bytes:
             break
         written += piece
     os.close(parent)
-    _, errors = process.communicate(timeout=300)
+    _, errors = process.communicate(timeout=600)
     assert (process.returncode, errors) == (0, b"")
     return written.replace(b"\r\n", b"\n")
 
@@ -130,7 +130,7 @@ def test_errors_are_short(arguments: tuple[str, ...]) -> None:
 def test_a_full_device_as_standard_output(command: str) -> None:
     with open("/dev/full", "w") as full:
         done = subprocess.run(
-            [sys.executable, "-m", "vggcalc", *command.split()], stdout=full, stderr=subprocess.PIPE, timeout=300
+            [sys.executable, "-m", "vggcalc", *command.split()], stdout=full, stderr=subprocess.PIPE, timeout=600
         )
     assert done.returncode == 2
     assert done.stderr == b"vggcalc: error: standard output cannot be written: No space left on device\n"

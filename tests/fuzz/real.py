@@ -85,7 +85,7 @@ def hostile(rng: random.Random, folder: Path) -> None:
     code = f"import torch\nclass Net(torch.nn.Module):\n {rng.choice(HOSTILE_MODELS)}\n"
     (folder / "net.py").write_text(code)
     process = start(["compare", "net.py:Net", "--no-latency"], folder)
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate(timeout=LIMIT_S)
     require(process.returncode in (0, 2), f"status {process.returncode}: {code}")
     require(process.returncode == 0 or (not out and err.count(b"\n") == 1), f"{err!r}: {code}")
     require(b"Traceback" not in err and b"\x1b" not in err + out, f"{err!r}: {code}")
