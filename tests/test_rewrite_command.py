@@ -1,14 +1,22 @@
 """`vggcalc rewrite`: from a file of weights to another, with large kernels replaced."""
 
+import json
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 import torch
+from builders import latency_ratio
 from process import invoke
 from torch import nn
 
 import vggcalc
+from vggcalc.measurement.plan import Plan
+from vggcalc.measurement.session import MeasurementOutcome
+from vggcalc.report.tables.cells import Table, Text
+from vggcalc.report.tables.fitted import fitted_tables
+from vggcalc.results.fitted import RewrittenModel
 from vggcalc.runtime.checkpoints import load_weights, save_weights
 from vggcalc.runtime.load.errors import LoadError
 
@@ -82,7 +90,7 @@ def test_widths_are_chosen_by_the_weights(tmp_path: Path) -> None:
     done = invoke(*command, "--energy", "80%")
     assert (done.returncode, done.stderr) == (0, "")
     assert f"{one.macs[1]:,}" in done.stdout
-    assert re.match(r"1 layer of \S+ replaced: it has \d+% fewer weights", " ".join(done.stdout.split()))
+    assert re.match(r"1 layer of .+ replaced: it has \d+% fewer weights", " ".join(done.stdout.split()))
     kept = 3 * 10 * 10 * 27  # of the 3×3
     done = invoke(*command, "--budget-macs", str(kept + 12 * 12 * 25 * 4 + 100))
     written = torch.load(tmp_path / "small.pt", weights_only=True)
@@ -149,3 +157,48 @@ def test_keys_that_are_no_names_are_no_state_dict(tmp_path: Path) -> None:
     torch.save({1: torch.zeros(1)}, tmp_path / "numbered.pt")
     with pytest.raises(LoadError, match=r"numbered\.pt holds no state dict"):
         load_weights(network(), str(tmp_path / "numbered.pt"))
+
+
+def test_the_energy_in_total_is_that_of_all_kernels_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Held to singular values, in the table and in JSON; the model is timed with the widths that were chosen."""
+    torch.manual_seed(0)
+    (tmp_path / "net.py").write_text(NET.replace("nn.Conv2d(3, 3, 3)", "nn.Conv2d(3, 2, 7, padding=3)"))
+    module = nn.Sequential(nn.Conv2d(2, 3, 5, padding=2), nn.ReLU(), nn.Conv2d(3, 2, 7, padding=3))
+    torch.save(module.state_dict(), tmp_path / "trained.pt")
+    seen: list[int] = []
+
+    def measured(comparisons: list[vggcalc.Comparison], plan: Plan) -> MeasurementOutcome:
+        (comparison,) = comparisons
+        seen.extend(variant.parameters for variant in comparison)
+        assert (plan.latency, plan.check) == (True, False)
+        latency = (latency_ratio(0.5, (0.49, 0.51), verdict="faster"),)
+        ratios = (msgspec.structs.replace(comparison.ratios[0], latency=latency),)
+        return MeasurementOutcome((msgspec.structs.replace(comparison, ratios=ratios),))
+
+    monkeypatch.setattr("vggcalc.pipeline.run.measure_with_progress", measured)
+    done = invoke(
+        "rewrite", f"{tmp_path / 'net.py'}:make", "--input", "1x2x12x12", "--into", "asymmetric", "--energy", "70%",
+        "--weights", str(tmp_path / "trained.pt"), "--save", str(tmp_path / "small.pt"), "--latency", "--json",
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    found = json.loads(done.stdout)["rewritten"]
+    explained = whole = 0.0
+    for layer, size in zip(found["layers"], (5, 7), strict=True):
+        kernel = module[int(layer["name"])].weight.detach().double()
+        matrix = kernel.permute(1, 3, 0, 2).reshape(kernel.shape[1] * size, -1)
+        explained += float(torch.linalg.svdvals(matrix)[: layer["widths"][0]].square().sum())
+        whole += float(kernel.square().sum())
+    assert found["energy"] == pytest.approx(explained / whole, abs=1e-6)
+    assert 0.7 <= found["energy"] < 1
+    written = torch.load(tmp_path / "small.pt", weights_only=True)
+    states = module.state_dict(), written
+    assert found["parameters"] == seen == [sum(map(torch.numel, one.values())) for one in states]
+    table, notes = fitted_tables(msgspec.json.decode(json.dumps(found), type=RewrittenModel))
+    assert isinstance(table, Table)
+    assert isinstance(notes, Text)
+    *rows, total = ([cell.value for cell in row.cells[4:9]] for row in table.rows)
+    assert total[:4] == [sum(column) for column in list(zip(*rows, strict=True))[:4]]
+    assert total[4] == found["energy"]
+    assert "the model after is 2.00 times faster than before (95% CI 1.96–2.04, in one process)" in " ".join(
+        notes.lines
+    )

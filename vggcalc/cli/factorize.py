@@ -68,9 +68,7 @@ KERNEL = group(
     help="A trained kernel, of a .safetensors or .pt file: what of it each family can say. Its shape says channels "
     "and groups: where a channel reads one, it is depthwise.",
 )
-@alone(
-    "Kernel", "--key", metavar="NAME", common=True, help="The kernel's name in --weights, such as features.0.weight."
-)
+@alone("Kernel", "--key", metavar="NAME", help="The kernel's name in --weights, such as features.0.weight.")
 @FACTORIZING
 @alone(
     "Measuring",

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import click
 
 from vggcalc.cli.groups import Command, alone, group, option
-from vggcalc.cli.options import FACTORIZING, INPUTS, MODEL, NETWORK, REPLACING
+from vggcalc.cli.options import FACTORIZING, INPUTS, MODEL, NETWORK, REPLACING, SECONDS_TYPE, THREADS
 from vggcalc.cli.types import Parsed, parse_amount, parse_share
 
 if TYPE_CHECKING:
-    from vggcalc.cli.structs import InputOptions
+    from vggcalc.cli.structs import InputOptions, SweepTiming
     from vggcalc.library.factorizing import FactorizingOptions, ReplacingOptions
     from vggcalc.library.models import Overrides
     from vggcalc.library.rewriting import WidthOptions
@@ -54,6 +54,16 @@ if TYPE_CHECKING:
         help="Fit, with widths for no more MACs of the whole network, such as 1.5G, spent where they explain most.",
     ),
 )
+@group(
+    "timing",
+    "Measuring",
+    "vggcalc.cli.structs:SweepTiming",
+    option("--latency", is_flag=True, default=None, common=True, help="Time the model before and after too."),
+    option("--budget", type=SECONDS_TYPE, help="Seconds for it.  [default: until precise, at most 300]"),
+    option("--device", type=Parsed("NAME", str.lower), help="cpu, cuda, mps, ….  [default: cpu]"),
+    option("--threads", type=THREADS, help="CPU threads.  [default: 1]"),
+)
+@alone("Output", "--json", "as_json", is_flag=True, common=True, help="Write JSON instead of a table.")
 def rewrite(
     model: str,
     overrides: Overrides,
@@ -65,19 +75,24 @@ def rewrite(
     weights: str | None,
     save: str,
     code: str | None,
+    timing: SweepTiming,
+    as_json: bool,
 ) -> None:
     """A model's weights with its large kernels replaced: written as a state dict, which vggcalc.rewrite's modules load.
 
     MODEL is what compare takes; importing one runs its code. A file of weights runs none: nothing but tensors is read.
     """
     import os
+    import sys
+
+    import msgspec
 
     from vggcalc.cli.structs import read_standard_input, same_file
     from vggcalc.library.models import resolve
-    from vggcalc.library.rewriting import rewrite_to_file
-    from vggcalc.pipeline.run import screen_of
-    from vggcalc.report.formats.terminal import draw
-    from vggcalc.report.tables.fitted import fitted_tables
+    from vggcalc.library.rewriting import before_and_after, one_replacing, rewrite_to_file
+    from vggcalc.pipeline.emit import ExitStatus, exit_status, message
+    from vggcalc.pipeline.report import make_report
+    from vggcalc.pipeline.run import measure_with_progress, write_report
 
     for name, file in (("--save", save), ("--weights", weights)):
         if file is not None and os.path.splitext(file)[1] not in (".pt", ".pth", ".safetensors"):
@@ -90,9 +105,19 @@ def rewrite(
         if same_file(code, model.rpartition(":")[0]):
             raise click.UsageError(f"--code {code} would overwrite the model's own file: give another")
     resolved = resolve(model, shape.inputs, overrides, read_standard_input, shape.cache)
-    done = rewrite_to_file(resolved, factorizing, replacing, fit, widths, weights, save, code)
-    sections = fitted_tables(resolved.network.name, done)
-    screen = screen_of(True)
-    click.echo(draw(sections, screen.width, screen.colour), nl=False)
+    rule, plan = one_replacing(resolved, factorizing, replacing), timing.plan(resolved.network.dtype)
+    done, environment = rewrite_to_file(resolved, rule, fit, widths, weights, save, code), None
+    statuses = []
+    if plan is not None:
+        outcome = measure_with_progress([before_and_after(resolved, rule, done)], plan)
+        environment = outcome.environment
+        done = msgspec.structs.replace(done, latency=outcome.comparisons[0].ratios[0].latency)
+        for warning in outcome.warnings:
+            message(f"warning: {warning}")
+        found = {ExitStatus.INTERRUPTED: outcome.interrupted, ExitStatus.INCOMPLETE: bool(outcome.failures)}
+        statuses = [status for status, applies in found.items() if applies]
+    report = make_report("rewrite", rewritten=done, environment=environment if as_json else None)
+    write_report(report, "json" if as_json else "table", None)
     if code is not None:
-        click.echo(f"{code} makes this module without vggcalc: run, it loads {save} and puts out the same.")
+        message(f"{code} makes this module without vggcalc: run, it loads {save} and puts out the same")
+    sys.exit(exit_status(statuses))

@@ -4,6 +4,7 @@ import os
 
 import msgspec
 
+from vggcalc.analysis.networks import compare_network
 from vggcalc.errors import InputError
 from vggcalc.library.comparing import summary
 from vggcalc.library.factorizing import FactorizingOptions, ReplacingOptions, replacings
@@ -11,6 +12,8 @@ from vggcalc.library.models import Resolved
 from vggcalc.measurement.rewriting import rewrite_model
 from vggcalc.nets.fitting import Fitting
 from vggcalc.nets.graph import Network
+from vggcalc.nets.replacing import Replacing
+from vggcalc.results import Comparison
 from vggcalc.results.fitted import RewrittenModel
 
 
@@ -36,8 +39,7 @@ def macs_of(network: Network) -> int:
 
 def rewrite_to_file(
     resolved: Resolved,
-    factorizing: FactorizingOptions,
-    replacing: ReplacingOptions,
+    replacing: Replacing,
     fit: bool,
     widths: WidthOptions,
     weights: str | None,
@@ -46,8 +48,16 @@ def rewrite_to_file(
 ) -> RewrittenModel:
     """Replace a model's large convolutions and write its state dict to the file `save`, and a Python file `code`.
 
-    Raises `InputError` for several families, a merge, and a model in which nothing is replaced.
+    Raises `InputError` for a model in which nothing is replaced.
     """
+    network, origin = resolved
+    from_file, to_file, in_python = (None if path is None else os.path.abspath(path) for path in (weights, save, code))
+    assert to_file is not None
+    return rewrite_model(network, origin, replacing, from_file, to_file, fit, widths.fitting(network), in_python)
+
+
+def one_replacing(resolved: Resolved, factorizing: FactorizingOptions, replacing: ReplacingOptions) -> Replacing:
+    """What to replace in a model. Raises `InputError` for several families, and for a merge."""
     if replacing.merge:
         raise InputError("rewrite factorizes: leave out merge, or use vggcalc.rewrite(module, merge=True) in Python")
     if replacing.min_kernel is None:
@@ -58,6 +68,12 @@ def rewrite_to_file(
     if len(rules) > 1:
         raise InputError(f"rewrite makes one model, and {', '.join(rules)} are {len(rules)}: give one family")
     (rule,) = rules.values()
-    from_file, to_file, in_python = (None if path is None else os.path.abspath(path) for path in (weights, save, code))
-    assert to_file is not None
-    return rewrite_model(network, origin, rule, from_file, to_file, fit, widths.fitting(network), in_python)
+    return rule
+
+
+def before_and_after(resolved: Resolved, replacing: Replacing, done: RewrittenModel) -> Comparison:
+    """The model as it was against what it has become, to be timed: with the widths that were chosen by the weights."""
+    if done.chosen is not None:
+        replacing = msgspec.structs.replace(replacing, by_layer=done.chosen)
+    network, origin = resolved
+    return compare_network(network, None, {"rewritten": replacing}, network.dtype, origin)

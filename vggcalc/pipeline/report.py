@@ -9,7 +9,16 @@ import vggcalc
 from vggcalc.analysis.pareto import pareto
 from vggcalc.report.findings import findings
 from vggcalc.report.findings.answer import answer
-from vggcalc.results import CONVENTIONS, SCHEMA_VERSION, Comparison, Environment, Fleet, ModelCosts, Report
+from vggcalc.results import (
+    CONVENTIONS,
+    SCHEMA_VERSION,
+    Comparison,
+    Environment,
+    Fleet,
+    ModelCosts,
+    Report,
+    RewrittenModel,
+)
 from vggcalc.results.vocabulary import COST_DEFINITIONS
 
 if TYPE_CHECKING:
@@ -24,8 +33,9 @@ def make_report(
     models: Sequence[ModelCosts] = (),
     fleet: Fleet | None = None,
     pending: bool = False,
+    rewritten: RewrittenModel | None = None,
 ) -> Report:
-    """The report of a command, of comparisons, of several models or of several machines.
+    """The report of a command, of comparisons, of several models, of several machines or of a rewritten model.
 
     The answer, findings and the Pareto-optimal variants are as they follow from what was measured; `pending` says that
     times are still being measured.
@@ -55,6 +65,7 @@ def make_report(
         tuple(complete),
         models=tuple(models),
         fleet=fleet,
+        rewritten=rewritten,
     )
     report = msgspec.structs.replace(report, answer=answer(report, pending))
     return gate.against(report) if gate is not None else report

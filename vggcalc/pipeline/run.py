@@ -63,7 +63,7 @@ def measure_and_write(
             stdout.write(lambda: output.write(first))
         from vggcalc.measurement.interrupts import Deferred
 
-        outcome = _measure(comparisons, plan, host)
+        outcome = measure_with_progress(comparisons, plan, host)
         with Deferred() as interrupt:
             report = make_report(command, outcome.comparisons, outcome.environment, gate)
             rest = second_part(report, screen) if in_parts else FORMATS[format_](report, screen)
@@ -131,7 +131,10 @@ def _judge(gate: "Gate | None", report: Report) -> list[ExitStatus]:
     return [status for lines, status in statuses if lines]
 
 
-def _measure(comparisons: Sequence[Comparison], plan: "Plan", host: "Host | None" = None) -> "MeasurementOutcome":
+def measure_with_progress(
+    comparisons: Sequence[Comparison], plan: "Plan", host: "Host | None" = None
+) -> "MeasurementOutcome":
+    """Have them measured, with a line about how far it is in a terminal."""
     from vggcalc.measurement.host import Host
     from vggcalc.measurement.session import measure_all
     from vggcalc.pipeline.progress import Progress

@@ -6,6 +6,7 @@ import msgspec
 
 from vggcalc.nets.layers import Axes, Shape
 from vggcalc.results.analysis import Comparison, Costs, Partial, ReceptiveField, Sees
+from vggcalc.results.fitted import RewrittenModel
 from vggcalc.results.fleet import Fleet
 from vggcalc.results.measured import Environment
 
@@ -63,7 +64,8 @@ class ModelCosts(msgspec.Struct, frozen=True):
 class Report(msgspec.Struct, frozen=True):
     """The output of a command. `answer` is what it comes to, `changes` those since the report in the file `against`.
 
-    A summary of several models has `models` and no comparisons; what several machines measured is a `fleet`.
+    A summary of several models has `models` and no comparisons; what several machines measured is a `fleet`, a model
+    with its weights carried over is `rewritten`.
     """
 
     schema_version: int
@@ -76,4 +78,5 @@ class Report(msgspec.Struct, frozen=True):
     changes: tuple[Change, ...] = ()
     models: tuple[ModelCosts, ...] = ()
     fleet: Fleet | None = None
+    rewritten: RewrittenModel | None = None
     answer: str = ""

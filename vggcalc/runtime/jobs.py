@@ -37,7 +37,7 @@ from vggcalc.protocol import (
     WorkerInfo,
 )
 from vggcalc.results import AllocatorState
-from vggcalc.results.fitted import RewrittenModel
+from vggcalc.results.fitted import RewrittenModel, energy_of_all
 from vggcalc.runtime.build import build
 from vggcalc.runtime.check.counts import torch_counts
 from vggcalc.runtime.check.energy import gradient_energies
@@ -143,7 +143,17 @@ def rewrite_and_save(job: RewriteJob, send: Send) -> None:
     if job.code is not None:
         write_code(done.module, done.places, job.origin, job.network.name, inputs, job.save, job.code)
     counts = [sum(tensor.numel() for tensor in one.parameters()) for one in (module, done.module)]
-    send(RewrittenModel(done.layers, (counts[0], counts[1]), done.output_error, done.stays))
+    send(
+        RewrittenModel(
+            job.network.name,
+            done.layers,
+            (counts[0], counts[1]),
+            energy_of_all(done.layers),
+            done.output_error,
+            done.stays,
+            done.chosen,
+        )
+    )
 
 
 def fit_kernel(job: FitJob, send: Send, next_line: Callable[[], bytes]) -> None:

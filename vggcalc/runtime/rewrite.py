@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from vggcalc.errors import InputError
-from vggcalc.nets.families import factorized
+from vggcalc.nets.families import Factorization, factorized
 from vggcalc.nets.fitting import Fitting
 from vggcalc.nets.graph import INPUT, Network, Node
 from vggcalc.nets.layers import Add, Layer, PlainConvolution, Shape
@@ -35,6 +35,7 @@ class Rewritten(msgspec.Struct, frozen=True):
     places: Mapping[str, nn.Module] = {}
     output_error: float | None = None
     stays: tuple[tuple[str, str], ...] = ()
+    chosen: tuple[tuple[str, Factorization], ...] | None = None
 
 
 def rewrite(module: nn.Module, replacing: Replacing = Replacing(), inputs: Any = (1, 3, 224, 224)) -> nn.Module:
@@ -99,7 +100,7 @@ def rewrite_fitting(
             places[path] = instead
             new = with_module(new, path, instead)
     error = network_error(module, new, arguments_of(inputs)) if fit and layers else None
-    return Rewritten(new, tuple(layers), places, error, tuple(stays.items()))
+    return Rewritten(new, tuple(layers), places, error, tuple(stays.items()), replacing.by_layer)
 
 
 def _candidates(

@@ -6,7 +6,7 @@ from vggcalc.nets.layers import Shape
 from vggcalc.report import units
 from vggcalc.report.findings.fleet import fleet_answer
 from vggcalc.report.findings.networks import nothing_changed
-from vggcalc.report.findings.trained import trained_answer
+from vggcalc.report.findings.trained import rewritten_answer, trained_answer
 from vggcalc.report.findings.wording import (
     VERDICTS,
     amount_of,
@@ -42,6 +42,8 @@ def answer(report: Report, pending: bool = False) -> str:
     """What the report comes to, in one sentence; `pending` where the times are still being measured."""
     if report.fleet is not None:
         return fleet_answer(report.fleet)
+    if report.rewritten is not None:
+        return rewritten_answer(report.rewritten)
     if report.models:
         return _of_models(report.models)
     if len(report.comparisons) > 1:

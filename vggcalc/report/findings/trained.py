@@ -1,7 +1,21 @@
-"""What of a trained kernel its factorizations can say."""
+"""What of trained kernels their factorizations can say."""
 
 from vggcalc.report.findings.wording import amount_of, capital
-from vggcalc.results import Comparison, TrainedKernel, Variant
+from vggcalc.results import Comparison, RewrittenModel, TrainedKernel, Variant
+
+
+def rewritten_answer(done: RewrittenModel) -> str:
+    """How many layers were replaced, and what the model has, does and puts out since."""
+    before, after = (sum(one.macs[i] for one in done.layers) for i in (0, 1))
+    layers = "1 layer" if len(done.layers) == 1 else f"{len(done.layers)} layers"
+    weights = amount_of(done.parameters[1] / done.parameters[0], "weights")
+    text = (
+        f"{layers} of {done.model} replaced: it has {weights}, and what was replaced does "
+        f"{amount_of(after / before, 'MACs')}"
+    )
+    if done.energy is not None:
+        text += f" and explains {done.energy:.1%} of its kernel{'s' * (len(done.layers) > 1)}"
+    return f"{text}." if done.output_error is None else f"{text}; its output differs by {done.output_error:.1%}."
 
 
 def trained_answer(comparison: Comparison, trained: TrainedKernel) -> str:

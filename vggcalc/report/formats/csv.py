@@ -15,6 +15,7 @@ from vggcalc.results import (
     Comparison,
     Costs,
     EffectiveReceptiveField,
+    FittedLayer,
     Fleet,
     Latency,
     LatencyRatio,
@@ -30,6 +31,8 @@ def render(report: Report, screen: Screen) -> str:
     """A line for each row of the kind that `screen.rows` names; of several models or machines for each of these."""
     if report.fleet is not None:
         rows = list(_machine_rows(report.fleet))
+    elif report.rewritten is not None:
+        rows = [_fitted_columns(report.rewritten.model, layer) for layer in report.rewritten.layers]
     elif report.models:
         rows = [_model_columns(model) for model in report.models]
     else:
@@ -127,6 +130,18 @@ def _model_columns(model: ModelCosts) -> dict[str, object]:
     shape = {"input_shape": units.shape(model.input_shape) if model.input_shape else ""}
     figures = _field_and_cost_columns(model.receptive_field, model.costs)
     return place | shape | figures | _lower_bound_columns(model.partial) | {"reason": model.reason}
+
+
+def _fitted_columns(model: str, layer: FittedLayer) -> dict[str, object]:
+    """A layer that was replaced, with its costs before and after."""
+    before, after = layer.kernels
+    flat = {"model": model, "layer": layer.name, "kernel": units.shape(before), "by": " ".join(map(units.shape, after))}
+    costs = {f"{key}_{when}": getattr(layer, key)[i] for key in ("parameters", "macs") for i, when in enumerate(_WHEN)}
+    return flat | costs | {"energy": layer.energy, "output_error": layer.output_error}
+
+
+#: Of a pair of figures, the first and the second.
+_WHEN = ("before", "after")
 
 
 def _pareto_columns(comparison: Comparison, variant: Variant) -> dict[str, object]:

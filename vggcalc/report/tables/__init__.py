@@ -24,6 +24,10 @@ def counted_sections(report: Report) -> list[Section]:
 
         *tables, machines = fleet_tables(report.fleet)
         return [*tables, *findings_texts(report.fleet.findings), machines]
+    if report.rewritten is not None:
+        from vggcalc.report.tables.fitted import fitted_tables
+
+        return fitted_tables(report.rewritten)
     from vggcalc.report.tables.networks import at_a_glance, network_tables
 
     sections = [section for comparison in report.comparisons for section in network_tables(comparison)]

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 
 from vggcalc.report import units
-from vggcalc.report.findings.wording import amount_of
-from vggcalc.report.tables.cells import Cell, Column, Row, Section, Table, Text
+from vggcalc.report.detail import Detail
+from vggcalc.report.findings.wording import place, speedup_and_interval, verdict_words
+from vggcalc.report.tables.cells import EMPTY, Cell, Column, Row, Section, Table, Text
 from vggcalc.results.fitted import FittedLayer, RewrittenModel
 
 TITLES = (
@@ -16,25 +17,15 @@ TITLES = (
 _WHERE_ROOM = ("width", "params before", "MACs before")
 
 
-def fitted_tables(name: str, done: RewrittenModel) -> list[Section]:
-    """What it comes to in a sentence, a line for each replaced layer, and what became of the whole model."""
+def fitted_tables(done: RewrittenModel) -> list[Section]:
+    """A line for each replaced layer, and what became of the whole model."""
     columns = tuple(Column(title, right=i > 2, wide=title in _WHERE_ROOM) for i, title in enumerate(TITLES))
-    rows = tuple(Row(_fitted_cells(one)) for one in done.layers)
-    table = Table(f"What was replaced in {name}", columns, rows)
-    return [Text((_answer(name, done),)), table, Text(tuple(_fitted_lines(done)))]
-
-
-def _answer(name: str, done: RewrittenModel) -> str:
-    """How many layers were replaced, and what the model has and puts out since."""
-    before, after = (sum(one.macs[i] for one in done.layers) for i in (0, 1))
-    layers = "1 layer" if len(done.layers) == 1 else f"{len(done.layers)} layers"
-    weights = amount_of(done.parameters[1] / done.parameters[0], "weights")
-    text = (
-        f"{layers} of {name} replaced: it has {weights}, and what was replaced does {amount_of(after / before, 'MACs')}"
-    )
-    if done.output_error is None:
-        return f"{text}."
-    return f"{text}; its output differs by {done.output_error:.1%}."
+    rows = [Row(_fitted_cells(one), detail=Detail.BRIEF) for one in done.layers]
+    if len(rows) > 1:
+        sums = (sum(getattr(one, key)[i] for one in done.layers) for key in ("parameters", "macs") for i in (0, 1))
+        total = (Cell("total"), EMPTY, EMPTY, EMPTY, *map(Cell.count, sums), Cell.share(done.energy), EMPTY)
+        rows.append(Row(total, "total", detail=Detail.BRIEF))
+    return [Table(f"What was replaced in {done.model}", columns, tuple(rows)), Text(tuple(_fitted_lines(done)))]
 
 
 def _fitted_cells(one: FittedLayer) -> tuple[Cell, ...]:
@@ -51,13 +42,14 @@ def _fitted_cells(one: FittedLayer) -> tuple[Cell, ...]:
 
 
 def _fitted_lines(done: RewrittenModel) -> Iterator[str]:
-    before, after = (sum(one.macs[i] for one in done.layers) for i in (0, 1))
-    yield f"Together the replaced layers did {before:,} MACs, and now do {after:,}."
     yield f"The whole model: {done.parameters[0]:,} parameters before, {done.parameters[1]:,} after."
+    for measured in done.latency:
+        words = "after is " + verdict_words(measured, "before")
+        yield f"On {place(measured.configuration)} the model {words} ({speedup_and_interval(measured)})."
     for name, reason in done.stays:
         yield f"{name} stays: {reason}."
-    if any(one.energy is not None for one in done.layers):
-        yield "Energy: the share of the kernel's that is explained, 1 − residual² / ‖kernel‖²."
+    if done.energy is not None:
+        yield "Energy: the share of the kernel's that is explained, 1 − residual² / ‖kernel‖²; the total is of all."
         yield "Output error, and that of the whole model: ‖new − old‖ / ‖old‖ on random inputs."
     if any(one.nonlinear for one in done.layers):
         yield "Activations between the new layers are new: the fit is of the layers without them; train on."

@@ -72,6 +72,7 @@ def describe(
         errors[0],
         errors[1],
         not all(isinstance(part, linear) for part in new.modules()),
+        None if errors[0] is None else float(kernel_of(old, name).detach().double().square().sum()),
     )
 
 
