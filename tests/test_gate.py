@@ -225,7 +225,7 @@ def test_a_single_variant_needs_no_name(name: str) -> None:
             "'m' is no unit of macs: write none, or one of k, M, G, T, K, Ki, Mi, Gi, Ti",
         ),
         ("factorized.macs > 3MiB", "'MiB' is no unit of macs"),
-        ("factorized.macs > 110%", "'%' is no unit of macs"),
+        ("factorized.macs > 110%", "a share of what? Write factorized.against.macs > 102% for now / earlier"),
         ("factorized.latency > 3min", "'min' is no unit of latency: write none, or one of s, ms, us, ns"),
         ("factorized.ratio.latency > 3ms", "'ms' is no unit of a ratio: write none, or one of %"),
         ("factorized.latency == 3ms", "== is for exact counts, and latency is none: write one of > >= < <="),
@@ -337,8 +337,8 @@ def test_a_receptive_field_along_each_axis() -> None:
         ("factorized.latency < 2.25 s", None),
         ("factorized.latency <= 2.25 s", "its nearest end exactly the bound"),
         ("factorized.latency < 2500 ms", "at least 250 ms (10.0%) below 2.5 s"),
-        ("factorized.ratio.latency > 190%", "is 2.125, 95% interval 2 … 2.25 (over 3 processes): "
-         "at least 0.1 (5.3%) above 1.9"),
+        ("factorized.ratio.latency > 190%", "is 212.5%, 95% interval 200% … 225% (over 3 processes): "
+         "at least 10 points above 190%"),
         ("factorized.ratio.latency > 205%", None),
     ],
 )  # fmt: skip
@@ -612,8 +612,10 @@ def test_a_build_can_fail_on_growth(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (4, "")
     before = 64 * (27 + 1) + 128 * (9 * 64 + 1)
     after = before + 2 * (64 + 128)
-    ratio = f"{after / before:.6g}"
-    assert f"64,M,128 factorized.against.parameters is {ratio}: " in done.stderr
+    grown = (
+        f"is {100 * after / before:.4g}% ({before:,} → {after:,}): {100 * (after / before - 1):.3g} points above 100%"
+    )
+    assert f"64,M,128 factorized.against.parameters {grown}\n" in done.stderr
     assert done.stderr.count("\n") == 1
     document = json.loads(again.read_text(encoding="utf-8"))
     jsonschema.validate(document, json.loads(run("schema").stdout))
@@ -705,3 +707,21 @@ def test_a_single_factorization_is_called_by_its_family_and_factorized_alike(int
     several = vggcalc.factorize(7, into="stack,asymmetric")
     with pytest.raises(InputError, match="variant 'factorized' is unknown"):
         parse_condition("factorized.macs > 1", [several], True)
+
+
+@pytest.mark.parametrize(
+    ("condition", "message"),
+    [
+        ("factorized.macs > 2G", "there is no variant 'factorized' here, where vgg11 is alone: write macs"),
+        (
+            "factorized.against.macs > 2%",
+            "there is no variant 'factorized' here, where vgg11 is alone: write against.macs",
+        ),
+        ("macs > 2%", "a share of what? Write vgg11.against.macs > 102% for now / earlier"),
+        ("mcas > 2G", "figure 'mcas' is unknown: did you mean macs?"),
+    ],
+)
+def test_a_condition_on_a_model_alone_is_told_how_to_be_written(condition: str, message: str) -> None:
+    done = run("summary", "vgg11", "--no-latency", "--fail-if", condition)
+    assert done.returncode == 2
+    assert message in done.stderr

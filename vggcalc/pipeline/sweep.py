@@ -282,7 +282,7 @@ class Sweep:
             of_one = any("process" in row[len(self._grid.columns) :] for row in rows)
             table, notes = text.table("Sweep", columns, rows), (_ONE_PROCESS,) * of_one
         said = "" if self._answer is None else self._answer.sentence()
-        shown = text.sections(said, table, notes, Detail.BRIEF if self._request.brief else Detail.NORMAL)
+        shown = text.sweep_sections(said, table, notes, Detail.BRIEF if self._request.brief else Detail.NORMAL)
         self._stdout.write(lambda: print(draw(shown, screen.width, screen.colour), end="", flush=True))
 
 

@@ -112,7 +112,7 @@ def crossover_table(title: str, lines: Sequence[Mapping[str, Any]]) -> Table:
     return table(title, columns, shown)
 
 
-def sections(answer: str, rows: Table, notes: Sequence[str], detail: Detail) -> list[Section]:
+def sweep_sections(answer: str, rows: Table, notes: Sequence[str], detail: Detail) -> list[Section]:
     """A sweep's answer, its table, of which the first rows are brief, and what its words mean, at a level of detail."""
     said = Text((answer,) * bool(answer), detail=Detail.BRIEF)
     return at_detail([said, section_at(rows, Detail.BRIEF), Text(tuple(notes), quiet=True)], detail)

@@ -2,7 +2,7 @@
 
 import operator
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 
 import msgspec
@@ -38,6 +38,11 @@ class Condition(msgspec.Struct, frozen=True):
     path: Path
     sign: str
     bound: Fraction
+
+    @property
+    def in_percent(self) -> bool:
+        """Whether the bound is written in percent."""
+        return self.text.rstrip().endswith("%")
 
 
 def parse_condition(text: str, comparisons: Sequence[Comparison], earlier: bool) -> Condition:
@@ -75,9 +80,12 @@ def _left_side(text: str, comparisons: Sequence[Comparison]) -> Path:
         split.append((names[0], text))
     if not split:
         first = text.partition(".")[0]
-        if first in (*comparisons[0].variants[0].costs, *COUNTS, FIELD, LATENCY, "ratio"):
+        if first in _FIRST_WORDS or first in _cost_names(comparisons):
             raise InputError(f"of which variant? Write {' or '.join(f'{name}.{text}' for name in names[-2:])}")
         raise unknown("variant", first, names)
+    other, _, rest = text.partition(".")
+    if len(names) == 1 and not fitting and rest and other not in _FIRST_WORDS and other not in _cost_names(comparisons):
+        raise InputError(f"there is no variant {other!r} here, where {names[0]} is alone: write {rest}")
     failures = []
     for name, rest in split:
         try:
@@ -85,6 +93,14 @@ def _left_side(text: str, comparisons: Sequence[Comparison]) -> Path:
         except InputError as error:
             failures.append(error)
     raise failures[0]
+
+
+#: What a figure without its variant may begin with, beside a cost.
+_FIRST_WORDS = (*COUNTS, FIELD, LATENCY, "ratio", "against")
+
+
+def _cost_names(comparisons: Sequence[Comparison]) -> Iterable[str]:
+    return comparisons[0].variants[0].costs
 
 
 def _other_names(comparisons: Sequence[Comparison]) -> dict[str, str]:
@@ -121,6 +137,9 @@ def parse_count(text: str) -> Fraction:
 
 
 def _bound(text: str, path: Path) -> Fraction:
+    if text.strip().endswith("%") and not path.is_quotient:
+        now, beside = (f"{path.variant}.{of}.{path.name} > 102%" for of in ("against", "ratio"))
+        raise InputError(f"a share of what? Write {now} for now / earlier, or {beside} for variant / baseline")
     units = _COUNTS
     if path.is_quotient or path.is_latency:
         units = _QUOTIENTS if path.is_quotient else _SECONDS

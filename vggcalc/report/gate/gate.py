@@ -57,7 +57,8 @@ class Gate(msgspec.Struct, frozen=True):
                         )
                         undecided.append(f'condition "{condition.text}" cannot be decided: {name} {why}')
                     elif holding:
-                        line = f'condition "{condition.text}" holds: {name} {_beyond_bound(condition, value)}'
+                        change = self._change(condition.path, comparison, place)
+                        line = f'condition "{condition.text}" holds: {name} {_beyond_bound(condition, value, change)}'
                         held.append(line + _measured_elsewhere(condition.path, report))
         return GateResult(tuple(held), tuple(undecided))
 
@@ -71,6 +72,17 @@ class Gate(msgspec.Struct, frozen=True):
         if path.name == FIELD and len(set(found.values())) == 1:
             return {"": next(iter(found.values()))}  # all axes agree
         return found
+
+    def _change(self, path: Path, comparison: Comparison, place: str) -> str:
+        """From what to what an exact figure has changed, in brackets, where a condition is about that."""
+        if not path.against or path.ratio or self.earlier is None:
+            return ""
+        sides = self.earlier.values_at(path, comparison), values_at(path, comparison)
+        then, now = (side.get(place) or next(iter(side.values())) for side in sides)
+        if then.low != then.high or now.low != now.high:
+            return ""
+        plain = msgspec.structs.replace(path, against=False)
+        return f" ({_amount(then.low, plain)} → {_amount(now.low, plain)})"
 
 
 def gate(
@@ -120,23 +132,28 @@ def holds(condition: Condition, value: Value) -> bool | None:
     return condition.sign == "!=" if value.low > bound else None
 
 
-def _beyond_bound(condition: Condition, value: Value) -> str:
-    """The value, the bound, and by how much the nearest end is beyond it."""
+def _beyond_bound(condition: Condition, value: Value, change: str = "") -> str:
+    """The value, the bound, and by how much the nearest end is beyond it; in percent if the bound is."""
     path, bound = condition.path, condition.bound
-    low, end = _amount(value.low, path), value.low
+
+    def amount(value: Fraction) -> str:
+        return f"{float(100 * value):,.4g}%" if condition.in_percent else _amount(value, path)
+
+    low, end = amount(value.low), value.low
     if value.high is None:
         figure = f"{low} or more"
     elif value.low == value.high:
         figure = low
     else:
-        figure = f"{_amount(value.typical, path)}, 95% interval {low} … {_amount(value.high, path)} ({value.basis})"
+        figure = f"{amount(value.typical)}, 95% interval {low} … {amount(value.high)} ({value.basis})"
         end = value.low if value.low >= bound else value.high
     exact, gap = value.low == value.high, end - bound
     if not gap:
-        return f"is {figure}: {'' if exact else 'its nearest end '}exactly the bound"
+        return f"is {figure}{change}: {'' if exact else 'its nearest end '}exactly the bound"
     least, side = "" if exact else "at least ", "above" if gap > 0 else "below"
-    percent = f" ({_percent(abs(gap) / bound)})" if bound else ""
-    return f"is {figure}: {least}{_amount(abs(gap), path)}{percent} {side} {_amount(bound, path)}"
+    beyond = f"{float(100 * abs(gap)):,.3g} points" if condition.in_percent else _amount(abs(gap), path)
+    percent = f" ({_percent(abs(gap) / bound)})" if bound and not condition.in_percent else ""
+    return f"is {figure}{change}: {least}{beyond}{percent} {side} {amount(bound)}"
 
 
 def _measured_elsewhere(path: Path, report: Report) -> str:
