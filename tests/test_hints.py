@@ -292,3 +292,28 @@ def test_what_is_advised_for_a_stem_is_true(kernel: int, stride: int, channels: 
 def test_what_is_no_stem_gets_no_advice_for_one() -> None:
     assert "is a stem" not in vggcalc.compare(nn.Conv2d(3, 64, 7, padding=3), inputs=(1, 3, 32, 32)).to_markdown()
     assert "is a stem" not in vggcalc.compare(nn.Conv2d(64, 64, 7, 2, 3), inputs=(1, 64, 32, 32)).to_markdown()
+
+
+def test_an_output_given_as_a_model_is_told_where_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "now.json"
+    assert process.invoke("compare", "vgg11", "--no-latency", "--output", str(path)).returncode == 0
+    done = process.invoke("summary", str(path), "--no-latency")
+    assert done.returncode == 2
+    assert "now.json is an output of vggcalc, which --against and vggcalc join read" in done.stderr
+
+
+def test_a_layer_that_there_is_not_gets_one_that_there_is() -> None:
+    options = ("--no-latency", "--unit", "0,0", "--receptive-field")
+    assert "did you mean block1.pool?" in process.invoke("summary", "vgg11", *options, "blok1.pool").stderr
+    assert re.search(r"no layer '7': such as \w+", process.invoke("summary", "vgg11", *options, "7").stderr)
+
+
+def test_brief_markdown_has_the_columns_of_a_narrow_terminal() -> None:
+    brief, whole = (
+        process.invoke("compare", "vgg16", "--no-latency", "--format", "markdown", *options).stdout
+        for options in (("--brief",), ())
+    )
+    head = "| block | variant | kernels | RF | parameters | MACs | Δ MACs |\n"
+    assert head in brief
+    assert head not in whole
+    assert head.removesuffix("\n") in whole

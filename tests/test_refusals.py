@@ -243,6 +243,7 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
     (lambda: load("-", lambda size: b" " * size), r"^standard input is larger than 1,000,000 bytes"),
     (lambda: parse_config("key = 1", "net.toml"), r"^net\.toml: .*the keys are name, features, input, "),
     (lambda: parse_config('{"features": NaN}', "net.json"), r"^net\.json: NaN is no number of a network$"),
+    (lambda: parse_config('{"schema_version": 1}', "net.json"), r"^net\.json is an output of vggcalc, which --against"),
     (lambda: parse_config("{", "net.json"), r"^net\.json: malformed JSON: .*\(at line 1, column 2\)$"),
     (lambda: parse_config('{"a":' * 100_000, "net.json"), r"^net\.json: malformed JSON: "),
     (lambda: parse_config("a = ", "net.toml"), r"^net\.toml: malformed TOML: "),

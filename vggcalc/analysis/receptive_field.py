@@ -195,7 +195,7 @@ def _size(node: Node, shapes: Mapping[str, Shape]) -> Axes:
 
 def _check_unit(layer: str, unit: Axes, sizes: Mapping[str, Axes]) -> None:
     if layer not in sizes:
-        raise InputError(f"there is no layer {layer!r}{hint(layer, sizes)}")
+        raise InputError(f"there is no layer {layer!r}{hint(layer, sizes, f': such as {[*sizes][-1]}')}")
     if len(sizes[layer]) != len(sizes[INPUT]):
         raise InputError(f"{layer} has no feature map, so a unit has no position on it: name a layer before it")
     feature_map = "×".join(map(str, sizes[layer])) + " feature map"

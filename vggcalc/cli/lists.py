@@ -62,14 +62,17 @@ def _print(text: str, is_json: bool) -> None:
 
 
 def _chosen(what: str, names: Iterable[str], things: Mapping[str, Any]) -> list[Any]:
-    """What these names stand for, each once, in any case of letters; all without a name. Raises `InputError`."""
-    from vggcalc.errors import unknown
+    """What these names stand for, each once, in any case of letters; all without a name.
+
+    Raises `InputError` with the nearest name, or with where all of them are shown.
+    """
+    from vggcalc.errors import InputError, hint
 
     by_name = {name.lower(): thing for name, thing in things.items()}
     found = []
     for name in names:
         if name.lower() not in by_name:
-            raise unknown(what, name, things)
+            raise InputError(f"{what} {name!r} is unknown{hint(name, things, f': vggcalc {what}s shows all')}")
         found.append(by_name[name.lower()])
     ids = {id(thing): thing for thing in found or things.values()}
     return [*ids.values()]

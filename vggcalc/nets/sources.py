@@ -108,6 +108,8 @@ def parse_config(text: str, where: str, default_name: str = "network") -> Config
     else:
         content = toml_value(text, where)
     if isinstance(content, dict):
+        if "schema_version" in content:
+            raise InputError(f"{where} is an output of vggcalc, which --against and vggcalc join read")
         content.setdefault("name", default_name)
     try:
         return msgspec.convert(content, Config)

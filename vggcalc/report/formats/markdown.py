@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from vggcalc.report.detail import Detail
 from vggcalc.report.escape import markdown_text
 from vggcalc.report.formats import Screen
 from vggcalc.report.tables import answer_section, counted_sections, measured_sections
@@ -10,12 +11,14 @@ from vggcalc.results import Report
 
 
 def render(report: Report, screen: Screen) -> str:
-    """The same tables as in the terminal, with every column, in GitHub's Markdown."""
+    """The same tables as in the terminal, with every column, in brief without the wide ones, in GitHub's Markdown."""
     parts = []
     sections = answer_section(report) + counted_sections(report) + measured_sections(report)
     for section in at_detail(sections, screen.detail):
         match section:
             case Table():
+                if screen.detail is Detail.BRIEF:
+                    section = section.with_columns([i for i, one in enumerate(section.columns) if not one.wide])
                 parts.append(_markdown_table(section))
             case Text():
                 parts.append("\n".join(f"- {markdown_text(line)}" for line in section.lines))

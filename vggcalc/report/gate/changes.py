@@ -55,7 +55,10 @@ def read_report(file: str) -> Report:
     try:
         head = msgspec.json.decode(text, type=_Head)
         if head.schema_version != SCHEMA_VERSION:
-            raise InputError(f"{file} has schema version {head.schema_version}, and this reads {SCHEMA_VERSION}")
+            raise InputError(
+                f"{file} has schema version {head.schema_version}, and this reads {SCHEMA_VERSION}: write it with this "
+                f"vggcalc, or read it with {head.vggcalc_version}"
+            )
         return msgspec.json.decode(text, type=Report)
     except RecursionError:
         raise InputError(f"{file} is no JSON output of vggcalc (nested too deeply): {needed}") from None
