@@ -47,6 +47,18 @@ class Strides(nn.Module):
     def forward(self, image):
         return self.norm(self.conv(image))
 
+class Picks(nn.Module):
+    """What it was made with and what it draws as it runs say how often a convolution runs."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 3, padding=1)
+
+    def forward(self, image):
+        for _ in range(1 + int(self.conv.weight.abs().sum() * 1000) % 30 + int(torch.randint(30, ()))):
+            image = self.conv(image)
+        return image
+
 class Rates(nn.Module):
     """Reads constants as it is made, and not its parameters: they need no memory."""
 
@@ -175,6 +187,20 @@ def test_a_constructor_that_runs_a_forward_pass(source: str) -> None:
     assert real.stride.item() == pytest.approx(64 / 29)
     assert real.conv.bias.detach().tolist() == pytest.approx([math.log(64 / 29)] * 5)
     assert vggcalc.summary(network).macs == counted(real, SHAPE) == 29 * 29 * 5 * 3 * 49
+
+
+def test_counts_that_depend_on_values_are_the_same_every_time(source: str) -> None:
+    drawn = torch.get_rng_state()
+    counts = []
+    for number in (1, 2, 3):
+        torch.manual_seed(number)
+        counts.append(vggcalc.summary(traced(Origin(f"{source}:Picks", SHAPE), "picks")).macs)
+        torch.manual_seed(4)
+        before = torch.get_rng_state()
+        load(Origin(f"{source}:Picks", SHAPE))
+        assert torch.equal(torch.get_rng_state(), before)  # the caller's own draws are left as they were
+    assert len(set(counts)) == 1
+    torch.set_rng_state(drawn)
 
 
 def test_a_constructor_that_reads_constants_needs_no_memory_for_its_weights(source: str) -> None:

@@ -181,7 +181,7 @@ def crosscheck(
     if by_function:
         notes.append(
             f"fvcore counts products of matrices apart from linear layers: it is not compared, because of "
-            f"{by_function[0]}" + (f" and {len(by_function) - 1} others" if len(by_function) > 1 else "")
+            f"{by_function[0]}" + (f" and {len(by_function) - 1} more" if len(by_function) > 1 else "")
         )
     if variant.origin is not None:
         notes.append("what training computes and keeps is not counted again for an imported module")

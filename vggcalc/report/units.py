@@ -160,5 +160,5 @@ def axes(value: Sequence[int]) -> str:
 def names(value: Sequence[str], most: int | None = None, last_by: str = "and") -> str:
     """Names in a sentence: `a, b and c`; where there are more than `most`, the first ones `and 3 others`."""
     others = len(value) - most if most is not None else 0
-    *first, last = [*value[:most], f"{others} others"] if others > 0 else value or [""]
+    *first, last = [*value[:most], f"{others} other{'s' * (others > 1)}"] if others > 0 else value or [""]
     return f"{', '.join(first)} {last_by} {last}" if first else last

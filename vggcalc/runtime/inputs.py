@@ -1,6 +1,7 @@
 """The arguments that a module is called with: given as shapes or examples, made as tensors of any kind."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -10,6 +11,9 @@ from torch.utils._pytree import tree_leaves, tree_map
 from vggcalc.errors import InputError
 from vggcalc.nets.inputs import TensorSpec
 from vggcalc.nets.layers import Shape
+
+#: From which all is drawn that a model is made of and run with.
+SEED = 0
 
 #: Without an embedding, whole numbers are drawn below this.
 _SMALL = 2
@@ -101,6 +105,14 @@ def own_dtype(module: nn.Module) -> torch.dtype:
     """That of the module's first parameter or buffer of floating-point numbers."""
     tensors: Iterator[torch.Tensor] = (*module.parameters(), *module.buffers())  # type: ignore[assignment]
     return next((tensor.dtype for tensor in tensors if tensor.is_floating_point()), torch.float32)
+
+
+@contextmanager
+def seeded() -> Iterator[None]:
+    """Within it what torch draws is the same every time; the caller goes on drawing as if nothing had been."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(SEED)
+        yield
 
 
 def random_values(module: nn.Module, generator: torch.Generator) -> Make:

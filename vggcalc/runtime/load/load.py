@@ -11,7 +11,7 @@ from vggcalc.nets.graph import Network, Unfused
 from vggcalc.nets.layers import Shape
 from vggcalc.nets.origins import OWN, Origin, is_exported
 from vggcalc.runtime.fuse.networks import fuse_network
-from vggcalc.runtime.inputs import Arguments, arguments_of, of_specs
+from vggcalc.runtime.inputs import Arguments, arguments_of, of_specs, seeded
 from vggcalc.runtime.load.constructing import without_weights
 from vggcalc.runtime.load.errors import LoadError, one_line_errors
 from vggcalc.runtime.load.factories import factory, made_inputs, register_formulas
@@ -41,7 +41,8 @@ def loaded(origin: Origin, meta: bool = False) -> Loaded:
     if origin.formulas:
         register_formulas(origin.formulas)
     with one_line_errors(origin):
-        given = _named_module(origin, meta)
+        with seeded():  # counts that depend on the values of weights are the same every time
+            given = _named_module(origin, meta)
         module = unwrapped(given)
         if lazy_tensor(module) is not None:
             give_shapes(module, call_arguments(module, origin))

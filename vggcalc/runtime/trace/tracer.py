@@ -23,14 +23,11 @@ from vggcalc.memory import free_bytes
 from vggcalc.nets.graph import Network, Tracing
 from vggcalc.nets.layers import Shape
 from vggcalc.nets.names import ITEMSIZE
-from vggcalc.runtime.inputs import Arguments, Make, arguments_of, own_dtype, random_values
+from vggcalc.runtime.inputs import SEED, Arguments, Make, arguments_of, own_dtype, random_values, seeded
 from vggcalc.runtime.trace.calls import exhausted
 from vggcalc.runtime.trace.formulas import FormulaTypeError
 from vggcalc.runtime.trace.misfits import said_to_fit, wants_and_got
 from vggcalc.runtime.trace.recorder import Recorder
-
-#: Of the random input of a module whose code looks at values.
-SEED = 0
 
 
 class TraceError(InputError):
@@ -180,6 +177,7 @@ def _traced_by(way: _Way, module: nn.Module, arguments: Arguments, name: str) ->
         torch.inference_mode(),
         torch.enable_grad(),  # which records nothing there: so that what the module itself sets is seen
         recorder.autograd.followed(),
+        seeded() if way.name == "values" else nullcontext(),
     ):
         # Made within: a tensor that was made outside of inference mode is copied there by every view of it.
         if way.name == "values":
