@@ -225,7 +225,7 @@ def test_commands_within_the_text_have_the_options_they_name() -> None:
     ]
     assert len(lines) > 20
     for page, line in lines:
-        name, *words = shlex.split(line.partition("|")[0])[1:]
+        name, *words = shlex.split(line.partition("|")[0], comments=True)[1:]
         command = cli.get_command(click.Context(cli), name)
         assert command is not None, (page, line)
         with suppress(click.MissingParameter):  # where only options are spoken of
