@@ -53,6 +53,7 @@ FIT_TEXT = """
 The trained networks with {k}×{k}s of {fitted} seeds are rewritten by `vggcalc.rewrite(network, fit=True)`, which
 explains {energy} of their kernels' energy, and trained on, and so are the networks themselves. After so many steps, the
 difference in accuracy to the network as it was before, in percentage points; from scratch there were {steps} steps.
+Why a fit that explains so much costs so much at first, [My trained weights](../how-to/weights.md) takes apart.
 """
 
 METHOD = """
@@ -239,10 +240,11 @@ def figure(results: Found) -> str:
                 label = f"{kernel}×{kernel}, trained on" if name == "naive" else called(name, kernel)
                 right.plot(range(len(steps)), middles, color=colour, marker=markers[name], label=label, linewidth=1)
                 right.fill_between(range(len(steps)), lows, highs, color=colour, alpha=0.25, linewidth=0)
+            right.set_ylim(bottom=1.4 * right.get_ylim()[0])  # room for the legend
             right.set_xticks(range(len(steps)), steps)
             right.set_xlabel(f"steps after the fit of the trained {kernel}×{kernel}s")
             right.set_title("Accuracy less the trained network's, points", loc="left", fontsize=8)
-            right.legend(fontsize=7)
+            right.legend(fontsize=7, loc="lower right")
         file = io.StringIO()
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         canvas.savefig(file, format="svg", transparent=True, metadata=nothing)

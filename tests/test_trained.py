@@ -1,6 +1,8 @@
 """`factorize` of a trained kernel: what of it each family can say, held to singular values by numpy."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -14,6 +16,8 @@ from torch import Tensor, nn
 import vggcalc
 from vggcalc.runtime.checkpoints import load_kernel
 from vggcalc.runtime.load.errors import LoadError
+
+EXAMPLE = Path(__file__).parent.parent / "examples/carry_over.py"
 
 
 def kernel(*shape: int) -> Tensor:
@@ -181,3 +185,16 @@ def test_wrong_use_is_one_line(arguments: tuple[str, ...], says: str) -> None:
     done = invoke("factorize", *arguments)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert says in done.stderr
+
+
+def test_the_example_carries_over_what_it_has_learnt(tmp_path: Path) -> None:
+    pytest.importorskip("sklearn")
+    command = [sys.executable, str(EXAMPLE), "--into", "dilated", "--channels", "2", "--steps", "5", "--more", "3"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    lines = done.stdout.splitlines()
+    assert [line.split(" weights")[0] for line in lines[:2]] == ["2: 198 → 38", "5: 198 → 38"]
+    assert [line.split(":")[0] for line in lines[2:4]] == ["trained", "rewritten"]
+    assert lines[-1].startswith("after 3 steps more: ")
+    _, weight, bias = load_kernel(str(tmp_path / "digits.pt"), "5.weight")
+    assert weight.shape == (2, 2, 7, 7)
+    assert bias is not None
