@@ -151,7 +151,7 @@ class RewriteJob(msgspec.Struct, frozen=True, tag=True):
     """Replace convolutions of a network that is built, or of the module of its `origin`, and write its state dict.
 
     The weights are those in the file `weights` where there is one. With `fit` the new layers take them over, `fitting`
-    says how. `code` is a Python file to write, which makes the module.
+    says how. `code` is a Python file to write, which makes the module. `fit_on` is a file or folder of inputs.
     """
 
     network: Network
@@ -162,6 +162,7 @@ class RewriteJob(msgspec.Struct, frozen=True, tag=True):
     fit: bool
     fitting: Fitting = Fitting()
     code: str | None = None
+    fit_on: str | None = None
 
 
 class FitJob(msgspec.Struct, frozen=True, tag=True):

@@ -39,6 +39,12 @@ if TYPE_CHECKING:
     "Weights", "--save", metavar="OUT", common=True, required=True, help="Write the state dict: .safetensors or .pt."
 )
 @alone("Weights", "--code", metavar="OUT.py", common=True, help="Write Python that makes the module without vggcalc.")
+@alone(
+    "Weights",
+    "--fit-on",
+    metavar="FILE",
+    help="Fit what comes out for these inputs: a tensor (.pt, .safetensors, .npy), or a folder of images.",
+)
 @group(
     "widths",
     "Weights",
@@ -75,6 +81,7 @@ def rewrite(
     weights: str | None,
     save: str,
     code: str | None,
+    fit_on: str | None,
     timing: SweepTiming,
     as_json: bool,
 ) -> None:
@@ -106,7 +113,7 @@ def rewrite(
             raise click.UsageError(f"--code {code} would overwrite the model's own file: give another")
     resolved = resolve(model, shape.inputs, overrides, read_standard_input, shape.cache)
     rule, plan = one_replacing(resolved, factorizing, replacing), timing.plan(resolved.network.dtype)
-    done, environment = rewrite_to_file(resolved, rule, fit, widths, weights, save, code), None
+    done, environment = rewrite_to_file(resolved, rule, fit, widths, weights, save, code, fit_on), None
     statuses = []
     if plan is not None:
         outcome = measure_with_progress([before_and_after(resolved, rule, done)], plan)

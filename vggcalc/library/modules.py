@@ -82,6 +82,7 @@ def rewrite(
     fit: bool = False,
     energy: float | None = None,
     budget_macs: int | None = None,
+    fit_on: "str | Tensor | None" = None,
 ) -> "nn.Module":
     """A copy of a module with its large convolutions replaced: what `compare` with the same arguments counts.
 
@@ -96,6 +97,10 @@ def rewrite(
     one stays that would need more parameters than it has. With `budget_macs` the whole network has no more MACs than
     that, spent where they explain most. Both fit the weights, for a family that has widths to choose.
 
+    With `fit_on`, a batch of inputs or a file of one (.pt, .safetensors, .npy, or a folder of images, from 0 to 1), the
+    fit brings near what each layer puts out for them rather than its kernel, and all shares and errors are those for
+    them.
+
     Raises `TypeError` for anything but a module, `InputError` for several families or a module that cannot be traced.
 
     >>> import torch
@@ -109,8 +114,12 @@ def rewrite(
     >>> round(small.fitted[0].energy, 6)
     1.0
     """
+    from torch import Tensor
+
     from vggcalc.errors import InputError
     from vggcalc.library.rewriting import WidthOptions
+    from vggcalc.runtime.data import load_data
+    from vggcalc.runtime.load.errors import LoadError
     from vggcalc.runtime.load.preparing import unwrapped
     from vggcalc.runtime.rewrite import rewrite_fitting
 
@@ -129,8 +138,14 @@ def rewrite(
     if energy is not None and (isinstance(energy, bool) or not isinstance(energy, int | float)):
         raise wrong_type("energy", energy, "a share, such as 0.95")
     fitting = WidthOptions(energy=energy, budget_macs=budget_macs).fitting(traced)
-    rewritten = rewrite_fitting(module, replacing, module_arguments(module, inputs), fit, fitting)
-    if fit or fitting.chooses:
+    if fit_on is not None and not isinstance(fit_on, str | Tensor):
+        raise wrong_type("fit_on", fit_on, "a tensor of inputs, or the name of a file")
+    try:
+        data = load_data(fit_on, traced.input_shape) if isinstance(fit_on, str) else fit_on
+    except LoadError as error:
+        raise InputError(str(error)) from None
+    rewritten = rewrite_fitting(module, replacing, module_arguments(module, inputs), fit, fitting, data)
+    if fit or fitting.chooses or data is not None:
         rewritten.module.fitted = rewritten.layers  # type: ignore[assignment]
     return rewritten.module
 

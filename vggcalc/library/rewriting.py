@@ -45,15 +45,21 @@ def rewrite_to_file(
     weights: str | None,
     save: str,
     code: str | None = None,
+    fit_on: str | None = None,
 ) -> RewrittenModel:
     """Replace a model's large convolutions and write its state dict to the file `save`, and a Python file `code`.
+
+    `fit_on` is a file or folder of inputs by which the fit is weighed.
 
     Raises `InputError` for a model in which nothing is replaced.
     """
     network, origin = resolved
-    from_file, to_file, in_python = (None if path is None else os.path.abspath(path) for path in (weights, save, code))
+    from_file, to_file, in_python, data = (
+        None if path is None else os.path.abspath(path) for path in (weights, save, code, fit_on)
+    )
     assert to_file is not None
-    return rewrite_model(network, origin, replacing, from_file, to_file, fit, widths.fitting(network), in_python)
+    done = rewrite_model(network, origin, replacing, from_file, to_file, fit, widths.fitting(network), in_python, data)
+    return msgspec.structs.replace(done, fit_on=fit_on)
 
 
 def one_replacing(resolved: Resolved, factorizing: FactorizingOptions, replacing: ReplacingOptions) -> Replacing:

@@ -22,10 +22,11 @@ def rewrite_model(
     fit: bool,
     fitting: Fitting,
     code: str | None = None,
+    fit_on: str | None = None,
     start_worker: StartWorker = Worker,
 ) -> RewrittenModel:
     """What became of a model, as `RewriteJob` has it. Raises `InputError` with one line that says why nothing did."""
-    job = RewriteJob(network, origin, replacing, weights, save, fit, fitting, code)
+    job = RewriteJob(network, origin, replacing, weights, save, fit, fitting, code, fit_on)
     try:
         with start_worker(job, REWRITE_TIMEOUT_S) as worker:
             for message in worker.messages():

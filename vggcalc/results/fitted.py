@@ -17,9 +17,10 @@ class FittedLayer(msgspec.Struct, frozen=True):
 
     `widths` are the channels that the new layers put out. `energy` is the share of its kernel's energy that they
     explain without what stands between them, 1 − residual² / ‖kernel‖², and `kernel_energy` is ‖kernel‖², the sum of
-    the squares of its weights. `output_error` is ‖new − old‖ / ‖old‖ of the
-    outputs for an input of standard normal numbers, with everything between. `nonlinear` if activations stand there:
-    they are new, and the fit knows of none. These numbers are None where nothing was fitted.
+    the squares of its weights. `output_error` is ‖new − old‖ / ‖old‖ of the outputs for an input of standard normal
+    numbers, with everything between. Fitted on data, `energy` and `output_error` are of the outputs for that, and
+    `kernel_energy` is None. `nonlinear` if activations stand there: they are new, and the fit knows of none. These
+    numbers are None where nothing was fitted.
     """
 
     name: str
@@ -39,7 +40,7 @@ class RewrittenModel(msgspec.Struct, frozen=True, tag=True):
     `energy` is the share of the energy of all replaced kernels together that the new layers explain, None where nothing
     was fitted. `stays` are convolutions that might have been replaced, each with the reason why it was not. `chosen`
     are the factorizations of the layers where widths were chosen by the weights. `latency` is the time of a call of the
-    model after by that before, where it was measured.
+    model after by that before, where it was measured. `fit_on` is the file or folder of inputs that the fit is on.
     """
 
     model: str
@@ -50,6 +51,7 @@ class RewrittenModel(msgspec.Struct, frozen=True, tag=True):
     stays: tuple[tuple[str, str], ...] = ()
     chosen: tuple[tuple[str, Factorization], ...] | None = None
     latency: tuple[LatencyRatio, ...] = ()
+    fit_on: str | None = None
 
 
 def energy_of_all(layers: Sequence[FittedLayer]) -> float | None:

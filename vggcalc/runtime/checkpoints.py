@@ -62,7 +62,7 @@ def _state_dict(path: str) -> dict[str, Tensor]:
     file = existing_file(path)
     try:
         if path.endswith(".safetensors"):
-            found: object = _safetensors().load_file(file)
+            found: object = safetensors().load_file(file)
         else:
             found = torch.load(file, map_location="cpu", weights_only=True)
     except LoadError:
@@ -83,7 +83,7 @@ def save_weights(module: nn.Module, path: str) -> None:
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
     with whole_file(path) as part, open(part, "wb") as out:
         if path.endswith(".safetensors"):
-            out.write(_safetensors().save({name: tensor.clone() for name, tensor in state.items()}))
+            out.write(safetensors().save({name: tensor.clone() for name, tensor in state.items()}))
         else:
             torch.save(state, out)
 
@@ -102,7 +102,8 @@ def whole_file(path: str) -> Iterator[str]:
             os.unlink(part)
 
 
-def _safetensors() -> Any:
+def safetensors() -> Any:
+    """Its functions for torch. Raises `LoadError` where it is not installed."""
     try:
         return import_module("safetensors.torch")
     except ImportError:

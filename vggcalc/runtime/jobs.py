@@ -45,6 +45,7 @@ from vggcalc.runtime.check.gradient import ProbeError
 from vggcalc.runtime.check.verify import verify
 from vggcalc.runtime.checkpoints import load_kernel, load_weights, save_weights
 from vggcalc.runtime.code import write_code
+from vggcalc.runtime.data import load_data
 from vggcalc.runtime.fit.variants import fit_variants, read_kernel
 from vggcalc.runtime.load.errors import LoadError, in_one_line
 from vggcalc.runtime.load.load import call_arguments, load
@@ -132,7 +133,8 @@ def rewrite_and_save(job: RewriteJob, send: Send) -> None:
         load_weights(module, job.weights)
     inputs = call_arguments(module, job.origin, job.network)
     try:
-        done = rewrite_fitting(module, job.replacing, inputs, job.fit, job.fitting)
+        data = None if job.fit_on is None else load_data(job.fit_on, job.network.input_shape)
+        done = rewrite_fitting(module, job.replacing, inputs, job.fit, job.fitting, data)
     except InputError as error:
         raise LoadError(str(error)) from None
     if not done.layers:

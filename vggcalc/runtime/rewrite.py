@@ -19,6 +19,7 @@ from vggcalc.nets.shapes import shapes
 from vggcalc.results.fitted import FittedLayer
 from vggcalc.runtime.build import Graph, make, with_module
 from vggcalc.runtime.fit.carry import carry_over, describe, kernel_of, network_error
+from vggcalc.runtime.fit.moments import output_errors, roots
 from vggcalc.runtime.fit.widths import Candidate, Chosen, choose_widths
 from vggcalc.runtime.inputs import arguments_of
 from vggcalc.runtime.trace.tracer import trace
@@ -51,14 +52,20 @@ def rewrite(module: nn.Module, replacing: Replacing = Replacing(), inputs: Any =
 
 
 def rewrite_fitting(
-    module: nn.Module, replacing: Replacing, inputs: Any, fit: bool = True, fitting: Fitting = Fitting()
+    module: nn.Module,
+    replacing: Replacing,
+    inputs: Any,
+    fit: bool = True,
+    fitting: Fitting = Fitting(),
+    data: torch.Tensor | None = None,
 ) -> Rewritten:
     """The same; with `fit` the new layers have the weights whose composition is nearest to the old kernels.
 
-    Their widths are chosen by the weights where `fitting` says so. Raises `InputError` for a merge, which composes
+    Their widths are chosen by the weights where `fitting` says so. With `data`, a batch of inputs, the layers' outputs
+    for it are what is brought near, and all errors are those for it. Raises `InputError` for a merge, which composes
     weights and approximates none.
     """
-    fit = fit or fitting.chooses
+    fit = fit or fitting.chooses or data is not None
     if fit and replacing.merge:
         raise InputError(
             "fit finds the weights of a factorization, and merge goes the other way: leave out one of them"
@@ -67,8 +74,8 @@ def rewrite_fitting(
     shape_of = shapes(traced)
     chosen: dict[str, Chosen] = {}
     stays: Mapping[str, str] = {}
+    candidates = _candidates(module, traced, replacing, shape_of, data) if fit else {}
     if fitting.chooses:
-        candidates = _candidates(module, traced, replacing, shape_of)
         chosen, stays = choose_widths(candidates, replacing.factorization, fitting)
         own = tuple((name, one.factorization) for name, one in chosen.items())
         replacing = msgspec.structs.replace(replacing, by_layer=own)
@@ -95,25 +102,38 @@ def rewrite_fitting(
                 if fit:
                     branches = factorized(node.layer, replacing.factorization_of(name))
                     found = chosen[name].fit if name in chosen else None
-                    errors = carry_over(was, instead, node.layer, branches, name, shape_of[node.inputs[0]], found)
+                    shape, root = candidates[name].shape, candidates[name].root
+                    errors = carry_over(was, instead, node.layer, branches, name, shape, found, root)
                 layers.append(describe(was, instead, node.layer, name, macs, errors))
             places[path] = instead
             new = with_module(new, path, instead)
-    error = network_error(module, new, arguments_of(inputs)) if fit and layers else None
+    if data is not None:
+        each, error = output_errors(module, new, places, data)
+        by_path = zip(layers, each.values(), strict=True)
+        layers = [msgspec.structs.replace(layer, output_error=own, kernel_energy=None) for layer, own in by_path]
+    else:
+        error = network_error(module, new, arguments_of(inputs)) if fit and layers else None
     return Rewritten(new, tuple(layers), places, error, tuple(stays.items()), replacing.by_layer)
 
 
 def _candidates(
-    module: nn.Module, traced: Network, replacing: Replacing, shape_of: Mapping[str, Shape]
+    module: nn.Module,
+    traced: Network,
+    replacing: Replacing,
+    shape_of: Mapping[str, Shape],
+    data: torch.Tensor | None,
 ) -> dict[str, Candidate]:
     """The convolutions that `replacing` would replace."""
     before = {node.name: node for node in traced.nodes}
-    found = {}
+    found, watched = {}, {}
     for (name,), _ in replace(traced, replacing).pairs:
         node = before[name]
         assert isinstance(node.layer, PlainConvolution)
         weight = kernel_of(module.get_submodule(_path(node)), name)
         found[name] = Candidate(node.layer, weight, shape_of[node.inputs[0]])
+        watched[name] = _path(node), node.layer, factorized(node.layer, replacing.factorization_of(name))
+    if data is not None:
+        found = {name: found[name]._replace(root=root) for name, root in roots(module, watched, data).items()}
     return found
 
 

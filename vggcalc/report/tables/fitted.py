@@ -48,8 +48,12 @@ def _fitted_lines(done: RewrittenModel) -> Iterator[str]:
         yield f"On {place(measured.configuration)} the model {words} ({speedup_and_interval(measured)})."
     for name, reason in done.stays:
         yield f"{name} stays: {reason}."
-    if done.energy is not None:
-        yield "Energy: the share of the kernel's that is explained, 1 − residual² / ‖kernel‖²; the total is of all."
-        yield "Output error, and that of the whole model: ‖new − old‖ / ‖old‖ on random inputs."
+    if any(one.energy is not None for one in done.layers):
+        if done.fit_on is None:
+            yield "Energy: the share of the kernel's that is explained, 1 − residual² / ‖kernel‖²; the total is of all."
+        else:
+            yield f"Energy: the share of the output for {done.fit_on} that is explained, 1 − error² / ‖output‖²."
+        inputs = done.fit_on or "random inputs"
+        yield f"Output error, and that of the whole model: ‖new − old‖ / ‖old‖ on {inputs}."
     if any(one.nonlinear for one in done.layers):
         yield "Activations between the new layers are new: the fit is of the layers without them; train on."

@@ -26,17 +26,24 @@ def kernel_of(module: nn.Module, name: str) -> Tensor:
 
 
 def carry_over(
-    old: nn.Module, new: nn.Module, conv: Conv, branches: Branches, name: str, shape: Shape, found: Fit | None = None
+    old: nn.Module,
+    new: nn.Module,
+    conv: Conv,
+    branches: Branches,
+    name: str,
+    shape: Shape,
+    found: Fit | None = None,
+    root: Tensor | None = None,
 ) -> tuple[float, float]:
     """Give `new`, which has the layers of `branches`, the weights nearest to those of the convolution `old`.
 
     The bias goes to the last layer of the first branch; every other is 0. `shape` is that of the input on which the
-    outputs are compared; `found` are the weights where they are fitted already. Returned are the share of the kernel's
-    energy that is explained, and the output's error. Raises `InputError` that begins with `name` for a kernel without
-    values.
+    outputs are compared; `found` are the weights where they are fitted already, `root` is as `fit` takes it. Returned
+    are the share of the kernel's energy that is explained, and the output's error. Raises `InputError` that begins with
+    `name` for a kernel without values.
     """
     try:
-        found = found or fit(kernel_of(old, name), conv, branches)
+        found = found or fit(kernel_of(old, name), conv, branches, root=root)
     except InputError as error:
         raise InputError(f"{name}: {error}") from None
     layers = [part for part in new.modules() if isinstance(part, CONV_MODULES)]

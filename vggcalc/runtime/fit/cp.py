@@ -15,11 +15,11 @@ from vggcalc.nets.layers import Conv
 from vggcalc.runtime.fit.problem import Problem, chain_map
 
 #: Starts at the most, and numbers that all of them may take at once; at least three.
-STARTS, MOST_NUMBERS = 64, 5_000_000
+CP_STARTS, MOST_NUMBERS = 64, 5_000_000
 
 #: How many of each group's starts go on, for so many sweeps over all factors, till for ten of them no start's sum of
 #: squares fell by the share `PROGRESS` in each.
-ROUNDS, PROGRESS = ((STARTS, 30), (6, 300)), 1e-6
+CP_ROUNDS, PROGRESS = ((CP_STARTS, 30), (6, 300)), 1e-6
 
 
 def is_cp(problem: Problem) -> bool:
@@ -49,10 +49,10 @@ def cp_starts(problem: Problem) -> Tensor:
     rank = last.in_channels // problem.groups
     kernel = problem.target.kernel.flatten(3)
     tensor = kernel.reshape(*kernel.shape[:3], *(max(conv.kernel_size) for conv in between))
-    starts = min(STARTS, max(3, MOST_NUMBERS * max(tensor.shape[1:]) // (tensor.numel() * rank)))
+    starts = min(CP_STARTS, max(3, MOST_NUMBERS * max(tensor.shape[1:]) // (tensor.numel() * rank)))
     factors = [torch.randn(starts, problem.groups, size, rank, dtype=torch.float64) for size in tensor.shape[1:]]
     left = torch.zeros(starts, problem.groups, dtype=torch.float64)
-    for kept, sweeps in ROUNDS:
+    for kept, sweeps in CP_ROUNDS:
         best = left.argsort(0)[:kept]
         factors = [factor[best, torch.arange(problem.groups)] for factor in factors]
         left = _alternate(tensor, factors, problem.energy, sweeps)
@@ -68,7 +68,7 @@ def _alternate(tensor: Tensor, factors: list[Tensor], energy: Tensor, most_sweep
     before = torch.tensor(torch.inf)
     for sweep in range(most_sweeps):
         for mode in range(len(factors)):
-            found, explained = _nearest(tensor, factors, mode)
+            found, explained = _best_factor(tensor, factors, mode)
             size = found.norm(dim=2, keepdim=True) if mode + 1 < len(factors) else torch.ones(1, dtype=torch.float64)
             factors[mode] = found / torch.where(size > 0, size, 1)
         left: Tensor = energy - explained
@@ -79,7 +79,7 @@ def _alternate(tensor: Tensor, factors: list[Tensor], energy: Tensor, most_sweep
     return left
 
 
-def _nearest(tensor: Tensor, factors: list[Tensor], mode: int) -> tuple[Tensor, Tensor]:
+def _best_factor(tensor: Tensor, factors: list[Tensor], mode: int) -> tuple[Tensor, Tensor]:
     """The factor of a mode that brings the product nearest to the tensor, all others as they are, and what of each
     group's energy is explained.
     """

@@ -123,7 +123,7 @@ class Descent:
 
 def _marquardt(problem: Problem, at: Tensor, group: Tensor, damping: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The step of each problem, its gradient Jᵀr, and the damping, which is chosen where it is below 0."""
-    if at.shape[1] > MOST_UNKNOWNS:
+    if at.shape[1] > MOST_UNKNOWNS or problem.root is not None:
         near = problem.linearized(at, group)
 
         def product(direction: Tensor) -> Tensor:
@@ -193,10 +193,12 @@ def _quasi_newton(slope: Tensor, memory: list[tuple[Tensor, Tensor]]) -> Tensor:
     return torch.where(_dots(rest, slope) < 0, rest, -slope)
 
 
-def linear_least_squares(problem: Problem) -> Tensor:
-    """The weights of each group where the difference is linear in them."""
+def linear_least_squares(problem: Problem, start: Tensor | None = None) -> Tensor:
+    """The weights of each group where the difference is linear in them, no farther than the start or zeros."""
     group = torch.arange(problem.groups)
-    at = torch.zeros(problem.groups, problem.numbers, dtype=torch.float64)
+    at = torch.zeros(problem.groups, problem.numbers, dtype=torch.float64) if start is None else start
     near = problem.linearized(at, group)
     gradient, none = near.pull(near.residual), torch.zeros(problem.groups, 1, dtype=torch.float64)
-    return _solved(lambda direction: near.pull(near.push(direction)), none, -gradient, most=500, within=1e-14)
+    found = at + _solved(lambda direction: near.pull(near.push(direction)), none, -gradient, most=500, within=1e-14)
+    nearer = problem.left(found, group) < problem.left(at, group)  # at the solution the slope is but rounding
+    return torch.where(nearer.unsqueeze(1), found, at)

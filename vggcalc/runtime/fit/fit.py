@@ -37,18 +37,20 @@ LARGE_ROUNDS = ((10, 40, 1e-3), (1, 2000, 3e-5))
 class Fit(msgspec.Struct, frozen=True):
     """Weights for every layer of every branch, in the dtype and on the device of the kernel that they are nearest to.
 
-    `energy` is the share of the kernel's energy that they explain, 1 − residual² / ‖kernel‖².
+    `energy` is the share of the kernel's energy that they explain, 1 − residual² / ‖kernel‖²; fitted on data, that of
+    the energy of the kernel's output for it.
     """
 
     weights: tuple[tuple[Tensor, ...], ...]
     energy: float
 
 
-def fit(weight: Tensor, conv: Conv, branches: Branches, seed: int = 0) -> Fit:
+def fit(weight: Tensor, conv: Conv, branches: Branches, seed: int = 0, root: Tensor | None = None) -> Fit:
     """The weights of `branches` that compose to a kernel nearest to `weight`, which is that of the convolution `conv`.
 
-    Biases are not fitted: the convolution's own belongs to the last layer. Raises `InputError` for a kernel of another
-    shape, or with a number in it that is not finite.
+    Biases are not fitted: the convolution's own belongs to the last layer. With the `root` of the second moments
+    of its input (`moments.roots`) they are those whose output is nearest, by descent from the others, so that it is
+    never farther. Raises `InputError` for a kernel of another shape, or with a number in it that is not finite.
 
     >>> import torch
     >>> from vggcalc.nets.families import Factorization, factorized
@@ -69,6 +71,9 @@ def fit(weight: Tensor, conv: Conv, branches: Branches, seed: int = 0) -> Fit:
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
         found = _fitted(problem)
+        if root is not None:
+            problem = Problem(target, branches, root)
+            found = _nearer(problem, found)
         left = float(problem.left(found, torch.arange(problem.groups)).sum())
     kernels = iter(zip(problem.kernels(found), problem.layers, strict=True))
     weights = tuple(
@@ -77,7 +82,8 @@ def fit(weight: Tensor, conv: Conv, branches: Branches, seed: int = 0) -> Fit:
         )
         for branch in branches
     )
-    return Fit(weights, 1 - left / float(problem.energy.sum()) if kernel.any() else 1.0)
+    energy = float(problem.energy.sum())
+    return Fit(weights, 1 - left / energy if energy else 1.0)
 
 
 def _fitted(problem: Problem) -> Tensor:
@@ -100,6 +106,17 @@ def _fitted(problem: Problem) -> Tensor:
     descent.best(1)
     if large:
         descent.marquardt(10, 1e-3)
+    return descent.at
+
+
+def _nearer(problem: Problem, start: Tensor) -> Tensor:
+    """Weights of each group no farther than those at the start, in a problem with a root of second moments."""
+    if all(len(branch) == 1 for branch in problem.branches):
+        return linear_least_squares(problem, start)
+    group = torch.arange(problem.groups)
+    descent = Descent(problem, problem.scaled(start, group), group)
+    descent.lbfgs(2000, 3e-5)
+    descent.marquardt(20, 1e-3)
     return descent.at
 
 

@@ -48,10 +48,11 @@ class Problem:
 
     Each of the `groups` that nothing joins, neither in the kernel nor in a layer, is a problem with as many `numbers`:
     the weights of every layer one after the other. They are tensors (problems, numbers), of as many problems at once as
-    wanted, beside a tensor that says of which group each is.
+    wanted, beside a tensor that says of which group each is. With a `root` L of second moments, (groups, n, n) for the
+    n numbers of an input patch, the distance is that of the outputs for such patches: of all differences times L.
     """
 
-    def __init__(self, target: Affine, branches: Branches) -> None:
+    def __init__(self, target: Affine, branches: Branches, root: Tensor | None = None) -> None:
         self.branches = branches
         self.layers = [conv for branch in branches for conv in branch]
         self.groups = gcd(len(target.kernel), *(conv.groups for conv in self.layers))
@@ -61,8 +62,6 @@ class Problem:
         zeros = [Affine(torch.zeros(one.kernel.shape, dtype=torch.float64), None, one.axes) for one in composed]
         #: The kernel where the branches' kernels and its own both have room; what they cannot reach is in it too.
         self.target = added([target, *zeros], "")
-        #: Of each group.
-        self.energy = self.target.kernel.reshape(self.groups, -1).square().sum(1)
         axes = self.target.axes
         self._window = tuple(axis.size for axis in axes)
         self._waves = [list(self._waves_of(*one)) for one in zip(branches, composed, strict=True)]
@@ -73,7 +72,10 @@ class Problem:
         self._share = (share / prod(self._window)).sqrt().repeat(prod(self._window[:-1]))[:, None, None]
         whole = _waves([range(n) for n in self._window], self._window)
         spectrum = _in_frequencies(self.target.kernel.flatten(3), whole)
-        self._wanted = self._rows(grouped_spectrum(spectrum, self.groups), self.groups)
+        self.root = root
+        self._wanted = self._rows(grouped_spectrum(spectrum, self.groups), torch.arange(self.groups))
+        #: Of each group.
+        self.energy = self._wanted.square().sum(1)
 
     def kernels(self, weights: Tensor) -> list[Tensor]:
         """Of each layer (problems × groups, out / groups, in / groups, …)."""
@@ -86,7 +88,7 @@ class Problem:
 
     def difference(self, weights: Tensor, group: Tensor) -> Tensor:
         """Of the composed kernel from the target, (problems, rows): its squares add up to the energy that is left."""
-        return self._sum(self._ends(self._spectra(weights)), len(weights)) - self._wanted[group]
+        return self._sum(self._ends(self._spectra(weights)), group) - self._wanted[group]
 
     def left(self, weights: Tensor, group: Tensor) -> Tensor:
         """The energy that is left, of each problem."""
@@ -102,7 +104,6 @@ class Problem:
 
     def linearized(self, weights: Tensor, group: Tensor) -> Linearized:
         """The difference near these weights."""
-        count = len(weights)
         with torch.enable_grad():
             at = weights.detach().requires_grad_()
             residual = self.difference(at, group)
@@ -117,7 +118,7 @@ class Problem:
                     assert head is not None
                     moved = _behind(moved, layer) + _behind(head, step)
                 ends.append(moved)
-            return self._sum(ends, count)
+            return self._sum(ends, group)
 
         def pull(rows: Tensor) -> Tensor:
             return torch.autograd.grad(residual, at, rows, retain_graph=True)[0]
@@ -126,6 +127,8 @@ class Problem:
 
     def normal_matrix(self, weights: Tensor) -> Tensor:
         """JᵀJ of the difference, (problems, numbers, numbers): its lower triangle, and zeros above the blocks.
+
+        It is that without a `root`.
 
         In a layer with kernel W and its neighbours composed, tail·W·head, rows change by tail ⊗ head at each frequency:
         products of them are a sum over frequencies of products of the tails with each other, and of the heads.
@@ -217,12 +220,18 @@ class Problem:
     def _ends(spectra: Sequence[Sequence[Tensor]]) -> list[Tensor]:
         return [reduce(_behind, branch) for branch in spectra]
 
-    def _sum(self, ends: Sequence[Tensor], problems: int) -> Tensor:
-        whole: Tensor = sum(grouped_spectrum(end, problems) for end in ends)  # type: ignore[assignment]
-        return self._rows(whole, problems)
+    def _sum(self, ends: Sequence[Tensor], group: Tensor) -> Tensor:
+        whole: Tensor = sum(grouped_spectrum(end, len(group)) for end in ends)  # type: ignore[assignment]
+        return self._rows(whole, group)
 
-    def _rows(self, spectrum: Tensor, problems: int) -> Tensor:
-        return torch.view_as_real(spectrum * self._share).reshape(problems, -1)
+    def _rows(self, spectrum: Tensor, group: Tensor) -> Tensor:
+        if self.root is None:
+            return torch.view_as_real(spectrum * self._share).reshape(len(group), -1)
+        *others, last = self._window
+        halves = spectrum.permute(0, 2, 3, 1).unflatten(3, (*others, last // 2 + 1))
+        kernel = torch.fft.irfftn(halves, s=self._window, dim=tuple(range(3, 3 + len(self._window))))
+        rows: Tensor = kernel.flatten(2) @ self.root[group]
+        return rows.flatten(1)
 
     def _waves_of(self, branch: Sequence[Conv], composed: Affine) -> Iterator[Tensor]:
         """For each layer of a branch what its taps are in the frequency domain."""

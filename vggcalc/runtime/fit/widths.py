@@ -16,11 +16,15 @@ from vggcalc.runtime.fit.fit import Fit, fit
 
 
 class Candidate(NamedTuple):
-    """A convolution that may be replaced: its kernel, the shape of its input, and what its MACs are."""
+    """A convolution that may be replaced: its kernel, the shape of its input, and what its MACs are.
+
+    `root` is that of its inputs' second moments, where the fit is weighed by them.
+    """
 
     conv: Conv
     weight: Tensor
     shape: Shape
+    root: Tensor | None = None
 
     @property
     def macs(self) -> int:
@@ -68,7 +72,7 @@ def choose_widths(
 def _of_width(one: Candidate, factorization: Factorization, width: int) -> Chosen:
     """The factorization of that width for each group."""
     own = msgspec.structs.replace(factorization, widths=(width * one.conv.groups,))
-    return Chosen(own, fit(one.weight, one.conv, factorized(one.conv, own)))
+    return Chosen(own, fit(one.weight, one.conv, factorized(one.conv, own), root=one.root))
 
 
 def _widest(one: Candidate, factorization: Factorization, cost: Callable[[Factorization], int], most: int) -> int:
