@@ -233,6 +233,9 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
     (lambda: load("model.onnx"), r"^model\.onnx is a graph of another framework"),
     (lambda: load("net.py:make(3)"), r"^net\.py:make\(3\) is a call: write net\.py:make --arg NAME=3$"),
     (lambda: network("64", inputs=(3, 8, 9)), r"^64: input 3×8×9 is not all of its shape, .*did you mean 1x3x8x9\?$"),
+    (lambda: network("64", inputs=(4, 8, 9)), r"did you mean 1x3x224x224\?$"),
+    (lambda: network("googlenet", inputs=(3, 64, 96)), r"^googlenet: input 3×64×96 is not .*mean 1x3x64x96\?$"),
+    (lambda: network("alexnet", inputs=(224, 224)), r"^alexnet: input 224×224 is not .*mean 1x3x224x224\?$"),
     (lambda: load("vgg18"), r"^unknown model 'vgg18': did you mean vgg1[169]\?$"),
     (
         lambda: load("nowhere/net.toml"),
@@ -424,3 +427,13 @@ def test_defaults_are_those_that_are_documented() -> None:
     assert (norm.size, norm.alpha, norm.beta, norm.k) == (5, 1e-4, 0.75, 2.0)
     assert network("64").input_shape == (1, 3, 224, 224)
     assert network("alexnet").input_shape == network("googlenet").input_shape == (1, 3, 224, 224)
+
+
+def test_standard_input_is_read_for_a_dash_alone() -> None:
+    def never(size: int) -> bytes:
+        raise AssertionError(f"{size} bytes were read")
+
+    assert load("vgg16", never) == load("vgg16")
+    assert load("-", BytesIO(b'features = [64, "M"]').read).features == (64, "M")
+    with pytest.raises(InputError, match=r"^unknown model '-': "):
+        load("-")

@@ -18,6 +18,7 @@ from vggcalc.measurement.schedule import (
     Schedule,
     TrialCosts,
     default_budget,
+    rounds_worth_taking,
     schedule,
 )
 
@@ -196,3 +197,22 @@ def test_what_it_takes_by_hand() -> None:
     assert default_budget(with_blocks) == pytest.approx(5 + 9 * 2 + 5 * (4 + 9 * 1))
     assert default_budget(TrialCosts(1.0, 1.0, 100.0, 0.0, 6, 6)) == LONGEST_BUDGET_S
     assert default_budget(TrialCosts(1.0, 1.0, 1.0, 0.0, 6, 6), rounds=2) == pytest.approx(MOST_PROCESSES * 3)
+
+
+def test_what_takes_no_time_by_the_clock_is_done_as_often_as_anyone_may_want() -> None:
+    """A coarse clock may say 0 of a start and of a round."""
+    nothing = TrialCosts(0.0, 0.0, 0.0, 0.0, 6, 6)
+    assert rounds_worth_taking(nothing) == MOST_ROUNDS
+    assert default_budget(nothing) == 0
+    assert schedule(3.0, nothing) == Schedule(MOST_PROCESSES, NOWHERE, 3.0 / MOST_PROCESSES)
+    assert schedule(0.0, nothing) == Schedule(MOST_PROCESSES, NOWHERE, 0.0)
+    first_alone = TrialCosts(5.0, 0.0, 0.0, 0.0, 6, 6)
+    assert default_budget(first_alone) == 5
+    assert schedule(5.0, first_alone).processes == MOST_PROCESSES
+    assert schedule(4.9, first_alone).processes == 1
+
+
+def test_rounds_worth_taking_are_between_what_the_claim_needs_and_the_most() -> None:
+    """4.5 · √(bare / whole): 9 where a start takes four rounds, and the next whole number of what is none."""
+    for bare, least, rounds in ((4.0, 6, 9), (4.0, 9, 9), (4.0, 10, 10), (1.0, 2, 5), (900.0, 6, MOST_ROUNDS)):
+        assert rounds_worth_taking(TrialCosts(bare, bare, 1.0, 0.0, least, least)) == rounds
