@@ -13,12 +13,13 @@ from vggcalc.measurement.crosscheck import (
     LARGEST_PROBED_MACS,
     LARGEST_RUN_MACS,
     crosscheck,
+    feature_map,
     too_large_to_run,
     why_unprobed,
 )
 from vggcalc.measurement.limits import TORCH_BYTES
 from vggcalc.protocol import TorchCounts
-from vggcalc.results import Variant
+from vggcalc.results import LayerResult, Variant
 
 KERNEL = vggcalc.factorize(5, in_channels=2, out_channels=3, size=6, batch=2)["naive"]
 
@@ -126,3 +127,36 @@ def test_memory_that_is_just_enough_is_enough() -> None:
     for why, need in needs.items():
         assert why(KERNEL, need) is None
         assert f"{need:,}" in str(why(KERNEL, need - 1))
+
+
+def result(layer: nn.Module, shape: tuple[int, ...], sizes: tuple[int, ...]) -> LayerResult:
+    """A traced layer that says it put out this shape, with a map of these sizes in it."""
+    found = next(iter(vggcalc.summary(layer, (1, 3, 16, 16)).variants[0].layers))
+    assert found.traced is not None
+    return replace(found, output_shape=shape, traced=replace(found.traced, spatial_size=sizes))
+
+
+@pytest.mark.parametrize(
+    ("shape", "sizes", "axes", "expected"),
+    [
+        ((1, 3, 8, 9), (8, 9), 2, (2, (8, 9))),
+        ((1, 8, 9, 3), (8, 9), 2, (1, (8, 9))),  # channels last
+        ((1, 8, 9), (8, 9), 2, (None, ())),  # which axis are the channels?
+        ((1, 3, 4, 8, 9), (8, 9), 2, (None, ())),
+        ((1, 3, 8, 9), (9, 8), 2, (None, ())),
+        ((1, 3, 8, 9), (8,), 2, (None, ())),
+        ((1, 3), (), 0, (None, ())),
+        ((1, 8, 3), (8,), 1, (1, (8,))),
+    ],
+)
+def test_a_map_is_found_where_its_place_is_certain(
+    shape: tuple[int, ...], sizes: tuple[int, ...], axes: int, expected: tuple[int | None, tuple[int, ...]]
+) -> None:
+    for layer in (nn.Conv2d(3, 3, 1), nn.Hardswish()):
+        assert feature_map(result(layer, shape, sizes), axes) == expected
+
+
+def test_of_a_map_as_wide_as_its_channels_a_convolution_knows_the_place() -> None:
+    square = (1, 8, 8, 8), (8, 8)
+    assert feature_map(result(nn.Conv2d(3, 8, 1), *square), 2) == (2, (8, 8))
+    assert feature_map(result(nn.Hardswish(), *square), 2) == (None, ())

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from math import prod
 from statistics import fmean, stdev
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -20,9 +21,13 @@ from torch import nn
 
 import vggcalc
 from vggcalc.analysis.comparison import analyze
-from vggcalc.measurement.effective import centre_units, effective_field
+from vggcalc.errors import WorkerError
+from vggcalc.measurement.effective import Found, centre_units, effective_field, effective_fields
+from vggcalc.measurement.host import Host
+from vggcalc.measurement.limits import TORCH_BYTES
+from vggcalc.measurement.worker import RunningWorker
 from vggcalc.nets.graph import Network
-from vggcalc.protocol import GradientEnergy, Subject
+from vggcalc.protocol import EnergyJob, GradientEnergy, Subject
 from vggcalc.results import EffectiveReceptiveField, Variant
 from vggcalc.runtime.check.energy import energy_by_side, gradient_energies
 
@@ -263,3 +268,27 @@ def test_a_model_with_several_inputs_has_none_and_one_line_says_so() -> None:
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert re.search("no effective receptive field of given, factorized: it takes several inputs: give a module", line)
+
+
+def test_a_network_that_just_fits_is_looked_at_and_one_byte_less_says_what_it_needs() -> None:
+    """By hand: 2·2·25 + 2 weights of 4 bytes; the convolution's and the ReLU's map and their gradients, 2·2·36 of 8."""
+    kernel = vggcalc.factorize(5, in_channels=2, out_channels=2, size=6)
+    comparison = msgspec.structs.replace(kernel, variants=kernel.variants[:1])
+    need = TORCH_BYTES + 4 * 102 + 8 * 144
+    started: list[int] = []
+
+    def start(job: EnergyJob, inactivity_timeout_s: float) -> RunningWorker:
+        started.append(len(job.subjects))
+        raise WorkerError("enough")
+
+    def found(free: int | None) -> list[Found]:
+        host = Host(free_bytes=lambda: free, start_worker=start)
+        return list(effective_fields([comparison], 4, 0, lambda info: None, host, lambda text, left_s: None))
+
+    ((index, name, why),) = found(need - 1)
+    assert (index, name, started) == (0, "naive", [])
+    assert why == f"needs {need:,} bytes of memory, and {need - 1:,} are free"
+    for free in (need, None):
+        with pytest.raises(WorkerError, match="enough"):
+            found(free)
+    assert started == [1, 1]
