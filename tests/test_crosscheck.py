@@ -68,6 +68,11 @@ def test_what_was_left_out_is_said() -> None:
     assert notes(KERNEL, refused="no rule") == "fvcore cannot run it, so it counts nothing: no rule"
     said = "fvcore has no rule for aten::a ×2, aten::b ×1: it counts nothing for them."
     assert notes(KERNEL, uncounted={"aten::b": 1, "aten::a": 2}) == said
+    partial = replace(KERNEL, partial={"macs": ("fft",)})
+    said = notes(partial, uncounted={"aten::fft": 1}, torch_macs=1234)
+    assert said == (
+        "torch counts 1,234 MACs in all, with those of fft, which have no weights: they are not compared"
+    ), "what has no figure here is not missed in fvcore's"
 
 
 def test_padding_in_words_is_nothing_to_fvcore() -> None:

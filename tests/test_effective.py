@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from math import prod
 from statistics import fmean, stdev
 
@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 import pytest
 import torch
+from builders import ClockedWorker
 from conftest import SPATIAL, networks
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -27,7 +28,7 @@ from vggcalc.measurement.host import Host
 from vggcalc.measurement.limits import TORCH_BYTES
 from vggcalc.measurement.worker import RunningWorker
 from vggcalc.nets.graph import Network
-from vggcalc.protocol import EnergyJob, GradientEnergy, Subject
+from vggcalc.protocol import EnergyJob, GradientEnergy, Message, NoEnergy, Subject
 from vggcalc.results import EffectiveReceptiveField, Variant
 from vggcalc.runtime.check.energy import energy_by_side, gradient_energies
 
@@ -292,3 +293,29 @@ def test_a_network_that_just_fits_is_looked_at_and_one_byte_less_says_what_it_ne
         with pytest.raises(WorkerError, match="enough"):
             found(free)
     assert started == [1, 1]
+
+
+def test_the_seconds_that_are_left_are_those_of_the_samples_that_are_left() -> None:
+    """Each sample takes 2 s; of the second network no gradient can be looked at."""
+
+    class Samples(ClockedWorker):
+        def messages(self) -> Iterator[Message]:
+            sides, shares = (1, 3, 5, 7), (0.1, 0.5, 0.95, 1.0)
+            naive, factorized = self._job.subjects
+            for _ in range(3):
+                type(self).now += 2.0
+                yield GradientEnergy(naive.name, naive.targets[0].layer, sides, shares)
+            type(self).now += 2.0
+            yield NoEnergy(factorized.name, "it is 0")
+
+    kernel = vggcalc.factorize(5, in_channels=2, out_channels=2, size=7)
+    host = Host(clock=Samples.clock, free_bytes=lambda: None, start_worker=Samples)
+    told: list[tuple[str, float | None]] = []
+    found = list(
+        effective_fields([kernel], 3, 0, lambda info: None, host, lambda text, left_s: told.append((text, left_s)))
+    )
+    assert [(index, name) for index, name, _ in found] == [(0, "naive"), (0, "factorized")]
+    assert isinstance(found[0][2], EffectiveReceptiveField)
+    assert found[1][2] == "it is 0"
+    assert [left_s for _, left_s in told] == [10.0, 8.0, 6.0], "of six samples"
+    assert [text[-6:] for text, _ in told] == ["1 of 3", "2 of 3", "3 of 3"]

@@ -239,6 +239,9 @@ def test_an_unbeaten_variant_is_marked() -> None:
     )
     assert pareto(comparison.variants, comparison.ratios) == comparison.pareto == unbeaten
     assert 1 < len(unbeaten) < len(weighed)
+    assert vggcalc.factorize(7).pareto == (), "of two there is no choice"
+    assert len(vggcalc.factorize(7, into=["stack", "bottleneck"]).variants) == 3
+    assert vggcalc.factorize(7, into=["stack", "bottleneck"]).pareto
 
 
 @pytest.mark.parametrize(

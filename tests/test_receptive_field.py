@@ -12,10 +12,12 @@ import pytest
 import torch
 from conftest import SPATIAL, networks
 from hypothesis import event, given, settings
-from torch import Tensor
+from msgspec.structs import replace
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vggcalc.analysis.receptive_field import FieldOrSees, receptive_fields
+import vggcalc
+from vggcalc.analysis.receptive_field import FieldOrSees, receptive_fields, unit_span
 from vggcalc.nets.graph import (
     INPUT,
     Network,
@@ -265,3 +267,19 @@ def test_paths_of_different_strides_have_no_one_receptive_field() -> None:
     known = outputs(network)
     spans = [extent(known[INPUT], known["join"], (u, u))[0] for u in range(3)]
     assert spans == [(0, 2), (1, 3), (2, 4)]
+
+
+@pytest.mark.parametrize("name", ["0", "1", "2"])
+def test_where_it_is_unknown_what_an_operator_sees_no_unit_has_a_span(name: str) -> None:
+    """Whatever the operator is, also a convolution."""
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Hardswish(), nn.Conv2d(4, 4, 3, stride=2))
+    network = vggcalc.trace(module, (1, 3, 12, 12))
+    assert unit_span(network, "2", (1, 2)) == ((2, 6), (4, 8))
+
+    def unknown(node: Node) -> Node:
+        assert node.traced is not None
+        return replace(node, traced=replace(node.traced, reach="unknown")) if node.name == name else node
+
+    network = replace(network, nodes=tuple(map(unknown, network.nodes)))
+    with pytest.raises(vggcalc.InputError, match=f"^{name} is an operator of which it is unknown what a unit sees$"):
+        unit_span(network, "2", (1, 2))

@@ -232,6 +232,7 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
     (lambda: load("package.module:make"), r"^package\.module:make names no module: write package\.module:attribute, "),
     (lambda: load("model.onnx"), r"^model\.onnx is a graph of another framework"),
     (lambda: load("net.py:make(3)"), r"^net\.py:make\(3\) is a call: write net\.py:make --arg NAME=3$"),
+    (lambda: network("64,D"), r"^64,D: token 2, 'D': "),
     (lambda: network("64", inputs=(3, 8, 9)), r"^64: input 3×8×9 is not all of its shape, .*did you mean 1x3x8x9\?$"),
     (lambda: network("64", inputs=(4, 8, 9)), r"did you mean 1x3x224x224\?$"),
     (lambda: network("googlenet", inputs=(3, 64, 96)), r"^googlenet: input 3×64×96 is not .*mean 1x3x64x96\?$"),
