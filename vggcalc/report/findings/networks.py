@@ -209,6 +209,6 @@ def depth_and_saved_activations(comparison: Comparison) -> Iterator[str]:
             noun = "nonlinearity" if naive.nonlinearities == 1 else "nonlinearities"
             depth = f"{both(comparison)} have {naive.nonlinearities} {noun}"
         yield (
-            f"{depth}; for the backward pass training saves {saved} of activations in {other.name}, {base} in "
+            f"{depth}; for the backward pass training keeps {saved} of activations in {other.name}, {base} in "
             f"{naive.name}."
         )
