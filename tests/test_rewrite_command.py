@@ -114,10 +114,15 @@ def test_widths_are_chosen_by_the_weights(tmp_path: Path) -> None:
 def test_files_that_are_no_weights_are_refused_in_one_line(tmp_path: Path) -> None:
     module = network()
     (tmp_path / "junk.pt").write_text("junk")
+    torch.save(nn.Conv2d(1, 1, 1), tmp_path / "whole.pt")
     torch.save({"epoch": 3}, tmp_path / "other.pt")
     torch.save(nn.Conv2d(1, 1, 1).state_dict(), tmp_path / "another.pt")
     for name, says in (
         ("junk.pt", "cannot be read as weights"),
+        (
+            "whole.pt",
+            r"it holds more than tensors, or nothing; write it with torch\.save\(model\.state_dict\(\), FILE\)$",
+        ),
         ("other.pt", "holds no state dict"),
         ("another.pt", "does not fit the model"),
         ("none.pt", "there is no file"),

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib import import_module
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -67,6 +68,9 @@ def _state_dict(path: str) -> dict[str, Tensor]:
             found = torch.load(file, map_location="cpu", weights_only=True)
     except LoadError:
         raise
+    except UnpicklingError:  # whose message advises to run what is in the file
+        right = "write it with torch.save(model.state_dict(), FILE)"
+        raise LoadError(f"{path} cannot be read as weights: it holds more than tensors, or nothing; {right}") from None
     except Exception as error:  # whatever a file that is none makes the readers raise
         raise LoadError(f"{path} cannot be read as weights: {in_one_line(error)}") from None
     if isinstance(found, Mapping):
