@@ -5,9 +5,10 @@ from itertools import product
 
 import pytest
 import torch
-from builders import PLANAR
+from builders import PLANAR, latency, latency_ratio
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -242,6 +243,25 @@ def test_an_unbeaten_variant_is_marked() -> None:
     assert vggcalc.factorize(7).pareto == (), "of two there is no choice"
     assert len(vggcalc.factorize(7, into=["stack", "bottleneck"]).variants) == 3
     assert vggcalc.factorize(7, into=["stack", "bottleneck"]).pareto
+
+
+@pytest.mark.parametrize(
+    ("of_two", "unbeaten"), [((0.5, 0.6), ("two", "three")), ((0.5, 0.59), ("two",)), ((0.61, 0.8), ("two", "three"))]
+)
+def test_of_equal_costs_a_latency_beats_another_where_their_intervals_are_apart(
+    of_two: tuple[float, float], unbeaten: tuple[str, ...]
+) -> None:
+    """The third's is 0.6 to 0.7 of the first's; ends that touch are not apart."""
+    from vggcalc.analysis.pareto import pareto
+
+    comparison = vggcalc.factorize(7)
+    naive, (ratio,) = comparison["naive"], comparison.ratios
+    variants = [replace(naive, name=name, latency=(latency(1.0),)) for name in ("one", "two", "three")]
+    intervals = {"two": of_two, "three": (0.6, 0.7)}
+    ratios = [replace(ratio, variant=name, latency=(latency_ratio(0.6, ci),)) for name, ci in intervals.items()]
+    assert pareto(variants, ratios) == unbeaten
+    assert pareto(variants[:2], ratios[:1]) == ()
+    assert pareto(variants, []) == ("one", "two", "three")
 
 
 @pytest.mark.parametrize(

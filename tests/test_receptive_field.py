@@ -283,3 +283,24 @@ def test_where_it_is_unknown_what_an_operator_sees_no_unit_has_a_span(name: str)
     network = replace(network, nodes=tuple(map(unknown, network.nodes)))
     with pytest.raises(vggcalc.InputError, match=f"^{name} is an operator of which it is unknown what a unit sees$"):
         unit_span(network, "2", (1, 2))
+
+
+@pytest.mark.parametrize(("kernel", "padding", "dilation"), [(3, 0, 1), (5, 2, 1), (3, 2, 2), (1, 0, 1)])
+def test_a_transposed_convolution_of_stride_1_is_a_window(kernel: int, padding: int, dilation: int) -> None:
+    """Of its kernel, with window − 1 − padding around the image; with a larger stride units differ. By gradient too."""
+    module = nn.Sequential(
+        nn.Conv2d(1, 1, 3, padding=1), nn.ConvTranspose2d(1, 1, kernel, padding=padding, dilation=dilation)
+    )
+    field = vggcalc.summary(module, (1, 1, 15, 15)).variants[0].receptive_field
+    extent = dilation * (kernel - 1)
+    assert field == ReceptiveField((3 + extent,) * 2, (1, 1), (1 + extent - padding,) * 2)
+    image = torch.zeros(1, 1, 15, 15, requires_grad=True)
+    for part in module:
+        nn.init.ones_(part.weight)
+    module(image)[0, 0, 7, 7].backward()
+    assert image.grad is not None
+    seen = image.grad[0, 0].nonzero()[:, 0]
+    first = 7 - field.padding[0]
+    assert (int(seen.min()), int(seen.max())) == (first, first + field.size[0] - 1)
+    wider = nn.Sequential(module[0], nn.ConvTranspose2d(1, 1, kernel, stride=2))
+    assert vggcalc.summary(wider, (1, 1, 15, 15)).variants[0].sees == "varies"

@@ -438,3 +438,14 @@ def test_standard_input_is_read_for_a_dash_alone() -> None:
     assert load("-", BytesIO(b'features = [64, "M"]').read).features == (64, "M")
     with pytest.raises(InputError, match=r"^unknown model '-': "):
         load("-")
+
+
+def test_a_bare_list_is_one_unless_the_file_is_toml() -> None:
+    for where in ("standard input", "net.txt"):
+        assert parse_config("64,M\n128", where).features == ("64", "M", "128")
+        assert parse_config(" vgg16\n", where) == load("vgg16")
+        assert parse_config("features = [64]", where).features == (64,)
+    with pytest.raises(InputError, match=r"^net\.TOML: "):
+        parse_config("64,M", "net.TOML")
+    with pytest.raises(InputError, match=r"^net\.JSON: "):
+        parse_config("64,M", "net.JSON")
