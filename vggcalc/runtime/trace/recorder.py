@@ -82,9 +82,12 @@ class Recorder(TorchDispatchMode):
         }
         #: Those that hold elements of parameters as they are, in another order or place, by id.
         self._rearranged: dict[int, None] = {}
-        #: The tensors of a storage by id, and by id the step that wrote to the storage since they were made.
+        #: The tensors of a storage by id, and those of them that do not depend on the input.
         self._sharing: dict[int, dict[int, ref[torch.Tensor]]] = {}
-        self._overwritten: dict[int, int] = {}
+        self._inactive: dict[int, set[int]] = {}
+        #: The step that last wrote to a storage, and by a tensor's id that of which its own step knows.
+        self._written: dict[int, int] = {}
+        self._read: dict[int, int] = {}
         self._stack: list[tuple[str, int]] = [("", 1)]
         self._calls: Counter[str] = Counter()
         #: The module with a registered formula that is running.
@@ -189,6 +192,8 @@ class Recorder(TorchDispatchMode):
                 self._rearranged[id(tensor)] = None
             self._weights_of[id(tensor)] = uses
             self._trained_of[id(tensor)] = trained
+            if id(tensor) not in self._step_of:
+                self._inactive.setdefault(tensor.untyped_storage()._cdata, set()).add(id(tensor))
         return result
 
     def _trained(self, call: Call, tensors: Sequence[object]) -> frozenset[str]:
@@ -275,10 +280,7 @@ class Recorder(TorchDispatchMode):
                 self._constant(call, tensor, tensors)
                 continue
             if call.mutates:
-                for other in self._sharers(storage):
-                    self._overwritten[id(other)] = len(self._steps) - 1
-                    self._step_of.setdefault(id(other), len(self._steps) - 1)
-                    self._spatial.setdefault(id(other), no_axes(tuple(other.shape)))
+                self._overwrite(storage)
             self._keep(tensor, len(self._steps) - 1, one.spatial)
 
     def _record_whole(self, whole: _WholeModule, output: object) -> None:
@@ -313,14 +315,25 @@ class Recorder(TorchDispatchMode):
                 self._add(kind, layer, tuple(tensor.shape), (first,), one.reach, one.spatial)
             self._keep(tensor, len(self._steps) - 1, one.spatial)
         for tensor in whole.overwritten:
-            for other in self._sharers(tensor.untyped_storage()._cdata):
-                self._overwritten[id(other)] = first
+            self._written[tensor.untyped_storage()._cdata] = first
 
     def _keep(self, tensor: torch.Tensor, step: int, spatial: SpatialAxes) -> None:
         self._hold(tensor)
         self._step_of[id(tensor)] = step
         self._spatial[id(tensor)] = spatial
-        self._overwritten.pop(id(tensor), None)
+        written = self._written.get(tensor.untyped_storage()._cdata)
+        if written is not None:
+            self._read[id(tensor)] = written
+
+    def _overwrite(self, storage: int) -> None:
+        """The last step wrote to a storage: what shares it depends on the input now."""
+        step = self._written[storage] = len(self._steps) - 1
+        for number in self._inactive.pop(storage, ()):
+            one = self._sharing[storage].get(number)
+            other = None if one is None else one()
+            if other is not None:
+                self._step_of.setdefault(number, step)
+                self._spatial.setdefault(number, no_axes(tuple(other.shape)))
 
     def _hold(self, tensor: torch.Tensor) -> None:
         """Keep what is known of a tensor by its id true: hold it, or forget it all when it is freed."""
@@ -332,21 +345,18 @@ class Recorder(TorchDispatchMode):
         self._sharing.setdefault(storage, {})[number] = ref(tensor, forget)
 
     def _forget(self, storage: int, number: int, freed: object) -> None:
-        of_tensors = (self._step_of, self._spatial, self._weights_of, self._trained_of, self._overwritten)
+        of_tensors = (self._step_of, self._spatial, self._weights_of, self._trained_of, self._read)
         for known in (*of_tensors, self._rearranged, self._sharing[storage]):
             known.pop(number, None)
         if not self._sharing[storage]:
-            del self._sharing[storage]
-
-    def _sharers(self, storage: int) -> list[torch.Tensor]:
-        """The tensors of a storage that are still there."""
-        found = (one() for one in self._sharing.get(storage, {}).values())
-        return [tensor for tensor in found if tensor is not None]
+            for of_storage in (self._sharing, self._inactive, self._written):
+                of_storage.pop(storage, None)
 
     def _source(self, tensor: torch.Tensor) -> int:
         """The step whose output a tensor is; joined first with what was written to its storage since."""
-        written = self._overwritten.pop(id(tensor), None)
-        if written is not None:
+        written = self._written.get(tensor.untyped_storage()._cdata)
+        if written is not None and self._read.get(id(tensor)) != written:
+            self._read[id(tensor)] = written
             shape = tuple(tensor.shape)
             reach = "pixel" if self._steps[written].shape == shape else "unknown"
             sources = tuple(dict.fromkeys((self._step_of[id(tensor)], written)))
