@@ -180,12 +180,15 @@ def test_the_energy_in_total_is_that_of_all_kernels_together(tmp_path: Path, mon
         ratios = (msgspec.structs.replace(comparison.ratios[0], latency=latency),)
         return MeasurementOutcome((msgspec.structs.replace(comparison, ratios=ratios),))
 
+    shown: list[str] = []
+    monkeypatch.setattr("vggcalc.pipeline.progress.Progress.__call__", lambda self, text: shown.append(text))
     monkeypatch.setattr("vggcalc.pipeline.run.measure_with_progress", measured)
     done = invoke(
         "rewrite", f"{tmp_path / 'net.py'}:make", "--input", "1x2x12x12", "--into", "asymmetric", "--energy", "70%",
         "--weights", str(tmp_path / "trained.pt"), "--save", str(tmp_path / "small.pt"), "--latency", "--json",
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
+    assert shown == ["replacing 0, 1 of 2", "replacing 2, 2 of 2"]
     found = json.loads(done.stdout)["rewritten"]
     explained = whole = 0.0
     for layer, size in zip(found["layers"], (5, 7), strict=True):

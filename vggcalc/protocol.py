@@ -277,6 +277,14 @@ class Verified(msgspec.Struct, frozen=True, tag=True):
     comparison: int = 0
 
 
+class FittingLayer(msgspec.Struct, frozen=True, tag=True):
+    """A `RewriteJob` has come to this layer, of so many that are replaced."""
+
+    name: str
+    number: int
+    of: int
+
+
 class Unsupported(msgspec.Struct, frozen=True, tag=True):
     """The job's configuration of that index cannot be run here."""
 
@@ -347,6 +355,7 @@ Message = (
     | NoEnergy
     | Verified
     | RewrittenModel
+    | FittingLayer
     | ReadKernel
     | FittedVariant
     | Unsupported

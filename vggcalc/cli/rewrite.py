@@ -98,6 +98,7 @@ def rewrite(
     from vggcalc.library.models import resolve
     from vggcalc.library.rewriting import before_and_after, one_replacing, rewrite_to_file
     from vggcalc.pipeline.emit import ExitStatus, exit_status, message
+    from vggcalc.pipeline.progress import Progress
     from vggcalc.pipeline.report import make_report
     from vggcalc.pipeline.run import measure_with_progress, write_report
 
@@ -113,8 +114,11 @@ def rewrite(
             raise click.UsageError(f"--code {code} would overwrite the model's own file: give another")
     resolved = resolve(model, shape.inputs, overrides, read_standard_input, shape.cache)
     rule, plan = one_replacing(resolved, factorizing, replacing), timing.plan(resolved.network.dtype)
-    done, environment = rewrite_to_file(resolved, rule, fit, widths, weights, save, code, fit_on), None
-    statuses = []
+    progress, environment, statuses = Progress(), None, []
+    try:
+        done = rewrite_to_file(resolved, rule, fit, widths, weights, save, code, fit_on, progress)
+    finally:
+        progress.close()
     if plan is not None:
         outcome = measure_with_progress([before_and_after(resolved, rule, done)], plan)
         environment = outcome.environment

@@ -1,6 +1,7 @@
 """A model rewritten in a worker, from weights to weights: what `vggcalc rewrite` does."""
 
 import os
+from collections.abc import Callable
 
 import msgspec
 
@@ -46,19 +47,20 @@ def rewrite_to_file(
     save: str,
     code: str | None = None,
     fit_on: str | None = None,
+    note: Callable[[str], None] = lambda text: None,
 ) -> RewrittenModel:
     """Replace a model's large convolutions and write its state dict to the file `save`, and a Python file `code`.
 
-    `fit_on` is a file or folder of inputs by which the fit is weighed.
-
-    Raises `InputError` for a model in which nothing is replaced.
+    `fit_on` is a file or folder of inputs by which the fit is weighed; `note` is called with the layer whose
+    turn it is. Raises `InputError` for a model in which nothing is replaced.
     """
     network, origin = resolved
     from_file, to_file, in_python, data = (
         None if path is None else os.path.abspath(path) for path in (weights, save, code, fit_on)
     )
     assert to_file is not None
-    done = rewrite_model(network, origin, replacing, from_file, to_file, fit, widths.fitting(network), in_python, data)
+    fitting = widths.fitting(network)
+    done = rewrite_model(network, origin, replacing, from_file, to_file, fit, fitting, in_python, data, note)
     return msgspec.structs.replace(done, fit_on=fit_on)
 
 

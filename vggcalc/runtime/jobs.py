@@ -20,6 +20,7 @@ from vggcalc.protocol import (
     CheckJob,
     EnergyJob,
     FitJob,
+    FittingLayer,
     JobDone,
     JobRefused,
     Message,
@@ -134,7 +135,15 @@ def rewrite_and_save(job: RewriteJob, send: Send) -> None:
     inputs = call_arguments(module, job.origin, job.network)
     try:
         data = None if job.fit_on is None else load_data(job.fit_on, job.network.input_shape)
-        done = rewrite_fitting(module, job.replacing, inputs, job.fit, job.fitting, data)
+        done = rewrite_fitting(
+            module,
+            job.replacing,
+            inputs,
+            job.fit,
+            job.fitting,
+            data,
+            lambda name, number, of: send(FittingLayer(name, number, of)),
+        )
     except InputError as error:
         raise LoadError(str(error)) from None
     if not done.layers:

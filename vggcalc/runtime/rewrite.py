@@ -2,7 +2,7 @@
 
 import copy
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -58,12 +58,14 @@ def rewrite_fitting(
     fit: bool = True,
     fitting: Fitting = Fitting(),
     data: torch.Tensor | None = None,
+    note: Callable[[str, int, int], None] = lambda name, number, of: None,
 ) -> Rewritten:
     """The same; with `fit` the new layers have the weights whose composition is nearest to the old kernels.
 
     Their widths are chosen by the weights where `fitting` says so. With `data`, a batch of inputs, the layers' outputs
-    for it are what is brought near, and all errors are those for it. Raises `InputError` for a merge, which composes
-    weights and approximates none.
+    for it is what is brought near, and all errors are those for it. `note` is called with the name of each layer that
+    is replaced, its number, and how many there are. Raises `InputError` for a merge, which composes weights and
+    approximates none.
     """
     fit = fit or fitting.chooses or data is not None
     if fit and replacing.merge:
@@ -85,8 +87,9 @@ def rewrite_fitting(
     after = {node.name: node for node in replaced.network.nodes}
     after_shapes = shapes(replaced.network)
     new = copy.deepcopy(module)
-    for went, came in replaced.pairs:
+    for number, (went, came) in enumerate(replaced.pairs, 1):
         for name in went:
+            note(name, number, len(replaced.pairs))
             path = _path(before[name])
             old = new.get_submodule(path)
             if replacing.merge:
