@@ -102,6 +102,7 @@ def test_files_hold_tensors_and_folders_images(tmp_path: Path) -> None:
         ("objects.npy", "cannot be read as a tensor"),
         ("list.pt", r"holds no single tensor: it takes a batch of inputs, such as one of shape \(1, 3, 6, 5\)"),
         ("none.pt", "none.pt"),
+        ("net.py", r"is neither a folder of images nor a \.pt, \.safetensors or \.npy file"),
     ):
         with pytest.raises(LoadError, match=says):
             load_data(str(tmp_path / name), (1, 3, 6, 5))

@@ -25,6 +25,8 @@ def load_data(path: str, shape: Shape) -> Tensor:
     """
     if os.path.isdir(path):
         return _images(path, shape)
+    if not path.endswith((".pt", ".pth", ".safetensors", ".npy")):
+        raise LoadError(f"{path} is neither a folder of images nor a .pt, .safetensors or .npy file of a tensor")
     file = existing_file(path)
     try:
         if path.endswith(".npy"):

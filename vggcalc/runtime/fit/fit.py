@@ -33,6 +33,9 @@ ROUNDS = ((64, 12, 1e-3), (8, 60, 1e-4), (2, 200, 1e-6))
 #: The same for what is too large for that.
 LARGE_ROUNDS = ((10, 40, 1e-3), (1, 2000, 3e-5))
 
+#: Steps of L-BFGS and of Levenberg–Marquardt on data at the most, and the share by which each is to fall.
+ON_DATA = ((300, 1e-4), (5, 1e-3))
+
 
 class Fit(msgspec.Struct, frozen=True):
     """Weights for every layer of every branch, in the dtype and on the device of the kernel that they are nearest to.
@@ -115,8 +118,8 @@ def _nearer(problem: Problem, start: Tensor) -> Tensor:
         return linear_least_squares(problem, start)
     group = torch.arange(problem.groups)
     descent = Descent(problem, problem.scaled(start, group), group)
-    descent.lbfgs(2000, 3e-5)
-    descent.marquardt(20, 1e-3)
+    for (steps, progress), descend in zip(ON_DATA, (descent.lbfgs, descent.marquardt), strict=True):
+        descend(steps, progress)
     return descent.at
 
 
