@@ -99,17 +99,17 @@ class Products(nn.Module):
         return x
 
 
-@pytest.mark.parametrize(("number", "others"), [(0, None), (1, ""), (2, " and 1 others"), (4, " and 3 others")])
-def test_products_by_a_function_are_not_compared_with_fvcore(number: int, others: str | None) -> None:
+@pytest.mark.parametrize(("number", "more"), [(0, None), (1, ""), (2, " and 1 more"), (4, " and 3 more")])
+def test_products_by_a_function_are_not_compared_with_fvcore(number: int, more: str | None) -> None:
     variant = vggcalc.summary(Products(number), (3, 4)).variants[0]
     found = crosscheck(variant, counts(variant), None)
     assert found.macs.closed_form == 3 * 16 * (1 + number)
-    assert (found.macs.fvcore is None) == (others is not None)
+    assert (found.macs.fvcore is None) == (more is not None)
     assert found.macs.torch == found.macs.closed_form
     said = [note for note in found.notes if "products of matrices" in note]
     layers = [layer.name for layer in variant.layers if layer.name != "head"]
     wanted = "fvcore counts products of matrices apart from linear layers: it is not compared, because of "
-    assert said == ([] if others is None else [f"{wanted}{layers[0]}{others}"])
+    assert said == ([] if more is None else [f"{wanted}{layers[0]}{more}"])
 
 
 def test_the_bound_of_what_is_run_is_the_last_that_is() -> None:
