@@ -102,7 +102,7 @@ _NAMES: tuple[tuple[Rule, str], ...] = (
         "max_unpool2d max_unpool3d mse_loss multinomial narrow_copy nll_loss_forward nll_loss2d_forward nonzero "
         "nonzero_static normal poisson polar renorm resize rot90 rrelu_with_noise scatter_add scatter_reduce "
         "searchsorted segment_reduce select_scatter slice_scatter smooth_l1_loss soft_margin_loss take trace uniform "
-        "unique_consecutive unique_dim view_as_complex view_as_real _weight_norm_interface",
+        "unique_consecutive unique_dim view_as_complex view_as_real _weight_norm_interface set _conj",
     ),
 )
 OPERATORS: dict[str, Rule] = {name: rule for rule, names in _NAMES for name in names.split()}
