@@ -127,6 +127,8 @@ PLAIN: dict[str, Run] = {
     "nonzero_static": lambda x: torch.nonzero_static(x, size=5),
     "normal": lambda x: torch.normal(x, 1.0),
     "poisson": lambda x: torch.poisson(x.sigmoid()),
+    "_conj": lambda x: torch.complex(x, x).conj(),
+    "set": lambda x: x.detach().clone().set_(x.detach() * 2),
     "polar": lambda x: torch.polar(x, x),
     "renorm": lambda x: x.renorm(2, 1, 1.0),
     "resize": lambda x: x.detach().clone().resize_(2, 144),
