@@ -129,6 +129,6 @@ def rewrite(
         statuses = [status for status, applies in found.items() if applies]
     report = make_report("rewrite", rewritten=done, environment=environment if as_json else None)
     write_report(report, "json" if as_json else "table", None)
-    if code is not None:
-        message(f"{code} makes this module without vggcalc: run, it loads {save} and puts out the same")
+    if code is not None and not as_json:
+        click.echo(f"{code} makes this module without vggcalc: run, it loads {save} and puts out the same.")
     sys.exit(exit_status(statuses))

@@ -7,7 +7,8 @@ CP decomposition (`cp`) are one for each axis: they are found by nonlinear least
 the best go on.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from math import prod
 
 import msgspec
@@ -35,6 +36,10 @@ LARGE_ROUNDS = ((10, 40, 1e-3), (1, 2000, 3e-5))
 
 #: Steps of L-BFGS and of Levenberg–Marquardt on data at the most, and the share by which each is to fall.
 ON_DATA = ((300, 1e-4), (5, 1e-3))
+
+
+#: Of no more numbers than this a problem takes one thread.
+LARGEST_OF_ONE_THREAD = 10_000
 
 
 class Fit(msgspec.Struct, frozen=True):
@@ -71,7 +76,7 @@ def fit(weight: Tensor, conv: Conv, branches: Branches, seed: int = 0, root: Ten
     size = float(kernel.norm()) or 1.0
     target = Affine((kernel / size).unflatten(0, (conv.groups, -1)), None, axes_of_layer(conv))
     problem = Problem(target, branches)
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
+    with torch.random.fork_rng(devices=[]), torch.no_grad(), _few_threads(problem):
         torch.manual_seed(seed)
         found = _fitted(problem)
         if root is not None:
@@ -87,6 +92,18 @@ def fit(weight: Tensor, conv: Conv, branches: Branches, seed: int = 0, root: Ten
     )
     energy = float(problem.energy.sum())
     return Fit(weights, 1 - left / energy if energy else 1.0)
+
+
+@contextmanager
+def _few_threads(problem: Problem) -> Iterator[None]:
+    """One thread where the tensors are small: several wait longer for each other than they work."""
+    threads = torch.get_num_threads()
+    if problem.numbers <= LARGEST_OF_ONE_THREAD:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _fitted(problem: Problem) -> Tensor:
