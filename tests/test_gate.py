@@ -512,7 +512,7 @@ def test_which_exit_status_goes_first(
     checks = [Crosscheck(not disagrees, *[Counted(1)] * 5) for _ in SEVEN.variants]
     variants = tuple(replace(one, crosscheck=check) for one, check in zip(SEVEN.variants, checks, strict=True))
     outcome = MeasurementOutcome((replace(SEVEN, variants=variants),), failures=failures, interrupted=interrupted)
-    monkeypatch.setattr(pipeline, "_measure", lambda *_: outcome)
+    monkeypatch.setattr(pipeline, "measure_with_progress", lambda *_: outcome)
     conditions = gate([condition], None, [SEVEN], True)
     assert pipeline.measure_and_write("factorize", [SEVEN], Plan(), "json", None, conditions) == status
     assert ('condition "naive.' in capsys.readouterr().err) == (condition != "naive.macs < 0")

@@ -687,7 +687,7 @@ def outcome(comparisons: Sequence[Comparison], **what: bool) -> Callable[..., Me
 def test_what_there_is_is_drawn_when_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paper = [vggcalc.factorize(kernel) for kernel in (5, 7)]
     half = [timed(paper[0], CPU), paper[1]]
-    monkeypatch.setattr(pipeline, "_measure", outcome(half, interrupted=True))
+    monkeypatch.setattr(pipeline, "measure_with_progress", outcome(half, interrupted=True))
     path = tmp_path / "f.svg"
     picture = Picture(str(path), "latency")
     status = pipeline.measure_and_write("factorize", paper, Plan(), "json", str(tmp_path / "f.json"), picture=picture)
@@ -699,7 +699,7 @@ def test_nothing_drawn_after_measuring_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     paper = [vggcalc.summary("64")]
-    monkeypatch.setattr(pipeline, "_measure", outcome(paper))
+    monkeypatch.setattr(pipeline, "measure_with_progress", outcome(paper))
     path = tmp_path / "f.svg"
     picture = Picture(str(path))
     try:

@@ -71,7 +71,7 @@ def sweep(
     An axis is a number, "3:31:2" (from, to, step), "16,64", a range or a list; `channels` are both ends, and
     `in_channels` goes with every `out_channels`. `dims` is the number of spatial axes, along which a kernel is the
     same; `size` is 56 unless given, in one dimension 3136, in three 16. Combinations that are no convolution, or that
-    a family cannot take, have no rows. The rows are computed as they are taken, 200,000 and more in a second.
+    a family cannot take, have no rows. The rows are computed as they are taken.
 
     Raises `TypeError` for an argument of a type that is not accepted, `InputError` for values that make no axis.
 

@@ -70,20 +70,20 @@ def _names(steps: list[Step], modules: dict[str, nn.Module]) -> dict[int, str]:
     """By number: the module's path where it runs one operator, else that and the operator's name."""
     lengths = Counter((step.path, step.call) for step in steps)
     names, taken = {INPUT_STEP: INPUT}, {INPUT}
-    last: Counter[str] = Counter()  # the numbers of a stem up to it are taken
+    last: Counter[tuple[str, bool]] = Counter()  # up to it the numbers of a stem, a module's or a function's, are taken
     for i, step in enumerate(steps):
         leaf = step.path and not modules[step.path]._modules
-        alone = leaf and lengths[step.path, step.call] == 1 and step.function != UNUSED
+        alone = bool(leaf) and lengths[step.path, step.call] == 1 and step.function != UNUSED
         alone = alone or bool(step.whole and step.path)
         stem = step.path if alone else f"{step.path}.{step.function}".lstrip(".")
-        number = last[stem] or 1
+        number = last[stem, alone] or 1
         candidate = stem if number == 1 else f"{stem}_{number}"
         # A function never takes the name of a module, which another node may be.
         while candidate in taken or (not alone and candidate in modules):
             number += 1
             candidate = f"{stem}_{number}"
         taken.add(candidate)
-        last[stem] = number
+        last[stem, alone] = number
         names[i] = candidate
     return names
 
