@@ -8,9 +8,10 @@ from typing import Any
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "bamba": {"attn_layer_indices": [1]},
     "esm": {"vocab_size": 33, "pad_token_id": 1},
-} | {
-    name: {"prediction_length": 24, "num_time_features": 1}
-    for name in ("autoformer", "informer", "time_series_transformer")
+    **{
+        name: {"prediction_length": 24, "num_time_features": 1}
+        for name in ("autoformer", "informer", "time_series_transformer")
+    },
 }
 TOKENS, FRAMES, GRID = 64, 400, 16
 #: Models of sound that put the bands before the frames, of which they take so many.
@@ -51,7 +52,7 @@ def inputs_of(module: Any) -> dict[str, Any]:
     signal: tuple[int, ...] = (1, 1, 16000) if re.search(SIGNALS, kind) else (1, 16000)
     if hasattr(config, "num_mel_bins") and hasattr(config, "max_length"):  # a spectrogram under the same name
         signal = (1, config.max_length, config.num_mel_bins)
-    series = (1, said("context_length", default=32), said("num_input_channels", default=1))
+    series: tuple[int, ...] = (1, said("context_length", default=32), said("num_input_channels", default=1))
     if "past_time_features" in needs:  # which looks back as far as its lags
         series = (1, config.context_length + max(config.lags_sequence))
     by_name: dict[str, Any] = {

@@ -219,8 +219,7 @@ def test_a_cp_decomposition_of_a_higher_rank_explains_no_less(conv: Conv) -> Non
 
 @pytest.mark.parametrize(("conv", "rank"), [(Conv2d(4, 8, (3, 3), padding=1), 3), (Conv1d(5, 4, 7, padding=3), 4)])
 def test_a_cp_decomposition_is_no_worse_than_ten_of_another_package(conv: Conv, rank: int) -> None:
-    decomposition = pytest.importorskip("tensorly.decomposition")
-    tensorly = pytest.importorskip("tensorly")
+    tensorly, decomposition = (pytest.importorskip(f"tensorly{part}") for part in ("", ".decomposition"))
     weight = kernel_of(conv)
     kernel, ends = weight.numpy(), []
     for seed in range(10):
