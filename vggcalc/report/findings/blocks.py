@@ -75,12 +75,12 @@ def costliest_and_best_replacement(comparison: Comparison) -> Iterator[str]:
 
 
 def total_without_costlier(comparison: Comparison) -> Iterator[str]:
-    """What the network would do without the replacements that add MACs, where not all do, and how to leave them out."""
+    """What the network would do without the replacements that add MACs, and how to leave them out."""
     costlier = [
         (one.name, known_cost(one.costs[1], "macs") - known_cost(one.costs[0], "macs")) for one in comparison.replaced
     ]
     costlier = [(name, more) for name, more in costlier if more > 0]
-    if len(costlier) in (0, len(comparison.replaced)):
+    if not costlier:
         return
     last = comparison.variants[-1]
     names = units.names([name for name, _ in costlier], most=3)
