@@ -13,7 +13,7 @@ import msgspec
 import pytest
 import torch
 from conftest import SPATIAL, networks, pairs
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
@@ -362,6 +362,38 @@ def test_sequences_that_are_no_run(run: list[Conv2d]) -> None:
 )
 def test_merge(run: list[Conv2d], merged: Conv2d) -> None:
     assert merge(run) == merged
+
+
+RUNS = st.lists(
+    st.builds(
+        lambda kernel, stride, padding, dilation: Conv2d(2, 2, kernel, stride, padding, dilation),
+        st.tuples(st.sampled_from((1, 3)), st.sampled_from((1, 3))), pairs(1, 2), pairs(0, 2), st.just((1, 1)),
+    ),
+    min_size=2, max_size=4,
+)  # fmt: skip
+
+
+@settings(max_examples=300)
+@given(run=RUNS)
+@example(run=[Conv2d(2, 2, (1, 1), (2, 1)), Conv2d(2, 2, (1, 3), (1, 1), (0, 1)), Conv2d(2, 2, (3, 1), (1, 1), (1, 0))])
+def test_what_is_merged_puts_out_and_sees_the_same(run: list[Conv2d]) -> None:
+    """No stride in front of a kernel along its axis, however many layers stand between them."""
+    if any(
+        one.stride[axis] > 1 and any(two.kernel_size[axis] > 1 for two in run[i:])
+        for i, one in enumerate(run[:-1], 1)
+        for axis in (0, 1)
+    ):
+        with pytest.raises(InputError):
+            merge(run)
+        return
+    try:
+        merged = merge(run)
+    except InputError:
+        return
+    for axis in (0, 1):
+        assert field([merged], axis) == field(run, axis)
+        sizes = [(pixels, map_size(run, pixels, axis)) for pixels in range(1, 20)]
+        assert all(size in (None, map_size([merged], pixels, axis)) for pixels, size in sizes)
 
 
 # Networks

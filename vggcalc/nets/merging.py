@@ -1,7 +1,6 @@
 """Merging runs of convolutions, alone or in a network, into one with the same window."""
 
 from collections.abc import Container, Sequence
-from itertools import pairwise
 from math import prod
 from typing import overload
 
@@ -52,9 +51,9 @@ def merge(original: Sequence[Conv] | Network) -> Conv | Network:
         )
     if not original:
         raise InputError("nothing to merge: a run has at least one convolution")
-    for before, after in pairwise(original):
-        if not _continues(before, after, _dilation(original)):
-            raise InputError(f"{after} does not continue a run after {before}")
+    for i, after in enumerate(original[1:], 1):
+        if not _continues(original[:i], after, _dilation(original)):
+            raise InputError(f"{after} does not continue a run after {original[i - 1]}")
     first, last = original[0], original[-1]
     kernels = [conv.kernel_size for conv in original]
     return msgspec.structs.replace(
@@ -89,10 +88,14 @@ def _dilation(run: Sequence[Conv]) -> Axes:
     return next((conv.dilation for conv in run if not _is_pointwise(conv)), run[0].dilation)
 
 
-def _continues(before: Conv, after: Conv, dilation: Axes) -> bool:
+def _continues(run: Sequence[Conv], after: Conv, dilation: Axes) -> bool:
+    """Whether a convolution can be merged with the run in front of it: no kernel is behind a stride along its axis."""
+    before = run[-1]
+    if before.axes != after.axes:
+        return False
+    strides = _strides_of_run(run)
     return (
-        before.axes == after.axes
-        and all(s == 1 for s, k in zip(before.stride, after.kernel_size, strict=True) if k > 1 or _is_pointwise(after))
+        all(s == 1 for s, k in zip(strides, after.kernel_size, strict=True) if k > 1 or _is_pointwise(after))
         and before.groups == after.groups
         and before.out_channels == after.in_channels
         and all(_is_pointwise(conv) or conv.dilation == dilation for conv in (before, after))
@@ -128,7 +131,7 @@ def merge_runs(network: Network, chosen: Container[str], if_fewer: str | None = 
                 break
             if not all(_removable(part, chosen) for part in (*between, after)):
                 break
-            if not _continues(run[-1], after.layer, _dilation([*run, after.layer])):
+            if not _continues(run, after.layer, _dilation([*run, after.layer])):
                 break
             run.append(after.layer)
             interior += [part.name for part in between] + [after.name]
