@@ -98,9 +98,11 @@ def test_files_hold_tensors_and_folders_images(tmp_path: Path) -> None:
         assert torch.equal(load_data(str(tmp_path / name), (1, 3, 6, 5)), data)
     numpy.save(tmp_path / "objects.npy", numpy.array([{}], dtype=object), allow_pickle=True)
     torch.save([data], tmp_path / "list.pt")
+    torch.save(nn.Linear(2, 2), tmp_path / "module.pt")
     for name, says in (
         ("objects.npy", "cannot be read as a tensor"),
         ("list.pt", r"holds no single tensor: it takes a batch of inputs, such as one of shape \(1, 3, 6, 5\)"),
+        ("module.pt", r"it holds more than tensors, or nothing; write it with torch\.save\(inputs, FILE\)$"),
         ("none.pt", "none.pt"),
         ("net.py", r"is neither a folder of images nor a \.pt, \.safetensors or \.npy file"),
     ):

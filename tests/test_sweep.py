@@ -547,7 +547,7 @@ def test_the_answer_counts_the_points_of_the_rows(kernels: list[int], channels: 
     said = {}
     for name in into:
         less = [row["kernel"] for row in rows if row["variant"] == name and row["macs_ratio"] < 1]
-        at = "at all" if len(less) == points else f"at {len(less) or 'none'}"
+        at = "everywhere" if len(less) == points else f"at {len(less)}" if less else "nowhere"
         said[name] = at
         if len(into) > 1:
             assert re.search(rf"\b{name}\b[^.]*?{at}\b", answer)

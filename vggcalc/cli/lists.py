@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vggcalc.cli.types import Word
+from vggcalc.pipeline.emit import json_for_stdout
 
 if TYPE_CHECKING:
     from vggcalc.results.vocabulary import Definition
-from vggcalc.pipeline.emit import json_for_stdout
 
 NAMES = click.argument("names", metavar="[NAME]...", nargs=-1)
 

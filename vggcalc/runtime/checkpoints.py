@@ -58,21 +58,30 @@ def sees_a_window(tensor: Tensor) -> bool:
     return 3 <= tensor.dim() <= 5 and tensor.is_floating_point() and max(tensor.shape[2:]) > 1 and tensor.numel() > 0
 
 
-def _state_dict(path: str) -> dict[str, Tensor]:
-    """The tensors in a file by their names. Raises `LoadError`."""
+def read_tensors(path: str, what: str, written: str) -> object:
+    """What a .pt, .safetensors or .npy file holds, of which nothing but tensors is ever unpickled.
+
+    Raises `LoadError` that says that it cannot be read as `what`, and that `torch.save(written, FILE)` would be right.
+    """
     file = existing_file(path)
     try:
+        if path.endswith(".npy"):
+            return torch.from_numpy(import_module("numpy").load(file, allow_pickle=False))
         if path.endswith(".safetensors"):
-            found: object = safetensors().load_file(file)
-        else:
-            found = torch.load(file, map_location="cpu", weights_only=True)
+            return _safetensors().load_file(file)
+        return torch.load(file, map_location="cpu", weights_only=True)
     except LoadError:
         raise
     except UnpicklingError:  # whose message advises to run what is in the file
-        right = "write it with torch.save(model.state_dict(), FILE)"
-        raise LoadError(f"{path} cannot be read as weights: it holds more than tensors, or nothing; {right}") from None
+        right = f"write it with torch.save({written}, FILE)"
+        raise LoadError(f"{path} cannot be read as {what}: it holds more than tensors, or nothing; {right}") from None
     except Exception as error:  # whatever a file that is none makes the readers raise
-        raise LoadError(f"{path} cannot be read as weights: {in_one_line(error)}") from None
+        raise LoadError(f"{path} cannot be read as {what}: {in_one_line(error)}") from None
+
+
+def _state_dict(path: str) -> dict[str, Tensor]:
+    """The tensors in a file by their names. Raises `LoadError`."""
+    found = read_tensors(path, "weights", "model.state_dict()")
     if isinstance(found, Mapping):
         found = next((found[key] for key in _KEYS if isinstance(found.get(key), Mapping)), found)
     if not isinstance(found, Mapping) or not all(
@@ -87,7 +96,7 @@ def save_weights(module: nn.Module, path: str) -> None:
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
     with whole_file(path) as part, open(part, "wb") as out:
         if path.endswith(".safetensors"):
-            out.write(safetensors().save({name: tensor.clone() for name, tensor in state.items()}))
+            out.write(_safetensors().save({name: tensor.clone() for name, tensor in state.items()}))
         else:
             torch.save(state, out)
 
@@ -106,8 +115,7 @@ def whole_file(path: str) -> Iterator[str]:
             os.unlink(part)
 
 
-def safetensors() -> Any:
-    """Its functions for torch. Raises `LoadError` where it is not installed."""
+def _safetensors() -> Any:
     try:
         return import_module("safetensors.torch")
     except ImportError:

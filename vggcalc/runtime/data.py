@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 
 from vggcalc.nets.layers import Shape
-from vggcalc.runtime.checkpoints import safetensors
+from vggcalc.runtime.checkpoints import read_tensors
 from vggcalc.runtime.load.errors import LoadError, in_one_line
-from vggcalc.runtime.load.factories import existing_file
 
 #: What an image is read from in a folder, by the end of its name.
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
@@ -27,18 +26,7 @@ def load_data(path: str, shape: Shape) -> Tensor:
         return _images(path, shape)
     if not path.endswith((".pt", ".pth", ".safetensors", ".npy")):
         raise LoadError(f"{path} is neither a folder of images nor a .pt, .safetensors or .npy file of a tensor")
-    file = existing_file(path)
-    try:
-        if path.endswith(".npy"):
-            found: Any = torch.from_numpy(import_module("numpy").load(file, allow_pickle=False))
-        elif path.endswith(".safetensors"):
-            found = safetensors().load_file(file)
-        else:
-            found = torch.load(file, map_location="cpu", weights_only=True)
-    except LoadError:
-        raise
-    except Exception as error:  # whatever a file that is none makes the readers raise
-        raise LoadError(f"{path} cannot be read as a tensor: {in_one_line(error)}") from None
+    found = read_tensors(path, "a tensor", "inputs")
     if isinstance(found, Mapping) and len(found) == 1:
         (found,) = found.values()
     if not isinstance(found, Tensor):

@@ -54,7 +54,7 @@ class SweepAnswer:
         return f"{text}; of {timed:,} timed these are faster: {self._grouped(_FASTER, timed)}." if timed else f"{text}."
 
     def _grouped(self, key: str, of: int) -> str:
-        """The variants by where it holds of them: `stack and separable at all, dilated at 3`."""
+        """The variants by where it holds of them: `stack and separable everywhere, dilated at 3`."""
         groups: dict[str, list[str]] = {}
         for name, where in self._where.items():
             groups.setdefault(self._at(where.get(key, ()), of), []).append(name)
@@ -63,7 +63,7 @@ class SweepAnswer:
     def _at(self, where: Sequence[Any], of: int) -> str:
         """At how many of these points, and on which part of the axis."""
         if len(where) in (0, of):
-            return "at all" if where else "at none"
+            return "everywhere" if where else "nowhere"
         at, axis = f"at {len(where):,}", self._axis.replace("_", " ")
         if not axis:
             return at

@@ -13,7 +13,7 @@ from vggcalc.results.fitted import FittedLayer
 from vggcalc.runtime.build import Graph, Sum
 from vggcalc.runtime.fit.fit import Fit, fit
 from vggcalc.runtime.fuse.fuse import CONV_MODULES, NORM_MODULES
-from vggcalc.runtime.inputs import Arguments, own_dtype, random_values
+from vggcalc.runtime.inputs import Arguments, own_dtype, random_values, seeded
 
 
 def kernel_of(module: nn.Module, name: str) -> Tensor:
@@ -110,9 +110,8 @@ def network_error(old: nn.Module, new: nn.Module, arguments: Arguments) -> float
     given = arguments.with_values(random, own_dtype(old), where)
     outputs = []
     try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            for module in (old, new):
-                torch.manual_seed(0)
+        for module in (old, new):
+            with torch.no_grad(), seeded():
                 outputs.append(copy.deepcopy(module).eval()(*given.args, **given.kwargs))
     except Exception:  # whatever the model's own code raises with such values: the fit does not depend on them
         return None

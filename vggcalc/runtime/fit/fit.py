@@ -37,7 +37,6 @@ LARGE_ROUNDS = ((10, 40, 1e-3), (1, 2000, 3e-5))
 #: Steps of L-BFGS and of Levenberg–Marquardt on data at the most, and the share by which each is to fall.
 ON_DATA = ((300, 1e-4), (5, 1e-3))
 
-
 #: Of no more numbers than this a problem takes one thread.
 LARGEST_OF_ONE_THREAD = 10_000
 

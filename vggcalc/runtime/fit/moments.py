@@ -89,15 +89,13 @@ def roots(
 class _Difference:
     """‖new − old‖ / ‖old‖ of what two modules put out, over all that comes by."""
 
-    def __init__(self, old: nn.Module, new: nn.Module) -> None:
-        self._modules = [copy.deepcopy(one).to("cpu", torch.float32).eval() for one in (old, new)]
+    def __init__(self) -> None:
         self._size = self._left = 0.0
 
-    def add(self, inputs: Tensor) -> None:
-        """Take what came in."""
-        wanted, found = (one(inputs.to("cpu", torch.float32)).double() for one in self._modules)
-        self._size += float(wanted.square().sum())
-        self._left += float((found - wanted).square().sum())
+    def add(self, wanted: Tensor, found: Tensor) -> None:
+        """Take what the old and the new module put out."""
+        self._size += float(wanted.double().square().sum())
+        self._left += float((found.double() - wanted.double()).square().sum())
 
     @property
     def error(self) -> float:
@@ -112,18 +110,26 @@ def output_errors(
 
     The latter is None where what is put out is no tensor.
     """
-    each = {path: _Difference(module.get_submodule(path), instead) for path, instead in places.items()}
-    after = copy.deepcopy(new).eval()
-    size = left = 0.0
+    each = {path: _Difference() for path in places}
+
+    def compared(path: str) -> Callable[[Tensor], None]:
+        pair = (module.get_submodule(path), places[path])
+        before, instead = (copy.deepcopy(one).to("cpu", torch.float32).eval() for one in pair)
+
+        def take(inputs: Tensor) -> None:
+            given = inputs.to("cpu", torch.float32)
+            each[path].add(before(given), instead(given))
+
+        return take
+
+    after, all_of_it = copy.deepcopy(new).eval(), _Difference()
     whole = True
-    for inputs, wanted in _watched(module, {path: one.add for path, one in each.items()}, data):
+    for inputs, wanted in _watched(module, {path: compared(path) for path in places}, data):
         whole = whole and isinstance(wanted, Tensor)
         if whole:
             with torch.no_grad():
-                made = after(inputs)
-            size += float(wanted.double().square().sum())
-            left += float((made - wanted).double().square().sum())
-    return {path: one.error for path, one in each.items()}, (left / (size or 1.0)) ** 0.5 if whole else None
+                all_of_it.add(wanted, after(inputs))
+    return {path: one.error for path, one in each.items()}, all_of_it.error if whole else None
 
 
 def _watched(
