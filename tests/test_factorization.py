@@ -366,8 +366,8 @@ def test_merge(run: list[Conv2d], merged: Conv2d) -> None:
 
 RUNS = st.lists(
     st.builds(
-        lambda kernel, stride, padding, dilation: Conv2d(2, 2, kernel, stride, padding, dilation),
-        st.tuples(st.sampled_from((1, 3)), st.sampled_from((1, 3))), pairs(1, 2), pairs(0, 2), st.just((1, 1)),
+        lambda *arguments: Conv2d(2, 2, *arguments),
+        st.tuples(st.sampled_from((1, 3)), st.sampled_from((1, 3))), pairs(1, 2), pairs(0, 2),
     ),
     min_size=2, max_size=4,
 )  # fmt: skip

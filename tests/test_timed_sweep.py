@@ -3,7 +3,6 @@
 import csv
 import io
 import random
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,7 +16,6 @@ from hypothesis import strategies as st
 import vggcalc
 from vggcalc.analysis.sweep import Grid
 from vggcalc.errors import WorkerError
-from vggcalc.measurement import interrupts
 from vggcalc.measurement.host import Host
 from vggcalc.measurement.intervals import least_rounds
 from vggcalc.measurement.limits import needed_bytes
@@ -240,9 +238,8 @@ def test_rows_are_written_in_their_order_with_what_was_measured(tmp_path: Path) 
 
 
 def test_an_interrupted_sweep_keeps_its_points_and_goes_on_behind_them(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(interrupts, "_received", signal.SIGINT)  # whatever this process got before
     path = tmp_path / "rows.csv"
     status, rows = swept(machine(interrupt_after=2), path)
     assert status == 130

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from vggcalc.library.factorizing import FactorizingOptions, ReplacingOptions
     from vggcalc.library.models import Overrides
     from vggcalc.library.rewriting import WidthOptions
+    from vggcalc.pipeline.emit import ExitStatus
 
 
 @click.command(
@@ -97,10 +98,10 @@ def rewrite(
     from vggcalc.cli.structs import read_standard_input, same_file
     from vggcalc.library.models import resolve
     from vggcalc.library.rewriting import before_and_after, one_replacing, rewrite_to_file
-    from vggcalc.pipeline.emit import ExitStatus, exit_status, message
+    from vggcalc.pipeline.emit import exit_status
     from vggcalc.pipeline.progress import Progress
     from vggcalc.pipeline.report import make_report
-    from vggcalc.pipeline.run import measure_with_progress, write_report
+    from vggcalc.pipeline.run import measure_with_progress, statuses_of, write_report
 
     for name, file in (("--save", save), ("--weights", weights)):
         if file is not None and os.path.splitext(file)[1] not in (".pt", ".pth", ".safetensors"):
@@ -114,7 +115,8 @@ def rewrite(
             raise click.UsageError(f"--code {code} would overwrite the model's own file: give another")
     resolved = resolve(model, shape.inputs, overrides, read_standard_input, shape.cache)
     rule, plan = one_replacing(resolved, factorizing, replacing), timing.plan(resolved.network.dtype)
-    progress, environment, statuses = Progress(), None, []
+    progress, environment = Progress(), None
+    statuses: list[ExitStatus] = []
     try:
         done = rewrite_to_file(resolved, rule, fit, widths, weights, save, code, fit_on, progress)
     finally:
@@ -123,10 +125,7 @@ def rewrite(
         outcome = measure_with_progress([before_and_after(resolved, rule, done)], plan)
         environment = outcome.environment
         done = msgspec.structs.replace(done, latency=outcome.comparisons[0].ratios[0].latency)
-        for warning in outcome.warnings:
-            message(f"warning: {warning}")
-        found = {ExitStatus.INTERRUPTED: outcome.interrupted, ExitStatus.INCOMPLETE: bool(outcome.failures)}
-        statuses = [status for status, applies in found.items() if applies]
+        statuses = statuses_of(outcome)
     report = make_report("rewrite", rewritten=done, environment=environment if as_json else None)
     write_report(report, "json" if as_json else "table", None)
     if code is not None and not as_json:

@@ -75,17 +75,25 @@ def measure_and_write(
             drawn = picture is None or draw_picture(picture, drawable(report))
     finally:
         output.discard()
+    statuses = statuses_of(outcome, interrupt.came) + _judge(gate, report)
+    if not drawn:
+        statuses.append(ExitStatus.INCOMPLETE)
+    return exit_status(statuses)
+
+
+def statuses_of(outcome: "MeasurementOutcome", interrupted: bool = False) -> list[ExitStatus]:
+    """Report what a measurement warns of, and that it was interrupted, then or later. Returns what follows from it."""
     for warning in outcome.warnings:
         message(f"warning: {warning}")
-    statuses = _judge(gate, report)
-    if outcome.interrupted or interrupt.came:
+    statuses = []
+    if outcome.interrupted or interrupted:
         message("interrupted: only what was measured before is reported")
         statuses.append(ExitStatus.INTERRUPTED)
     if outcome.disagrees:
         statuses.append(ExitStatus.DISAGREES)
-    if outcome.failures or not drawn:
+    if outcome.failures:
         statuses.append(ExitStatus.INCOMPLETE)
-    return exit_status(statuses)
+    return statuses
 
 
 def drawable(report: Report) -> "list[Figure]":
