@@ -7,14 +7,15 @@ from collections.abc import Callable, Iterable
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 from zoo_inputs import ARGUMENTS, inputs_of
+from zoo_tables import DIFFUSERS, IMAGE, KORNIA, MONAI
 
 LIBRARIES = (
     "torchvision", "timm", "segmentation_models_pytorch", "ultralytics", "transformers", "diffusers", "open_clip",
     "pytorchcv", "monai", "kornia",
 )  # fmt: skip
-IMAGE = (1, 3, 224, 224)
 #: segmentation_models_pytorch's encoders, one of each family, the smallest.
 ENCODERS = (
     "resnet34", "efficientnet-b0", "mobilenet_v2", "mit_b0", "densenet121", "resnext50_32x4d", "timm-skresnet18",
@@ -26,60 +27,6 @@ TORCHVISION = {
     "rcnn|ssd|retinanet|fcos": ([(3, 320, 320)],), "raft": ((1, 3, 128, 128),) * 2, "swin3d": (1, 3, 32, 224, 224),
     "mvit|s3d": (1, 3, 16, 224, 224), "r3d|mc3|r2plus1d": (1, 3, 16, 112, 112), "inception_v3": (1, 3, 299, 299),
 }  # fmt: skip
-#: diffusers' models, which have defaults, with the shapes that they take.
-DIFFUSERS = {
-    "UNet2DModel": {"sample": (1, 3, 64, 64), "timestep": 1},
-    "UNet2DConditionModel": {"sample": (1, 4, 64, 64), "timestep": 1, "encoder_hidden_states": (1, 77, 1280)},
-    "UNet3DConditionModel": {"sample": (1, 4, 4, 32, 32), "timestep": 1, "encoder_hidden_states": (1, 77, 1024)},
-    "AutoencoderKL": (1, 3, 64, 64), "VQModel": (1, 3, 64, 64), "AutoencoderTiny": (1, 3, 64, 64),
-    "UNet1DModel": {"sample": (1, 2, 4096), "timestep": 1},
-}  # fmt: skip
-CUBE = (1, 1, 96, 96, 96)
-CHANNELS = {"channels": (16, 32, 64, 128), "strides": (2, 2, 2)}
-VOLUMES = {"spatial_dims": 3, "in_channels": 1, "out_channels": 2}
-#: MONAI's networks by name: the arguments of their constructors, and the shapes that they take.
-MONAI: dict[str, tuple[dict[str, Any], Any]] = {
-    "AHNet": ({}, (1, 1, 128, 128, 64)), "AttentionUnet": (VOLUMES | CHANNELS, CUBE),
-    "UNETR": ({"in_channels": 1, "out_channels": 2, "img_size": 96}, CUBE),
-    "AutoEncoder": (VOLUMES | CHANNELS | {"strides": (2, 2, 2, 2)}, CUBE),
-    "BasicUNet": ({}, CUBE), "BasicUNetPlusPlus": ({}, CUBE), "DenseNet121": (VOLUMES, CUBE),
-    "DenseNet264": (VOLUMES, CUBE), "DiffusionModelUNet": (
-        VOLUMES | {"channels": (32, 64, 64, 64)}, {"x": (1, 1, 32, 32, 32), "timesteps": (1,)}),
-    "AutoencoderKL": ({"spatial_dims": 3, "channels": (32, 64, 64, 64)}, (1, 1, 32, 32, 32)),
-    "DynUNet": (VOLUMES | {"kernel_size": [3] * 4, "strides": [1, 2, 2, 2], "upsample_kernel_size": [2] * 3}, CUBE),
-    "EfficientNetBN": ({"model_name": "efficientnet-b0", "pretrained": False}, IMAGE), "FlexibleUNet": (
-        {"in_channels": 3, "out_channels": 2, "backbone": "efficientnet-b0"}, IMAGE),
-    "HighResNet": ({}, CUBE), "HoVerNet": ({"out_classes": 3}, (1, 3, 256, 256)), "MedNeXt": ({}, CUBE),
-    "MILModel": ({"num_classes": 2, "pretrained": False}, (1, 4, 3, 224, 224)), "Quicknat": ({}, (1, 1, 64, 64)),
-    "PatchDiscriminator": (VOLUMES | {"channels": 32}, CUBE), "SegResNet": ({}, CUBE), "SegResNetDS": ({}, CUBE),
-    "SegResNetVAE": ({"input_image_size": CUBE[2:]}, CUBE), "SEResNet50": (
-        {"spatial_dims": 3, "in_channels": 1, "num_classes": 2}, CUBE),
-    "SwinUNETR": ({"in_channels": 1, "out_channels": 2}, CUBE), "UNet": (VOLUMES | CHANNELS, CUBE),
-    "TorchVisionFCModel": ({"pretrained": False}, IMAGE), "VNet": ({}, CUBE),
-    "ViT": ({"in_channels": 1, "img_size": 96, "patch_size": 16, "classification": True}, CUBE),
-    "ViTAutoEnc": ({"in_channels": 1, "img_size": 96, "patch_size": 16}, CUBE), "VQVAE": (VOLUMES, CUBE),
-    "MaskedAutoEncoderViT": ({"in_channels": 1, "img_size": 96, "patch_size": 16}, CUBE),
-    "DecoderOnlyTransformer": ({"num_tokens": 256, "max_seq_len": 128, "attn_layers_dim": 64, "attn_layers_depth": 4,
-        "attn_layers_heads": 4}, (1, 128)), "resnet50": ({"n_input_channels": 1}, CUBE), "RegUNet": (
-        {"spatial_dims": 3, "in_channels": 2, "num_channel_initial": 16, "depth": 3}, (1, 2, 64, 64, 64)),
-    "LocalNet": ({"spatial_dims": 3, "in_channels": 2, "num_channel_initial": 16, "extract_levels": (0, 1, 2)},
-        (1, 2, 64, 64, 64)), "VoxelMorph": ({}, {"moving": (1, 1, 64, 64, 64), "fixed": (1, 1, 64, 64, 64)}),
-    "GlobalNet": ({"image_size": [64] * 3, "spatial_dims": 3, "in_channels": 2, "num_channel_initial": 16, "depth": 3},
-        (1, 2, 64, 64, 64)),
-}  # fmt: skip
-PATCH = (8, 1, 32, 32)
-#: kornia's networks by the name of their class in kornia.feature or behind their module.
-KORNIA: dict[str, tuple[dict[str, Any], Any]] = {
-    "feature:ALIKED": ({}, IMAGE), "feature:DeFMO": ({}, (1, 6, 224, 224)), "feature:DISK": ({}, (1, 3, 256, 256)),
-    "feature:HardNet": ({}, PATCH), "feature:HardNet8": ({}, PATCH), "feature:HyNet": ({}, PATCH),
-    "feature:KeyNet": ({}, (1, 1, 224, 224)), "feature:OriNet": ({}, PATCH), "feature:SOSNet": ({}, PATCH),
-    "feature:LoFTR": ({}, [{"image0": (1, 1, 128, 128), "image1": (1, 1, 128, 128)}]), "feature:TFeat": ({}, PATCH),
-    "feature:SOLD2_detector": ({}, (1, 1, 64, 64)), "feature:XFeatModel": ({}, (1, 3, 256, 256)),
-    "models.dexined:DexiNed": ({}, IMAGE), "models.tiny_vit:TinyViT": ({}, IMAGE),
-    "models.vit:VisionTransformer": ({}, IMAGE), "models.vit_mobile:MobileViT": ({}, (1, 3, 256, 256)),
-}  # fmt: skip
-
-
 def in_turn(names: Iterable[str], kind: Callable[[str], str]) -> list[str]:
     """The names with one of each kind first, then the second of each.
 
@@ -107,9 +54,12 @@ def names(library: str) -> list[str]:
 
         return in_turn(list_models(), lambda name: name.partition("-")[0])
     if library == "transformers":
+        from transformers.models.auto.configuration_auto import model_type_to_module_name
         from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
 
-        return list(MODEL_MAPPING_NAMES)
+        # Not by the alphabet, in which those of one house stand together.
+        drawn = sorted(MODEL_MAPPING_NAMES, key=lambda name: crc32(name.encode()))
+        return in_turn(drawn, model_type_to_module_name)
     if library == "pytorchcv":
         from pytorchcv.model_provider import _models
 
@@ -185,8 +135,8 @@ def make(library: str, name: str) -> tuple[Any, Any]:
         return build(**arguments), torch.zeros(inputs, dtype=torch.long) if "num_tokens" in arguments else inputs
     import diffusers
 
-    given = {"extra_in_channels": 64} if name == "UNet1DModel" else {}  # those of its embedded time
-    return getattr(diffusers, name)(**given), DIFFUSERS[name]
+    arguments, inputs = DIFFUSERS[name]
+    return getattr(diffusers, name)(**arguments), inputs
 
 
 def on_meta(inputs: Any, dtype: Any) -> Any:
