@@ -23,14 +23,13 @@ DIFFUSERS: dict[str, tuple[dict[str, Any], Any]] = {
     "UNet2DConditionModel": ({}, LATENT | text(1280)),
     "UNet3DConditionModel": ({}, {"sample": (1, 4, 4, 32, 32), "timestep": 1} | text(1024)),
     "UNet1DModel": ({"extra_in_channels": 64}, {"sample": (1, 2, 4096), "timestep": 1}),  # those of its embedded time
-    "UNetMotionModel": ({}, {"sample": (1, 4, 8, 32, 32), "timestep": 1} | text(1280)),
+    "UNetMotionModel": ({}, {
+        "sample": (1, 4, 8, 32, 32), "timestep": 1, "encoder_hidden_states": (8, 77, 1280)}),
     "UNetSpatioTemporalConditionModel": ({}, {
         "sample": (1, 4, 8, 64, 64), "timestep": 1, "added_time_ids": (1, 3), "encoder_hidden_states": (1, 1, 1024)}),
     "UNetControlNetXSModel": ({}, LATENT | text(1024) | {"controlnet_cond": (1, 3, 512, 512)}),
     "AudioLDM2UNet2DConditionModel": ({}, {"sample": (1, 4, 64, 16), "timestep": 1} | text(1280)),
     "ControlNetModel": ({}, LATENT | text(1280) | {"controlnet_cond": (1, 3, 512, 512)}),
-    "SparseControlNetModel": ({}, {"sample": (1, 4, 8, 32, 32), "timestep": 1} | text(768) | {
-        "controlnet_cond": (1, 4, 8, 32, 32)}),
     "AsymmetricAutoencoderKL": ({}, SMALL), "AutoencoderDC": ({}, SMALL), "AutoencoderKL": ({}, SMALL),
     "AutoencoderKLFlux2": ({}, SMALL), "AutoencoderTiny": ({}, SMALL), "VQModel": ({}, SMALL),
     "AutoencoderKLTemporalDecoder": ({}, {"sample": SMALL, "num_frames": 1}), "AutoencoderKLQwenImage": ({}, CLIP),
@@ -149,8 +148,8 @@ KORNIA: dict[str, tuple[dict[str, Any], Any]] = {
     "feature:KeyNet": ({}, (1, 1, 224, 224)), "feature:OriNet": ({}, PATCH), "feature:SOSNet": ({}, PATCH),
     "feature:LoFTR": ({}, [{"image0": (1, 1, 128, 128), "image1": (1, 1, 128, 128)}]), "feature:TFeat": ({}, PATCH),
     "feature:SOLD2_detector": ({}, (1, 1, 64, 64)), "feature:XFeatModel": ({}, (1, 3, 256, 256)),
-    **dict.fromkeys(("feature:PatchAffineShapeEstimator", "feature:SIFTDescriptor", "feature:MKDDescriptor",
-        "feature:PatchDominantGradientOrientation"), ({}, PATCH)), "feature:CornerHarris": ({"k": 0.04}, IMAGE),
+    "feature:PatchAffineShapeEstimator": ({}, (8, 1, 19, 19)), "feature:SIFTDescriptor": ({}, (8, 1, 41, 41)),
+    "feature:PatchDominantGradientOrientation": ({}, PATCH), "feature:CornerHarris": ({"k": 0.04}, IMAGE),
     "feature:CornerGFTT": ({}, IMAGE), "feature:BlobHessian": ({}, IMAGE),
     "models.dexined:DexiNed": ({}, IMAGE), "models.tiny_vit:TinyViT": ({}, IMAGE),
     "models.vit:VisionTransformer": ({}, IMAGE), "models.vit_mobile:MobileViT": ({}, (1, 3, 256, 256)),

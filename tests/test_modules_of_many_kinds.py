@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import vggcalc
 from vggcalc.runtime.inputs import arguments_of, own_dtype, random_values
-from vggcalc.runtime.trace.calls import exhausted, output_tensors
+from vggcalc.runtime.trace.nested import exhausted, output_tensors
 
 ROWS, MAPS = (2, 5, 8), (2, 3, 8, 8)
 

@@ -321,3 +321,97 @@ def test_a_checkpoint_leaves_training_partial_by_name(reentrant: bool) -> None:
         module(image).sum().backward()
     assert found.costs["training_flops"] <= counter.get_total_flops()
     assert found.costs["saved_bytes"] <= saved_by_autograd(module, image)
+
+
+# What steers, and constants
+
+
+class Tokens(nn.Module):
+    """Rows of a table, and of one of positions, by numbers that are an input, a constant and a buffer."""
+
+    def __init__(self, positions: str) -> None:
+        super().__init__()
+        self.table, self.places = nn.Embedding(11, 8), nn.Embedding(6, 8)
+        self.register_buffer("numbers", torch.arange(6))
+        self.positions, self.out = positions, nn.Linear(8, 3)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        numbers = torch.arange(ids.shape[1], device=ids.device) if self.positions == "arange" else self.numbers
+        return self.out(self.table(ids) + self.places(numbers) * 2)
+
+
+class Rotary(nn.Module):
+    """Rotated by cosines and sines made in forward, twice by the same ones, and scaled by 1 + a parameter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = nn.Linear(8, 8), nn.Linear(8, 8)
+        self.scale = nn.Parameter(torch.zeros(8))
+        self.register_buffer("frequencies", torch.rand(8))
+
+    def forward(self, x: Tensor) -> Tensor:
+        angles = torch.arange(x.shape[1], device=x.device)[:, None] * self.frequencies
+        cosines, sines = angles.cos(), angles.sin()
+        for layer in (self.one, self.two):
+            x = layer(x)
+            x = x * cosines + x.flip(-1) * sines
+        return x * (1.0 + self.scale) / torch.tensor(3.0, device=x.device)
+
+
+def steered(run: Callable[[Tensor], Tensor]) -> nn.Module:
+    class Steered(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(8, 8)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return run(self.layer(x))
+
+    return Steered()
+
+
+def best(y: Tensor) -> Tensor:
+    values, indices = y.topk(3, dim=-1)
+    return values + y.gather(-1, indices)
+
+
+STEERED: dict[str, Callable[[Tensor], Tensor]] = {
+    "a mask of the input's": lambda y: y.masked_fill(y > 0, 0.0),
+    "a constant mask": lambda y: y.masked_fill(torch.ones(6, 8, device=y.device).tril() == 0, -1.0),
+    "where": lambda y: torch.where(y > 0, y, 2 * y),
+    "constant indices": lambda y: y[:, torch.tensor([0, 2], device=y.device)],
+    "index_select": lambda y: y.index_select(1, torch.tensor([3, 1], device=y.device)),
+    "topk and gather": best,
+    "max": lambda y: y.max(dim=-1)[0],
+    "sort": lambda y: y.sort(dim=-1)[0],
+    "norm": lambda y: y / y.norm(dim=-1, keepdim=True),
+    "numbers of the input's have no gradient": lambda y: y * (y.argmax(-1, keepdim=True) * 2),
+    "maximum": lambda y: torch.maximum(y, y.flip(-1)),
+    "the larger of it and a constant": lambda y: torch.maximum(y, torch.ones(8, device=y.device)),
+    "grid_sample": lambda y: nn.functional.grid_sample(
+        y[:, None], torch.zeros(2, 3, 3, 2, device=y.device), align_corners=False
+    ),
+    "2 to the power of": lambda y: 2.0**y,
+    "in place": lambda y: (y * 1.0).masked_fill_(y > 0, 0.0) + 1,
+}
+
+
+def same_as_autograds(module: nn.Module, given: Tensor) -> None:
+    found = vggcalc.summary(module, given).variants[0]
+    assert "saved_bytes" not in found.partial
+    assert found.costs["saved_bytes"] == saved_by_autograd(module, given)
+
+
+@pytest.mark.parametrize("case", STEERED)
+def test_what_steers_is_kept_in_its_own_dtype(case: str) -> None:
+    same_as_autograds(steered(STEERED[case]), torch.rand(2, 6, 8))
+
+
+@pytest.mark.parametrize("positions", ["arange", "buffer"])
+def test_numbers_of_tokens_and_of_positions_are_kept(positions: str) -> None:
+    same_as_autograds(Tokens(positions), torch.zeros(2, 6, dtype=torch.long))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_constants_made_in_forward_are_kept_once(dtype: torch.dtype) -> None:
+    same_as_autograds(Rotary().to(dtype), torch.rand(2, 6, 8, dtype=dtype))

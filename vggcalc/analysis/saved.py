@@ -7,6 +7,7 @@ from collections.abc import Container, Mapping
 from math import prod
 from typing import assert_never
 
+from vggcalc.analysis.derivatives import BY_OUTPUT, INDEX_BYTES, OPERANDS, SAVES, WITH_INDICES, WITHOUT_GRADIENT
 from vggcalc.nets.graph import INPUT, Network, Node
 from vggcalc.nets.layers import (
     GELU,
@@ -33,9 +34,6 @@ from vggcalc.nets.layers import (
     Window,
     is_view,
 )
-
-#: torch saves the index of each maximum as an int64.
-INDEX_BYTES = 8
 
 
 def needs_gradient(network: Network) -> dict[str, bool]:
@@ -74,44 +72,6 @@ def _is_cut(node: Node) -> bool:
     return detached or (node.traced is not None and node.traced.autograd == "no_grad")
 
 
-#: Functions through which no gradient flows.
-WITHOUT_GRADIENT = {
-    function
-    for functions in (
-        "eq ne lt le gt ge isnan isinf isfinite isin logical_not logical_and logical_or logical_xor any all",
-        "argmax argmin count_nonzero bucketize searchsorted one_hot nonzero",
-        "detach bernoulli floor_divide zero fill",
-    )
-    for function in functions.split()
-}
-
-
-#: What autograd saves for the functions of `Operation`s and `Window`s: "nothing", their "output", the "first" of
-#: their inputs, or "both" (tools/autograd/derivatives.yaml). In place the first input is copied before it is saved.
-SAVES: dict[str, str] = {
-    function: what
-    for what, functions in {
-        "nothing": (
-            "add sub rsub neg cat stack pad slice mean sum pixel_shuffle pixel_unshuffle channel_shuffle "
-            "upsample_nearest1d upsample_nearest2d upsample_nearest3d upsample_linear1d upsample_bilinear2d "
-            "upsample_bicubic2d upsample_trilinear3d roll flip select alias to unbind chunk split "
-            "split_with_sizes reshape flatten view contiguous clone _to_copy repeat unused constant"
-        ),
-        "output": "sigmoid tanh softmax log_softmax exp rsqrt sqrt reciprocal",
-        "first": (
-            "hardswish hardsigmoid hardtanh relu6 leaky_relu mish elu celu selu softplus hardshrink softshrink "
-            "clamp clamp_min clamp_max abs erf square log sin cos var prelu avg_pool1d avg_pool2d avg_pool3d "
-            "reflection_pad replication_pad"
-        ),
-        "both": "amax amin",
-    }.items()
-    for function in functions.split()
-}
-
-#: Those of "first" that save their output instead where they run in place.
-BY_OUTPUT = frozenset(("leaky_relu", "elu", "celu", "selu"))
-
-
 def saved_by_node(
     network: Network,
     shapes: Mapping[str, Shape],
@@ -130,21 +90,34 @@ def saved_by_node(
     nothing, and neither does what no gradient flows through. None where that is not known of an
     operator.
     """
-    storage = {INPUT: INPUT}
+    storage, indices = {INPUT: INPUT}, {}
+    itemsizes = {INPUT: (network.tracing.itemsize if network.tracing is not None else 0) or itemsize}
+    for node in network.nodes:
+        itemsizes[node.name] = (node.traced.itemsize if node.traced is not None else 0) or itemsize
+        shares = bool(node.inputs) and (is_view(node.layer) or node.name in in_place)
+        own_storage = not shares or _is_dropout(node.layer)  # dropout makes a tensor in training
+        if shares and getattr(node.layer, "function", "") in WITH_INDICES:
+            own_storage, indices[node.inputs[0]] = True, node.name
+        storage[node.name] = node.name if own_storage else storage[node.inputs[0]]
     saved: set[str] = set()
+    constants: set[int] = set()
     added: list[int | None] = []
     for node in network.nodes:
         shares = bool(node.inputs) and (is_view(node.layer) or node.name in in_place)
-        own_storage = not shares or _is_dropout(node.layer)  # dropout makes a tensor in training
-        storage[node.name] = node.name if own_storage else storage[node.inputs[0]]
         tensors, own = _saved_by(node, shapes, itemsize, shares, needs) if needs[node.name] else ([], 0)
         if own is None:
             added.append(None)
             continue
+        if needs[node.name] and node.name in indices:
+            tensors = [indices[node.name]]
         for name in tensors:
             if storage[name] not in saved:
                 saved.add(storage[name])
-                own = own + prod(shapes[storage[name]]) * itemsize  # a view keeps all of its base alive
+                own += prod(shapes[storage[name]]) * itemsizes[storage[name]]  # a view keeps all of its base alive
+        for constant in node.traced.constants if node.traced is not None and needs[node.name] else ():
+            if constant.storage not in constants:
+                constants.add(constant.storage)
+                own += constant.elements * (constant.itemsize or itemsize)
         added.append(own)
     return added
 
@@ -211,7 +184,8 @@ def _saved_by(
 
 def _saves_weights(weights: str, layer: Layer) -> bool:
     """Whether something is saved of weights that are no parameters: by the layer, or by what computes them."""
-    saves = not isinstance(layer, Add | Concat) and SAVES.get(getattr(layer, "function", "")) != "nothing"
+    function = getattr(layer, "function", "")
+    saves = not isinstance(layer, Add | Concat) and SAVES.get(function) != "nothing" and function not in OPERANDS
     return weights == "computed" or (weights == "rearranged" and saves)
 
 
@@ -262,32 +236,21 @@ def _saved_by_function(
         case "adaptive_avg_pool1d" | "adaptive_avg_pool3d":  # over a whole feature map it is a mean
             axes = int(layer.function[-2])
             return ([source] if set(shapes[node.name][-axes:]) != {1} else []), 0
+        case _ if layer.function in WITH_INDICES and shapes[node.name]:
+            return [], 0  # the second output, which holds them
+        case "pow" if "other" in options:  # as an exponent
+            return ([source, node.name], 0) if options["other"] else ([], None)
         case "pow" if len(node.inputs) == 1 and not (node.traced and node.traced.weights):
             return copy
-        case "mul":
-            match options.get("other"):
-                case None if len(node.inputs) == 2 and not in_place:
-                    one, two = node.inputs
-                    return [two] * needs[one] + [one] * needs[two], 0
-                case "itself" | "weight":
-                    return copy
-                case "number" | "buffer":
-                    return [], 0
-        case "div":
-            match options.get("other"):
-                case None if len(node.inputs) == 2 and not in_place:
-                    one, two = node.inputs
-                    return [two] + [one] * needs[two], 0
-                case "itself" | "weight":
-                    return copy
-                case "number" | "buffer":
-                    return [], 0
-                case "numberfirst" | "bufferfirst" | "weightfirst":
-                    return ([source], 0) if not in_place else ([], None)
+        case "maximum" | "minimum" | "grid_sampler":
+            return list(node.inputs), 0
+        case "mul" | "div":
+            return _saved_by_factors(layer.function, str(options.get("other", "another")), node, copy, needs)
         case function:
+            steering = [node.inputs[i] for i in node.traced.steering] if node.traced is not None else []
             match SAVES.get(function):
                 case "nothing":
-                    return [], 0
+                    return steering, 0
                 case "output":
                     return [node.name], 0
                 case "both":
@@ -295,5 +258,30 @@ def _saved_by_function(
                 case "first" if in_place and function in BY_OUTPUT:
                     return [node.name], 0
                 case "first":
-                    return copy
+                    return [*copy[0], *steering], copy[1]
+    return [], None
+
+
+def _saved_by_factors(
+    function: str, other: str, node: Node, copy: tuple[list[str], int], needs: Mapping[str, bool]
+) -> tuple[list[str], int | None]:
+    """The same for `mul` and `div`, where a factor is saved for the gradient of the other, and a divisor in any case.
+
+    `copy` is what the first input takes where it is saved.
+    """
+    in_place, divides = not copy[0], function == "div"
+    if node.traced is not None and node.traced.weights == "rearranged" and not needs[node.inputs[0]]:
+        return [], None
+    match other:
+        case "another" if len(node.inputs) == 2 and not in_place:
+            one, two = node.inputs
+            return [two] * (needs[one] or divides) + [one] * needs[two], 0
+        case "itself":
+            return copy
+        case "weight":
+            return copy if node.traced is None or node.traced.trains else ([], 0)
+        case "number" | "buffer" | "constant":
+            return [], 0
+        case "numberfirst" | "bufferfirst" | "constantfirst" | "weightfirst" if not in_place:
+            return copy
     return [], None

@@ -53,6 +53,14 @@ INPUT = "input"
 Autograd = Literal["", "no_grad", "checkpoint"]
 
 
+class Constant(msgspec.Struct, frozen=True):
+    """A tensor made in forward that autograd saves: the number of its storage, which others may share, and its size."""
+
+    storage: int
+    elements: int
+    itemsize: int = 0
+
+
 class Traced(msgspec.Struct, frozen=True):
     """What only a trace knows of a node, beside its layer.
 
@@ -61,13 +69,16 @@ class Traced(msgspec.Struct, frozen=True):
     `spatial_size` is the output's, () where its axes can no longer be told apart. Each of the
     `parameters` is counted at the first node that uses it. `module` is the path of the module that `rewrite` can
     replace; where it is None, `reason` says why none can be. `weights` is "own" where parameters take part, also
-    those that another node counts, "rearranged" where the weight holds elements of them in another order or place,
+    those that another node counts, "rearranged" where the weight is made of them by what autograd saves nothing for,
     "computed" where it is computed from them, "constant" where it is a tensor made in forward, and "" where none
     do. `trains` says whether training computes the gradient of a "weight", of "both" where two are multiplied, of a
     "bias" alone, or, "", of no parameter here: all are frozen. `trainable` are those of the `parameters` that
     require a gradient, `parameter_bytes` the size of all in their own dtypes. `by_function`: a function computes
     it, and not a module of torch.nn. `autograd` is "no_grad" where training does not record it, "checkpoint" where
-    it runs again in the backward pass, and else "".
+    it runs again in the backward pass, and else "". `itemsize` are the bytes of an element of the output where its
+    dtype is not that of the network's weights (numbers of tokens, masks), and else 0. `steering` are the positions
+    among the node's inputs of those that say which elements are taken (indices, masks), which autograd saves, and
+    `constants` what it saves that is made in forward of anything but the input.
     """
 
     reach: str
@@ -81,6 +92,9 @@ class Traced(msgspec.Struct, frozen=True):
     trainable: int = 0
     parameter_bytes: int | None = None
     autograd: Autograd = ""
+    itemsize: int = 0
+    steering: tuple[int, ...] = ()
+    constants: tuple[Constant, ...] = ()
 
 
 class Unfused(msgspec.Struct, frozen=True):
@@ -103,13 +117,15 @@ class Tracing(msgspec.Struct, frozen=True):
     `ran_with` are tensors without values of the "meta" device, "fake" ones that know constants, or "values", random
     ones. `depends_on_values`: a value that depends on the input steered it, so that for another input other operators
     may run. `integer_inputs`: shapes without a dtype were those of integers, which an embedding takes. `dtype` is that
-    of the weights. `unfused` are the parts that stayed of one that was fused.
+    of the weights, `itemsize` the bytes of an element of the input where it has another. `unfused` are the parts that
+    stayed of one that was fused.
     """
 
     ran_with: Literal["meta", "fake", "values"] = "meta"
     depends_on_values: bool = False
     integer_inputs: bool = False
     dtype: str = "float32"
+    itemsize: int = 0
     unfused: tuple[Unfused, ...] = ()
 
 

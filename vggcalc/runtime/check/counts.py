@@ -18,7 +18,7 @@ from vggcalc.runtime.check.gradient import ProbeError, gradient_extent
 from vggcalc.runtime.inputs import own_dtype, random_values
 from vggcalc.runtime.load.errors import in_one_line
 from vggcalc.runtime.load.load import call_arguments, load
-from vggcalc.runtime.trace.calls import exhausted
+from vggcalc.runtime.trace.nested import exhausted
 
 
 def torch_counts(subject: Subject, run: bool, dtype: str) -> TorchCounts:

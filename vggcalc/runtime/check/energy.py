@@ -20,7 +20,7 @@ from vggcalc.runtime.check.counts import calls_of
 from vggcalc.runtime.check.gradient import ProbeError, check_one_input, first_target, gradient_of, output_of
 from vggcalc.runtime.inputs import Make, own_dtype, random_values
 from vggcalc.runtime.load.load import call_arguments, load
-from vggcalc.runtime.trace.calls import exhausted
+from vggcalc.runtime.trace.nested import exhausted
 
 
 def gradient_energies(

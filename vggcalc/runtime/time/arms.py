@@ -18,7 +18,7 @@ from vggcalc.runtime.build import build
 from vggcalc.runtime.inputs import random_values
 from vggcalc.runtime.load.load import call_arguments, loaded
 from vggcalc.runtime.time.devices import Device, DeviceUnavailable
-from vggcalc.runtime.trace.calls import output_tensors
+from vggcalc.runtime.trace.nested import output_tensors
 
 TORCH_MEMORY_FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 

@@ -1,16 +1,15 @@
 """One call of a torch operator, with its arguments by name, and its decomposition into simpler operators."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from functools import cache
-from types import GeneratorType
 from typing import Any, cast
 
 import msgspec
 import torch
-from torch import nn
 from torch.nn import functional
 
 from vggcalc.nets.layers import Axes
+from vggcalc.runtime.trace.nested import tensors_of
 
 CONVOLUTIONS = frozenset(("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"))
 
@@ -32,6 +31,18 @@ REARRANGING = frozenset((
 
 #: What takes elements by a tensor of their numbers, which autograd saves.
 TAKING = frozenset(("index", "index_select", "embedding"))
+
+#: The arguments that say which elements are taken or written; autograd saves them (tools/autograd/derivatives.yaml).
+STEERING = {
+    "embedding": "indices", "index": "indices", "index_put": "indices", "masked_fill": "mask", "where": "condition",
+    **dict.fromkeys(("index_select", "gather", "scatter", "index_copy", "index_fill"), "index"),
+}  # fmt: skip
+
+#: What computes of parameters without that autograd saves anything; `mul` and `div` by a number do too.
+SAVING_NOTHING = frozenset(("add", "sub", "rsub", "neg", "_to_copy"))
+
+#: Operators of two operands that save one for the gradient of the other.
+SAVES_OPERAND = frozenset(("mul", "div", "maximum", "minimum", "grid_sampler"))
 
 #: The names of the factors of a matrix product; the `self` of addmm and baddbmm is added, not multiplied.
 FACTORS = (
@@ -80,8 +91,8 @@ class Call:
     """An operator as a dispatch mode meets it: `call["weight"]` is an argument by the name in its schema.
 
     `active` are those of its `tensors` that depend on the network's input. `weights` says of any other whether it is
-    a parameter, "own", "rearranged" from parameters, or "computed" from them, a "buffer", or a "constant" made in
-    forward.
+    a parameter, "own", "rearranged" from parameters by what autograd saves nothing for, or "computed" from them, a
+    "buffer", or a "constant" made in forward.
     """
 
     def __init__(
@@ -118,7 +129,7 @@ class Call:
 
     @property
     def other(self) -> str:
-        """What its second operand is: "itself", "another", a "weight", a "buffer" or a "number"."""
+        """What its second operand is: "itself", "another", a "weight", a "buffer", a "constant" or a "number"."""
         one, two = self["self"], self["other"]
         if one is two:
             return "itself"
@@ -128,7 +139,20 @@ class Call:
             one, two = two, one
         if not isinstance(two, torch.Tensor) or two.dim() == 0:
             return "weight" if self._weights(two) in ("own", "rearranged", "computed") else "number"
-        return {"own": "weight", "buffer": "buffer"}.get(self._weights(two), "")
+        kinds = {"own": "weight", "rearranged": "weight", "buffer": "buffer", "constant": "constant"}
+        return kinds.get(self._weights(two), "")
+
+    @property
+    def steering(self) -> list[torch.Tensor]:
+        """The tensors that say which elements are taken or written."""
+        return tensors_of([self[STEERING.get(self.function, "")]]) if self.signature.aten else []
+
+    @property
+    def saved_constants(self) -> list[torch.Tensor]:
+        """The tensors made in forward, of anything but the input, that autograd saves."""
+        operands = self.signature.aten and self.function in SAVES_OPERAND and len(self.tensors) > 1
+        saved = self.tensors if operands else self.steering
+        return [tensor for tensor in saved if self._weights(tensor) in ("constant", "rearranged")]
 
     @property
     def lends(self) -> bool:
@@ -137,11 +161,13 @@ class Call:
 
     @property
     def rearranges_weights(self) -> bool:
-        """Whether its result holds elements of parameters as they are, and autograd saves nothing that is no buffer."""
-        if not self.signature.aten or self.function not in REARRANGING | TAKING:
+        """Whether autograd saves nothing but `saved_constants` for what it makes of parameters alone."""
+        by_number = self.function in ("mul", "div") and len(self.tensors) == 1
+        if not self.signature.aten or not (by_number or self.function in REARRANGING | TAKING | SAVING_NOTHING):
             return False
         kinds = {self._weights(tensor) if tensor.dtype != torch.bool else "" for tensor in self.tensors}
-        return kinds <= {"own", "rearranged"} | ({"buffer"} if self.function in TAKING else set())
+        with_others = self.function in TAKING | SAVING_NOTHING
+        return kinds <= {"own", "rearranged"} | ({"buffer", "constant"} if with_others else set())
 
     @property
     def does_macs(self) -> bool:
@@ -243,55 +269,3 @@ def each(value: Any, axes: int) -> Axes:
     """A number for each axis; one number alone is that of all."""
     numbers = tuple(value) if isinstance(value, list | tuple) else (value,)
     return tuple(int(n) for n in (numbers * axes if len(numbers) == 1 else numbers))
-
-
-def tensors_of(value: object) -> list[torch.Tensor]:
-    """The tensors in nested lists, tuples and dicts, in order."""
-    if isinstance(value, torch.Tensor):
-        return [value]
-    if isinstance(value, dict):
-        value = value.values()
-    elif not isinstance(value, list | tuple):
-        return []
-    found = []
-    for part in value:  # most parts are tensors and numbers: each saves a call
-        if isinstance(part, torch.Tensor):
-            found.append(part)
-        elif isinstance(part, list | tuple | dict):
-            found += tensors_of(part)
-    return found
-
-
-def exhausted(output: object) -> object:
-    """What a module puts out; of a generator, which does its work as it is asked for it, all of it as a list."""
-    return list(output) if isinstance(output, GeneratorType) else output
-
-
-def output_tensors(output: object) -> Iterator[torch.Tensor]:
-    """The tensors that a module puts out, in order: in nested lists, tuples and dicts, and in objects' attributes.
-
-    What leads back to itself is looked into once.
-    """
-    seen: set[int] = set()
-    waiting = [output]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, torch.Tensor):
-            yield value
-        elif id(value) not in seen:
-            seen.add(id(value))
-            waiting += reversed(_contents(value))
-
-
-def _contents(value: object) -> list[Any]:
-    """The elements of a container, or the attributes of an object: of a dataclass, of one with slots, of any other."""
-    match value:
-        case Mapping():
-            return list(value.values())
-        case list() | tuple() | set() | frozenset():
-            return list(value)
-        case type() | nn.Module() | str() | bytes():
-            return []
-    slots = [vars(kind).get("__slots__", ()) for kind in type(value).__mro__]
-    names = [name for one in slots for name in ((one,) if isinstance(one, str) else one) if not name.startswith("__")]
-    return [*(getattr(value, name, None) for name in names), *getattr(value, "__dict__", {}).values()]

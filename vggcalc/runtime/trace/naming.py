@@ -5,7 +5,7 @@ from collections import Counter
 import msgspec
 from torch import nn
 
-from vggcalc.nets.graph import INPUT, Autograd, Node, Traced
+from vggcalc.nets.graph import INPUT, Autograd, Constant, Node, Traced
 from vggcalc.nets.layers import Axes, Conv2d, Layer, Shape
 
 #: The number that stands for the network's input where a step says what it reads.
@@ -38,6 +38,9 @@ class Step(msgspec.Struct):
     weights: str
     trains: str
     autograd: Autograd
+    itemsize: int = 0
+    steering: tuple[int, ...] = ()
+    constants: tuple[Constant, ...] = ()
     whole: bool = False
 
 
@@ -61,6 +64,9 @@ def nodes_of(steps: list[Step], modules: dict[str, nn.Module], calls: Counter[st
             step.trainable,
             step.parameter_bytes,
             step.autograd,
+            step.itemsize,
+            step.steering,
+            step.constants,
         )
         nodes.append(Node(names[i], step.layer, tuple(names[j] for j in step.inputs), traced))
     return tuple(nodes)

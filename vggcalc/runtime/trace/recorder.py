@@ -6,7 +6,7 @@ It is over 300 lines long because what is known of each tensor is kept in step i
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
-from itertools import groupby
+from itertools import count, groupby
 from typing import Any
 from weakref import ref
 
@@ -16,18 +16,22 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from vggcalc.errors import InputError
-from vggcalc.nets.graph import Network
+from vggcalc.nets.graph import Constant, Network
 from vggcalc.nets.layers import Add, Concat, CustomOperator, Flatten, Layer, MatrixProduct, Opaque, Operation, Shape
 from vggcalc.nets.shapes import output_shape
 from vggcalc.runtime.trace.autograd import AutogradMode
-from vggcalc.runtime.trace.calls import Call, factors, output_tensors, tensors_of
+from vggcalc.runtime.trace.calls import Call, factors
 from vggcalc.runtime.trace.formulas import Formula, macs_by, module_formula, operator_formula
 from vggcalc.runtime.trace.naming import INPUT_STEP, UNUSED, Step, nodes_of
+from vggcalc.runtime.trace.nested import output_tensors, tensors_of
 from vggcalc.runtime.trace.operators import apply_rule, has_rule, rule_for
 from vggcalc.runtime.trace.operators.rules import OpOutput, opaque
 from vggcalc.runtime.trace.spatial_axes import MIXED, TOKENS, SpatialAxes, no_axes
 
 _NOTHING = frozenset[str]()
+
+#: What stands for a parameter that is none of the module's: one that it makes in forward, or has in a list.
+_UNREGISTERED = frozenset(("",))
 
 #: The kinds of weights; of an operator with several the first one stands for all.
 _WEIGHTS = ("computed", "rearranged", "constant", "own")
@@ -57,16 +61,19 @@ class Recorder(TorchDispatchMode):
         modules: dict[str, nn.Module],
         parameters: dict[str, bool],
         state: dict[str, torch.Tensor],
+        dtype: torch.dtype,
         holds_all: bool = True,
     ) -> None:
         """`parameters` say of each by name whether it requires a gradient; `state` are they and the buffers.
 
-        With `holds_all` no tensor met is freed before the end, which costs no memory where they have no values.
+        `dtype` is the module's own. With `holds_all` no tensor met is freed before the end, which costs no memory where
+        they have no values.
         """
         super().__init__()  # type: ignore[no-untyped-call]
         self._modules = modules
         self._state = state
         self._parameters = parameters
+        self._dtype = dtype
         self._unused = dict.fromkeys(parameters)
         self._steps: list[Step] = []
         self._held: list[torch.Tensor] | None = [] if holds_all else None
@@ -80,8 +87,12 @@ class Recorder(TorchDispatchMode):
         self._trained_of = {
             id(tensor): frozenset((name,)) if parameters.get(name) else _NOTHING for name, tensor in state.items()
         }
-        #: Those that hold elements of parameters as they are, in another order or place, by id.
+        #: Those that are made of parameters without that autograd saves any of them, by id.
         self._rearranged: dict[int, None] = {}
+        #: The constants that autograd saves for them, by their ids; and a number for the storage of each.
+        self._saved_for: dict[int, tuple[Constant, ...]] = {}
+        self._storages: dict[int, int] = {}
+        self._numbers = count()
         #: The tensors of a storage by id, and those of them that do not depend on the input.
         self._sharing: dict[int, dict[int, ref[torch.Tensor]]] = {}
         self._inactive: dict[int, set[int]] = {}
@@ -107,7 +118,7 @@ class Recorder(TorchDispatchMode):
             axes = max(tensor.dim() - 2, 0)
             labels = (*[None] * (tensor.dim() - axes), *range(axes))
             if number:
-                self._add_apart("input", tuple(tensor.shape))
+                self._add_apart("input", tuple(tensor.shape), itemsize=self.itemsize(tensor))
             step = len(self._steps) - 1 if number else INPUT_STEP
             self._keep(tensor, step, SpatialAxes(labels, tuple(tensor.shape[tensor.dim() - axes :])))
 
@@ -186,10 +197,13 @@ class Recorder(TorchDispatchMode):
         """What is made of weights and constants alone is no step, but is known to be of these weights."""
         uses, trained = self._uses(tensors), self._trained(call, tensors)
         rearranged = bool(uses) and call.rearranges_weights
+        saved = self._saved(call) if rearranged and trained else ()
         for tensor in tensors_of(result):
             self._hold(tensor)
             if rearranged:
                 self._rearranged[id(tensor)] = None
+            if saved:
+                self._saved_for[id(tensor)] = saved
             self._weights_of[id(tensor)] = uses
             self._trained_of[id(tensor)] = trained
             if id(tensor) not in self._step_of:
@@ -200,11 +214,33 @@ class Recorder(TorchDispatchMode):
         """The parameters of which training computes the gradient by way of the call, if these are what it reads."""
         if call.function == "detach" or self.autograd.current == "no_grad":
             return _NOTHING
-        return _NOTHING.union(*(self._trained_of.get(id(tensor), _NOTHING) for tensor in tensors))
+        return _NOTHING.union(*map(self._trained_by, tensors))
+
+    def _trained_by(self, value: object) -> frozenset[str]:
+        """The parameters of which training computes the gradient by way of a tensor."""
+        unregistered = isinstance(value, nn.Parameter) and value.requires_grad
+        return self._trained_of.get(id(value), _UNREGISTERED if unregistered else _NOTHING)
 
     def _uses(self, tensors: Sequence[object]) -> frozenset[str]:
         """The parameters and buffers that tensors are made of."""
         return _NOTHING.union(*(self._weights_of.get(id(tensor), _NOTHING) for tensor in tensors))
+
+    def _saved(self, call: Call) -> tuple[Constant, ...]:
+        """The constants that autograd saves for a call, and those that it saved for the weights that the call takes."""
+        found = [constant for tensor in call.tensors for constant in self._saved_for.get(id(tensor), ())]
+        for tensor in call.saved_constants:
+            storage = tensor.untyped_storage()
+            if any(storage._cdata == self._state[name].untyped_storage()._cdata for name in self._uses([tensor])):
+                continue  # a view of a parameter
+            number = self._storages.get(storage._cdata)
+            if number is None:
+                number = self._storages[storage._cdata] = next(self._numbers)
+            found.append(Constant(number, storage.nbytes() // tensor.element_size(), self.itemsize(tensor)))
+        return tuple(dict.fromkeys(found))
+
+    def itemsize(self, tensor: torch.Tensor) -> int:
+        """The bytes of an element, where it is not of the module's own dtype; 0 where it is."""
+        return 0 if tensor.dtype == self._dtype else tensor.element_size()
 
     def _kind_of_weight(self, value: object) -> str:
         """What a tensor is that does not depend on the input: see `Call`; "" for any other value."""
@@ -214,7 +250,7 @@ class Recorder(TorchDispatchMode):
         storage = value.untyped_storage()._cdata
         itself = any(storage == self._state[name].untyped_storage()._cdata for name in names)
         if self._parameters.keys().isdisjoint(names):
-            return "buffer" if itself else "constant"
+            return "buffer" if itself else "computed" if self._trained_by(value) else "constant"
         if itself and len(names) == 1:
             return "own"
         return "rearranged" if id(value) in self._rearranged else "computed"
@@ -256,7 +292,8 @@ class Recorder(TorchDispatchMode):
         if not call.does_macs:
             weights.discard("constant")
         weight = min(weights, key=_WEIGHTS.index, default="")
-        trains = self._trains(call, tensors)
+        trains, saved = self._trains(call, tensors), self._saved(call)
+        steering = {self._source(tensor) for tensor in call.steering if id(tensor) in self._step_of}
         storages = {tensor.untyped_storage()._cdata for tensor in active}
         first = None
         for tensor, one in zip(outputs, seen, strict=True):
@@ -275,6 +312,11 @@ class Recorder(TorchDispatchMode):
                 layer = Operation(call.function, tuple(tensor.shape), view=True)
                 inputs, reach, uses, weight, trains = (first,), "pixel", _NOTHING, "", ""
             self._add(call.function, layer, tuple(tensor.shape), inputs, reach, one.spatial, uses, weight, trains)
+            step = self._steps[-1]
+            step.itemsize, step.constants = self.itemsize(tensor), saved
+            if not tensor.is_floating_point() and not tensor.is_complex():
+                step.autograd = "no_grad"  # numbers of elements and masks have no gradient
+            step.steering = tuple(inputs.index(source) for source in steering if source in inputs)
             first = len(self._steps) - 1 if first is None else first
             if not active:  # a product of weights and constants alone is a weight itself
                 self._constant(call, tensor, tensors)
@@ -346,10 +388,10 @@ class Recorder(TorchDispatchMode):
 
     def _forget(self, storage: int, number: int, freed: object) -> None:
         of_tensors = (self._step_of, self._spatial, self._weights_of, self._trained_of, self._read)
-        for known in (*of_tensors, self._rearranged, self._sharing[storage]):
+        for known in (*of_tensors, self._rearranged, self._saved_for, self._sharing[storage]):
             known.pop(number, None)
         if not self._sharing[storage]:
-            for of_storage in (self._sharing, self._inactive, self._written):
+            for of_storage in (self._sharing, self._inactive, self._written, self._storages):
                 of_storage.pop(storage, None)
 
     def _source(self, tensor: torch.Tensor) -> int:
@@ -409,10 +451,11 @@ class Recorder(TorchDispatchMode):
             )
         )
 
-    def _add_apart(self, function: str, shape: Shape, uses: frozenset[str] = _NOTHING) -> None:
+    def _add_apart(self, function: str, shape: Shape, uses: frozenset[str] = _NOTHING, itemsize: int = 0) -> None:
         """A step that reads nothing and does nothing: it stands for a tensor that comes from elsewhere."""
         layer = Operation(function, shape, view=True)
         self._add(function, layer, shape, (), "unknown", no_axes(shape), uses)
+        self._steps[-1].itemsize = itemsize
 
     def network(self, name: str, output: object) -> Network:
         """The steps as a network, whose last node is the first tensor of the output."""

@@ -24,9 +24,9 @@ from vggcalc.nets.graph import Network, Tracing
 from vggcalc.nets.layers import Shape
 from vggcalc.nets.names import ITEMSIZE
 from vggcalc.runtime.inputs import SEED, Arguments, Make, arguments_of, own_dtype, random_values, seeded
-from vggcalc.runtime.trace.calls import exhausted
 from vggcalc.runtime.trace.formulas import FormulaTypeError
 from vggcalc.runtime.trace.misfits import said_to_fit, wants_and_got
+from vggcalc.runtime.trace.nested import exhausted
 from vggcalc.runtime.trace.recorder import Recorder
 
 
@@ -169,7 +169,7 @@ def _traced_by(way: _Way, module: nn.Module, arguments: Arguments, name: str) ->
     trainable = {key: parameter.requires_grad for key, parameter in module.named_parameters()}
     with way.device:
         state = {key: way.state(tensor) for key, tensor in _state(module).items()}
-    recorder = Recorder(modules, trainable, state, way.name != "values")
+    recorder = Recorder(modules, trainable, state, own_dtype(module), way.name != "values")
     with (
         _as_in_inference(module),
         _reporting_modules(modules, recorder),
@@ -196,7 +196,8 @@ def _traced_by(way: _Way, module: nn.Module, arguments: Arguments, name: str) ->
             raise _not_traced(error, name, recorder, arguments) from error
         network = recorder.network(name, output)
     dtype = str(own_dtype(module)).removeprefix("torch.")
-    tracing = Tracing(way.name, recorder.depends_on_values, dtype=dtype if dtype in ITEMSIZE else "float32")
+    dtype = dtype if dtype in ITEMSIZE else "float32"
+    tracing = Tracing(way.name, recorder.depends_on_values, dtype=dtype, itemsize=recorder.itemsize(tensors[0]))
     return msgspec.structs.replace(network, tracing=tracing)
 
 

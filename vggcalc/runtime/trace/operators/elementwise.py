@@ -29,6 +29,8 @@ def elementwise(call: Call, inputs: Inputs, outputs: Outputs) -> list[OpOutput]:
         case "mul" | "div":
             kind = call.other + "first" * (call.function == "div" and not call.depends_on_input("self"))
             layer = operation(call, shape, **({"other": kind} if kind != "another" else {}))
+        case "pow" if not call.depends_on_input("self"):
+            layer = operation(call, shape, other="numberfirst" * (len(call.tensors) == 1))
         case function if function in NONLINEARITIES:
             options = {key: call[key] for key in OPTIONS if call[key] is not None}
             layer = operation(call, shape, **options)
