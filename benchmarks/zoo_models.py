@@ -27,6 +27,8 @@ TORCHVISION = {
     "rcnn|ssd|retinanet|fcos": ([(3, 320, 320)],), "raft": ((1, 3, 128, 128),) * 2, "swin3d": (1, 3, 32, 224, 224),
     "mvit|s3d": (1, 3, 16, 224, 224), "r3d|mc3|r2plus1d": (1, 3, 16, 112, 112), "inception_v3": (1, 3, 299, 299),
 }  # fmt: skip
+
+
 def in_turn(names: Iterable[str], kind: Callable[[str], str]) -> list[str]:
     """The names with one of each kind first, then the second of each.
 
