@@ -58,7 +58,7 @@ DIFFUSERS: dict[str, tuple[dict[str, Any], Any]] = {
     "LTXVideoTransformer3DModel": ({}, {
         "hidden_states": (1, 128, 128), "timestep": (1,), "encoder_attention_mask": (1, 77), "num_frames": 2,
         "height": 8, "width": 8} | text(4096)),
-    "LatteTransformer3DModel": ({"in_channels": 4, "patch_size": 2, "cross_attention_dim": 1408}, {
+    "LatteTransformer3DModel": ({"in_channels": 4, "out_channels": 8, "patch_size": 2, "caption_channels": 1408}, {
         "hidden_states": (1, 4, 8, 64, 64), "timestep": torch.zeros(1).long()} | text(1408)),
     "Lumina2Transformer2DModel": ({"num_layers": 2}, MAPS | text(1024) | {
         "encoder_attention_mask": torch.ones(1, 77, dtype=torch.bool)}),
@@ -81,7 +81,8 @@ DIFFUSERS: dict[str, tuple[dict[str, Any], Any]] = {
         "micro_conds": (1, 5)} | text(768)),
     "ChronoEditTransformer3DModel": ({}, VIDEO | text(4096)), "WanTransformer3DModel": ({}, VIDEO | text(4096)),
     "WanVACETransformer3DModel": ({}, VIDEO | text(4096) | {"control_hidden_states": (1, 96, 5, 32, 32)}),
-    "AnyFlowTransformer3DModel": ({}, text(4096) | {"hidden_states": (1, 5, 16, 32, 32), "timestep": (1, 5), "r_timestep": (1, 5)}),
+    "AnyFlowTransformer3DModel": ({}, text(4096) | {
+        "hidden_states": (1, 5, 16, 32, 32), "timestep": (1, 5), "r_timestep": (1, 5)}),
     "ZImageTransformer2DModel": ({}, {"x": [(16, 1, 32, 32)], "t": (1,), "cap_feats": [(77, 2560)]}),
     "JoyImageEditTransformer3DModel": ({}, VIDEO | text(4096)),
 }  # fmt: skip
