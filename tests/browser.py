@@ -83,8 +83,9 @@ class Browser:
             self.click(element)
         return waiting.value.suggested_filename, Path(waiting.value.path()).read_bytes()
 
-    def emulate_print(self) -> None:
-        """Show the page as on paper."""
+    def emulate_print(self, width: int) -> None:
+        """Show the page as on paper of that width."""
+        self._page.set_viewport_size({"width": width, "height": 900})
         self._page.emulate_media(media="print", color_scheme="light")  # as browsers print
 
     def screenshot(self, path: Path) -> None:
@@ -99,11 +100,12 @@ class Browser:
         """What stands in the console: errors, warnings, violations of the Content-Security-Policy."""
         return self._complaints
 
-    def violations(self) -> list[str]:
-        """The rules for accessible pages that axe finds broken."""
+    def violations(self, colours: bool = True) -> list[str]:
+        """The rules for accessible pages that axe finds broken; without `colours` text may be of any."""
         from axe_playwright_python.sync_playwright import Axe
 
-        found = Axe().run(self._page, options={"resultTypes": ["violations"]}).response
+        rules = {"color-contrast": {"enabled": colours}}
+        found = Axe().run(self._page, options={"resultTypes": ["violations"], "rules": rules}).response
         return [broken["id"] for broken in found["violations"]]
 
     def requested(self) -> list[str]:
