@@ -415,3 +415,40 @@ def test_numbers_of_tokens_and_of_positions_are_kept(positions: str) -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_constants_made_in_forward_are_kept_once(dtype: torch.dtype) -> None:
     same_as_autograds(Rotary().to(dtype), torch.rand(2, 6, 8, dtype=dtype))
+
+
+class Attention(nn.Module):
+    """Four heads, in the ways for which torch has no fused kernel, and with masks of several kinds."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind, self.qkv, self.out = kind, nn.Linear(8, 24), nn.Linear(8, 8)
+        self.mask, self.table = nn.Parameter(torch.zeros(4, 6, 6)), nn.Parameter(torch.zeros(11, 4))
+        self.register_buffer("distances", torch.arange(6)[:, None] - torch.arange(6) + 5)
+        self.by_distance = nn.Conv1d(1, 4, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.qkv(x).unflatten(-1, (3, 4, 2)).permute(2, 0, 3, 1, 4)
+        mask = None
+        match self.kind:
+            case "a parameter":
+                mask = self.mask
+            case "a table":
+                mask = self.table[self.distances].permute(2, 0, 1)
+            case "constant":
+                mask = torch.zeros(6, 6, device=x.device)
+            case "made of a constant by a convolution":
+                mask = self.by_distance(torch.ones(1, 1, 36, device=x.device)).view(1, 4, 6, 6)
+            case "five axes":
+                q, k, v = (part[:, None] for part in (q, k, v))
+            case "wider values":
+                v = torch.cat([v, v], -1)
+        made = nn.functional.scaled_dot_product_attention(q, k, v, mask)
+        return self.out(made[..., :2].reshape(2, 4, 6, 2).transpose(1, 2).flatten(2))
+
+
+@pytest.mark.parametrize("kind", [
+    "none", "a parameter", "a table", "constant", "made of a constant by a convolution", "five axes", "wider values",
+])  # fmt: skip
+def test_attention_keeps_what_its_kernel_or_its_parts_do(kind: str) -> None:
+    same_as_autograds(Attention(kind), torch.rand(2, 6, 8))

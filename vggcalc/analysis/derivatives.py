@@ -24,9 +24,9 @@ SAVES: dict[str, str] = {
             "add sub rsub neg cat stack pad slice mean sum cumsum pixel_shuffle pixel_unshuffle channel_shuffle "
             "upsample_nearest1d upsample_nearest2d upsample_nearest3d upsample_linear1d upsample_bilinear2d "
             "upsample_bicubic2d upsample_trilinear3d roll flip select alias to unbind chunk split "
-            "split_with_sizes reshape flatten view contiguous clone _to_copy repeat unused constant copy tril triu "
-            "floor ceil round trunc sign remainder fmod im2col col2im embedding index index_select index_put "
-            "index_copy index_fill scatter masked_fill where"
+            "split_with_sizes reshape flatten view contiguous clone _to_copy repeat repeat_interleave unused constant "
+            "copy tril triu floor ceil round trunc sign remainder fmod im2col col2im embedding index index_select "
+            "index_put index_copy index_fill scatter masked_fill where"
         ),
         "output": "sigmoid tanh softmax log_softmax exp rsqrt sqrt reciprocal",
         "first": (

@@ -137,8 +137,7 @@ def _saved_by(
     if node.traced is not None and (node.traced.autograd == "checkpoint" or _saves_weights(node.traced.weights, layer)):
         return [], None  # a checkpoint saves what goes into it
     if not node.inputs:
-        of_parameters = isinstance(layer, MatrixProduct) and layer.saves == "factors"
-        of_parameters = of_parameters and node.traced is not None and node.traced.weights != "constant"
+        of_parameters = node.traced is not None and isinstance(layer, MatrixProduct) and layer.saves == "factors"
         return [], 0 if of_parameters or getattr(layer, "function", "") in ("unused", "input") else None
     source = node.inputs[0]
     match layer:
@@ -186,6 +185,7 @@ def _saves_weights(weights: str, layer: Layer) -> bool:
     """Whether something is saved of weights that are no parameters: by the layer, or by what computes them."""
     function = getattr(layer, "function", "")
     saves = not isinstance(layer, Add | Concat) and SAVES.get(function) != "nothing" and function not in OPERANDS
+    saves = saves and getattr(layer, "saves", "") != "parts"
     return weights == "computed" or (weights == "rearranged" and saves)
 
 
@@ -193,10 +193,19 @@ def _saved_by_product(
     layer: MatrixProduct, node: Node, shapes: Mapping[str, Shape], itemsize: int, needs: Mapping[str, bool]
 ) -> tuple[list[str], int | None]:
     """The same for a matrix product: each factor is saved for the gradient of the other."""
-    of_attention = layer.saves == "attention"
+    of_attention = layer.saves in ("attention", "parts")
     factors, masks = node.inputs[: 3 if of_attention else 2], node.inputs[3:]
     if layer.saves in ("unknown", "state") or len(factors) < 2:
         return [], None
+    if layer.saves == "parts":
+        masked = any(needs[mask] for mask in masks) or (node.traced is not None and bool(node.traced.trains))
+        if node.traced is not None and node.traced.weights and not masked:  # of a frozen mask, and then it is fused
+            return [], None
+        query, key, value = (needs[factor] for factor in factors)
+        weights, of_value = query or key or masked, layer.copies[3]
+        kept = (key, query, weights or value, weights)
+        own = sum(size * is_kept for size, is_kept in zip(layer.copies, kept, strict=True))
+        return [factors[2]] * (weights and not of_value), own * itemsize
     if of_attention:
         if any(needs[mask] for mask in masks):  # then it is computed in its parts
             return [], None

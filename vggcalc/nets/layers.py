@@ -383,16 +383,18 @@ class MatrixProduct(_Layer, frozen=True):
     A product of two activations (attention's QKᵀ, `matmul`, a convolution whose kernel is computed from the input),
     or several products with weights in one operator (an LSTM). Of its `macs` multiply-accumulates `product_macs`
     multiply two activations with each other. `saves` says what autograd saves: its "factors"; "attention", which
-    are query, key, value, output and a float32 for each row; or it is "unknown", also how often training multiplies
-    with the "state" of a recurrent network. `copies` are the elements that torch copies of each factor,
-    and of attention's mask, expanded, made contiguous or numbers of booleans; 0 where it takes it as it is.
+    are query, key, value, output and a float32 for each row; attention's "parts", where torch has no fused kernel for
+    it: query and key scaled, the softmax's output, and value; or it is "unknown", also how often training multiplies
+    with the "state" of a recurrent network. `copies` are the elements that torch copies of each factor, and of
+    attention's mask, expanded, made contiguous or numbers of booleans; 0 where it takes it as it is. Of attention's
+    parts they are those of query, key, the softmax's output, and the value where it is copied.
     """
 
     function: str
     output_shape: Shape
     macs: int
     product_macs: int = 0
-    saves: Literal["factors", "attention", "state", "unknown"] = "unknown"
+    saves: Literal["factors", "attention", "parts", "state", "unknown"] = "unknown"
     copies: tuple[int, ...] = ()
 
 

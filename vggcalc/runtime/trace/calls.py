@@ -120,9 +120,9 @@ class Call:
         """Whether that argument is a tensor that depends on the network's input."""
         return self._depends(self[name])
 
-    def is_buffer(self, name: str) -> bool:
-        """Whether that argument is a buffer of the module, or a view of one."""
-        return self._weights(self[name]) == "buffer"
+    def kind_of_weight(self, name: str) -> str:
+        """What that argument is that does not depend on the network's input; "" for any other."""
+        return self._weights(self[name])
 
     def _depends(self, value: object) -> bool:
         return any(value is tensor for tensor in self.active)
@@ -150,8 +150,12 @@ class Call:
     @property
     def saved_constants(self) -> list[torch.Tensor]:
         """The tensors made in forward, of anything but the input, that autograd saves."""
+        saved = self.steering
         operands = self.signature.aten and self.function in SAVES_OPERAND and len(self.tensors) > 1
-        saved = self.tensors if operands else self.steering
+        if operands or (self.does_macs and not self.active):
+            saved = self.tensors
+        elif self.function == "scaled_dot_product_attention" and self.kind_of_weight("attn_mask") == "constant":
+            saved = [self["attn_mask"]] * (self["attn_mask"].dtype != torch.bool)
         return [tensor for tensor in saved if self._weights(tensor) in ("constant", "rearranged")]
 
     @property
@@ -224,7 +228,10 @@ class Call:
                 and min(self[one].dim(), self[two].dim()) > 1
             ):
                 return lambda: torch.matmul(self[two].mT, self[one].mT).mT  # a linear layer on its left
-        if has_rule and not (self.function == "where" and self["self"] is None):  # which is `nonzero` by another name
+        by_values = (self.function == "where" and self["self"] is None) or (  # which is `nonzero` by another name
+            self.function == "repeat_interleave" and isinstance(self["repeats"], torch.Tensor)
+        )
+        if has_rule and not by_values:
             return None
         if not self.signature.composite:
             return None

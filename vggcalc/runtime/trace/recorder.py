@@ -193,11 +193,11 @@ class Recorder(TorchDispatchMode):
                 self._add("numpy", Operation("numpy", shape), shape, (self._outside,), "unknown", no_axes(shape))
                 self._keep(tensor, len(self._steps) - 1, no_axes(shape))
 
-    def _constant(self, call: Call, result: Any, tensors: Sequence[torch.Tensor]) -> Any:
-        """What is made of weights and constants alone is no step, but is known to be of these weights."""
+    def _constant(self, call: Call, result: Any, tensors: Sequence[torch.Tensor], is_step: bool = False) -> Any:
+        """What is made of weights and constants alone is no step but a product, and is known to be of these weights."""
         uses, trained = self._uses(tensors), self._trained(call, tensors)
-        rearranged = bool(uses) and call.rearranges_weights
-        saved = self._saved(call) if rearranged and trained else ()
+        rearranged = bool(uses) and (is_step or call.rearranges_weights)
+        saved = self._saved(call) if rearranged and trained and not is_step else ()
         for tensor in tensors_of(result):
             self._hold(tensor)
             if rearranged:
@@ -319,7 +319,7 @@ class Recorder(TorchDispatchMode):
             step.steering = tuple(inputs.index(source) for source in steering if source in inputs)
             first = len(self._steps) - 1 if first is None else first
             if not active:  # a product of weights and constants alone is a weight itself
-                self._constant(call, tensor, tensors)
+                self._constant(call, tensor, tensors, is_step=True)
                 continue
             if call.mutates:
                 self._overwrite(storage)

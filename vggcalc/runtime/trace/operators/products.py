@@ -87,12 +87,20 @@ def attention(call: Call, inputs: Inputs, outputs: Outputs) -> list[OpOutput]:
     with_keys, with_values = pairs * int(query.shape[-1]), pairs * int(value.shape[-1])
     asks, answers, gives = map(call.depends_on_input, names)
     of_activations = with_keys * (asks and answers) + with_values * ((asks or answers) and gives)
-    # torch's fused kernels need heads, and one width for all three; of a mask of booleans they make one of numbers.
+    # torch's fused kernels need heads, one width for all three and a mask without gradient; of a mask of booleans they
+    # make one of numbers. Its parts scale query and key, and then are two products and a softmax.
     fused = query.dim() == 4 and query.shape[-1] == value.shape[-1] and query.shape[0] == key.shape[0]
     fused = fused and (query.shape[1] == key.shape[1] == value.shape[1] or bool(call["enable_gqa"]))
     mask = call["attn_mask"]
     masked = mask.numel() if mask is not None and mask.dtype == torch.bool else 0
-    known = mask is None or masked > 0 or call.depends_on_input("attn_mask") or call.is_buffer("attn_mask")
+    kind = call.kind_of_weight("attn_mask")
+    alike = query.shape[:-2] == key.shape[:-2] == value.shape[:-2] and query.dtype in (torch.float32, torch.float64)
+    saves: Literal["attention", "parts", "unknown"] = "unknown"
+    copies = (0, 0, 0, masked)
+    if fused and (masked or kind in ("", "buffer", "constant")):
+        saves = "attention"
+    elif alike:
+        saves, copies = "parts", (query.numel(), key.numel(), pairs, _copied(value, tuple(value.shape[:-2])))
     axes = inputs[-1][1] if call.depends_on_input("value") else no_axes(value.shape)
     if call.depends_on_input("value"):
         axes = inputs[[tensor is value for tensor in call.active].index(True)][1]
@@ -102,8 +110,8 @@ def attention(call: Call, inputs: Inputs, outputs: Outputs) -> list[OpOutput]:
         outputs[0],
         with_keys + with_values,
         of_activations,
-        "attention" if fused and known and asks and answers and gives else "unknown",
-        (0, 0, 0, masked),
+        saves if asks and answers and gives else "unknown",
+        copies,
     )
     after: list[Label] = [None] * len(outputs[0])
     if asks:
