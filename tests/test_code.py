@@ -1,6 +1,6 @@
 """Modules written as Python: what is run again is the same module, without vggcalc."""
 
-import subprocess
+import runpy
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -103,7 +103,12 @@ def test_what_cannot_be_seen_is_not_guessed(module: nn.Module) -> None:
     [("Net", ("--arg", "width=6"), "small.pt"), ("made", ("--into", "stripes", "--fit"), "small.safetensors")],
 )
 def test_the_command_writes_python_that_runs_without_vggcalc(
-    attribute: str, options: tuple[str, ...], save: str, tmp_path: Path
+    attribute: str,
+    options: tuple[str, ...],
+    save: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """A user's own class is made by its own file, from another folder, and the written weights load."""
     if save.endswith(".safetensors"):
@@ -119,11 +124,10 @@ def test_the_command_writes_python_that_runs_without_vggcalc(
     assert f"{code} makes this module without vggcalc" in done.stdout
     text = code.read_text()
     assert "for path in" in text  # the two that are alike
-    run = "import runpy, sys; sys.modules['vggcalc'] = None; runpy.run_path(sys.argv[1], run_name='__main__')"
-    printed = subprocess.run(
-        [sys.executable, "-c", run, str(code)], check=True, capture_output=True, text=True, cwd="/"
-    )
-    assert printed.stdout.startswith("Net(")
+    monkeypatch.setitem(sys.modules, "vggcalc", None)
+    monkeypatch.chdir("/")
+    runpy.run_path(str(code), run_name="__main__")
+    assert capsys.readouterr().out.startswith("Net(")
     assert {path.name for path in tmp_path.iterdir()} == {"models", save, "small.py"}
 
 

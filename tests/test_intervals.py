@@ -56,6 +56,16 @@ def test_interval_is_made_of_the_order_statistics_that_the_binomial_names(n: int
         assert n < intervals.least_rounds(compared)
 
 
+@pytest.mark.parametrize("compared", [1, 3])
+@pytest.mark.parametrize("n", [5, 6, 8, 9, 100, 1001])
+def test_interval_is_scipys(n: int, compared: int) -> None:
+    rng = random.Random(n)
+    d = [rng.gauss(0, 1) for _ in range(n)]
+    low, high = stats.quantile_test(d, q=0, p=0.5).confidence_interval(1 - 0.05 / compared)
+    expected = None if math.isnan(low) else pytest.approx((math.exp(-high), math.exp(-low)))
+    assert intervals.within_process(d, compared).ci95 == expected
+
+
 def test_over_processes_it_is_students_t_of_the_medians() -> None:
     processes = [[0.1, 0.2, 0.3], [0.3, 0.4, 0.5], [0.2, 0.3, 0.7]]
     found = intervals.estimate(processes)

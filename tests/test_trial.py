@@ -576,14 +576,20 @@ def test_what_agrees_in_float32_agrees_in_every_dtype(dtype: str) -> None:
         assert found.agrees
 
 
-@pytest.mark.parametrize("deed", ["kill", "raise", "half", "rubbish", "refuse"])
-@pytest.mark.parametrize("moment", ["job", "facts", "counts"])
+@pytest.mark.parametrize(
+    ("moment", "deed"),
+    [
+        ("job", "kill"),
+        ("facts", "kill"),
+        *(("counts", deed) for deed in ("kill", "raise", "half", "rubbish", "refuse")),
+    ],
+)
 def test_a_crosscheck_that_fails(
     scripted: Scripted, capsys: pytest.CaptureFixture[str], moment: str, deed: str
 ) -> None:
     """What was not counted again is not confirmed, and the rest is measured."""
     scripted({"CheckJob": (moment, deed)})
-    plan = Plan(devices=("cpu",), rounds=6, processes=3)
+    plan = Plan(devices=("cpu",), rounds=6, processes=1)
     assert scripted.run(plan) == 1
     out, err = capsys.readouterr()
     assert "Latency of 5×5" in out
@@ -661,7 +667,7 @@ def test_ctrl_c_in_the_second_comparison_leaves_the_first(scripted: Scripted) ->
 
 
 def test_ctrl_c_while_the_intervals_are_computed(scripted: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Importing scipy for them takes half a second, in which a key is soon pressed."""
+    """Importing scipy for them takes a moment, in which a key is soon pressed."""
     original = Trial.result
     pressed: list[bool] = []
 
@@ -699,7 +705,7 @@ vggcalc.cli.main.main()
 
 
 @pytest.mark.parametrize(
-    "module", ["scipy", "numpy.lib", "scipy.stats", "vggcalc.measurement.trial", "vggcalc.measurement.session"]
+    "module", ["scipy", "numpy.lib", "scipy.special", "vggcalc.measurement.trial", "vggcalc.measurement.session"]
 )
 def test_ctrl_c_while_something_is_imported(scripted: Scripted, module: str) -> None:
     """numpy, once interrupted, cannot be imported again in that process."""

@@ -6,6 +6,7 @@ from statistics import fmean, stdev
 
 from vggcalc.measurement.crosscheck import feature_map
 from vggcalc.measurement.host import Host
+from vggcalc.measurement.intervals import students_t
 from vggcalc.measurement.limits import TORCH_BYTES, lacking_memory, warm_up_timeout_s, whole_cost
 from vggcalc.protocol import EnergyJob, GradientEnergy, NoEnergy, ProbeTarget, Subject, WorkerInfo
 from vggcalc.results import Comparison, EffectiveReceptiveField, HeldEnergy, LayerResult, Variant
@@ -119,9 +120,7 @@ def effective_field(variant: Variant, energies: Sequence[GradientEnergy], seed: 
     means = means[: last + 1]
     ends = None
     if len(heard) > 1:
-        from scipy.stats import t
-
-        factor = float(t.ppf(0.975, len(heard) - 1)) / sqrt(len(heard))
+        factor = students_t(0.025, len(heard) - 1) / sqrt(len(heard))
         columns = list(zip(*heard, strict=True))[: last + 1]
         reaches = [factor * stdev(each) for each in columns]
         ends = tuple((max(0.0, m - r), min(1.0, m + r)) for m, r in zip(means, reaches, strict=True))
