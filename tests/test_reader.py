@@ -147,8 +147,8 @@ def test_devices_are_written_to_as_devices(tmp_path: Path, command: str, target:
     if target == "/dev/null":
         assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
         return
-    assert run(f"--output {target}", "| head -c 10").stdout == done.stdout[:10]
-    assert run(f"--output {target}", "| head -c 10").returncode == 0
+    head = run(f"--output {target}", "| head -c 10")
+    assert (head.returncode, head.stdout) == (0, done.stdout[:10])
     (tmp_path / "f").write_text("before\n")
     assert run(f"--output {target}", ">> f").returncode == 0
     assert (tmp_path / "f").read_text() == "before\n" + done.stdout
