@@ -43,6 +43,8 @@ def inputs_of(module: Any) -> dict[str, Any]:
     needs = {name for name, one in takes.items() if one.default is one.empty and one.kind is one.POSITIONAL_OR_KEYWORD}
     grids = needs & {"grid_thw", "image_grid_thw"}
     rows: Any = image if not frames or kind.startswith("Perceiver") else video
+    if re.search("LoFTR|SuperGlue|LightGlue", kind):  # which match two images
+        rows = (1, 2, *image[1:])
     if grids:
         rows = (GRID * GRID, channels * said("temporal_patch_size", default=1) * patch * patch)
     sizes = ("num_mel_bins", "input_feat_size", "feature_projection_input_dim", "input_feat_per_channel")

@@ -145,7 +145,9 @@ class Call:
     @property
     def steering(self) -> list[torch.Tensor]:
         """The tensors that say which elements are taken or written."""
-        return tensors_of([self[STEERING.get(self.function, "")]]) if self.signature.aten else []
+        if self.function not in STEERING or not self.signature.aten:
+            return []
+        return tensors_of([self[STEERING[self.function]]])
 
     @property
     def saved_constants(self) -> list[torch.Tensor]:

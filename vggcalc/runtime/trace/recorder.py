@@ -33,6 +33,9 @@ _NOTHING = frozenset[str]()
 #: What stands for a parameter that is none of the module's: one that it makes in forward, or has in a list.
 _UNREGISTERED = frozenset(("",))
 
+#: Layers that may read one input twice.
+_READ_TWICE = (Add, Concat, MatrixProduct)
+
 #: The kinds of weights; of an operator with several the first one stands for all.
 _WEIGHTS = ("computed", "rearranged", "constant", "own")
 
@@ -275,48 +278,52 @@ class Recorder(TorchDispatchMode):
         `shapes` are those that its active tensors had before it.
         """
         active, tensors = call.active, call.tensors
-        uses = self._uses(tensors)
         passed_on = any(output is tensor for output in outputs[:1] for tensor in active)
         if passed_on and not call.mutates and call.function != "dropout":
             return
         spatial_axes = [self._spatial[id(tensor)] for tensor in active]
+        after = [tuple(tensor.shape) for tensor in outputs]
         if macs is None:
-            seen = apply_rule(call, list(zip(shapes, spatial_axes, strict=True)), [tuple(t.shape) for t in outputs])
+            seen = apply_rule(call, list(zip(shapes, spatial_axes, strict=True)), after)
         else:
-            seen = [_counted(call.function, tuple(t.shape), macs) for t in outputs]
+            seen = [_counted(call.function, shape, macs) for shape in after]
         if call.does_macs and len(active) > 1:  # its factors first, and then what it adds
             active = sorted(active, key=lambda tensor: not any(tensor is call[name] for name in factors(call)))
         read = tuple(self._source(tensor) for tensor in active)
         sources = tuple(dict.fromkeys(read))
-        weights = {self._kind_of_weight(tensor) for tensor in tensors} - {"", "buffer"}
-        if not call.does_macs:
-            weights.discard("constant")
-        weight = min(weights, key=_WEIGHTS.index, default="")
-        trains, saved = self._trains(call, tensors), self._saved(call)
+        uses, weight, trains = _NOTHING, "", ""
+        saved: tuple[Constant, ...] = ()
+        if any(id(tensor) in self._weights_of or id(tensor) not in self._step_of for tensor in tensors):
+            uses, trains, saved = self._uses(tensors), self._trains(call, tensors), self._saved(call)
+            weights = {self._kind_of_weight(tensor) for tensor in tensors} - {"", "buffer"}
+            if not call.does_macs:
+                weights.discard("constant")
+            weight = min(weights, key=_WEIGHTS.index, default="")
         steering = {self._source(tensor) for tensor in call.steering if id(tensor) in self._step_of}
         storages = {tensor.untyped_storage()._cdata for tensor in active}
         first = None
-        for tensor, one in zip(outputs, seen, strict=True):
+        for tensor, shape, one in zip(outputs, after, seen, strict=True):
             layer, inputs, reach = one.layer, sources, one.reach
             if call.does_macs and tensor.is_complex():  # a MAC of complex numbers is several of real ones
-                layer, reach = Opaque(call.function, tuple(tensor.shape)), "unknown"
-            if isinstance(layer, Add | Concat | MatrixProduct):
+                layer, reach = Opaque(call.function, shape), "unknown"
+            if isinstance(layer, _READ_TWICE):
                 inputs = read  # which may be one of them twice
             storage = tensor.untyped_storage()._cdata
             shares = storage in storages and not call.mutates
             if isinstance(layer, Flatten) and not shares:
-                layer = Operation(call.function, tuple(tensor.shape))
+                layer = Operation(call.function, shape)
             if isinstance(layer, Operation) and layer.view != shares:
                 layer = msgspec.structs.replace(layer, view=shares)
             if first is not None and not shares:
-                layer = Operation(call.function, tuple(tensor.shape), view=True)
+                layer = Operation(call.function, shape, view=True)
                 inputs, reach, uses, weight, trains = (first,), "pixel", _NOTHING, "", ""
-            self._add(call.function, layer, tuple(tensor.shape), inputs, reach, one.spatial, uses, weight, trains)
+            self._add(call.function, layer, shape, inputs, reach, one.spatial, uses, weight, trains)
             step = self._steps[-1]
             step.itemsize, step.constants = self.itemsize(tensor), saved
             if not tensor.is_floating_point() and not tensor.is_complex():
                 step.autograd = "no_grad"  # numbers of elements and masks have no gradient
-            step.steering = tuple(inputs.index(source) for source in steering if source in inputs)
+            if steering:
+                step.steering = tuple(inputs.index(source) for source in steering if source in inputs)
             first = len(self._steps) - 1 if first is None else first
             if not active:  # a product of weights and constants alone is a weight itself
                 self._constant(call, tensor, tensors, is_step=True)
