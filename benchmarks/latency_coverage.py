@@ -19,6 +19,9 @@ floor, 1%, since there is no control.
 
     python benchmarks/latency_coverage.py > table.md    # while nothing else runs, about half an hour
     python benchmarks/latency_coverage.py --default 300 --swept 10    # 300 of each by the plans, about three hours
+
+With --records each comparison is written into a file of JSON lines as soon as it is made, with the day, the commit and
+the load. A run that was ended goes on after the lines that are there, and the table is made of all of them.
 """
 
 import argparse
@@ -30,12 +33,14 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from math import exp, log
+from pathlib import Path
 from statistics import fmean, median, quantiles
 from typing import NamedTuple
 
 import msgspec
 import torch
 from counters import machine, print_table
+from revision import commit
 from scipy.stats import binomtest, ttest_ind
 
 import vggcalc
@@ -91,6 +96,17 @@ class Found(NamedTuple):
 
     estimate: Estimate
     verdict: str
+
+
+class Record(msgspec.Struct):
+    """A comparison as it is kept: the way it was made, its seed, what was found, and when, by what and beside what."""
+
+    way: str
+    seed: int
+    found: Found
+    day: str
+    commit: str
+    load: float
 
 
 def judged(processes: Sequence[Sequence[Times]]) -> Found:
@@ -203,9 +219,25 @@ def table(found: dict[str, list[Found]]) -> Iterable[Sequence[str]]:
         yield way, str(count), share(held, count), share(wrong, count), *(f"{one:.2%}" for one in figures)
 
 
-def measure(within: int, across: int, default: int, sweeps: int, seed: int) -> dict[str, list[Found]]:
-    """All comparisons, by way; one whose worker failed is left out, and standard error says so."""
+def read_records(file: Path | None) -> list[Record]:
+    """The comparisons that are kept in a file; none where there is no file yet."""
+    if file is None or not file.exists():
+        return []
+    return [msgspec.json.decode(line, type=Record) for line in file.read_bytes().splitlines()]
+
+
+def measure(
+    within: int, across: int, default: int, sweeps: int, seed: int, records: Path | None = None
+) -> dict[str, list[Found]]:
+    """All comparisons, by way; one whose worker failed is left out, and standard error says so.
+
+    Those over processes and by the plans go into the file of `records`; of what is there already none is made again.
+    """
     found: dict[str, list[Found]] = {way: [] for way in (IN_ONE, OVER, BY_DEFAULT, SWEPT, WELCH, QUARTILES)}
+    kept = read_records(records)
+    for record in kept:
+        found[record.way].append(record.found)
+    done = {(record.way, record.seed) for record in kept}
     where = device(CONFIGURATION.device)
     where.configure(CONFIGURATION)
     gc.freeze()  # else the round loop's collection takes longer than its rounds, for what torch imported
@@ -215,18 +247,27 @@ def measure(within: int, across: int, default: int, sweeps: int, seed: int) -> d
         with context(CONFIGURATION):
             for way, one in in_this_process(where, seed + number).items():
                 found[way].append(one)
-    ways: dict[str, tuple[int, Callable[[int], list[Found]]]] = {
-        OVER: (across, lambda number: [over_processes(seed + LEAST_PROCESSES * number)]),
-        BY_DEFAULT: (default, lambda number: [by_default(seed + number)]),
-        SWEPT: (sweeps, lambda number: swept(seed + number)),
+    ways: dict[str, tuple[range, Callable[[int], list[Found]]]] = {
+        OVER: (range(seed, seed + LEAST_PROCESSES * across, LEAST_PROCESSES), lambda own: [over_processes(own)]),
+        BY_DEFAULT: (range(seed, seed + default), lambda own: [by_default(own)]),
+        SWEPT: (range(seed, seed + sweeps), swept),
     }
-    for way, (times, of_number) in ways.items():
-        for number in range(times):
-            print(f"{way}: {number + 1} of {times}", file=sys.stderr)
+    for way, (seeds, with_seed) in ways.items():
+        for own in seeds:
+            if (way, own) in done:
+                continue
+            print(f"{way}: {seeds.index(own) + 1} of {len(seeds)}", file=sys.stderr)
+            load = os.getloadavg()[0]
             try:
-                found[way] += of_number(number)
+                made = with_seed(own)
             except WorkerError as error:
                 print(f"left out: {error}", file=sys.stderr)
+                continue
+            found[way] += made
+            if records:
+                day, at = time.strftime("%Y-%m-%d"), commit()
+                with records.open("ab") as file:
+                    file.write(b"".join(msgspec.json.encode(Record(way, own, o, day, at, load)) + b"\n" for o in made))
     return {way: results for way, results in found.items() if results}
 
 
@@ -237,9 +278,10 @@ def main() -> None:
     parser.add_argument("--default", type=int, default=20, metavar="N", help="by the default plan (%(default)s)")
     parser.add_argument("--swept", type=int, default=2, metavar="N", help="sweeps (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of orders and weights (%(default)s)")
+    parser.add_argument("--records", type=Path, metavar="FILE", help="what is kept, and where to go on")
     asked = parser.parse_args()
     pinned, load, began = allocator.pin(), os.getloadavg()[0], time.monotonic()
-    print_table(table(measure(asked.within, asked.across, asked.default, asked.swept, asked.seed)))
+    print_table(table(measure(asked.within, asked.across, asked.default, asked.swept, asked.seed, asked.records)))
     print(
         f"{machine()}; {time.strftime('%Y-%m-%d')}; load {load:.2f} before, {os.getloadavg()[0]:.2f} after; "
         f"3×3, 64 channels, 28×28, float32, {CONFIGURATION.threads} thread, allocator {pinned}; "

@@ -97,6 +97,29 @@ def test_coverage(
     check_machine(last, module)
 
 
+def test_coverage_goes_on_after_what_is_kept(
+    benchmark: Callable[[str], ModuleType],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    module = benchmark("latency_coverage")
+    made: list[int] = []
+
+    def by_default(seed: int) -> Any:
+        made.append(seed)
+        return module.Found(module.Estimate(1 + seed / 1000, (0.99, 1.0 + seed / 500), "processes"), "same")
+
+    monkeypatch.setattr(module, "by_default", by_default)
+    kept = ("--within", "0", "--across", "0", "--swept", "0", "--records", str(tmp_path / "kept.jsonl"))
+    printed(module, monkeypatch, capsys, *kept, "--default", "2", "--seed", "5")
+    ((_, row),), _ = printed(module, monkeypatch, capsys, *kept, "--default", "4", "--seed", "4")
+    assert made == [5, 6, 4, 7]
+    assert row[:2] == [module.BY_DEFAULT, "4"]
+    assert row[2].startswith("100.0%")
+    assert row[-1] == "0.70%"
+
+
 def test_agreement(
     benchmark: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
