@@ -120,6 +120,19 @@ def test_coverage_goes_on_after_what_is_kept(
     assert row[-1] == "0.70%"
 
 
+def test_fitting(
+    benchmark: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = benchmark("fitting")
+    monkeypatch.setattr(module, "SMALL", [module.Case("3×3 depthwise", 2, 3, groups=2), *module.SMALL[:1]])
+    ((head, *rows),), last = printed(module, monkeypatch, capsys, "--small", "--starts", "2", "--steps", "30")
+    assert head[:3] == ["kernel", "left by `fit`", "time"]
+    assert [row[0] for row in rows] == ["3×3 depthwise", "5×5, 2 → 2"]
+    assert float(rows[0][1]) < 1e-20  # one layer is the kernel itself
+    assert float(rows[1][1]) <= float(rows[1][4]) <= float(rows[1][5])
+    check_machine(last, module)
+
+
 def test_agreement(
     benchmark: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,6 +1,7 @@
 """From a trained kernel to a family's weights: what is of it is found again, and what is left is what SVD says."""
 
 from itertools import pairwise
+from math import prod
 
 import numpy
 import pytest
@@ -16,8 +17,9 @@ from vggcalc.errors import InputError
 from vggcalc.nets.chains import Branches
 from vggcalc.nets.families import FAMILIES, Factorization, factorized
 from vggcalc.nets.layers import Conv, Conv1d, Conv2d, Conv3d
+from vggcalc.runtime.fit.descent import Descent
 from vggcalc.runtime.fit.fit import Fit, fit
-from vggcalc.runtime.fit.problem import Problem, axes_of_layer, grouped_shape
+from vggcalc.runtime.fit.problem import DAMPING, Problem, axes_of_layer, grouped_shape
 from vggcalc.runtime.fuse.affine import Affine, added
 from vggcalc.runtime.fuse.fuse import fuse, map_of_convolution
 from vggcalc.runtime.padded import conv_module
@@ -114,6 +116,53 @@ def test_a_stack_is_no_worse_than_ten_descents_of_another_method() -> None:
         ends.append(min(minimize(left, start, jac=True, method="L-BFGS-B").fun for start in starts))
     found = fit(weight, conv, factorized(conv, Factorization("stack")))
     assert 1 - found.energy <= sum(ends) / float(weight.square().sum()) * (1 + 1e-3)
+
+
+LINEAR_AT_THE_END = [("stack", 1), ("stack", 2), ("separable", 1), ("stripes", 1), ("cp", 2)]
+
+
+@pytest.mark.parametrize(("family", "groups"), LINEAR_AT_THE_END)
+def test_slopes_are_divided_by_the_second_derivative_of_the_last_layers(family: str, groups: int) -> None:
+    """Of a layer behind which nothing stands it is exact: its block of JᵀJ, which `normal_matrix` has."""
+    conv = Conv2d(4, 4, (5, 5), padding=(2, 2), groups=groups)
+    weight, branches = kernel_of(conv), factorized(conv, Factorization(family))
+    problem = Problem(Affine(weight.unflatten(0, (groups, -1)), None, axes_of_layer(conv)), branches)
+    generator = torch.Generator().manual_seed(1)
+    at = torch.randn(problem.groups, problem.numbers, generator=generator, dtype=torch.float64)
+    divide, square = problem.preconditioned(at), problem.normal_matrix(at)
+    ends, end = [], 0
+    for branch in branches:
+        for layer in branch:
+            begin, end = end, end + prod(grouped_shape(layer)) // problem.groups
+        ends.append((begin, end, branch[-1]))
+    for begin, end, last in ends:
+        slope = torch.zeros_like(at)
+        slope[:, begin:end] = torch.randn(len(at), end - begin, generator=generator, dtype=torch.float64)
+        of_channel = (end - begin) // (last.out_channels // problem.groups)
+        assert last.groups == problem.groups
+        for block, own, divided in zip(square[:, begin:end, begin:end], slope, divide(slope), strict=True):
+            inner = block[:of_channel, :of_channel]  # that of its first channel out
+            assert torch.allclose(block, torch.kron(torch.eye(len(block) // of_channel), inner), atol=1e-12)
+            damped = inner + DAMPING * inner.diagonal().mean() * torch.eye(of_channel)
+            expected = own[begin:end].view(-1, of_channel) @ torch.linalg.inv((1 + DAMPING) * damped)
+            expected = expected.flatten() / len(problem.layers)
+            assert torch.allclose(divided[begin:end], expected, rtol=1e-8, atol=1e-10)
+
+
+def test_many_descents_side_by_side_come_to_what_each_comes_to_alone() -> None:
+    conv = Conv2d(3, 3, (5, 5), padding=(2, 2))
+    branches = factorized(conv, Factorization("stack"))
+    problem = Problem(Affine(kernel_of(conv).unsqueeze(0), None, axes_of_layer(conv)), branches)
+    starts = torch.randn(3, problem.numbers, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    group = torch.zeros(3, dtype=torch.int64)
+    together = Descent(problem, problem.scaled(starts, group), group)
+    together.lbfgs(60, 0)
+    for start, left in zip(starts, together.left, strict=True):
+        alone = Descent(problem, problem.scaled(start[None], group[:1]), group[:1])
+        before = float(alone.left)
+        alone.lbfgs(60, 0)
+        assert float(alone.left) == pytest.approx(float(left), rel=1e-3)
+        assert float(alone.left) < before / 2
 
 
 def test_bottleneck_is_stationary_between_its_first_decompositions_and_all_of_the_energy() -> None:

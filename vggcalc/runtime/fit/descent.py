@@ -6,12 +6,10 @@ system of each step is solved by Cholesky's decomposition where it is small, and
 no Jacobian is ever stored (Nocedal & Wright, sections 10.3 and 7.1).
 """
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
-from vggcalc.runtime.fit.problem import Problem
+from vggcalc.runtime.fit.problem import Problem, Product
 
 #: A problem is solved when of its energy no more than this is left, near rounding in float64.
 SOLVED = 1e-24
@@ -19,10 +17,9 @@ SOLVED = 1e-24
 #: Systems of so many unknowns are decomposed, as many at once as have so many numbers together.
 MOST_UNKNOWNS, MOST_DECOMPOSED = 400, 4_000_000
 
-#: Steps that L-BFGS remembers, and how often one is shortened before none is taken.
-REMEMBERED, MOST_HALVINGS = 20, 12
-
-Product = Callable[[Tensor], Tensor]
+#: Steps that L-BFGS remembers, and after which it is preconditioned anew; in how many it is to make progress; and how
+#: often one is shortened before none is taken.
+REMEMBERED, PATIENCE, MOST_HALVINGS = 20, 60, 12
 
 
 def _dots(one: Tensor, other: Tensor) -> Tensor:
@@ -57,37 +54,37 @@ class Descent:
             self._step(active.nonzero()[:, 0], progress)
 
     def lbfgs(self, most_steps: int, progress: float) -> None:
-        """Take steps of L-BFGS, till in `REMEMBERED` no problem's sum fell by the share `progress` for each of them.
+        """Take steps of L-BFGS, till in `PATIENCE` no problem's sum fell by the share `progress` for each of them.
 
         It is for what is far, of many numbers, as `marquardt` is for what is near.
         """
-        at = self.at
+        at, enough = self.at, SOLVED * self.problem.energy[self.group].unsqueeze(1)
         left, slope = self.problem.gradient(at, self.group)
-        memory: list[tuple[Tensor, Tensor]] = []
-        before = left
+        memory, before = _Memory(at), left
         for step in range(most_steps):
-            if step % REMEMBERED == 0:
-                solved = bool((left[:, 0] <= SOLVED * self.problem.energy[self.group]).all())
-                if solved or (step and bool((before - left <= REMEMBERED * progress * left).all())):
+            if step % PATIENCE == 0:
+                if step and bool(((before - left <= PATIENCE * progress * left) | (left <= enough)).all()):
                     break
                 before = left
-            toward = _quasi_newton(slope, memory)
+            if step % REMEMBERED == 0:
+                memory.precondition(self.problem.preconditioned(at))
+            toward = memory.toward(slope)
             falls = _dots(toward, slope)
             length = torch.ones_like(left)
-            if not memory:
+            if not step:
                 near = self.problem.linearized(at, self.group).push(toward)
                 curved = _dots(near, near)
                 length = -falls / torch.where(curved > 0, curved, 1)
             for _ in range(MOST_HALVINGS):
                 new = at + length * toward
                 left_after, slope_after = self.problem.gradient(new, self.group)
-                enough = left_after <= left + 2e-4 * length * falls  # of Armijo: the sum's slope is twice Jᵀr
-                if enough.all():
+                falls_enough = left_after <= left + 2e-4 * length * falls  # Armijo: the sum's slope is twice Jᵀr
+                if (falls_enough | (left <= enough)).all():
                     break
-                length = torch.where(enough, length, length / 3)
+                length = torch.where(falls_enough, length, length / 3)
             better = left_after < left
             new, slope_after = torch.where(better, new, at), torch.where(better, slope_after, slope)
-            memory = [*memory[1 - REMEMBERED :], (new - at, slope_after - slope)]
+            memory.add(new - at, slope_after - slope)
             at, left, slope = new, torch.where(better, left_after, left), slope_after
         self.at, self.left = at, left
 
@@ -175,22 +172,56 @@ def _solved(product: Product, damping: Tensor, right: Tensor, most: int = 40, wi
     return solution
 
 
-def _quasi_newton(slope: Tensor, memory: list[tuple[Tensor, Tensor]]) -> Tensor:
-    """Where to go, of each problem, by its last steps and slopes (Nocedal & Wright, algorithm 7.4)."""
-    rest, shares = -slope, []
-    pairs = [(step, bent, _dots(step, bent)) for step, bent in memory]
-    for step, bent, curved in reversed(pairs):
-        share = torch.where(curved > 0, _dots(step, rest) / torch.where(curved > 0, curved, 1), 0)
-        rest = rest - share * bent
-        shares.append(share)
-    if pairs:
-        _, bent, curved = pairs[-1]
-        size = _dots(bent, bent)
-        rest = rest * torch.where((curved > 0) & (size > 0), curved / torch.where(size > 0, size, 1), 1)
-    for (step, bent, curved), share in zip(pairs, reversed(shares), strict=True):
-        back = torch.where(curved > 0, _dots(bent, rest) / torch.where(curved > 0, curved, 1), 0)
-        rest = rest + torch.where(curved > 0, share - back, 0) * step
-    return torch.where(_dots(rest, slope) < 0, rest, -slope)
+class _Memory:
+    """The last steps of each problem and how its slope changed in them, which tell of the second derivative."""
+
+    def __init__(self, weights: Tensor) -> None:
+        problems, numbers = weights.shape
+        rows = weights.new_zeros(3, problems, REMEMBERED, numbers)
+        self._steps, self._changes, self._divided = rows
+        #: Of steps with changes, and of changes with divided ones.
+        self._products, self._squares = weights.new_zeros(2, problems, REMEMBERED, REMEMBERED)
+        self._count = 0
+        self.divide: Product = Tensor.clone
+
+    def precondition(self, divide: Product) -> None:
+        """Begin from slopes that are divided so, by about the second derivative."""
+        self.divide = divide
+        for i in range(min(self._count, REMEMBERED)):
+            self._divided[:, i] = divide(self._changes[:, i])
+        self._squares = self._changes @ self._divided.mT
+
+    def add(self, step: Tensor, change: Tensor) -> None:
+        """A step, and what the slope after it differs by; without effect where they do not show a valley."""
+        i = self._count % REMEMBERED
+        valley = _dots(step, change) > 0
+        new = torch.where(valley, step, 0), torch.where(valley, change, 0)
+        self._steps[:, i], self._changes[:, i] = new
+        self._divided[:, i] = self.divide(new[1])
+        self._products[:, i] = (self._changes @ new[0].unsqueeze(2)).squeeze(2)
+        self._products[:, :, i] = (self._steps @ new[1].unsqueeze(2)).squeeze(2)
+        self._squares[:, i] = self._squares[:, :, i] = (self._divided @ new[1].unsqueeze(2)).squeeze(2)
+        self._count += 1
+
+    def toward(self, slope: Tensor) -> Tensor:
+        """Where to go (Byrd, Nocedal & Schnabel 1994, "Representations of quasi-Newton matrices", theorem 2.2)."""
+        direct = self.divide(slope)
+        if not self._count:
+            return -direct
+        age = (torch.arange(REMEMBERED) + self._count) % REMEMBERED  # the oldest first
+        products, squares = (one[:, age][:, :, age] for one in (self._products, self._squares))
+        curved = products.diagonal(dim1=1, dim2=2)
+        last = squares[:, -1:, -1]
+        scale = torch.where(last > 0, curved[:, -1:] / torch.where(last > 0, last, 1), 1).unsqueeze(2)
+        upper = products.triu() + torch.diag_embed((curved == 0).double())
+        sizes, own = ((one @ slope.unsqueeze(2))[:, age] for one in (self._steps, self._divided))
+        right = torch.linalg.solve_triangular(upper, sizes, upper=True)
+        rest = (torch.diag_embed(curved) + scale * squares) @ right - scale * own
+        left = torch.linalg.solve_triangular(upper.mT, rest, upper=False)
+        place = age.argsort()
+        whole = scale[:, 0] * direct
+        whole = whole + (self._steps.mT @ left[:, place] - scale * (self._divided.mT @ right[:, place])).squeeze(2)
+        return torch.where(_dots(whole, slope) > 0, -whole, -direct)
 
 
 def linear_least_squares(problem: Problem, start: Tensor | None = None) -> Tensor:

@@ -31,8 +31,11 @@ STARTS, MOST_WEIGHTS = 64, 20_000
 #: So many of each group's starts go on, for so many steps at the most, till none's sum falls by this share in a step.
 ROUNDS = ((64, 12, 1e-3), (8, 60, 1e-4), (2, 200, 1e-6))
 
-#: The same for what is too large for that.
-LARGE_ROUNDS = ((10, 40, 1e-3), (1, 2000, 3e-5))
+#: The same for what is too large for that, in steps of L-BFGS; no more than `MOST_WORK` over the numbers.
+LARGE_ROUNDS, MOST_WORK = ((12, 120, 1e-3), (4, 300, 1e-4), (2, 600, 3e-5), (1, 3000, 1e-5)), 100_000_000
+
+#: Where of a kernel's energy no more than this is left, it may be that nothing is: Levenberg–Marquardt finds out fast.
+NEAR = 1e-6
 
 #: Steps of L-BFGS and of Levenberg–Marquardt on data at the most, and the share by which each is to fall.
 ON_DATA = ((300, 1e-4), (5, 1e-3))
@@ -119,13 +122,25 @@ def _fitted(problem: Problem) -> Tensor:
         start = _random_starts(problem, large) if closed is None else closed.weights
     group = torch.arange(problem.groups).repeat(len(start) // problem.groups)
     descent = Descent(problem, problem.scaled(start, group), group)
-    for kept, steps, progress in LARGE_ROUNDS if large else ROUNDS:
-        descent.best(kept)
-        (descent.lbfgs if large else descent.marquardt)(steps, progress)
-    descent.best(1)
     if large:
-        descent.marquardt(10, 1e-3)
+        _descend_far(descent)
+    else:
+        for kept, steps, progress in ROUNDS:
+            descent.best(kept)
+            descent.marquardt(steps, progress)
+    descent.best(1)
     return descent.at
+
+
+def _descend_far(descent: Descent) -> None:
+    """The rounds of what is large, but for those that only as many starts as the next one would go through."""
+    problem = descent.problem
+    for i, (kept, steps, progress) in enumerate(LARGE_ROUNDS):
+        descent.best(kept)
+        if i + 1 == len(LARGE_ROUNDS) or len(descent.at) > LARGE_ROUNDS[i + 1][0] * problem.groups:
+            descent.lbfgs(min(steps, MOST_WORK // (problem.numbers * problem.groups)), progress)
+    if bool((descent.left[:, 0] <= NEAR * problem.energy).any()):
+        descent.marquardt(10, 1e-3)
 
 
 def _nearer(problem: Problem, start: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ distance the same (Parseval). What the groups leave apart are problems of their 
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import reduce
-from math import gcd, pi, prod
+from math import gcd, prod
 
 import msgspec
 import torch
@@ -15,7 +15,14 @@ from torch import Tensor
 
 from vggcalc.nets.chains import Branches
 from vggcalc.nets.layers import Conv
-from vggcalc.runtime.fuse.affine import Affine, Axis, added, grouped, then
+from vggcalc.runtime.fit.spectra import behind, grouped_spectrum, in_frequencies, multiplied, waves_of_taps
+from vggcalc.runtime.fuse.affine import Affine, Axis, added, then
+
+#: What multiplies directions, (problems, numbers), with a matrix.
+Product = Callable[[Tensor], Tensor]
+
+#: Of its mean diagonal, what is added to a matrix that preconditions.
+DAMPING = 1e-2
 
 
 def axes_of_layer(conv: Conv) -> tuple[Axis, ...]:
@@ -70,8 +77,8 @@ class Problem:
         #: Frequencies stand for their mirror images too, but for the first, and where it is one the middle.
         share = torch.tensor([1.0 if 2 * f % size == 0 else 2.0 for f in range(size // 2 + 1)], dtype=torch.float64)
         self._share = (share / prod(self._window)).sqrt().repeat(prod(self._window[:-1]))[:, None, None]
-        whole = _waves([range(n) for n in self._window], self._window)
-        spectrum = _in_frequencies(self.target.kernel.flatten(3), whole)
+        whole = waves_of_taps([range(n) for n in self._window], self._window)
+        spectrum = in_frequencies(self.target.kernel.flatten(3), whole)
         self.root = root
         self._wanted = self._rows(grouped_spectrum(spectrum, self.groups), torch.arange(self.groups))
         #: Of each group.
@@ -116,7 +123,7 @@ class Problem:
                 moved = steps[0]
                 for layer, head, step in zip(branch[1:], own[1:], steps[1:], strict=False):
                     assert head is not None
-                    moved = _behind(moved, layer) + _behind(head, step)
+                    moved = behind(moved, layer) + behind(head, step)
                 ends.append(moved)
             return self._sum(ends, group)
 
@@ -139,11 +146,42 @@ class Problem:
         rows = whole.split(self._counts, 1)
         for i, (head, tail) in enumerate(sides):
             for j, (other_head, other_tail) in enumerate(sides[: i + 1]):
-                block = self._block(
-                    i, j, _matrix_product(tail.mH, other_tail), _matrix_product(head.conj(), other_head.mT)
-                )
+                block = self._block(i, j, multiplied(tail.mH, other_tail), multiplied(head.conj(), other_head.mT))
                 rows[i].split(self._counts, 2)[j].copy_(block)
         return whole
+
+    def preconditioned(self, weights: Tensor) -> Product:
+        """What divides slopes at these weights, (problems, numbers), by about JᵀJ of each single layer.
+
+        For each it is the Kronecker product of a matrix for its channels out and one for its channels in and taps, as
+        in Martens & Grosse 2015 ("Optimizing Neural Networks with Kronecker-factored Approximate Curvature", arXiv
+        1503.05671): exact for what nothing follows; else the layers behind stand in it by their mean over frequencies.
+        """
+        count, shares = len(weights), self._share.flatten() ** 2
+        sides = [pair for branch in self._spectra(weights) for pair in self._sides(branch, count)]
+        inverses = []
+        for i, ((head, tail), conv) in enumerate(zip(sides, self.layers, strict=True)):
+            out, into, *window = grouped_shape(conv)[1:]
+            both = tail.mH @ tail, head.conj() @ head.mT
+            of_tail, of_head = (
+                one.expand(-1, len(shares), -1, -1).unflatten(3, (-1, size)).unflatten(2, (-1, size)).diagonal(0, 2, 4)
+                for one, size in zip(both, (out, into), strict=True)
+            )  # (problems, frequencies, size, size, groups)
+            outer = torch.einsum("pfabg,f->pgab", of_tail, shares.to(of_tail.dtype)).real.flatten(0, 1) / shares.sum()
+            waves, place = self._crossed(i, i)
+            inner = torch.view_as_real(of_head.permute(0, 4, 2, 3, 1).contiguous()).flatten(4).flatten(0, 1) @ waves
+            taps = prod(window)
+            inner = inner[..., place].unflatten(3, (taps, taps)).transpose(2, 3).flatten(3).flatten(1, 2)
+            inverses.append((_damped_inverse(outer), _damped_inverse(inner)))
+
+        def divide(slopes: Tensor) -> Tensor:
+            parts = [
+                (outer @ kernels.flatten(2) @ inner).reshape(count, -1)
+                for (outer, inner), kernels in zip(inverses, self.kernels(slopes), strict=True)
+            ]
+            return torch.cat(parts, 1) / len(parts)
+
+        return divide
 
     def _sides(self, branch: Sequence[Tensor], problems: int) -> Iterator[tuple[Tensor, Tensor]]:
         """For each layer of a branch what stands before it, and behind it, in as many groups as there are problems."""
@@ -153,7 +191,7 @@ class Problem:
         tails: list[Tensor] = [torch.eye(last.shape[2], dtype=first.dtype).expand(problems, 1, -1, -1)]
         whole = None
         for layer in branch[:0:-1]:
-            whole = layer if whole is None else _behind(layer, whole)
+            whole = layer if whole is None else behind(layer, whole)
             tails.append(grouped_spectrum(whole, problems))
         yield from zip(heads, reversed(tails), strict=True)
 
@@ -206,19 +244,19 @@ class Problem:
     def _spectra(self, weights: Tensor) -> list[list[Tensor]]:
         """Of each layer of each branch (problems × groups, frequencies, out / groups, in / groups)."""
         kernels = iter(self.kernels(weights))
-        return [[_in_frequencies(next(kernels).flatten(3), one) for one in waves] for waves in self._waves]
+        return [[in_frequencies(next(kernels).flatten(3), one) for one in waves] for waves in self._waves]
 
     @staticmethod
     def _partial(branch: Sequence[Tensor]) -> Iterator[Tensor]:
         """What the layers before the last compose to, up to each."""
         whole = None
         for layer in branch[:-1]:
-            whole = layer if whole is None else _behind(whole, layer)
+            whole = layer if whole is None else behind(whole, layer)
             yield whole
 
     @staticmethod
     def _ends(spectra: Sequence[Sequence[Tensor]]) -> list[Tensor]:
-        return [reduce(_behind, branch) for branch in spectra]
+        return [reduce(behind, branch) for branch in spectra]
 
     def _sum(self, ends: Sequence[Tensor], group: Tensor) -> Tensor:
         whole: Tensor = sum(grouped_spectrum(end, len(group)) for end in ends)  # type: ignore[assignment]
@@ -245,43 +283,14 @@ class Problem:
                 [first + step * tap for tap in range(k)]
                 for first, step, k in zip(firsts, steps, conv.kernel_size, strict=True)
             ]
-            yield _waves(taps, self._window)
+            yield waves_of_taps(taps, self._window)
             stride = [s * own for s, own in zip(stride, conv.stride, strict=True)]
 
 
-def _waves(taps: Sequence[Sequence[int]], window: Sequence[int]) -> Tensor:
-    """exp(−2πi·frequency·tap / size), (taps, frequencies): half of them, since kernels are real."""
-    whole = torch.ones(1, 1, dtype=torch.complex128)
-    for axis, (places, size) in enumerate(zip(taps, window, strict=True)):
-        many = size // 2 + 1 if axis == len(window) - 1 else size
-        turns = torch.tensor([[place * f % size for f in range(many)] for place in places], dtype=torch.float64)
-        whole = torch.kron(whole, torch.polar(torch.ones_like(turns), -2 * pi / size * turns))
-    return whole
-
-
-def _in_frequencies(taps: Tensor, waves: Tensor) -> Tensor:
-    """Taps (groups, out, in, taps) in the frequency domain (groups, frequencies, out, in)."""
-    parts = torch.view_as_real(waves).flatten(1)
-    return torch.view_as_complex((taps @ parts).unflatten(3, (-1, 2))).permute(0, 3, 1, 2)
-
-
-def grouped_spectrum(spectrum: Tensor, groups: int) -> Tensor:
-    """`grouped` for (groups, frequencies, out, in)."""
-    if len(spectrum) == groups:
-        return spectrum
-    return grouped(spectrum.permute(0, 2, 3, 1), groups).permute(0, 3, 1, 2)
-
-
-def _behind(one: Tensor, layer: Tensor) -> Tensor:
-    """A map with a layer behind it, both (groups, frequencies, out, in), in the groups that neither joins."""
-    if layer.shape[2:] == (1, 1):
-        return one * layer.reshape(len(one), -1, layer.shape[1]).mT.unsqueeze(3)
-    if one.shape[2:] == (1, 1):
-        return layer * one.reshape(len(layer), -1, one.shape[1]).mT.unsqueeze(2)
-    groups = gcd(len(one), len(layer))
-    return _matrix_product(grouped_spectrum(layer, groups), grouped_spectrum(one, groups))
-
-
-def _matrix_product(one: Tensor, other: Tensor) -> Tensor:
-    """Of matrices; faster for those of a single number."""
-    return one * other if one.shape[3] == 1 else one @ other
+def _damped_inverse(matrices: Tensor) -> Tensor:
+    """Of symmetric matrices that may be singular: `DAMPING` times their mean diagonal is added to it."""
+    mean = matrices.diagonal(dim1=1, dim2=2).mean(1)[:, None, None]
+    inverse: Tensor = torch.linalg.inv(
+        matrices + torch.where(mean > 0, DAMPING * mean, 1) * torch.eye(matrices.shape[1])
+    )
+    return inverse
