@@ -62,10 +62,15 @@ def inputs_of(module: Any) -> dict[str, Any]:
         "hidden_states": rows, **dict.fromkeys(("grid_thw", "image_grid_thw"), torch.tensor([[1, GRID, GRID]])),
         "input_values": signal, "input_features": sound, "audio_mel": sound, "past_values": series,
         "past_time_features": (*series[:2], said("num_time_features", default=1)), "past_observed_mask": series,
-        **dict.fromkeys(("audio_mel_mask", "input_features_mask"), torch.ones(1, FRAMES, dtype=torch.bool)),
+        **dict.fromkeys(("audio_mel_mask", "input_features_mask"), torch.ones(1, max(sound[1:])).bool()),
+        "query_embeds": (1, 32, said("hidden_size", default=768)),
         "inputs_embeds": (1, tokens, said("hidden_size", default=64)),
     }  # fmt: skip
     given = {name: by_name[name] for name in takes if name in by_name and name in {*needs, module.main_input_name}}
+    if "input_features" in given and "input_features_mask" in takes:
+        given["input_features_mask"] = by_name["input_features_mask"]
+    if "query_embeds" in given:  # which ask an image
+        given["encoder_hidden_states"] = (1, GRID * GRID + 1, said("encoder_hidden_size", default=1408))
     text = {name for name in takes if name.endswith("input_ids")}
     sees = "pixel_values" in takes and not hasattr(config, "image_token_id") and hasattr(config, "vision_config")
     if sees:  # where nothing in the text says where an image stands

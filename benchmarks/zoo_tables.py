@@ -58,8 +58,6 @@ DIFFUSERS: dict[str, tuple[dict[str, Any], Any]] = {
     "LTXVideoTransformer3DModel": ({}, {
         "hidden_states": (1, 128, 128), "timestep": (1,), "encoder_attention_mask": (1, 77), "num_frames": 2,
         "height": 8, "width": 8} | text(4096)),
-    "LatteTransformer3DModel": ({"in_channels": 4, "out_channels": 8, "patch_size": 2, "caption_channels": 1408}, {
-        "hidden_states": (1, 4, 8, 64, 64), "timestep": torch.zeros(1).long()} | text(1408)),
     "Lumina2Transformer2DModel": ({"num_layers": 2}, MAPS | text(1024) | {
         "encoder_attention_mask": torch.ones(1, 77, dtype=torch.bool)}),
     "MochiTransformer3DModel": ({"num_layers": 2}, VIDEO | text(4096) | {
