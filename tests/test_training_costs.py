@@ -435,6 +435,9 @@ class Attention(nn.Module):
                 mask = self.mask
             case "a table":
                 mask = self.table[self.distances].permute(2, 0, 1)
+            case "a table, masked":
+                later = torch.ones(6, 6, device=x.device).triu(1) > 0
+                mask = self.table[self.distances].permute(2, 0, 1).masked_fill(later, -9.0)
             case "constant":
                 mask = torch.zeros(6, 6, device=x.device)
             case "made of a constant by a convolution":
@@ -448,7 +451,8 @@ class Attention(nn.Module):
 
 
 @pytest.mark.parametrize("kind", [
-    "none", "a parameter", "a table", "constant", "made of a constant by a convolution", "five axes", "wider values",
+    "none", "a parameter", "a table", "a table, masked", "constant", "made of a constant by a convolution", "five axes",
+    "wider values",
 ])  # fmt: skip
 def test_attention_keeps_what_its_kernel_or_its_parts_do(kind: str) -> None:
     same_as_autograds(Attention(kind), torch.rand(2, 6, 8))

@@ -29,8 +29,8 @@ REARRANGING = frozenset((
     "unbind", "cat", "concat", "stack", "roll", "flip", "alias",
 ))  # fmt: skip
 
-#: What takes elements by a tensor of their numbers, which autograd saves.
-TAKING = frozenset(("index", "index_select", "embedding"))
+#: What takes elements by a tensor of their numbers or by a mask, which autograd saves.
+TAKING = frozenset(("index", "index_select", "embedding", "masked_fill", "where"))
 
 #: The arguments that say which elements are taken or written; autograd saves them (tools/autograd/derivatives.yaml).
 STEERING = {
@@ -171,7 +171,8 @@ class Call:
         by_number = self.function in ("mul", "div") and len(self.tensors) == 1
         if not self.signature.aten or not (by_number or self.function in REARRANGING | TAKING | SAVING_NOTHING):
             return False
-        kinds = {self._weights(tensor) if tensor.dtype != torch.bool else "" for tensor in self.tensors}
+        masked = self.function in ("masked_fill", "where")  # which saves the mask as it is
+        kinds = {self._weights(tensor) if masked or tensor.dtype != torch.bool else "" for tensor in self.tensors}
         with_others = self.function in TAKING | SAVING_NOTHING
         return kinds <= {"own", "rearranged"} | ({"buffer", "constant"} if with_others else set())
 
