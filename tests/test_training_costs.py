@@ -171,6 +171,13 @@ def test_of_the_kernel_and_its_stack(activation: str, batch_norm: bool) -> None:
         assert variant.costs["saved_bytes"] == bytes_kept(variant.network)
 
 
+@pytest.mark.parametrize("dims", [1, 2, 3])
+def test_a_causal_convolution_keeps_its_padded_copy(dims: int) -> None:
+    made = vggcalc.factorize(5, dims=dims, channels=2, size=7, batch=2, causal=True, into=["stack", "separable"])
+    for variant in made.variants:
+        assert variant.costs["saved_bytes"] == bytes_kept(variant.network)
+
+
 @pytest.mark.parametrize("model", ["4,4,M,8,8,M,8@5g2,M", "4@1,M,4,4"])
 def test_of_a_network_and_its_stacks(model: str) -> None:
     for variant in vggcalc.compare(model, size=16, batch_norm=True).variants:
