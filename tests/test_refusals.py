@@ -112,7 +112,7 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
     (family("cp", Conv2d(8, 8, (7, 7), groups=8)), r"^it is depthwise already, and a layer for each axis is what asym"),
     (family("cp", square(7), widths=(8, 4, 8, 8)), r"^widths 8,4,8,8: cp's depthwise layers put out the 8 channels"),
     (family("stripes", square(2)), r"^kernel 2 is too small for stripes\. Try 3$"),
-    (lambda: from_config(Config("net", (64,) * 10_001)), r"^features are 10,001 tokens: give at most 10,000$"),
+    (lambda: from_config(Config("net", (64,) * 10_001), IMAGE), r"^features are 10,001 tokens: give at most 10,000$"),
     (
         lambda: replace(network("64@999," * 41 + "64"), Replacing()),
         r" would become more than 20,000 layers: replace fewer of them$",
@@ -271,8 +271,11 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
     (lambda: network("64@4"), r"token 1, '64@4': kernel 4 is even: no padding keeps the size\. Try 3 or 5$"),
     (lambda: network("64@0"), r"kernel 0 is even: no padding keeps the size\. Try 1 or 3$"),
     (lambda: network("M,LRN"), r"features name no convolution: write FILTERS"),
-    (lambda: from_config(Config("net", (64,), classifier=(0,))), r"^classifier 1, 0: out_features 0 is out of range"),
-    (lambda: from_config(Config("net", (64,), input=(0, 8, 8))), r"^input channels 0 is out of range"),
+    (
+        lambda: from_config(Config("net", (64,), classifier=(0,)), IMAGE),
+        r"^classifier 1, 0: out_features 0 is out of range",
+    ),
+    (lambda: from_config(Config("net", (64,), input=(0, 8, 8)), IMAGE), r"^input channels 0 is out of range"),
 ]
 
 

@@ -293,6 +293,7 @@ CUT: dict[str, Callable[[ThreeConvolutions, Tensor], Tensor]] = {
     "a detached feature map": lambda m, x: m.c(m.b(torch.relu(m.a(x))).detach()),
     "its data": lambda m, x: m.c(m.b(torch.relu(m.a(x))).data),
     "a detached weight": lambda m, x: m.c(torch.conv2d(m.a(x), m.b.weight.detach(), padding=1)),
+    "a detached weight, and a bias": lambda m, x: m.c(torch.conv2d(m.a(x), m.b.weight.detach(), m.b.bias, padding=1)),
     "a weight made under no_grad": lambda m, x: m.c(
         torch.conv2d(m.a(x), torch.no_grad()(m.b.weight.mul)(2), padding=1)
     ),

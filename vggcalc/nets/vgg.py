@@ -165,19 +165,20 @@ def _classifier(config: Config, features: Shape) -> list[tuple[str, Layer]]:
     return [("classifier", layer) for layer in layers]
 
 
-def from_config(config: Config, input_shape: Shape | None = None) -> Network:
-    """The network of a configuration, for an input shape such as (batch, channels, height, width) or its own input.
+def from_config(config: Config, input_shape: Shape) -> Network:
+    """The network of a configuration, for an input shape such as (batch, channels, height, width).
+
+    Its linear layers are those that its own input needs; for another size the map before them is pooled.
 
     Raises `InputError` naming the token or the layer that is at fault.
     """
     for what, number in zip(("channels", *AXIS_NAMES[len(config.input) - 1]), config.input, strict=True):
         check_number(f"input {what}", number)
-    shape = (1, *config.input)
     layers = _features(config)
     if config.classifier:
-        native = shapes(chain(config.name, shape, layers))
+        native = shapes(chain(config.name, (1, *config.input), layers))
         layers += _classifier(config, list(native.values())[-1])
-    return chain(config.name, input_shape or shape, layers, layout="torchvision")
+    return chain(config.name, input_shape, layers, layout="torchvision")
 
 
 def published(name: str) -> Config | None:
