@@ -55,6 +55,8 @@ def main() -> None:
     parser.add_argument("--channels", type=int, default=8)
     parser.add_argument("--steps", type=int, default=400, help="of training from scratch")
     parser.add_argument("--into", default="stack", help="the family that takes the kernels over")
+    parser.add_argument("--pad-at", choices=("each", "first"), default="each", help="which new layer pads")
+    parser.add_argument("--between", choices=("activation", "nothing"), default="activation", help="the new layers")
     parser.add_argument("--more", type=int, nargs="+", default=[10, 20, 50, 100, 200], help="steps of training on")
     options = parser.parse_args()
     torch.set_num_threads(1)  # of so small a network
@@ -63,7 +65,8 @@ def main() -> None:
     trained = network(options.channels)
     train(trained, images, labels, options.steps, 0.003)
     torch.save(trained.state_dict(), "digits.pt")
-    small = vggcalc.rewrite(trained, (1, 1, SIZE, SIZE), into=options.into, fit=True)
+    placed = {"pad_at": options.pad_at, "between": options.between}
+    small = vggcalc.rewrite(trained, (1, 1, SIZE, SIZE), into=options.into, fit=True, **placed)
     for layer in small.fitted:
         print(f"{layer.name}: {layer.parameters[0]:,} → {layer.parameters[1]:,} weights, {layer.energy:.0%} explained")
     print(f"trained: {accuracy(trained, images, labels):.1%}")

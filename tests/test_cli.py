@@ -404,6 +404,8 @@ ACCEPTED = [
     ("summary", "vgg16", "--as", "FVCORE"),
     ("factorize", "7", "--stride-at", "first"),
     ("factorize", "7", "--widen", "last"),
+    ("factorize", "7", "--stem", "--pad-at", "First", "--between", "nothing"),
+    ("compare", "vgg16", "alexnet", "--pad-at", "each", "--between", "activation"),
     ("factorize", "7", "--in-channels", "3", "--into", "separable", "--widen", "last"),
     ("factorize", "7x7", "--padding", "SAME", "--activation", "ReLU"),
     ("factorize", "7,9", "--dtype", "fp16"),

@@ -1,6 +1,7 @@
 """One to three dimensions, causal or not: split, merge, coverage, paths and fuse as laws, against torch's modules."""
 
 import re
+from itertools import pairwise
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from vggcalc.nets.graph import INPUT, chain
 from vggcalc.nets.kernel import Kernel
 from vggcalc.nets.layers import Conv, Conv1d, Conv2d, Conv3d, Convolution, ReLU, in_axes
 from vggcalc.nets.merging import merge
+from vggcalc.nets.names import PAD_AT
 from vggcalc.nets.paths import chain_paths, network_paths
 from vggcalc.nets.replacing import split
 from vggcalc.report.figures import figures
@@ -100,25 +102,50 @@ def test_a_stack_keeps_shape_receptive_field_and_causality(conv: Conv, data: st.
 
 
 @settings(max_examples=100)
-@given(conv=convolutions())
-def test_a_stack_merges_into_its_convolution(conv: Conv) -> None:
-    assert merge(split(conv)) == conv
+@given(conv=convolutions(), pad_at=st.sampled_from(PAD_AT))
+def test_a_stack_merges_into_its_convolution(conv: Conv, pad_at: str) -> None:
+    assert merge(split(conv, Factorization(pad_at=pad_at))) == conv
+
+
+@settings(max_examples=60)
+@given(
+    conv=convolutions(odd=False), family=st.sampled_from(sorted(FAMILIES)),
+    stride_at=st.sampled_from(("last", "first")), data=st.data(),
+)  # fmt: skip
+def test_what_pads_in_its_first_window_alone_is_one_convolution_at_the_edges_too(
+    conv: Conv, family: str, stride_at: str, data: st.DataObject
+) -> None:
+    """`fuse` composes the layers; torch runs both, with biases, on maps that are all edge."""
+    try:
+        branches = factorized(conv, Factorization(family, stride_at, pad_at="first"))
+    except InputError:
+        return
+    window = [d * (k - 1) + 1 for d, k in zip(conv.dilation, conv.kernel_size, strict=True)]
+    sizes = [data.draw(st.integers(max(1, w - sum(p)), w + 2)) for w, *p in zip(window, *conv.sides, strict=True)]
+    image = torch.randn(1, conv.in_channels, *sizes, dtype=torch.float64)
+    for branch in branches:
+        if any(a.bias and max(map(sum, zip(*b.sides, strict=True))) for a, b in pairwise(branch)):
+            continue  # zeros do not stand for what a layer without a window makes of a bias
+        stack = build(chain("branch", tuple(image.shape), [(f"conv{i}", layer) for i, layer in enumerate(branch)]))
+        with torch.no_grad():
+            wanted, found = stack.double()(image), fuse(stack)(image)
+        assert torch.allclose(found, wanted, rtol=1e-9, atol=1e-9)
 
 
 @settings(max_examples=120)
 @given(
     conv=convolutions(odd=False), family=st.sampled_from(sorted(FAMILIES)),
-    stride_at=st.sampled_from(("last", "first", 1, 2)), data=st.data(),
+    stride_at=st.sampled_from(("last", "first", 1, 2)), pad_at=st.sampled_from(PAD_AT), data=st.data(),
 )  # fmt: skip
 def test_whatever_can_be_made_keeps_the_shape_for_every_size(
-    conv: Conv, family: str, stride_at: str | int, data: st.DataObject
+    conv: Conv, family: str, stride_at: str | int, pad_at: str, data: st.DataObject
 ) -> None:
     if conv.axes not in FAMILIES[family].dims:
         with pytest.raises(InputError, match=rf"^{re.escape(family)} means nothing in {conv.axes}-D: it is for"):
             factorized(conv, Factorization(family, stride_at))
         return
     try:
-        branches = factorized(conv, Factorization(family, stride_at))
+        branches = factorized(conv, Factorization(family, stride_at, pad_at=pad_at))
     except InputError:
         return
     window = [d * (k - 1) + 1 for d, k in zip(conv.dilation, conv.kernel_size, strict=True)]

@@ -17,6 +17,7 @@ from vggcalc.analysis.reach import coverage
 from vggcalc.errors import InputError
 from vggcalc.nets.families import FAMILIES, Factorization, factorization_grid, factorized
 from vggcalc.nets.layers import Conv2d
+from vggcalc.nets.names import PAD_AT
 from vggcalc.nets.replacing import Replacing
 from vggcalc.runtime.build import build
 from vggcalc.runtime.padded import conv_module
@@ -101,14 +102,17 @@ def convolutions(draw: st.DrawFn) -> Conv2d:
     )
 
 
-@given(convolutions(), st.sampled_from(sorted(PLANAR)), st.sampled_from(("last", "first", 1, 2, 3)), st.data())
+@given(
+    convolutions(), st.sampled_from(sorted(PLANAR)), st.sampled_from(("last", "first", 1, 2, 3)),
+    st.sampled_from(PAD_AT), st.data(),
+)  # fmt: skip
 @settings(max_examples=400)
 def test_every_placement_keeps_the_shape_for_every_size(
-    conv: Conv2d, family: str, stride_at: str | int, data: st.DataObject
+    conv: Conv2d, family: str, stride_at: str | int, pad_at: str, data: st.DataObject
 ) -> None:
     """Whatever can be made puts out what the convolution does, on every map that it takes."""
     try:
-        branches = factorized(conv, Factorization(family, stride_at))
+        branches = factorized(conv, Factorization(family, stride_at, pad_at=pad_at))
     except InputError:
         return
     window = conv.dilation[0] * (conv.kernel_size[0] - 1) + 1

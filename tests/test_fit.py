@@ -314,6 +314,27 @@ def test_rewrite_carries_the_weights_over(family: str) -> None:
     assert small(data).square().sum() < before
 
 
+@pytest.mark.parametrize(("family", "stride"), [("stack", 1), ("stack", 2), ("separable", 1), ("asymmetric", 2)])
+def test_what_pads_first_and_has_nothing_between_is_the_network_that_it_was(family: str, stride: int) -> None:
+    """A kernel that is of the family, in a network whose maps are mostly edge; otherwise the edges differ."""
+    conv = Conv2d(2, 2, (5, 5), stride, (2, 2))
+    model = nn.Sequential(
+        *(nn.Conv2d(1, 2, 3, padding=1), nn.BatchNorm2d(2), nn.ReLU()),
+        *(nn.Conv2d(2, 2, 5, stride, 2), nn.BatchNorm2d(2), nn.ReLU()),
+    ).eval()
+    with torch.no_grad():
+        model[1].running_mean.normal_()
+        model[3].weight.copy_(planted(conv, factorized(conv, Factorization(family)), 1))
+        images = torch.randn(3, 1, 7, 7)
+        small = vggcalc.rewrite(model, images.shape, into=family, fit=True, pad_at="first", between="nothing")
+        assert torch.allclose(small(images), model(images), atol=1e-5)
+        assert [type(part) for part in small[3] if not isinstance(part, nn.Conv2d)] == []
+        assert not small.fitted[0].nonlinear
+        usual = vggcalc.rewrite(model, images.shape, into=family, fit=True)
+        assert usual.fitted[0].nonlinear
+        assert not torch.allclose(usual(images), model(images), atol=1e-2)
+
+
 def test_a_module_that_is_itself_a_convolution_is_replaced() -> None:
     model = nn.Conv2d(3, 3, 5, padding=2)
     small = vggcalc.rewrite(model, (1, 3, 8, 8), into="asymmetric", widths=15, fit=True)

@@ -82,6 +82,8 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
     (lambda: Fitting(energy=0.9, saving=5), r"^energy and budget_macs both choose the widths: leave out one of them$"),
     # families
     (lambda: Factorization("stak"), r"^family 'stak' is unknown: did you mean stack\? There are stack, asymmetric, "),
+    (lambda: Factorization(pad_at="last"), r"^pad_at 'last' is neither of each, first$"),
+    (lambda: Factorization(between="norm"), r"^between 'norm' is neither of activation, nothing$"),
     (lambda: Factorization(stride_at="middle"), r"^stride_at 'middle' is neither of last, first, nor a layer's"),
     (lambda: Factorization(widen="both"), r"^widen 'both' is neither of first, last$"),
     (lambda: check_kernel(7.0), r"^kernel 7\.0 is not a whole number"),

@@ -36,7 +36,7 @@ def try_factorizations(kernel: Kernel, factorizations: Mapping[str, Factorizatio
         try:
             branches = factorized(conv, factorization)
             covered = coverage(conv, branches, factorization.family)
-            variants.append(_analyzed(kernel, name, branches, dtype, factorization.family, covered))
+            variants.append(_analyzed(kernel, name, branches, dtype, factorization, covered))
         except InputError as error:
             infeasible.append(Infeasible(name, str(error)))
     return compared(
@@ -54,14 +54,15 @@ def _analyzed(
     name: str,
     branches: Branches,
     dtype: str,
-    family: str | None = None,
+    factorization: Factorization | None = None,
     covered: WindowCoverage | None = None,
 ) -> Variant:
     """A variant with its weights per channel pair, and each layer's output size with and without padding.
 
     The weights are 49 for a 7×7 and 9 + 9 + 9 for its stack; None where a layer is depthwise or a 1×1.
     """
-    network = kernel.network(branches)
+    network = kernel.network(branches, factorization or Factorization())
+    family = None if factorization is None else factorization.family
     variant = analyze(network, name, dtype, family=family, coverage=covered)
     same, valid = (map_sizes(network, padding) for padding in ("same", "valid"))
     layers = [layer for branch in branches for layer in branch]

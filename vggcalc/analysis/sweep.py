@@ -234,7 +234,7 @@ def _evaluate_uniform(grid: Grid, axes: _Axes, structure: tuple[int, int, int], 
     lacking = []
     for name, factorization in grid.factorizations.items():
         try:
-            made[name] = _columns(grid, conv, factorized(conv, factorization), shape)
+            made[name] = _columns(grid, conv, factorized(conv, factorization), shape, factorization)
         except InputError:
             lacking.append(name)
     fixed = [_as_list(value, len(numbers)) for value in (*structure, *inner)]
@@ -252,9 +252,12 @@ def _evaluate_uniform(grid: Grid, axes: _Axes, structure: tuple[int, int, int], 
         )
 
 
-def _columns(grid: Grid, conv: Conv, branches: Branches, shape: Any) -> dict[str, Any]:
+def _columns(
+    grid: Grid, conv: Conv, branches: Branches, shape: Any, factorization: Factorization = Factorization()
+) -> dict[str, Any]:
     """A variant's columns: receptive field, window coverage, and every cost."""
-    network = kernel_network(shape, branches, following(conv.out_channels, grid.batch_norm, grid.activation, grid.dims))
+    followers = following(conv.out_channels, grid.batch_norm, grid.activation, grid.dims)
+    network = kernel_network(shape, branches, followers, factorization)
     known = propagate(network, shape)
     rows = [layer_costs(context) for context in layer_contexts(network, known, ITEMSIZE[grid.dtype])]
     field = receptive_fields(network, known)[network.nodes[-1].name]

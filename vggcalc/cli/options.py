@@ -14,7 +14,7 @@ from vggcalc.cli.convolutions import dims_option, layer_options
 from vggcalc.cli.groups import Decorator, group, option
 from vggcalc.cli.types import Parsed, Word
 from vggcalc.library import arguments, per_axis
-from vggcalc.nets.names import IF_FEWER, MEMORY_FORMATS, MODES, WIDEN
+from vggcalc.nets.names import BETWEEN, IF_FEWER, MEMORY_FORMATS, MODES, PAD_AT, WIDEN
 
 DTYPE = Parsed("float32|float64|bfloat16|float16", arguments.parse_dtype)
 SIZE_TYPE = Parsed("N|HxW|TxHxW", per_axis.parse_size)
@@ -122,6 +122,16 @@ FACTORIZING = group(
         help="Channels out of each layer, or one number for all but the last. Repeatable.  [default: by --widen]",
     ),
     option("--widen", type=Word(WIDEN), help="Which layer changes the channels.  [default: first]"),
+    option(
+        "--pad-at",
+        type=Word(PAD_AT),
+        help="Which layer pads: each, or the first for all, so that none sees zeros between.  [default: each]",
+    ),
+    option(
+        "--between",
+        type=Word(BETWEEN),
+        help="What stands between the layers: batch norm and activation, or nothing.  [default: activation]",
+    ),
 )
 
 REPLACING = group(

@@ -42,6 +42,8 @@ def compare(
     stride_at: str | int | Sequence[str | int] | None = None,
     widths: int | str | Sequence[int] | Sequence[Sequence[int]] | None = None,
     widen: str | None = None,
+    pad_at: str | None = None,
+    between: str | None = None,
     size: int | str | Sequence[int] | None = None,
     dims: int | None = None,
     batch: int | None = None,
@@ -75,7 +77,7 @@ def compare(
         merge: merge runs of convolutions instead of splitting kernels.
         if_fewer: "macs" or "parameters": replace only where that lowers this cost.
         replacing: rules by the names of the variants, instead of the options above.
-        stride_at, widths, widen: see `factorize`.
+        stride_at, widths, widen, pad_at, between: see `factorize`.
         size, batch, in_channels: parts of the input's shape, where `inputs` is not given.
         dims: how many spatial axes tokens or a configuration have, or a size of one number: 2 unless they say so.
         classes, batch_norm, activation, bias: change these in a built-in network, a configuration or tokens.
@@ -106,7 +108,9 @@ def compare(
         arguments=args,
         formulas=formulas,
     )
-    factorizing = FactorizingOptions(into=into, stride_at=stride_at, widths=widths, widen=widen)
+    factorizing = FactorizingOptions(
+        into=into, stride_at=stride_at, widths=widths, widen=widen, pad_at=pad_at, between=between
+    )
     wanted = ReplacingOptions(min_kernel=min_kernel, only=only, merge=merge, if_fewer=if_fewer)
     wanted.check()
     check_rules(replacing)

@@ -10,7 +10,7 @@ from vggcalc.library import arguments
 from vggcalc.nets.families import FAMILIES, Factorization, factorization_grid
 from vggcalc.nets.graph import Network
 from vggcalc.nets.layers import Convolution
-from vggcalc.nets.names import WIDEN
+from vggcalc.nets.names import BETWEEN, PAD_AT, WIDEN
 from vggcalc.nets.origins import Origin
 from vggcalc.nets.replacing import Replacing
 from vggcalc.nets.sources import is_classic
@@ -26,21 +26,26 @@ class FactorizingOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How convolutions are factorized; several places or widths make several variants.
 
     `into` are families, `stride_at` which layer has the stride ("last", "first", or its number from 1), `widen` which
-    layer changes the channels ("first" or "last"), `widths` the channels out of each layer.
+    layer changes the channels ("first" or "last"), `widths` the channels out of each layer, `pad_at` which layer pads
+    ("each" or "first"), `between` what stands between the layers ("activation" or "nothing").
     """
 
     into: Any = None
     stride_at: Any = None
     widths: Any = None
     widen: str | None = None
+    pad_at: str | None = None
+    between: str | None = None
 
     def factorizations(self, dims: Collection[int] = (1, 2, 3)) -> dict[str, Factorization]:
         """The factorizations by the names of their variants: `factorized` alone where no family is named.
 
         Of all families those are meant that mean something in any of the dimensions `dims`.
         """
-        if self.widen is not None:
-            arguments.word("widen", self.widen, WIDEN)
+        words = (("widen", self.widen, WIDEN), ("pad_at", self.pad_at, PAD_AT), ("between", self.between, BETWEEN))
+        for name, value, accepted in words:
+            if value is not None:
+                arguments.word(name, value, accepted)
         if isinstance(self.into, Factorization):
             return {"factorized": self.into}
         if isinstance(self.into, Mapping):
@@ -52,7 +57,8 @@ class FactorizingOptions(msgspec.Struct, frozen=True, kw_only=True):
         widths = _several(self.widths, arguments.parse_widths, (str, int), int) or (None,)
         if self.widths and self.widen not in (None, WIDEN[0]):  # the default says nothing
             raise InputError("widths name every layer already: leave out widen")
-        found = factorization_grid(families or ("stack",), places, widths, self.widen or "first")
+        chosen = [value or accepted[0] for _, value, accepted in words]
+        found = factorization_grid(families or ("stack",), places, widths, *chosen)
         if families is None and len(found) == 1:
             return {"factorized": next(iter(found.values()))}
         return found

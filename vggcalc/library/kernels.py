@@ -114,6 +114,8 @@ def factorize(
     stride_at: str | int | Sequence[str | int] | None = None,
     widths: int | str | Sequence[int] | Sequence[Sequence[int]] | None = None,
     widen: str | None = None,
+    pad_at: str | None = None,
+    between: str | None = None,
     stem: bool = False,
     weights: "str | os.PathLike[str] | Tensor | None" = None,
     key: str | None = None,
@@ -137,6 +139,8 @@ def factorize(
             make a variant each.
         widths: channels out of each layer, or one number for all but the last; several lists make a variant each.
         widen: which layer changes the channels, "first" or "last".
+        pad_at: which layer pads: "each" for its own window, or "first" for all: the maps between are then larger.
+        between: the "activation", or "nothing": with that, layers that pad first are one convolution, edges included.
         stem: ask for a network's first layer: 3 → 64 channels, stride 2, 224×224, in every placement of the stride.
         weights: a trained kernel: a tensor, or a .safetensors or .pt file, of which nothing but tensors is unpickled.
             Its shape says channels and groups. Each variant's `fitted` is what its nearest weights say of the kernel.
@@ -180,7 +184,9 @@ def factorize(
         batch_norm=batch_norm,
         activation=activation,
     )
-    factorizing = FactorizingOptions(into=into, stride_at=stride_at, widths=widths, widen=widen)
+    factorizing = FactorizingOptions(
+        into=into, stride_at=stride_at, widths=widths, widen=widen, pad_at=pad_at, between=between
+    )
     counted_in = arguments.parse_dtype(dtype)
     if weights is None and key is None:
         return factorize_options(kernel_size, options, factorizing, stem, counted_in)

@@ -79,6 +79,8 @@ def rewrite(
     stride_at: str | int | None = None,
     widths: int | str | Sequence[int] | None = None,
     widen: str | None = None,
+    pad_at: str | None = None,
+    between: str | None = None,
     fit: bool = False,
     energy: float | None = None,
     budget_macs: int | None = None,
@@ -127,7 +129,9 @@ def rewrite(
     check_flags(fit=fit)
     traced = trace(module, inputs)
     if replacing is None:
-        factorizing = FactorizingOptions(into=into, stride_at=stride_at, widths=widths, widen=widen)
+        factorizing = FactorizingOptions(
+            into=into, stride_at=stride_at, widths=widths, widen=widen, pad_at=pad_at, between=between
+        )
         wanted = ReplacingOptions(min_kernel=min_kernel, only=only, merge=merge, if_fewer=if_fewer)
         found: Mapping[str, Any] | None = rules(traced.name, traced, None, factorizing, wanted)
         assert found is not None  # it is a trace

@@ -10,7 +10,7 @@ from vggcalc.analysis.networks import compare_models
 from vggcalc.errors import InputError, unknown
 from vggcalc.library import arguments
 from vggcalc.library.models import Overrides, Resolved, arguments_for, is_of_this_process, module_of, resolve
-from vggcalc.nets.names import WIDEN
+from vggcalc.nets.names import BETWEEN, PAD_AT, WIDEN
 from vggcalc.nets.origins import is_exported, is_import
 from vggcalc.results import Comparison, Skipped
 
@@ -22,6 +22,8 @@ STATED: dict[str, tuple[Any, ...]] = {
     "into": ("stack", ("stack",)),
     "stride_at": ("last", ("last",)),
     "widen": (WIDEN[0],),
+    "pad_at": (PAD_AT[0],),
+    "between": (BETWEEN[0],),
     "min_kernel": (5,),
     "merge": (False,),
 }

@@ -64,6 +64,8 @@ def sweep(
     stride_at: str | int | Sequence[str | int] | None = None,
     widths: int | str | Sequence[int] | Sequence[Sequence[int]] | None = None,
     widen: str | None = None,
+    pad_at: str | None = None,
+    between: str | None = None,
     dtype: Any = "float32",
 ) -> Iterator[dict[str, Any]]:
     """Every combination of the axes: a row for each variant, `naive` first, as `vggcalc sweep` writes them.
@@ -105,7 +107,9 @@ def sweep(
         activation=activation,
         dtype=arguments.parse_dtype(dtype),
     )
-    factorizing = FactorizingOptions(into=into, stride_at=stride_at, widths=widths, widen=widen)
+    factorizing = FactorizingOptions(
+        into=into, stride_at=stride_at, widths=widths, widen=widen, pad_at=pad_at, between=between
+    )
     return _rows_of(grid(axes, factorizing))
 
 

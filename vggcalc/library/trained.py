@@ -49,12 +49,13 @@ def factorize_trained(
         comparison = factorize_kernel(one, factorizations, dtype)
         conv = one.convolution(factorizations.values())
         found = {comparison.baseline: FittedKernel(1.0, 0.0, read.windows)}
-        wanted = KernelVariants(
-            conv,
-            (1, *one.input_shape[1:]),
-            tuple((name, factorized(conv, own)) for name, own in factorizations.items() if name in comparison),
-            tuple(following(one.out_channels, one.batch_norm, one.activation, one.dims)),
+        followers = following(one.out_channels, one.batch_norm, one.activation, one.dims)
+        variants = tuple(
+            (name, factorized(conv, own), tuple(own.between_layers(followers)))
+            for name, own in factorizations.items()
+            if name in comparison
         )
+        wanted = KernelVariants(conv, (1, *one.input_shape[1:]), variants)
         note(f"fitting {wanted.variants[0][0]}")
         for done, variant in enumerate(fit_each(wanted), 1):
             found[variant.variant] = variant.kernel

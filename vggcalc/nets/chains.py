@@ -6,6 +6,7 @@ import msgspec
 
 from vggcalc.errors import InputError
 from vggcalc.nets.layers import Axes, Conv, check_number
+from vggcalc.nets.names import PAD_AT
 
 #: Chains whose outputs are added; a single one is the common case.
 Branches = tuple[tuple[Conv, ...], ...]
@@ -20,11 +21,11 @@ class Link(msgspec.Struct, frozen=True):
     groups: int | None = None
 
 
-def build_chain(conv: Conv, links: Sequence[Link], stride_at: str | int) -> tuple[Conv, ...]:
+def build_chain(conv: Conv, links: Sequence[Link], stride_at: str | int, pad_at: str = PAD_AT[0]) -> tuple[Conv, ...]:
     """The chain of convolutions with these links, whose output has the shape of `conv`'s for every input size.
 
-    `stride_at` is as in `families.Factorization`. Where `conv` pads more on one side than on the other, so does the
-    chain: what is causal stays so. Raises `InputError` where no padding does that.
+    `stride_at` and `pad_at` are as in `families.Factorization`. Where `conv` pads more on one side than on the other,
+    so does the chain: what is causal stays so. Raises `InputError` where no padding does that.
     """
     dilations = [
         tuple(map(int.__mul__, link.dilation, conv.dilation)) if link.dilation else conv.dilation for link in links
@@ -36,7 +37,7 @@ def build_chain(conv: Conv, links: Sequence[Link], stride_at: str | int) -> tupl
         spans = [d[axis] * (link.kernel[axis] - 1) for link, d in zip(links, dilations, strict=True)]
         at = _stride_index(spans, conv.stride[axis], stride_at)
         strides.append([conv.stride[axis] if i == at else 1 for i in range(len(links))])
-        for sides, padding in zip((before, after), _paddings(conv, axis, spans, at), strict=True):
+        for sides, padding in zip((before, after), _paddings(conv, axis, spans, at, pad_at), strict=True):
             sides.append(padding)
     channels = [conv.in_channels, *(link.out_channels for link in links)]
     by_layer = zip(*(zip(*numbers, strict=True) for numbers in (strides, before, after)), strict=True)
@@ -64,7 +65,7 @@ def _stride_index(spans: Sequence[int], stride: int, stride_at: str | int) -> in
     return spanning[-1 if stride_at == "last" or stride == 1 else 0]
 
 
-def _paddings(conv: Conv, axis: int, spans: Sequence[int], at: int) -> tuple[list[int], list[int]]:
+def _paddings(conv: Conv, axis: int, spans: Sequence[int], at: int, pad_at: str) -> tuple[list[int], list[int]]:
     """The padding of each layer in front of an axis, and behind it; `at` is the index of the layer with the stride s.
 
     In input positions, padding and window of the layers after the stride count s times (Araujo et al. 2019). The output
@@ -83,6 +84,10 @@ def _paddings(conv: Conv, axis: int, spans: Sequence[int], at: int) -> tuple[lis
         raise InputError(
             f"no padding of these layers keeps the size that kernel {conv.kernel_size[axis]} puts out: {least}"
         )
+    if pad_at == "first":
+        first = next((i for i, span in enumerate(spans[: at + 1]) if span), at)
+        near, far = ([side * (i == first) for i in range(len(spans))] for side in needed)
+        return near, far
     return _along(needed[0], sum(needed), spans, stride, at), _along(needed[1], sum(needed), spans, stride, at)
 
 

@@ -18,8 +18,8 @@ import msgspec
 
 from vggcalc.errors import InputError, unknown
 from vggcalc.nets.chains import Branches, Link, build_chain, given_widths
-from vggcalc.nets.layers import Axes, Conv, check_number
-from vggcalc.nets.names import STRIDE_AT, WIDEN
+from vggcalc.nets.layers import Axes, Conv, Layer, check_number
+from vggcalc.nets.names import BETWEEN, PAD_AT, STRIDE_AT, WIDEN
 
 LARGEST_KERNEL = 999
 
@@ -30,13 +30,19 @@ class Factorization(msgspec.Struct, frozen=True):
     `stride_at` is the layer that takes the convolution's stride: the "last" or the "first" of those with a kernel
     larger than 1, or its number from 1. `widths` are the output channels of each layer; a single one is that of
     every layer but the last. Without them `widen` says whether the "first" or the "last" layer changes the
-    channels from in to out. Raises `InputError`.
+    channels from in to out. With `pad_at` "each" every layer pads for its own window; with "first" all of the padding
+    is in the first layer with a window, or the one with the stride where that comes earlier: no later layer sees zeros
+    in place of what those before it would put out there. `between` says whether the batch norm and "activation" of the
+    convolution follow every layer or the last one alone ("nothing"): with that, the layers that pad first are one
+    convolution, at the edges too. Raises `InputError`.
     """
 
     family: str = "stack"
     stride_at: str | int = "last"
     widen: str = "first"
     widths: tuple[int, ...] | None = None
+    pad_at: str = "each"
+    between: str = "activation"
 
     def __post_init__(self) -> None:
         if isinstance(self.widths, int):
@@ -50,6 +56,13 @@ class Factorization(msgspec.Struct, frozen=True):
             raise InputError(f"stride_at {self.stride_at!r} is neither of {words}, nor a layer's number")
         if self.widen not in WIDEN:
             raise InputError(f"widen {self.widen!r} is neither of {', '.join(WIDEN)}")
+        for name, value, accepted in (("pad_at", self.pad_at, PAD_AT), ("between", self.between, BETWEEN)):
+            if value not in accepted:
+                raise InputError(f"{name} {value!r} is neither of {', '.join(accepted)}")
+
+    def between_layers(self, following: Sequence[Layer]) -> Sequence[Layer]:
+        """What of the batch norm and activation that follow the convolution stands between its layers too."""
+        return following if self.between == "activation" else ()
 
 
 def check_kernel(kernel_size: int, least: int = 2) -> None:
@@ -133,7 +146,7 @@ def _one_chain(
 ) -> Branches:
     """One chain of layers of these kernels and dilations."""
     links = [Link(width, kernel, dilation) for width, (kernel, dilation) in zip(widths, layers, strict=True)]
-    return (build_chain(conv, links, factorization.stride_at),)
+    return (build_chain(conv, links, factorization.stride_at, factorization.pad_at),)
 
 
 def stack(conv: Conv, factorization: Factorization) -> Branches:
@@ -171,7 +184,7 @@ def space_then_time(conv: Conv, factorization: Factorization) -> Branches:
     between = t * area * conv.in_channels * conv.out_channels // (area * conv.in_channels + t * conv.out_channels)
     widths = _widths(conv, 2, factorization, between // groups * groups)
     links = [Link(widths[0], (1, *space)), Link(widths[1], (t, 1, 1))]
-    return (build_chain(conv, links, factorization.stride_at),)
+    return (build_chain(conv, links, factorization.stride_at, factorization.pad_at),)
 
 
 def separable(conv: Conv, factorization: Factorization) -> Branches:
@@ -217,7 +230,7 @@ def _separable(conv: Conv, depthwise: Iterable[tuple[Axes, Axes]], factorization
             raise InputError(f"it is depthwise already{instead}")
     else:
         links.append(Link(conv.out_channels, (1,) * conv.axes))
-    return (build_chain(conv, links, factorization.stride_at),)
+    return (build_chain(conv, links, factorization.stride_at, factorization.pad_at),)
 
 
 def bottleneck(conv: Conv, factorization: Factorization) -> Branches:
@@ -231,7 +244,7 @@ def bottleneck(conv: Conv, factorization: Factorization) -> Branches:
     reduced, inner, out = _widths(conv, 3, factorization, quarter)
     one = (1,) * conv.axes
     links = [Link(reduced, one), Link(inner, conv.kernel_size), Link(out, one)]
-    return (build_chain(conv, links, factorization.stride_at),)
+    return (build_chain(conv, links, factorization.stride_at, factorization.pad_at),)
 
 
 def cp(conv: Conv, factorization: Factorization) -> Branches:
@@ -247,7 +260,7 @@ def cp(conv: Conv, factorization: Factorization) -> Branches:
         widths = ",".join(map(str, (*between, out)))
         raise InputError(f"widths {widths}: cp's depthwise layers put out the {rank} channels that they read")
     links = [Link(rank, one), *(Link(rank, kernel, (), rank) for kernel in kernels), Link(out, one)]
-    return (build_chain(conv, links, factorization.stride_at),)
+    return (build_chain(conv, links, factorization.stride_at, factorization.pad_at),)
 
 
 def dilated(conv: Conv, factorization: Factorization) -> Branches:
@@ -286,7 +299,9 @@ def stripes(conv: Conv, factorization: Factorization) -> Branches:
         raise InputError("kernel 2 is too small for stripes. Try 3")
     narrow = [next((m for m in range(min(5, k - 1), 0, -1) if (k - m) % 2 == 0), 1) for k in kernel]
     bars = [tuple(k if i == axis else m for i, (k, m) in enumerate(zip(kernel, narrow, strict=True))) for axis in axes]
-    return tuple(build_chain(conv, [Link(conv.out_channels, bar)], factorization.stride_at) for bar in bars)
+    return tuple(
+        build_chain(conv, [Link(conv.out_channels, bar)], factorization.stride_at, factorization.pad_at) for bar in bars
+    )
 
 
 #: How channels are mixed: with the window as in the convolution, separately from it, or through fewer channels.
@@ -410,6 +425,8 @@ def factorization_grid(
     stride_at: Sequence[str | int] = ("last",),
     widths: Sequence[tuple[int, ...] | None] = (None,),
     widen: str = "first",
+    pad_at: str = "each",
+    between: str = "activation",
 ) -> dict[str, Factorization]:
     """Every combination of family, stride placement and widths, named after what differs among them.
 
@@ -424,5 +441,5 @@ def factorization_grid(
                 words.append(f"stride-{at}")
             if len(family_widths) > 1:
                 words.append("widths-" + ("-".join(map(str, chosen)) if chosen else "own"))
-            found[":".join(words)] = Factorization(family, at, widen, chosen)
+            found[":".join(words)] = Factorization(family, at, widen, chosen, pad_at, between)
     return found

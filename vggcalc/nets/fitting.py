@@ -31,12 +31,11 @@ class Fitting(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KernelVariants(msgspec.Struct, frozen=True, tag=True):
-    """What is to take over the kernel of a `convolution` with an input of that shape: branches, by variants' names.
+    """What is to take over the kernel of a `convolution` with an input of that shape, by variants' names.
 
-    `following` is what stands between the layers of a branch: batch norm and activation.
+    Each variant has its branches, and what stands between the layers of a branch: batch norm and activation.
     """
 
     convolution: Conv
     input_shape: Shape
-    variants: tuple[tuple[str, Branches], ...]
-    following: tuple[Layer, ...] = ()
+    variants: tuple[tuple[str, Branches, tuple[Layer, ...]], ...]

@@ -87,11 +87,10 @@ class Kernel(msgspec.Struct, frozen=True):
         assert isinstance(made, PlainConvolution)
         return made
 
-    def network(self, branches: Branches) -> Network:
-        """The network of the branches that replace it, with batch norm and activation behind every layer."""
-        return kernel_network(
-            self.input_shape, branches, following(self.out_channels, self.batch_norm, self.activation, self.dims)
-        )
+    def network(self, branches: Branches, factorization: Factorization = Factorization()) -> Network:
+        """The network of the branches that replace it, with norm and activation where `factorization` has them."""
+        followers = following(self.out_channels, self.batch_norm, self.activation, self.dims)
+        return kernel_network(self.input_shape, branches, followers, factorization)
 
 
 def same_padding(
@@ -123,10 +122,12 @@ def following(features: int, batch_norm: bool, activation: str, dims: int) -> li
     return layers if chosen is None else [*layers, chosen]
 
 
-def kernel_network(shape: Shape, branches: Branches, followers: Sequence[Layer]) -> Network:
-    """Branches on an input of that shape, with the followers behind every layer and behind their sum."""
+def kernel_network(
+    shape: Shape, branches: Branches, followers: Sequence[Layer], factorization: Factorization = Factorization()
+) -> Network:
+    """Branches on an input of that shape, with the followers behind their sum, and behind every layer as it says."""
     namer = Namer()
-    nodes = branch_nodes(namer, "block1", branches, followers, INPUT)
+    nodes = branch_nodes(namer, "block1", branches, factorization.between_layers(followers), INPUT)
     for layer in followers:
         nodes.append(Node(namer.name("block1", layer), layer, (nodes[-1].name,)))
     return Network("kernel", shape, tuple(nodes))

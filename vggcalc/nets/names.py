@@ -1,8 +1,11 @@
 """The accepted values of options with a fixed set, apart from their meaning, so that importing them is cheap."""
 
-#: Where a split convolution's stride stands, and which layer changes the channels; defaults first.
+#: Where a split convolution's stride stands, which layer changes the channels, where it pads, and what stands between
+#: its layers; defaults first.
 STRIDE_AT = ("last", "first")
 WIDEN = ("first", "last")
+PAD_AT = ("each", "first")
+BETWEEN = ("activation", "nothing")
 
 #: The costs that every replacement may be held to lower.
 IF_FEWER = ("macs", "parameters")

@@ -85,7 +85,8 @@ def split(original: Conv | Network, factorization: Factorization = Factorization
 
     For every input size the output shape stays, and so do the channels at both ends and the bias; in a stack also
     groups and dilation, and with the stride in the last layer the receptive field and its padding.
-    In a network the batch norm and activation that alone read the convolution follow every layer.
+    In a network the batch norm and activation that alone read the convolution follow every layer, or by `between` the
+    last alone.
     In a network a kernel no larger than its stride stays: see `cuts_patches`.
     Raises `InputError` for a kernel that the family cannot take, such as an even one for a stack, and
     for one convolution of a family with branches, which are no chain: see `families.factorized`.
@@ -113,17 +114,17 @@ def split(original: Conv | Network, factorization: Factorization = Factorization
     return replaced.network
 
 
-def branch_nodes(namer: Namer, block: str, branches: Branches, following: Sequence[Layer], source: str) -> list[Node]:
+def branch_nodes(namer: Namer, block: str, branches: Branches, between: Sequence[Layer], source: str) -> list[Node]:
     """The nodes of branches that read `source`, the last one's output theirs.
 
-    The batch norm and activation in `following` stand between the layers of a branch.
+    The batch norm and activation in `between` stand between the layers of a branch.
     """
     nodes: list[Node] = []
     ends = []
     for branch in branches:
         end = source
         for i, conv in enumerate(branch, 1):
-            for layer in (conv, *(following if i < len(branch) else ())):
+            for layer in (conv, *(between if i < len(branch) else ())):
                 if isinstance(layer, BatchNorm):
                     layer = msgspec.structs.replace(layer, num_features=conv.out_channels)
                 nodes.append(Node(namer.name(block, layer), layer, (end,)))
@@ -154,12 +155,14 @@ def replace(network: Network, replacing: Replacing) -> Replaced:
         came: list[Node] = []
         if is_large(node.layer, replacing.min_kernel) and node.name in chosen:
             try:
-                branches = _branches(node, replacing.factorization_of(node.name))
+                factorization = replacing.factorization_of(node.name)
+                branches = _branches(node, factorization)
                 if branches != ((node.layer,),):  # it is its own factorization
                     shape_of = shape_of or shapes(network)
                     following = [after.layer for after in following_layers(node, readers)]
                     source = new_names.get(node.inputs[0], node.inputs[0])
-                    came = branch_nodes(Namer(), node.name, branches, following, source)
+                    between = factorization.between_layers(following)
+                    came = branch_nodes(Namer(), node.name, branches, between, source)
                     known = {source: shape_of[node.inputs[0]], node.name: shape_of[node.name]}
                     came = list(_with_new_shapes(came, known))
                     check_fewer([node], came, known, replacing.if_fewer)

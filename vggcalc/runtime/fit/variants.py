@@ -51,9 +51,9 @@ def fit_variants(
         old.weight.copy_(weight)
         if old.bias is not None and bias is not None:
             old.bias.copy_(bias)
-    for name, branches in wanted.variants:
+    for name, branches, between in wanted.variants:
         found = fit(weight, conv, branches)
-        nodes = tuple(branch_nodes(Namer(), "block1", branches, wanted.following, INPUT))
+        nodes = tuple(branch_nodes(Namer(), "block1", branches, between, INPUT))
         new = build(Network(name, wanted.input_shape, nodes))
         energy, error = carry_over(old, new, conv, branches, read.key, wanted.input_shape, found)
         windows = _windows_of(_composed(conv, branches, found.weights), read.pairs)
