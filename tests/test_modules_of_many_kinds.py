@@ -264,6 +264,13 @@ KINDS: dict[str, tuple[Callable[[], nn.Module], Any]] = {
         lambda: Calls(lambda s, x: F.scaled_dot_product_attention(s.q(x), s.q(x), x), q=nn.Linear(8, 8)),
         ROWS,
     ),
+    "queries that attend to each other": (
+        lambda: Calls(
+            lambda s, x: x + F.scaled_dot_product_attention(s.q, s.q, s.q).transpose(1, 2).flatten(2),
+            q=weight(1, 2, 5, 4),
+        ),
+        ROWS,
+    ),
     "embedding": (lambda: nn.Sequential(nn.Embedding(10, 8), nn.Linear(8, 3)), TOKENS),
     "frozen embedding": (lambda: nn.Sequential(frozen(nn.Embedding(10, 8)), nn.Linear(8, 3)), TOKENS),
     "tied": (tied, TOKENS),

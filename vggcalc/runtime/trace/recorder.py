@@ -24,8 +24,8 @@ from vggcalc.runtime.trace.calls import Call, factors
 from vggcalc.runtime.trace.formulas import Formula, macs_by, module_formula, operator_formula
 from vggcalc.runtime.trace.naming import INPUT_STEP, UNUSED, Step, nodes_of
 from vggcalc.runtime.trace.nested import output_tensors, tensors_of
-from vggcalc.runtime.trace.operators import apply_rule, has_rule, rule_for
-from vggcalc.runtime.trace.operators.rules import OpOutput, opaque
+from vggcalc.runtime.trace.operators import apply_rule, has_rule, may_do_macs
+from vggcalc.runtime.trace.operators.rules import OpOutput
 from vggcalc.runtime.trace.spatial_axes import MIXED, TOKENS, SpatialAxes, no_axes
 
 _NOTHING = frozenset[str]()
@@ -166,7 +166,7 @@ class Recorder(TorchDispatchMode):
             return func(*args, **kwargs)
         formula = operator_formula(func)
         call = Call(func, args, kwargs, tensors, active, self._kind_of_weight)
-        counts = bool(active) or formula is not None or call.does_macs or rule_for(call) is opaque
+        counts = bool(active) or formula is not None or may_do_macs(call)
         if not tensors or not counts or call.lends:
             return self._constant(call, func(*args, **kwargs), tensors)
         decomposition = None if formula is not None else call.decomposition(has_rule(call))
@@ -261,6 +261,9 @@ class Recorder(TorchDispatchMode):
     def _trains(self, call: Call, tensors: Sequence[object]) -> str:
         """Whether training computes the gradient of a "weight" of the call, of a "bias" alone, of "both" factors."""
         trained = self._trained(call, tensors)
+        if call.function == "scaled_dot_product_attention":
+            both = all(self._trained(call, [call[name]]) for name in ("query", "key", "value"))
+            return "both" if both else "weight" * bool(trained)
         if not trained or not call.does_macs:
             return "weight" * bool(trained)
         factors_trained = sum(bool(self._trained(call, [call[name]])) for name in factors(call))

@@ -25,6 +25,11 @@ def has_rule(call: Call) -> bool:
     return rule_for(call) is not opaque
 
 
+def may_do_macs(call: Call) -> bool:
+    """Whether it counts also where nothing in it depends on the network's input."""
+    return rule_for(call) in _WITH_MACS
+
+
 def rule_for(call: Call) -> Rule:
     """The operator's rule; that of pointwise operators where torch says that it is one; else `opaque`."""
     if not call.signature.aten:
@@ -32,6 +37,12 @@ def rule_for(call: Call) -> Rule:
     found = OPERATORS.get(call.function)
     return found or (elementwise.elementwise if call.signature.pointwise else opaque)
 
+
+#: Rules for operators that do MACs, or may.
+_WITH_MACS = (
+    products.convolution, products.matrix_product, products.attention, products.recurrent, products.bilinear,
+    products.distances, products.deformable, opaque,
+)  # fmt: skip
 
 #: Rules for operators in which each tensor may be the one that depends on the network's input.
 _ANY_ARGUMENT = (

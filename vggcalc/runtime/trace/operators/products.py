@@ -116,7 +116,7 @@ def attention(call: Call, inputs: Inputs, outputs: Outputs) -> list[OpOutput]:
     after: list[Label] = [None] * len(outputs[0])
     if asks:
         after[:-1] = inputs[0][1].labels[:-1]
-    sizes = inputs[0][1].sizes
+    sizes = inputs[0][1].sizes if inputs else ()
     return [OpOutput(layer, _reach_over(looked, axes.sizes), SpatialAxes(tuple(after), sizes))]
 
 
