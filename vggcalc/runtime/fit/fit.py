@@ -32,7 +32,7 @@ STARTS, MOST_WEIGHTS = 64, 20_000
 ROUNDS = ((64, 12, 1e-3), (8, 60, 1e-4), (2, 200, 1e-6))
 
 #: The same for what is too large for that, in steps of L-BFGS; no more than `MOST_WORK` over the numbers.
-LARGE_ROUNDS, MOST_WORK = ((12, 120, 1e-3), (4, 300, 1e-4), (2, 600, 3e-5), (1, 3000, 1e-5)), 100_000_000
+LARGE_ROUNDS, MOST_WORK = ((24, 120, 1e-3), (10, 500, 1e-4), (3, 1000, 3e-5), (1, 3000, 1e-5)), 100_000_000
 
 #: Where of a kernel's energy no more than this is left, it may be that nothing is: Levenberg–Marquardt finds out fast.
 NEAR = 1e-6
