@@ -7,6 +7,7 @@ import numpy
 import pytest
 from scipy import stats
 
+from vggcalc.errors import WorkerError
 from vggcalc.measurement.rounds import ArmPair, Measurements, ProcessRounds, is_narrow
 from vggcalc.protocol import CONTROL, Arm, ArmsReady, Rounds
 from vggcalc.results import Configuration, LatencyRatio
@@ -281,3 +282,21 @@ def test_too_few_rounds_are_never_is_narrow() -> None:
     rows = ((1.0, 1.0, 1.0),) * 5
     same.add(Rounds(rows, rows, rows))
     assert not is_narrow(same, [ArmPair(NAIVE, FACTORIZED)], 1.0)
+
+
+FITS, SHORT, ZERO = (1e-3, 1e-3, 1e-3), (1e-3, 1e-3), (1e-3, 0.0, 1e-3)
+
+
+@pytest.mark.parametrize(
+    "rounds",
+    [Rounds((SHORT,), (FITS,), (FITS,)), Rounds((FITS,), (SHORT,), (FITS,)), Rounds((FITS,), (FITS,), (SHORT,)),
+     Rounds((FITS, ZERO), (FITS, FITS), (FITS, FITS))],
+)  # fmt: skip
+def test_rounds_that_cannot_be_are_refused(rounds: Rounds) -> None:
+    """A row that lacks an arm, whichever figure's it is, and a call that took no time."""
+    process = ProcessRounds(ArmsReady(WHOLE, (1,) * 3, (1e-3,) * 3, (None,) * 3, "pinned"), WHOLE)
+    with pytest.raises(WorkerError, match="do not fit its arms"):
+        process.add(rounds)
+    assert process.wall == []
+    process.add(Rounds((FITS,), (ZERO,), (ZERO,)))
+    assert process.wall == [FITS]
