@@ -57,6 +57,6 @@ def _fitted_lines(done: RewrittenModel) -> Iterator[str]:
         yield f"Output error, and that of the whole model: ‖new − old‖ / ‖old‖ on {inputs}."
     if any(one.nonlinear for one in done.layers):
         yield (
-            "Activations between the new layers are new: the fit is of the layers without them. Train on, or leave them "
-            "out: --between nothing --pad-at first."
+            "Activations between the new layers are new: the fit is of the layers without them. Train on, or leave "
+            "them out: --between nothing --pad-at first."
         )
