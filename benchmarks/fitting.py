@@ -4,9 +4,10 @@ The generic one composes the layers by torch's own convolutions of an impulse, t
 by scipy's L-BFGS-B in float64 from torch's initialization with ten seeds, until it comes no farther or for so many
 steps. Its best result counts, for a depthwise kernel that of every channel. Kernels are normal noise, which no network
 learns and which is hardest to fit, or a stack's own ("planted"): of that nothing is left by weights that exist.
+malloc's thresholds are pinned, as they are where `vggcalc rewrite` fits.
 
     python benchmarks/fitting.py > table.md                    # while nothing else runs, about an hour
-    python benchmarks/fitting.py --starts 0                    # the package alone, about three minutes
+    python benchmarks/fitting.py --starts 0                    # the package alone, about four minutes
     python benchmarks/fitting.py --starts 2 --steps 20 --small # does it run? seconds, no result
 """
 
@@ -26,6 +27,7 @@ from torch import Tensor, nn
 from vggcalc import Conv2d
 from vggcalc.nets.families import Factorization, factorized
 from vggcalc.runtime.fit.fit import fit
+from vggcalc.runtime.time import allocator
 
 
 class Case(NamedTuple):
@@ -152,11 +154,11 @@ def main() -> None:
     parser.add_argument("--only", metavar="TEXT", help="kernels whose line begins with it")
     asked = parser.parse_args()
     cases = [case for case in (SMALL if asked.small else CASES) if case.name.startswith(asked.only or "")]
-    load, began = os.getloadavg()[0], time.monotonic()
+    pinned, load, began = allocator.pin(), os.getloadavg()[0], time.monotonic()
     print_table(table(cases, asked.starts, asked.steps))
     print(
         f"{machine()}; {time.strftime('%Y-%m-%d')}; load {load:.2f} before, {os.getloadavg()[0]:.2f} after; "
-        f"{torch.get_num_threads()} threads; --starts {asked.starts} --steps {asked.steps}, "
+        f"{torch.get_num_threads()} threads, allocator {pinned}; --starts {asked.starts} --steps {asked.steps}, "
         f"{time.monotonic() - began:.0f} s. Left is the share of the kernel's energy."
     )
 

@@ -85,8 +85,10 @@ def run(
             case TimingSeries():
                 time_series(job.jobs, send, next_line, stopped)
             case RewriteJob():
+                allocator.pin()  # else each step of a fit faults its memory in again, a quarter of its time
                 rewrite_and_save(job, send)
             case FitJob():
+                allocator.pin()
                 fit_kernel(job, send, next_line)
     except (DeviceUnavailable, LoadError) as error:
         send(JobRefused(str(error)))
