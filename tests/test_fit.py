@@ -156,11 +156,11 @@ def test_many_descents_side_by_side_come_to_what_each_comes_to_alone() -> None:
     starts = torch.randn(3, problem.numbers, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     group = torch.zeros(3, dtype=torch.int64)
     together = Descent(problem, problem.scaled(starts, group), group)
-    together.lbfgs(60, 0)
+    together.lbfgs(25, 0)
     for start, left in zip(starts, together.left, strict=True):
         alone = Descent(problem, problem.scaled(start[None], group[:1]), group[:1])
         before = float(alone.left)
-        alone.lbfgs(60, 0)
+        alone.lbfgs(25, 0)
         assert float(alone.left) == pytest.approx(float(left), rel=1e-3)
         assert float(alone.left) < before / 2
 

@@ -7,7 +7,7 @@ from collections.abc import Container, Mapping
 from math import prod
 from typing import assert_never
 
-from vggcalc.analysis.derivatives import BY_OUTPUT, INDEX_BYTES, OPERANDS, SAVES, WITH_INDICES, WITHOUT_GRADIENT
+from vggcalc.nets.derivatives import BY_OUTPUT, INDEX_BYTES, OPERANDS, SAVES, WITH_INDICES, WITHOUT_GRADIENT
 from vggcalc.nets.graph import INPUT, Network, Node
 from vggcalc.nets.layers import (
     GELU,
@@ -92,18 +92,18 @@ def saved_by_node(
     """
     storage, indices = {INPUT: INPUT}, {}
     itemsizes = {INPUT: (network.tracing.itemsize if network.tracing is not None else 0) or itemsize}
+    sharing = {node.name for node in network.nodes if node.inputs and (is_view(node.layer) or node.name in in_place)}
     for node in network.nodes:
         itemsizes[node.name] = (node.traced.itemsize if node.traced is not None else 0) or itemsize
-        shares = bool(node.inputs) and (is_view(node.layer) or node.name in in_place)
-        own_storage = not shares or _is_dropout(node.layer)  # dropout makes a tensor in training
-        if shares and getattr(node.layer, "function", "") in WITH_INDICES:
+        own_storage = node.name not in sharing or _is_dropout(node.layer)  # dropout makes a tensor in training
+        if node.name in sharing and getattr(node.layer, "function", "") in WITH_INDICES:
             own_storage, indices[node.inputs[0]] = True, node.name
         storage[node.name] = node.name if own_storage else storage[node.inputs[0]]
     saved: set[str] = set()
     constants: set[int] = set()
     added: list[int | None] = []
     for node in network.nodes:
-        shares = bool(node.inputs) and (is_view(node.layer) or node.name in in_place)
+        shares = node.name in sharing
         tensors, own = _saved_by(node, shapes, itemsize, shares, needs) if needs[node.name] else ([], 0)
         if own is None:
             added.append(None)

@@ -6,7 +6,6 @@ import msgspec
 
 from vggcalc.errors import InputError
 from vggcalc.nets.layers import Axes, Conv, check_number
-from vggcalc.nets.names import PAD_AT
 
 #: Chains whose outputs are added; a single one is the common case.
 Branches = tuple[tuple[Conv, ...], ...]
@@ -21,7 +20,7 @@ class Link(msgspec.Struct, frozen=True):
     groups: int | None = None
 
 
-def build_chain(conv: Conv, links: Sequence[Link], stride_at: str | int, pad_at: str = PAD_AT[0]) -> tuple[Conv, ...]:
+def build_chain(conv: Conv, links: Sequence[Link], stride_at: str | int, pad_at: str) -> tuple[Conv, ...]:
     """The chain of convolutions with these links, whose output has the shape of `conv`'s for every input size.
 
     `stride_at` and `pad_at` are as in `families.Factorization`. Where `conv` pads more on one side than on the other,

@@ -14,7 +14,6 @@ WITHOUT_GRADIENT = {
     for function in functions.split()
 }
 
-
 #: What autograd saves for the functions of `Operation`s and `Window`s, beside `Traced.steering`: "nothing", their
 #: "output", the "first" of their inputs, or "both". In place the first input is copied before it is saved.
 SAVES: dict[str, str] = {

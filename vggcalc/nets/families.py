@@ -54,9 +54,8 @@ class Factorization(msgspec.Struct, frozen=True):
         elif self.stride_at not in STRIDE_AT:
             words = ", ".join(STRIDE_AT)
             raise InputError(f"stride_at {self.stride_at!r} is neither of {words}, nor a layer's number")
-        if self.widen not in WIDEN:
-            raise InputError(f"widen {self.widen!r} is neither of {', '.join(WIDEN)}")
-        for name, value, accepted in (("pad_at", self.pad_at, PAD_AT), ("between", self.between, BETWEEN)):
+        choices = (("widen", self.widen, WIDEN), ("pad_at", self.pad_at, PAD_AT), ("between", self.between, BETWEEN))
+        for name, value, accepted in choices:
             if value not in accepted:
                 raise InputError(f"{name} {value!r} is neither of {', '.join(accepted)}")
 
@@ -141,12 +140,17 @@ def _threes_of(conv: Conv, factorization: Factorization, what: str) -> list[tupl
     return _layers_of_three(conv.kernel_size, [[1] * n for n in layers])
 
 
+def _chain(conv: Conv, links: Sequence[Link], factorization: Factorization) -> tuple[Conv, ...]:
+    """The chain of these links with stride and padding where the factorization has them."""
+    return build_chain(conv, links, factorization.stride_at, factorization.pad_at)
+
+
 def _one_chain(
     conv: Conv, layers: Sequence[tuple[Axes, Axes]], widths: Sequence[int], factorization: Factorization
 ) -> Branches:
     """One chain of layers of these kernels and dilations."""
     links = [Link(width, kernel, dilation) for width, (kernel, dilation) in zip(widths, layers, strict=True)]
-    return (build_chain(conv, links, factorization.stride_at, factorization.pad_at),)
+    return (_chain(conv, links, factorization),)
 
 
 def stack(conv: Conv, factorization: Factorization) -> Branches:
@@ -184,7 +188,7 @@ def space_then_time(conv: Conv, factorization: Factorization) -> Branches:
     between = t * area * conv.in_channels * conv.out_channels // (area * conv.in_channels + t * conv.out_channels)
     widths = _widths(conv, 2, factorization, between // groups * groups)
     links = [Link(widths[0], (1, *space)), Link(widths[1], (t, 1, 1))]
-    return (build_chain(conv, links, factorization.stride_at, factorization.pad_at),)
+    return (_chain(conv, links, factorization),)
 
 
 def separable(conv: Conv, factorization: Factorization) -> Branches:
@@ -230,7 +234,7 @@ def _separable(conv: Conv, depthwise: Iterable[tuple[Axes, Axes]], factorization
             raise InputError(f"it is depthwise already{instead}")
     else:
         links.append(Link(conv.out_channels, (1,) * conv.axes))
-    return (build_chain(conv, links, factorization.stride_at, factorization.pad_at),)
+    return (_chain(conv, links, factorization),)
 
 
 def bottleneck(conv: Conv, factorization: Factorization) -> Branches:
@@ -244,7 +248,7 @@ def bottleneck(conv: Conv, factorization: Factorization) -> Branches:
     reduced, inner, out = _widths(conv, 3, factorization, quarter)
     one = (1,) * conv.axes
     links = [Link(reduced, one), Link(inner, conv.kernel_size), Link(out, one)]
-    return (build_chain(conv, links, factorization.stride_at, factorization.pad_at),)
+    return (_chain(conv, links, factorization),)
 
 
 def cp(conv: Conv, factorization: Factorization) -> Branches:
@@ -260,7 +264,7 @@ def cp(conv: Conv, factorization: Factorization) -> Branches:
         widths = ",".join(map(str, (*between, out)))
         raise InputError(f"widths {widths}: cp's depthwise layers put out the {rank} channels that they read")
     links = [Link(rank, one), *(Link(rank, kernel, (), rank) for kernel in kernels), Link(out, one)]
-    return (build_chain(conv, links, factorization.stride_at, factorization.pad_at),)
+    return (_chain(conv, links, factorization),)
 
 
 def dilated(conv: Conv, factorization: Factorization) -> Branches:
@@ -299,9 +303,7 @@ def stripes(conv: Conv, factorization: Factorization) -> Branches:
         raise InputError("kernel 2 is too small for stripes. Try 3")
     narrow = [next((m for m in range(min(5, k - 1), 0, -1) if (k - m) % 2 == 0), 1) for k in kernel]
     bars = [tuple(k if i == axis else m for i, (k, m) in enumerate(zip(kernel, narrow, strict=True))) for axis in axes]
-    return tuple(
-        build_chain(conv, [Link(conv.out_channels, bar)], factorization.stride_at, factorization.pad_at) for bar in bars
-    )
+    return tuple(_chain(conv, [Link(conv.out_channels, bar)], factorization) for bar in bars)
 
 
 #: How channels are mixed: with the window as in the convolution, separately from it, or through fewer channels.

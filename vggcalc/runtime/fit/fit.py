@@ -37,7 +37,7 @@ LARGE_ROUNDS, MOST_WORK = ((24, 120, 1e-3), (10, 500, 1e-4), (3, 1000, 3e-5), (1
 #: Where of a kernel's energy no more than this is left, it may be that nothing is: Levenberg–Marquardt finds out fast.
 NEAR = 1e-6
 
-#: Where more is left, and no more than this, there are so many further tries: no trained kernel is so nearly a stack.
+#: Where more is left, and no more than this, the kernel may be of the family itself: there are so many further tries.
 NEARLY, MOST_TRIES = 0.01, 3
 
 #: Steps of L-BFGS and of Levenberg–Marquardt on data at the most, and the share by which each is to fall.

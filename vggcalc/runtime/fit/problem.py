@@ -156,6 +156,7 @@ class Problem:
         For each it is the Kronecker product of a matrix for its channels out and one for its channels in and taps, as
         in Martens & Grosse 2015 ("Optimizing Neural Networks with Kronecker-factored Approximate Curvature", arXiv
         1503.05671): exact for what nothing follows; else the layers behind stand in it by their mean over frequencies.
+        A `root` is left out of it: it changes where the way begins, not where it ends.
         """
         count, shares = len(weights), self._share.flatten() ** 2
         sides = [pair for branch in self._spectra(weights) for pair in self._sides(branch, count)]

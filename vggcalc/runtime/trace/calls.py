@@ -8,6 +8,7 @@ import msgspec
 import torch
 from torch.nn import functional
 
+from vggcalc.nets.derivatives import OPERANDS
 from vggcalc.nets.layers import Axes
 from vggcalc.runtime.trace.nested import tensors_of
 
@@ -40,9 +41,6 @@ STEERING = {
 
 #: What computes of parameters without that autograd saves anything; `mul` and `div` by a number do too.
 SAVING_NOTHING = frozenset(("add", "sub", "rsub", "neg", "_to_copy"))
-
-#: Operators of two operands that save one for the gradient of the other.
-SAVES_OPERAND = frozenset(("mul", "div", "maximum", "minimum", "grid_sampler"))
 
 #: The names of the factors of a matrix product; the `self` of addmm and baddbmm is added, not multiplied.
 FACTORS = (
@@ -153,7 +151,7 @@ class Call:
     def saved_constants(self) -> list[torch.Tensor]:
         """The tensors made in forward, of anything but the input, that autograd saves."""
         saved = self.steering
-        operands = self.signature.aten and self.function in SAVES_OPERAND and len(self.tensors) > 1
+        operands = self.signature.aten and self.function in OPERANDS and len(self.tensors) > 1
         if operands or (self.does_macs and not self.active):
             saved = self.tensors
         elif self.function == "scaled_dot_product_attention" and self.kind_of_weight("attn_mask") == "constant":
