@@ -1,10 +1,11 @@
 """What a stack of 3×3s learns, beside the large kernel in whose place it stands: accuracy over seeds.
 
 Trains small networks on scikit-learn's digits, resized to 12×12: with 5×5 convolutions against two 3×3s each, with 7×7s
-against three, and these with and without the activations between them, from the same split of the data, the same
-weights around them, batches, schedule and steps for each seed. Then every trained network with large kernels is
-rewritten by `vggcalc.rewrite(…, fit=True)`, and the result trained on. Parameters and MACs are vggcalc's, and so is the
-time. Writes docs/benchmarks/learning.md, with every seed's accuracy in a JSON file and a figure beside it.
+against three, and these with and without the activations between them, and with all padding in the first of them, from
+the same split of the data, the same weights around them, batches, schedule and steps for each seed. Then every trained
+network with large kernels is rewritten by `vggcalc.rewrite(…, fit=True)`, and the result trained on. Parameters and
+MACs are vggcalc's, and so is the time. Writes docs/benchmarks/learning.md, with every seed's accuracy in a JSON file
+and a figure beside it.
 
     pip install . -r benchmarks/requirements.txt
     OMP_NUM_THREADS=1 python benchmarks/learning.py                  # 20 seeds; most of the time goes into fits
@@ -33,6 +34,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, interpolate
 
 import vggcalc
+from vggcalc import Factorization
 
 PAGE = Path(__file__).parent.parent / "docs/benchmarks/learning.md"
 SIZE, CLASSES, TRAINED_ON = 12, 10, 897
@@ -40,8 +42,13 @@ SIZE, CLASSES, TRAINED_ON = 12, 10, 897
 RATES, TRIED_ON = (0.003, 0.01, 0.02), range(1000, 1002)
 #: By how much smaller the rate is when a fitted network is trained on; it stays the same throughout.
 SMALLER = 5
-#: What may stand where the large kernels are, and what becomes of a trained network.
-SCRATCH, TUNED = ("naive", "linear", "stack"), ("linear", "stack", "naive")
+#: What may stand where the large kernels are: themselves, or stacks of these kinds.
+STACKS = {
+    "once": Factorization("stack", pad_at="first", between="nothing"),
+    "linear": Factorization("stack", between="nothing"),
+    "stack": Factorization("stack"),
+}
+VARIANTS = ("naive", *STACKS)
 
 
 def digits() -> tuple[Tensor, Tensor]:
@@ -62,26 +69,14 @@ def naive(kernel: int, channels: int) -> nn.Sequential:
     )
 
 
-def factorized(module: nn.Module, fit: bool) -> nn.Module:
-    """The network with stacks of 3×3s and activations in them; with `fit` their weights are nearest to its own."""
-    return vggcalc.rewrite(module, (1, 1, SIZE, SIZE), fit=fit)
-
-
-def without_activations(module: nn.Module) -> nn.Module:
-    """The factorized network without the activations in its stacks: it has no more of them than the naive one."""
-    for stack in module.children():
-        if isinstance(stack, nn.Sequential):
-            for name, layer in stack.named_children():
-                if isinstance(layer, nn.ReLU):
-                    setattr(stack, name, nn.Identity())
-    return module
+def factorized(module: nn.Module, name: str, fit: bool) -> nn.Module:
+    """The network with stacks in place of its large kernels; with `fit` their weights are nearest to its own."""
+    return vggcalc.rewrite(module, (1, 1, SIZE, SIZE), into=STACKS[name], fit=fit)
 
 
 def variant(name: str, kernel: int, channels: int) -> nn.Module:
-    module: nn.Module = naive(kernel, channels)
-    if name != "naive":
-        module = factorized(module, fit=False)
-    return without_activations(module) if name == "linear" else module
+    module = naive(kernel, channels)
+    return module if name == "naive" else factorized(module, name, fit=False)
 
 
 def initialize(module: nn.Module, seed: int) -> None:
@@ -149,7 +144,7 @@ def from_scratch(task: Task, name: str, kernel: int, channels: int, steps: int, 
 
 def all_from_scratch(task: Task, kernel: int, given: argparse.Namespace, rate: float) -> tuple[dict[str, float], Any]:
     """The accuracies of one seed, and what the network with large kernels has learned, as a state dict."""
-    trained = {name: from_scratch(task, name, kernel, given.channels, given.steps, rate) for name in SCRATCH}
+    trained = {name: from_scratch(task, name, kernel, given.channels, given.steps, rate) for name in VARIANTS}
     return {name: accuracy for name, (_, accuracy) in trained.items()}, trained["naive"][0].state_dict()
 
 
@@ -157,11 +152,13 @@ def from_trained(task: Task, kernel: int, given: argparse.Namespace, rate: float
     """Of one seed the share of the kernels' energy that a fit explains, and the accuracies at each checkpoint."""
     trained = naive(kernel, given.channels)
     trained.load_state_dict(learned)
-    fitted = factorized(trained, fit=True)
+    fitted = factorized(trained, "linear", fit=True)
+    weights = fitted.state_dict().values()  # the same of all stacks: the fit knows neither of activations nor of edges
     tuned: dict[str, dict[int, float]] = {}
-    for name in TUNED:
+    for name in VARIANTS:
         module = variant(name, kernel, given.channels)
-        module.load_state_dict(learned if name == "naive" else fitted.state_dict())
+        own = module.state_dict()
+        module.load_state_dict(learned if name == "naive" else dict(zip(own, weights, strict=True)))
         tuned[name] = {0: task.accuracy(module)}
         for step in task.train(module, max(given.checkpoints), rate / SMALLER, cycle=False):
             if step in given.checkpoints:
@@ -177,7 +174,7 @@ def tried_rates(pool: Executor, tasks: list[Task], given: argparse.Namespace) ->
         ]
         for kernel in given.kernels
         for rate in RATES
-        for name in SCRATCH
+        for name in VARIANTS
     }
     found: dict[float, dict[str, float]] = {rate: {} for rate in RATES}
     for (rate, kernel, name), runs in asked.items():
@@ -187,15 +184,15 @@ def tried_rates(pool: Executor, tasks: list[Task], given: argparse.Namespace) ->
 
 def costs(kernel: int, channels: int, batch: int, budget: float) -> dict[str, Any]:
     """Of each variant parameters and MACs of an image, and with a budget its time by that of the large kernels."""
-    modules = [variant(name, kernel, channels) for name in SCRATCH]
-    compared = vggcalc.compare(*modules, names=SCRATCH, inputs=(batch, 1, SIZE, SIZE))
+    modules = [variant(name, kernel, channels) for name in VARIANTS]
+    compared = vggcalc.compare(*modules, names=VARIANTS, inputs=(batch, 1, SIZE, SIZE))
     found: dict[str, dict[str, Any]] = {
         name: {"parameters": compared[name].parameters, "macs": int(compared[name].macs or 0) // batch}
-        for name in SCRATCH
+        for name in VARIANTS
     }
     if budget:
         measured = vggcalc.measure(compared, budget, device="cpu", mode=["training", "inference"])
-        for name in SCRATCH[1:]:
+        for name in STACKS:
             for one in measured.ratio(name).latency:
                 found[name][one.mode] = {"ratio": one.ratio, "ci95": one.ci95}
     return found

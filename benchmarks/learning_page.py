@@ -12,7 +12,12 @@ from typing import Any
 from scipy.stats import t
 
 #: For each variant what it is, as tables and legend have it.
-BETWEEN = {"naive": "one {k}×{k}", "linear": "{n} 3×3, nothing between", "stack": "{n} 3×3, ReLUs between"}
+VARIANTS = {
+    "naive": "one {k}×{k}",
+    "once": "{n} 3×3, padding first, nothing between",
+    "linear": "{n} 3×3, nothing between",
+    "stack": "{n} 3×3, ReLUs between",
+}
 WORDS = {1: "one", 2: "two", 3: "three", 4: "four", 5: "five"}
 #: A fitted network is back where on average it is this near to the trained one: half a percentage point.
 BACK = 0.005
@@ -31,7 +36,8 @@ net B beside a net with "a single 5×5 conv. layer" for each of its five pairs o
 net was measured to be 7% higher than that of B (on a center crop)" (section 4.1), one training of each on ImageNet.
 
 Here the two arguments are taken apart, on small networks and small data, with {seeds} seeds each: layers with nothing
-between them are the second argument alone, and the activations between them add the first. What follows is what
+between them are the second argument alone, and the activations between them add the first. Where the first layer pads
+for all of them and nothing is between, they are one convolution, at the edges too. What follows is what
 `benchmarks/learning.py` found at commit {commit} on {date}{small}, with {versions}.
 It says nothing of ImageNet.
 
@@ -50,9 +56,10 @@ the machine was quiet enough for an interval.
 FIT_TEXT = """
 ## From the trained {k}×{k}s
 
-The trained networks with {k}×{k}s of {fitted} seeds are rewritten by `vggcalc.rewrite(network, fit=True)`, which
-explains {energy} of their kernels' energy, and trained on, and so are the networks themselves. After so many steps, the
-difference in accuracy to the network as it was before, in percentage points; from scratch there were {steps} steps.
+The trained networks with {k}×{k}s of {fitted} seeds are rewritten by `vggcalc.rewrite(network, fit=True)` with
+the `pad_at` and `between` that the columns name, which explains {energy} of their kernels' energy, and trained on, and
+so are the networks themselves. After so many steps, the difference in accuracy to the network as it was before,
+in percentage points; from scratch there were {steps} steps.
 Why a fit that explains so much costs so much at first, [My trained weights](../how-to/weights.md) takes apart.
 """
 
@@ -116,7 +123,7 @@ def _items(paragraph: str) -> list[str]:
 
 
 def called(name: str, kernel: str) -> str:
-    return BETWEEN[name].format(k=kernel, n=WORDS.get(int(kernel) // 2, int(kernel) // 2))
+    return VARIANTS[name].format(k=kernel, n=WORDS.get(int(kernel) // 2, int(kernel) // 2))
 
 
 def scratch(found: Found, name: str) -> list[float]:
@@ -179,7 +186,7 @@ def back(found: Found, name: str) -> str:
 def from_trained(kernel: str, found: Found) -> str:
     """How accuracy comes back."""
     steps, base = checkpoints(found), scratch(found, "naive")
-    stacks = {name: called(name, kernel) for name in ("linear", "stack")}
+    stacks = {name: called(name, kernel) for name in VARIANTS if name != "naive"}
     names = stacks | {"naive": f"the {kernel}×{kernel}s themselves"}
     rows = [["steps", *names.values()]]
     rows += [[step, *(points(interval(tuned(found, name, step))) for name in names)] for step in steps]
@@ -202,8 +209,8 @@ def figure(results: Found) -> str:
     matplotlib.use("agg")
     from matplotlib.figure import Figure
 
-    colours = {"naive": "#010203", "linear": "#d9730d", "stack": "#2f87c8"}
-    markers = {"naive": "o", "linear": "s", "stack": "^"}
+    colours = {"naive": "#010203", "once": "#4b8b3b", "linear": "#d9730d", "stack": "#2f87c8"}
+    markers = {"naive": "o", "once": "D", "linear": "s", "stack": "^"}
     with matplotlib.rc_context(
         {
             "svg.fonttype": "none", "svg.hashsalt": "vggcalc", "font.size": 8, "text.color": "#010203",
