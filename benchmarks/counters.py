@@ -294,9 +294,11 @@ def limits_table(figures: dict[str, list[Run]], analysis_ms: float) -> Iterable[
 
 
 def print_table(rows: Iterable[Sequence[str]]) -> None:
-    head, *body = rows
-    for cells in (head, ["---"] * len(head), *body):
-        print(f"| {' | '.join(cells)} |")
+    """Each row as soon as it is there: a long run that is ended leaves those that it has made."""
+    for i, cells in enumerate(rows):
+        print(f"| {' | '.join(cells)} |", flush=True)
+        if not i:
+            print(f"|{' --- |' * len(cells)}")
     print()
 
 
