@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any, NamedTuple
 
 import torch
@@ -103,7 +104,7 @@ def of_specs(specs: tuple[TensorSpec, ...]) -> Arguments:
 
 def own_dtype(module: nn.Module) -> torch.dtype:
     """That of the module's first parameter or buffer of floating-point numbers."""
-    tensors: Iterator[torch.Tensor] = (*module.parameters(), *module.buffers())  # type: ignore[assignment]
+    tensors: Iterator[torch.Tensor] = chain(module.parameters(), module.buffers())
     return next((tensor.dtype for tensor in tensors if tensor.is_floating_point()), torch.float32)
 
 

@@ -102,10 +102,10 @@ def _by_function(step: Step, module: nn.Module) -> bool:
 
 def _is_convolution(module: nn.Module) -> bool:
     """Whether it is one of torch.nn's, or of another class that does the same, such as torchvision's Conv3DSimple."""
-    kind = type(module)
-    forwards = [getattr(getattr(kind, name, None), "__module__", "") for name in ("forward", "_conv_forward")]
-    same = all(where == "torch.nn.modules.conv" for where in forwards)
-    return isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d) and same and not module._modules
+    if module._modules or not isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d):
+        return False
+    forwards = type(module).forward, type(module)._conv_forward
+    return all(forward.__module__ == "torch.nn.modules.conv" for forward in forwards)
 
 
 def _why_not_replaceable(

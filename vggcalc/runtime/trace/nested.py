@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 
+_CONTAINERS = (list, tuple, dict)  # no union of types, which each call would make anew
+
 
 def tensors_of(value: object) -> list[torch.Tensor]:
     """The tensors in nested lists, tuples and dicts, in order."""
@@ -14,13 +16,13 @@ def tensors_of(value: object) -> list[torch.Tensor]:
         return [value]
     if isinstance(value, dict):
         value = value.values()
-    elif not isinstance(value, list | tuple):
+    elif not isinstance(value, _CONTAINERS):
         return []
     found = []
     for part in value:  # most parts are tensors and numbers: each saves a call
         if isinstance(part, torch.Tensor):
             found.append(part)
-        elif isinstance(part, list | tuple | dict):
+        elif isinstance(part, _CONTAINERS):
             found += tensors_of(part)
     return found
 

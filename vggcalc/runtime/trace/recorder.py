@@ -26,7 +26,7 @@ from vggcalc.runtime.trace.naming import INPUT_STEP, UNUSED, Step, nodes_of
 from vggcalc.runtime.trace.nested import output_tensors, tensors_of
 from vggcalc.runtime.trace.operators import apply_rule, has_rule, may_do_macs
 from vggcalc.runtime.trace.operators.rules import OpOutput
-from vggcalc.runtime.trace.spatial_axes import MIXED, TOKENS, SpatialAxes, no_axes
+from vggcalc.runtime.trace.spatial_axes import SpatialAxes, no_axes
 
 _NOTHING = frozenset[str]()
 
@@ -96,9 +96,9 @@ class Recorder(TorchDispatchMode):
         self._saved_for: dict[int, tuple[Constant, ...]] = {}
         self._storages: dict[int, int] = {}
         self._numbers = count()
-        #: The tensors of a storage by id, and those of them that do not depend on the input.
+        #: The tensors of a storage by id, where any may be freed; and those of them that do not depend on the input.
         self._sharing: dict[int, dict[int, ref[torch.Tensor]]] = {}
-        self._inactive: dict[int, set[int]] = {}
+        self._inactive: dict[int, dict[int, ref[torch.Tensor]]] = {}
         #: The step that last wrote to a storage, and by a tensor's id that of which its own step knows.
         self._written: dict[int, int] = {}
         self._read: dict[int, int] = {}
@@ -210,7 +210,7 @@ class Recorder(TorchDispatchMode):
             self._weights_of[id(tensor)] = uses
             self._trained_of[id(tensor)] = trained
             if id(tensor) not in self._step_of:
-                self._inactive.setdefault(tensor.untyped_storage()._cdata, set()).add(id(tensor))
+                self._inactive.setdefault(tensor.untyped_storage()._cdata, {})[id(tensor)] = ref(tensor)
         return result
 
     def _trained(self, call: Call, tensors: Sequence[object]) -> frozenset[str]:
@@ -380,21 +380,19 @@ class Recorder(TorchDispatchMode):
     def _overwrite(self, storage: int) -> None:
         """The last step wrote to a storage: what shares it depends on the input now."""
         step = self._written[storage] = len(self._steps) - 1
-        for number in self._inactive.pop(storage, ()):
-            one = self._sharing[storage].get(number)
-            other = None if one is None else one()
+        for number, one in self._inactive.pop(storage, {}).items():
+            other = one()
             if other is not None:
                 self._step_of.setdefault(number, step)
                 self._spatial.setdefault(number, no_axes(tuple(other.shape)))
 
     def _hold(self, tensor: torch.Tensor) -> None:
         """Keep what is known of a tensor by its id true: hold it, or forget it all when it is freed."""
-        storage, number, forget = tensor.untyped_storage()._cdata, id(tensor), None
         if self._held is not None:
             self._held.append(tensor)
-        else:
-            forget = partial(self._forget, storage, number)
-        self._sharing.setdefault(storage, {})[number] = ref(tensor, forget)
+            return
+        storage, number = tensor.untyped_storage()._cdata, id(tensor)
+        self._sharing.setdefault(storage, {})[number] = ref(tensor, partial(self._forget, storage, number))
 
     def _forget(self, storage: int, number: int, freed: object) -> None:
         of_tensors = (self._step_of, self._spatial, self._weights_of, self._trained_of, self._read)
@@ -439,7 +437,12 @@ class Recorder(TorchDispatchMode):
         fresh = [name for name in uses if name in self._unused]
         for name in fresh:
             del self._unused[name]
-        sizes = [self._state[name].numel() for name in fresh]
+        parameters = trainable = parameter_bytes = 0
+        for name in fresh:
+            size = self._state[name].numel()
+            parameters += size
+            trainable += size * self._parameters[name]
+            parameter_bytes += size * self._state[name].element_size()
         path, call = self._stack[-1]
         self._steps.append(
             Step(
@@ -450,11 +453,11 @@ class Recorder(TorchDispatchMode):
                 shape,
                 inputs,
                 reach,
-                spatial.sizes if spatial.dimensions or {TOKENS, MIXED} & set(spatial.labels) else (),
+                spatial.sizes if spatial.sizes and spatial.tracked else (),
                 uses,
-                sum(sizes),
-                sum(size for name, size in zip(fresh, sizes, strict=True) if self._parameters[name]),
-                sum(size * self._state[name].element_size() for name, size in zip(fresh, sizes, strict=True)),
+                parameters,
+                trainable,
+                parameter_bytes,
                 weights,
                 trains,
                 self.autograd.current,

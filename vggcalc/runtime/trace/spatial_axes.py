@@ -6,6 +6,7 @@ operator moves the dimensions.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from math import prod
 
 import msgspec
@@ -27,8 +28,19 @@ class SpatialAxes(msgspec.Struct, frozen=True):
     @property
     def dimensions(self) -> tuple[int, ...]:
         """The dimension of each spatial axis, in order; () unless each has its own."""
-        found = tuple(self.labels.index(axis) for axis in range(len(self.sizes)) if axis in self.labels)
-        return found if len(found) == len(self.sizes) else ()
+        return _dimensions(self.labels, len(self.sizes))
+
+    @property
+    def tracked(self) -> bool:
+        """Whether each axis has a dimension of its own, or all of them have one together."""
+        return bool(self.dimensions) or TOKENS in self.labels or MIXED in self.labels
+
+
+@lru_cache
+def _dimensions(labels: tuple[Label, ...], axes: int) -> tuple[int, ...]:
+    """Where the numbers below `axes` stand among the labels; () unless all of them do."""
+    found = tuple(labels.index(axis) for axis in range(axes) if axis in labels)
+    return found if len(found) == axes else ()
 
 
 def resized(spatial: SpatialAxes, shape: Shape) -> SpatialAxes:
@@ -65,8 +77,7 @@ def broadcast(inputs: Sequence[tuple[Shape, SpatialAxes]], shape: Shape) -> Spat
         if spatial.sizes and prod(spatial.sizes) >= prod(sizes):
             sizes = spatial.sizes
     spatial = SpatialAxes(tuple(labels), sizes)
-    stays = spatial.dimensions or {TOKENS, MIXED} & set(labels)
-    return resized(spatial, shape) if stays else SpatialAxes(tuple(labels), ())
+    return resized(spatial, shape) if spatial.tracked else SpatialAxes(tuple(labels), ())
 
 
 def reshaped(shape: Shape, spatial: SpatialAxes, after: Shape) -> tuple[tuple[Label, ...], bool]:

@@ -7,15 +7,14 @@ small constants and mix with tensors of the CPU; and at last the module itself w
 at values.
 """
 
-import logging
+import gc
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, Literal
+from contextlib import contextmanager, nullcontext
+from typing import Any
 
 import msgspec
 import torch
 from torch import nn
-from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.overrides import TorchFunctionMode
 
 from vggcalc.errors import InputError
@@ -23,11 +22,12 @@ from vggcalc.memory import free_bytes
 from vggcalc.nets.graph import Network, Tracing
 from vggcalc.nets.layers import Shape
 from vggcalc.nets.names import ITEMSIZE
-from vggcalc.runtime.inputs import SEED, Arguments, Make, arguments_of, own_dtype, random_values, seeded
+from vggcalc.runtime.inputs import Arguments, arguments_of, own_dtype, seeded
 from vggcalc.runtime.trace.formulas import FormulaTypeError
 from vggcalc.runtime.trace.misfits import said_to_fit, wants_and_got
 from vggcalc.runtime.trace.nested import exhausted
 from vggcalc.runtime.trace.recorder import Recorder
+from vggcalc.runtime.trace.ways import Way, fake, on_meta, real
 
 
 class TraceError(InputError):
@@ -45,18 +45,6 @@ class TraceError(InputError):
         found = TraceError(f"{self}{said_to_fit(shape)}", self.misfit, shape)
         found.__cause__ = self.__cause__
         return found
-
-
-logging.getLogger("torch._subclasses.fake_tensor").setLevel(logging.CRITICAL)  # what it cannot run is tried otherwise
-
-
-class _Way(msgspec.Struct, frozen=True):
-    """How a module is run: where its tensors lie, what a tensor of its state becomes, and what its inputs are."""
-
-    name: Literal["meta", "fake", "values"]
-    device: AbstractContextManager[Any]
-    state: Callable[[torch.Tensor], torch.Tensor]
-    make: Make
 
 
 def trace(
@@ -123,8 +111,8 @@ def _traced(
 ) -> Network:
     """The network in the first way that shows it. Raises the last way's `TraceError`."""
     raised: list[TraceError] = []
-    for way in (_on_meta, _fake, _real):
-        if way is _real:
+    for way in (on_meta, fake, real):
+        if way is real:
             if len({str(error) for error in raised}) == 1:  # with values it would be no other: the inputs do not fit
                 break
             state = _state(module).values()
@@ -140,37 +128,15 @@ def _traced(
     raise raised[-1]
 
 
-def _on_meta(module: nn.Module) -> _Way:
-    return _Way(
-        "meta",
-        torch.device("meta"),
-        lambda tensor: torch.empty_like(tensor, device="meta"),
-        lambda shape, dtype: torch.empty(shape, dtype=dtype, device="meta"),
-    )
-
-
-def _fake(module: nn.Module) -> _Way:
-    return _Way(
-        "fake",
-        FakeTensorMode(allow_non_fake_inputs=True),
-        lambda tensor: torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="cpu"),
-        lambda shape, dtype: torch.empty(shape, dtype=dtype, device="cpu"),
-    )
-
-
-def _real(module: nn.Module) -> _Way:
-    generator = torch.Generator().manual_seed(SEED)
-    return _Way("values", nullcontext(), lambda tensor: tensor.detach().to("cpu"), random_values(module, generator))
-
-
-def _traced_by(way: _Way, module: nn.Module, arguments: Arguments, name: str) -> Network:
+def _traced_by(way: Way, module: nn.Module, arguments: Arguments, name: str) -> Network:
     """The network as one way shows it. Raises `TraceError`."""
-    modules = dict(module.named_modules())
+    modules, dtype = dict(module.named_modules()), own_dtype(module)
     trainable = {key: parameter.requires_grad for key, parameter in module.named_parameters()}
     with way.device:
         state = {key: way.state(tensor) for key, tensor in _state(module).items()}
-    recorder = Recorder(modules, trainable, state, own_dtype(module), way.name != "values")
+    recorder = Recorder(modules, trainable, state, dtype, way.name != "values")
     with (
+        _rarely_collecting() if way.name != "values" else nullcontext(),
         _as_in_inference(module),
         _reporting_modules(modules, recorder),
         way.device,
@@ -181,9 +147,9 @@ def _traced_by(way: _Way, module: nn.Module, arguments: Arguments, name: str) ->
     ):
         # Made within: a tensor that was made outside of inference mode is copied there by every view of it.
         if way.name == "values":
-            call = arguments.with_values(way.make, own_dtype(module), torch.device("cpu"))
+            call = arguments.with_values(way.make, dtype, torch.device("cpu"))
         else:
-            call = arguments.with_tensors(way.make, own_dtype(module))
+            call = arguments.with_tensors(way.make, dtype)
         tensors = call.tensors()
         recorder.begin(tensors)
         try:
@@ -195,10 +161,21 @@ def _traced_by(way: _Way, module: nn.Module, arguments: Arguments, name: str) ->
         except Exception as error:
             raise _not_traced(error, name, recorder, arguments) from error
         network = recorder.network(name, output)
-    dtype = str(own_dtype(module)).removeprefix("torch.")
-    dtype = dtype if dtype in ITEMSIZE else "float32"
-    tracing = Tracing(way.name, recorder.depends_on_values, dtype=dtype, itemsize=recorder.itemsize(tensors[0]))
+    word = str(dtype).removeprefix("torch.")
+    word = word if word in ITEMSIZE else "float32"
+    tracing = Tracing(way.name, recorder.depends_on_values, dtype=word, itemsize=recorder.itemsize(tensors[0]))
     return msgspec.structs.replace(network, tracing=tracing)
+
+
+@contextmanager
+def _rarely_collecting() -> Iterator[None]:
+    """Within it Python looks for cycles of garbage rarely: what a trace records lives on, and would be looked at."""
+    thresholds = gc.get_threshold()
+    gc.set_threshold(100_000, *thresholds[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)
 
 
 class _ToItsEnd(nn.Module):
@@ -254,7 +231,8 @@ def _as_in_inference(module: nn.Module) -> Iterator[None]:
     parts = [(part, dict(vars(part)), {key: dict(vars(part)[key]) for key in _REGISTERED}) for part in module.modules()]
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
-    module.eval()
+    if any(part.training for part, *_ in parts):
+        module.eval()
     try:
         yield
     finally:

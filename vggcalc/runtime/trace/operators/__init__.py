@@ -39,17 +39,13 @@ def rule_for(call: Call) -> Rule:
 
 
 #: Rules for operators that do MACs, or may.
-_WITH_MACS = (
+_WITH_MACS = frozenset((
     products.convolution, products.matrix_product, products.attention, products.recurrent, products.bilinear,
     products.distances, products.deformable, opaque,
-)  # fmt: skip
+))  # fmt: skip
 
 #: Rules for operators in which each tensor may be the one that depends on the network's input.
-_ANY_ARGUMENT = (
-    elementwise.elementwise, elementwise.concatenate, products.convolution, products.matrix_product,
-    products.attention, products.recurrent, products.bilinear, products.distances, products.deformable, opaque,
-    rearranged,
-)  # fmt: skip
+_ANY_ARGUMENT = _WITH_MACS | {elementwise.elementwise, elementwise.concatenate, rearranged}
 
 _DIMENSIONS = (1, 2, 3)
 
