@@ -79,4 +79,4 @@ class ClockedWorker:
 
     @classmethod
     def clock(cls) -> float:
-        return cls.now
+        return 4096.0 + cls.now  # a clock counts from whenever it likes

@@ -275,6 +275,16 @@ def test_a_damaged_document_is_one_line(tmp_path: Path, place: tuple[Any, ...], 
     assert len(done.stderr.splitlines()) == (done.exit_code == 2)
 
 
+@pytest.mark.parametrize("ends", [[0, 1.1], [-1, 1.1], [1.2, 1.1], [1.1, 1.1]])
+def test_an_interval_has_ends_above_zero_in_order(tmp_path: Path, ends: list[float]) -> None:
+    FAST.save(tmp_path / "a.json")
+    damaged = deepcopy(DOCUMENT)
+    damaged["comparisons"][0]["ratios"][0]["latency"][0]["ci95"] = ends
+    (tmp_path / "b.json").write_bytes(msgspec.json.encode(damaged))
+    done = CliRunner().invoke(cli, ["join", str(tmp_path / "a.json"), str(tmp_path / "b.json")])
+    assert (done.exit_code, "95% interval that is none" in done.stderr) == ((0, False) if ends[0] == 1.1 else (2, True))
+
+
 def test_in_python_a_wrong_type_says_what_is_right() -> None:
     wrong: Any = "a.json"
     with pytest.raises(TypeError, match="a list of paths or comparisons"):
