@@ -32,7 +32,7 @@ from vggcalc.measurement.plan import Plan
 from vggcalc.measurement.rounds import ProcessRounds
 from vggcalc.measurement.schedule import LEAST_PROCESSES, MOST_PROCESSES
 from vggcalc.measurement.session import MeasurementOutcome, measure_all
-from vggcalc.measurement.trial import Trial
+from vggcalc.measurement.trial import SLACK, Trial
 from vggcalc.measurement.worker import Worker
 from vggcalc.nets.names import ITEMSIZE
 from vggcalc.pipeline.run import measure_and_write
@@ -829,7 +829,7 @@ def test_a_comparison_holds_its_trials_in_order_with_profiles_and_roofs() -> Non
 class FakeWorker(ClockedWorker):
     """Does one job, with these times."""
 
-    start_s = round_s = 0.0
+    start_s = round_s = block_start_s = 0.0
     compile_s: float | None = None
 
     def messages(self) -> Iterator[Message]:
@@ -837,14 +837,17 @@ class FakeWorker(ClockedWorker):
         rng = random.Random(self._job.seed)
         environment = Environment("3", "2", "0", "p", "c", "i", 4, None)
         yield WorkerInfo(environment, ("cpu",))
-        type(self).now += self.start_s + len(self._job.arms) * (self.compile_s or 0)
+        for arm, _ in self._job.arms:
+            type(self).now += self.start_s / len(self._job.arms) + (self.compile_s or 0)
+            type(self).now += self.block_start_s if arm.block is not None else 0
+            yield ArmReady(arm)
         arms = (*(arm for arm, _ in self._job.arms), CONTROL)
         each, compiled = self.round_s / len(arms), (*(self.compile_s for _ in self._job.arms), None)
         yield ArmsReady(arms, (1,) * len(arms), (each,) * len(arms), compiled, "default")
         assert self._go is not None
         sent = 0
         while not self._stopped and sent != self._go.rounds:
-            type(self).now += self.round_s
+            type(self).now += each * len(self._go.arms)
             row = tuple(rng.uniform(1, 2) for _ in self._go.arms)
             yield Rounds((row,), (row,), (row,))
             sent += 1
@@ -881,16 +884,16 @@ def test_the_budget_is_kept_within_one_round_and_one_start(budget_s: float, star
         assert found.basis == ("process" if found.rounds >= least_rounds(1) else "none")
 
 
-@given(st.floats(0.1, 20), st.floats(0.02, 10))
+@given(st.sampled_from([KERNEL, NETWORK]), st.floats(0.1, 20), st.floats(0.02, 10))
 def test_without_a_budget_the_headline_rests_on_processes_and_is_done_when_it_says(
-    start_s: float, round_s: float
+    comparison: Comparison, start_s: float, round_s: float
 ) -> None:
     """After the first process has started it is known how long all of it takes, 5 minutes at most."""
     told: list[tuple[float, float]] = []
     worker = type("Timed", (FakeWorker,), {"jobs": [], "start_s": start_s, "round_s": round_s})
-    one = Trial(KERNEL, CPU, Plan(precision=1e-12), 1, None, Host(worker.clock, lambda: None, lambda: None, worker))
+    one = Trial(comparison, CPU, Plan(precision=1e-12), 1, None, Host(worker.clock, lambda: None, lambda: None, worker))
     one.run(lambda facts: None, lambda text, left_s: told.append((worker.now, left_s)) if left_s is not None else None)
-    (found,) = with_measurements(KERNEL, [one.result()]).ratios[0].latency
+    (found,) = with_measurements(comparison, [one.result()]).ratio("factorized").latency
     assert found.basis == "processes"
     assert found.processes >= LEAST_PROCESSES
     assert found.rounds >= least_rounds(1)
@@ -898,6 +901,20 @@ def test_without_a_budget_the_headline_rests_on_processes_and_is_done_when_it_sa
     at_s, left_s = told[0]
     assert worker.now <= 1.3 * (at_s + left_s) + start_s + round_s
     assert at_s + left_s <= 1.3 * worker.now + PROFILE_S
+
+
+def test_what_building_the_blocks_takes_is_planned_for_once() -> None:
+    """In the first process, and not in the others, which have none."""
+
+    def planned_s(block_start_s: float) -> float:
+        times = {"jobs": [], "start_s": 4.0, "round_s": 0.1, "block_start_s": block_start_s}
+        worker = type("Timed", (FakeWorker,), times)
+        host, told = Host(worker.clock, lambda: None, lambda: None, worker), []
+        one = Trial(NETWORK, CPU, Plan(precision=1e-12), 1, None, host)
+        one.run(lambda facts: None, lambda text, left_s: told.append(worker.now + left_s) if left_s else None)
+        return told[0]
+
+    assert planned_s(10) - planned_s(0) == pytest.approx(SLACK * 2 * 10)
 
 
 @given(st.floats(0.1, 4), st.floats(0.02, 0.4), st.integers(1, 3))
