@@ -17,6 +17,7 @@ from vggcalc.errors import InputError
 from vggcalc.nets.chains import Branches
 from vggcalc.nets.families import FAMILIES, Factorization, factorized
 from vggcalc.nets.layers import Conv, Conv1d, Conv2d, Conv3d
+from vggcalc.runtime.fit.balance import balanced
 from vggcalc.runtime.fit.descent import Descent
 from vggcalc.runtime.fit.fit import Fit, fit
 from vggcalc.runtime.fit.problem import DAMPING, Problem, axes_of_layer, grouped_shape
@@ -63,6 +64,41 @@ def planted(conv: Conv, branches: Branches, seed: int) -> torch.Tensor:
 def convolution(dims: int, k: int, channels: tuple[int, int], groups: int, stride: int, dilation: int) -> Conv:
     padding = (dilation * (k // 2),) * dims
     return CONVS[dims](*channels, (k,) * dims, (stride,) * dims, padding, (dilation,) * dims, groups)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    family=st.sampled_from(["stack", "asymmetric", "separable", "bottleneck", "cp", "dilated-stack"]),
+    groups=st.sampled_from((1, 2, 4)),
+    scales=st.lists(st.floats(1e-3, 1e3), min_size=8, max_size=8),
+    seed=st.integers(0, 99),
+)
+def test_balanced_layers_compose_to_the_same_and_nothing_between_them_makes_them_smaller(
+    family: str, groups: int, scales: list[float], seed: int
+) -> None:
+    """Whatever scale or mixture stands between two layers and is undone by the second: it is gone."""
+    conv = convolution(2, 7, (4, 8), groups if family in ("stack", "asymmetric", "dilated-stack") else 1, 1, 1)
+    (chain,) = branches = factorized(conv, Factorization(family))
+    given_ = [kernel_of(layer, seed + i) for i, layer in enumerate(chain)]
+    first = balanced(given_, chain)
+    wanted, found = fused_of(branches, (tuple(given_),)).kernel, fused_of(branches, (tuple(first),)).kernel
+    assert float((found - wanted).norm()) <= 1e-10 * float(wanted.norm())
+    assert squares(first) <= squares(given_) * (1 + 1e-9)
+    norms = [float(one.norm()) for one in first]
+    assert norms == pytest.approx([norms[0]] * len(norms), rel=1e-3)
+
+    other = [one * scale for one, scale in zip(given_, scales, strict=False)]
+    other[0] = other[0] / prod(scales[: len(chain)])
+    if {layer.groups for layer in chain[:2]} == {1}:
+        mixture = torch.randn(len(other[0]), len(other[0]), generator=torch.Generator().manual_seed(seed)).double()
+        mixture += 3 * torch.eye(len(mixture)).double()
+        other[0] = torch.einsum("oc,cikl->oikl", mixture, other[0])
+        other[1] = torch.einsum("ocij,cd->odij", other[1], mixture.inverse())
+    assert squares(balanced(other, chain)) == pytest.approx(squares(first), rel=1e-3)
+
+
+def squares(kernels: list[torch.Tensor]) -> float:
+    return sum(float(one.square().sum()) for one in kernels)
 
 
 @pytest.mark.parametrize("family", ["asymmetric", "separable", "bottleneck", "cp", "dilated", "stripes", "(2+1)d"])

@@ -4,7 +4,7 @@ The kernel that the layers compose to without activations is `fuse`'s; the dista
 differences of all its numbers, also of those outside the convolution's window. Single layers side by side are linear
 least squares; chains whose parts share no axis have closed forms (`closed`). Layers of a stack overlap, and those of a
 CP decomposition (`cp`) are one for each axis: they are found by nonlinear least squares from several starts, of which
-the best go on.
+the best go on. Of all weights that compose to the same the smallest are given (`balance`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,6 +18,7 @@ from torch import Tensor
 from vggcalc.errors import InputError
 from vggcalc.nets.chains import Branches
 from vggcalc.nets.layers import Conv
+from vggcalc.runtime.fit.balance import balanced
 from vggcalc.runtime.fit.closed import closed_form
 from vggcalc.runtime.fit.cp import cp_starts, is_cp
 from vggcalc.runtime.fit.descent import MOST_UNKNOWNS, SOLVED, Descent, linear_least_squares
@@ -88,12 +89,10 @@ def fit(weight: Tensor, conv: Conv, branches: Branches, seed: int = 0, root: Ten
             problem = Problem(target, branches, root)
             found = _nearer(problem, found)
         left = float(problem.left(found, torch.arange(problem.groups)).sum())
-    kernels = iter(zip(problem.kernels(found), problem.layers, strict=True))
+    kernels = iter(problem.kernels(found))
+    each = [balanced([next(kernels).flatten(0, 1) for _ in branch], branch) for branch in branches]
     weights = tuple(
-        tuple(
-            (next(kernels)[0].flatten(0, 1) * size ** (1 / len(branch))).to(weight.device, weight.dtype) for _ in branch
-        )
-        for branch in branches
+        tuple((one * size ** (1 / len(own))).to(weight.device, weight.dtype) for one in own) for own in each
     )
     energy = float(problem.energy.sum())
     return Fit(weights, 1 - left / energy if energy else 1.0)
