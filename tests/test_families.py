@@ -16,7 +16,7 @@ import vggcalc
 from vggcalc.analysis.reach import coverage
 from vggcalc.errors import InputError
 from vggcalc.nets.families import FAMILIES, Factorization, factorization_grid, factorized
-from vggcalc.nets.layers import Conv2d
+from vggcalc.nets.layers import Conv1d, Conv2d, Conv3d
 from vggcalc.nets.names import PAD_AT
 from vggcalc.nets.replacing import Replacing
 from vggcalc.runtime.build import build
@@ -154,6 +154,19 @@ def test_in_the_usual_place_the_stride_changes_no_receptive_field(conv: Conv2d, 
                 assert (size, before) == (window, conv.padding[axis])
     if family not in ("dilated", "stripes"):
         assert found.window == "full"
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_family_widens_where_it_takes_widths_between_its_layers(family: str) -> None:
+    dims = FAMILIES[family].dims[-1]
+    conv = {1: Conv1d, 2: Conv2d, 3: Conv3d}[dims](8, 8, (7,) * dims, padding=(3,) * dims)
+    layers = len(factorized(conv, Factorization(family))[0])
+    narrow = Factorization(family, widths=(4,) * (layers - 1) + (8,))
+    if FAMILIES[family].widens:
+        assert [layer.out_channels for layer in factorized(conv, narrow)[0]] == [4] * (layers - 1) + [8]
+    else:
+        with pytest.raises(InputError, match="no width to choose"):
+            factorized(conv, narrow)
 
 
 def test_what_the_papers_say() -> None:

@@ -81,6 +81,16 @@ class Call(nn.Module):
         return torch.ops.vggcalc_tests.linear(x, x * 2, 3)
 
 
+def test_an_operator_that_does_no_macs_puts_out_no_activations() -> None:
+    """Activations are what layers with MACs put out (Radosavovic et al. 2020)."""
+
+    @register_formula(torch.ops.vggcalc_tests.linear)
+    def macs(one: tuple[int, ...], two: tuple[int, ...], heads: int, out_shape: tuple[int, ...]) -> int:
+        return 0
+
+    assert analyzed(by_operator()).costs["activations"] == 2 * 4 * 36 + 2 * 4 * 3
+
+
 @pytest.mark.parametrize(
     "target",
     [

@@ -5,8 +5,11 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Set
 from functools import cache
+from importlib import import_module
 from pathlib import Path
+from pkgutil import walk_packages
 
+import msgspec
 import pytest
 
 import vggcalc
@@ -182,3 +185,16 @@ def test_names_are_the_fields_words(module: str) -> None:
 @pytest.mark.parametrize("source", ["class Heedless: ...", "def f(told): ...", "class A:\n    given: int", "_made = 1"])
 def test_the_check_of_words_can_fail(source: str) -> None:
     assert cryptic(ast.parse(source))
+
+
+@pytest.mark.parametrize("folder", ["nets", "results", "measurement"])
+def test_what_others_may_hold_is_frozen(folder: str) -> None:
+    """Layers, networks, results and plans are values: nobody who holds one sees it change."""
+    kinds = [
+        kind
+        for found in walk_packages([str(PACKAGE / folder)], f"vggcalc.{folder}.")
+        for kind in vars(import_module(found.name)).values()
+        if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and kind.__module__ == found.name
+    ]
+    assert len(kinds) > 5
+    assert [kind.__name__ for kind in kinds if not kind.__struct_config__.frozen] == []

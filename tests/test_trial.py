@@ -945,6 +945,25 @@ def test_rounds_that_are_asked_for_keep_the_budget_too(
         assert set(found.rounds_per_process) == {rounds}
 
 
+def test_a_budget_that_is_spent_ends_a_process_at_the_fewest_rounds_of_an_interval() -> None:
+    """6 rounds of 1 s are more than what is planned with, and 7 less than what is left beside the profiles."""
+    budget_s = 7.2 + PROFILE_S
+    assert 7.2 / SLACK < 0.1 + 6 < 0.1 + 7 < 7.2
+    _, _, comparison = under_a_clock(KERNEL, Plan(budget_s=budget_s, precision=1e-12), 0.1, 1.0)
+    (one,) = comparison.ratios
+    assert one.latency[0].rounds_per_process == (least_rounds(1),)
+
+
+@given(st.floats(200, 300), st.integers(1, 3))
+def test_a_budget_is_that_of_all_comparisons_and_enough_of_it_buys_processes(budget_s: float, many: int) -> None:
+    worker = type("Timed", (FakeWorker,), {"jobs": [], "start_s": 1.0, "round_s": 0.1})
+    plan = Plan(check=False, devices=("cpu",), budget_s=budget_s, precision=1e-12)
+    host = Host(worker.clock, lambda: None, lambda: None, worker)
+    outcome = measure_all([KERNEL] * many, plan, silently, host=host)
+    assert [ratio(outcome, index).basis for index in range(many)] == ["processes"] * many
+    assert budget_s / 3 < worker.now <= budget_s + 1.1
+
+
 def test_precision_ends_the_measuring_before_the_budget() -> None:
     """At the first look that is narrow enough, and never because the interval excludes 1."""
     _, _, comparison = under_a_clock(KERNEL, Plan(budget_s=1e4, precision=1.0), 1.0, 0.1)
