@@ -100,6 +100,32 @@ def test_a_built_network_is_probed_at_the_last_layer_on_a_map(model: str | vggca
         assert layer.receptive_field == variant.receptive_field
 
 
+class Gate(nn.Module):
+    """Each channel times what the mean of all of them says: a map of which every unit sees the whole image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, padding=1)
+        self.gate = nn.Conv2d(4, 4, 1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        image = self.conv(image)
+        return image * torch.sigmoid(self.gate(image.mean((2, 3), keepdim=True)))
+
+
+@pytest.mark.parametrize(("make", "size", "probed"), [
+    (lambda: nn.Sequential(nn.Conv2d(3, 4, 3)), 3, [("0", (0, 0))]),
+    (lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3)), 5, [("1", (0, 0)), ("0", (1, 1))]),
+    (lambda: nn.Sequential(Gate(), nn.AdaptiveAvgPool2d(1)), 8, [("0.mul", (4, 4)), ("0.conv", (3, 3))]),
+])  # fmt: skip
+def test_a_single_unit_refutes_a_window_and_not_the_whole_image(
+    make: Callable[[], nn.Module], size: int, probed: list[tuple[str, tuple[int, int]]]
+) -> None:
+    """Whose one unit sees the image whatever is before it."""
+    variant = vggcalc.summary(make(), (1, 3, size, size)).variants[0]
+    assert [(unit.layer, unit.unit) for unit in targets(variant)] == probed
+
+
 # Modules as people write them
 
 
