@@ -225,6 +225,18 @@ def test_what_read_a_file_of_the_users_is_not_kept(site: Site) -> None:
     assert not trace_cache.entries()
 
 
+@pytest.mark.parametrize("origin", [
+    Origin("net.py:Net", SHAPE), Origin("model.pt2", SHAPE), msgspec.structs.replace(ORIGIN, formulas="formulas.py"),
+    msgspec.structs.replace(ORIGIN, inputs_from="net.py:inputs"),
+])  # fmt: skip
+def test_a_file_of_the_users_is_no_request(site: Site, origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes part, and nobody sees whether it is the same the next time."""
+    assert trace_cache.request_for(origin, "it") is None
+    assert trace_cache.request_for(ORIGIN, "it") is not None
+    monkeypatch.setenv("VGGCALC_CACHE_DIR", "")
+    assert trace_cache.request_for(ORIGIN, "it") is None
+
+
 def test_a_failure_is_not_kept(site: Site) -> None:
     for _ in range(2):
         with pytest.raises(InputError, match="3 channels"):
