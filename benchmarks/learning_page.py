@@ -113,7 +113,10 @@ def filled(text: str) -> str:
     return "\n\n".join(
         one
         if re.match(r"\s*[|#!]", one)
-        else "\n".join(fill(item, 120, subsequent_indent="  " * item.startswith("- ")) for item in _items(one))
+        else "\n".join(
+            fill(item, 120, subsequent_indent="  " * item.startswith("- "), break_on_hyphens=False)
+            for item in _items(one)
+        )
         for one in text.rstrip().split("\n\n")
     )
 
