@@ -10,6 +10,7 @@ from torch import nn
 
 import vggcalc
 from vggcalc import results
+from vggcalc.measurement.support import tiny_network
 from vggcalc.nets.graph import Network, chain
 from vggcalc.nets.layers import (
     BatchNorm2d,
@@ -20,6 +21,7 @@ from vggcalc.nets.layers import (
 )
 from vggcalc.protocol import Subject
 from vggcalc.results import Configuration
+from vggcalc.runtime.build import build
 from vggcalc.runtime.time import arms, devices, roofline
 from vggcalc.runtime.time.arms import context, fill, laid_out, prepare
 from vggcalc.runtime.time.devices import Accelerator, Cpu, DeviceUnavailable, Program, available, counted, device
@@ -418,3 +420,21 @@ def test_the_peak_is_the_best_of_the_set_and_says_which(monkeypatch: pytest.Monk
     assert found.flops_per_s == 2 * 4**2 * 3**2 * 8**2
     assert found.peak_by == "3×3 convolution, 4 channels"
     assert found.bytes_per_s == 2 * 2**10 * 4, "read and written"
+
+
+@pytest.mark.parametrize("dims", [1, 2, 3])
+def test_what_a_configuration_is_tried_with_has_every_kind_of_layer_and_runs(dims: int) -> None:
+    def made(kind: str, *arguments: int, **options: int) -> nn.Module:
+        module: nn.Module = getattr(nn, f"{kind}{dims}d")(*arguments, **options)
+        return module
+
+    model = nn.Sequential(
+        *(made("Conv", 3, 6, 3, padding=1), made("BatchNorm", 6), nn.ReLU(), made("MaxPool", 2), nn.GELU(), nn.SiLU()),
+        *(made("AdaptiveAvgPool", 2), nn.Flatten(), nn.Dropout(), nn.Linear(6 * 2**dims, 5)),
+    )
+    asked = vggcalc.summary(model, (1, 3, *(8,) * dims))
+    small = tiny_network([asked])
+    wanted = {layer.type for layer in asked.variants[0].layers} - {"Operation", "Window"}  # pooling in one and three
+    tried = {type(node.layer).__name__ for node in small.nodes}
+    assert tried == wanted - ({"Linear"} if dims != 2 else set())  # which takes a map of a known size
+    assert build(small)(torch.zeros(small.input_shape)).shape[0] == small.input_shape[0]
