@@ -180,7 +180,22 @@ def test_what_is_asked_for_is_done() -> None:
     of = machine()
     outcome, _, _ = measured(of, 3000.0, processes=2, rounds=9)
     assert [ratio and ratio.rounds_per_process for ratio in ratios(outcome)] == [(9, 9)] * len(POINTS)
+    assert {ratio and ratio.stopped for ratio in ratios(outcome)} == {"rounds"}
     assert len(of.jobs) == 2
+
+
+def test_without_rounds_the_budget_says_when_it_is_enough() -> None:
+    outcome, _, _ = measured(machine())
+    assert {ratio and ratio.stopped for ratio in ratios(outcome)} == {"budget"}
+
+
+def test_a_budget_that_the_last_round_exceeds_cuts_nothing_off() -> None:
+    of = machine()
+    measured(of, 3000.0, processes=1, rounds=9)
+    again = machine()
+    outcome, _, _ = measured(again, of.now - FakeWorker.round_s / 2, processes=1, rounds=9)
+    assert again.now == of.now
+    assert {ratio and (ratio.rounds_per_process, ratio.stopped) for ratio in ratios(outcome)} == {((9,), "rounds")}
 
 
 def test_a_point_that_fails_costs_only_itself() -> None:

@@ -76,6 +76,8 @@ class SharedTrial:
                     break
                 self._process(note, progress)
                 self._number += 1
+            else:  # all processes have done what was planned for them, by the rounds asked for or by the budget
+                self._stopped.add("budget" if self._plan.rounds is None else "rounds")
         except KeyboardInterrupt:
             self._stopped.add("interrupted")
             raise
@@ -182,7 +184,7 @@ class SharedTrial:
                             self._done(waiting.pop(0))
                             group = None
                         progress(self._where(waiting), self._remaining_s(waiting))
-                        if self._budget.left_s() <= 0 and (waiting or not done) and (done or self._number):
+                        if self._budget.left_s() <= 0 and waiting and (done or self._number):
                             self._stopped.add("budget")
                             worker.stop()
                             break
