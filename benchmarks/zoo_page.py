@@ -1,6 +1,7 @@
 """The page that benchmarks/zoo.py writes of its records."""
 
 import platform
+import re
 from collections import Counter
 from importlib.metadata import PackageNotFoundError, version
 from itertools import chain
@@ -95,7 +96,8 @@ def difference(record: Record) -> str:
 
 
 def why(record: Record) -> str:
-    return str(record.get("trace_error") or record.get("made_error"))
+    error = str(record.get("trace_error") or record.get("made_error"))
+    return re.sub(r"/\S*/(?=site-packages/)", "", error)  # where the libraries are installed is the machine's own
 
 
 def listed(found: list[tuple[Record, str]]) -> list[str]:

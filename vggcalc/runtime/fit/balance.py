@@ -1,9 +1,8 @@
 """Of all weights that compose to the same kernel, those that are smallest.
 
 Between two layers with nothing between them any invertible matrix G may stand: G·W₁ and W₂·G⁻¹ compose to the same.
-The sum of all squares is least where W₁W₁ᵀ = W₂ᵀW₂, each summed over the window; there gradient descent leaves the
-layers balanced too (Arora, Cohen & Hazan 2018, "On the optimization of deep networks", theorem 1), and no layer drowns
-in the step that another needs when they are trained on.
+The sum of all squares is least where W₁W₁ᵀ = W₂ᵀW₂, each summed over the window. Layers that are balanced so stay it in
+gradient flow (Du, Hu & Lee 2018, arXiv 1806.00900, section 2), and one learning rate suits all of them.
 """
 
 from collections.abc import Sequence

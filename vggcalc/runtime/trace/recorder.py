@@ -453,7 +453,7 @@ class Recorder(TorchDispatchMode):
                 shape,
                 inputs,
                 reach,
-                spatial.sizes if spatial.sizes and spatial.tracked else (),
+                spatial.sizes if spatial.tracked else (),
                 uses,
                 parameters,
                 trainable,

@@ -161,9 +161,9 @@ def _traced_by(way: Way, module: nn.Module, arguments: Arguments, name: str) -> 
         except Exception as error:
             raise _not_traced(error, name, recorder, arguments) from error
         network = recorder.network(name, output)
-    word = str(dtype).removeprefix("torch.")
-    word = word if word in ITEMSIZE else "float32"
-    tracing = Tracing(way.name, recorder.depends_on_values, dtype=word, itemsize=recorder.itemsize(tensors[0]))
+    dtype_name = str(dtype).removeprefix("torch.")
+    dtype_name = dtype_name if dtype_name in ITEMSIZE else "float32"
+    tracing = Tracing(way.name, recorder.depends_on_values, dtype=dtype_name, itemsize=recorder.itemsize(tensors[0]))
     return msgspec.structs.replace(network, tracing=tracing)
 
 
@@ -171,7 +171,7 @@ def _traced_by(way: Way, module: nn.Module, arguments: Arguments, name: str) -> 
 def _rarely_collecting() -> Iterator[None]:
     """Within it Python looks for cycles of garbage rarely: what a trace records lives on, and would be looked at."""
     thresholds = gc.get_threshold()
-    gc.set_threshold(100_000, *thresholds[1:])
+    gc.set_threshold(thresholds[0] and max(thresholds[0], 100_000), *thresholds[1:])  # 0 is never, which it stays
     try:
         yield
     finally:
