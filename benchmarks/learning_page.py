@@ -12,7 +12,7 @@ from typing import Any
 from scipy.stats import t
 
 #: For each variant what it is, as tables and legend have it.
-VARIANTS = {
+TITLES = {
     "naive": "one {k}×{k}",
     "once": "{n} 3×3, padding first, nothing between",
     "linear": "{n} 3×3, nothing between",
@@ -126,7 +126,7 @@ def _items(paragraph: str) -> list[str]:
 
 
 def called(name: str, kernel: str) -> str:
-    return VARIANTS[name].format(k=kernel, n=WORDS.get(int(kernel) // 2, int(kernel) // 2))
+    return TITLES[name].format(k=kernel, n=WORDS.get(int(kernel) // 2, int(kernel) // 2))
 
 
 def scratch(found: Found, name: str) -> list[float]:
@@ -189,7 +189,7 @@ def back(found: Found, name: str) -> str:
 def from_trained(kernel: str, found: Found) -> str:
     """How accuracy comes back."""
     steps, base = checkpoints(found), scratch(found, "naive")
-    stacks = {name: called(name, kernel) for name in VARIANTS if name != "naive"}
+    stacks = {name: called(name, kernel) for name in TITLES if name != "naive"}
     names = stacks | {"naive": f"the {kernel}×{kernel}s themselves"}
     rows = [["steps", *names.values()]]
     rows += [[step, *(points(interval(tuned(found, name, step))) for name in names)] for step in steps]

@@ -79,15 +79,15 @@ def test_balanced_layers_compose_to_the_same_and_nothing_between_them_makes_them
     """Whatever scale or mixture stands between two layers and is undone by the second: it is gone."""
     conv = convolution(2, 7, (4, 8), groups if family in ("stack", "asymmetric", "dilated-stack") else 1, 1, 1)
     (chain,) = branches = factorized(conv, Factorization(family))
-    given_ = [kernel_of(layer, seed + i) for i, layer in enumerate(chain)]
-    first = balanced(given_, chain)
-    wanted, found = fused_of(branches, (tuple(given_),)).kernel, fused_of(branches, (tuple(first),)).kernel
+    drawn = [kernel_of(layer, seed + i) for i, layer in enumerate(chain)]
+    first = balanced(drawn, chain)
+    wanted, found = fused_of(branches, (tuple(drawn),)).kernel, fused_of(branches, (tuple(first),)).kernel
     assert float((found - wanted).norm()) <= 1e-10 * float(wanted.norm())
-    assert squares(first) <= squares(given_) * (1 + 1e-9)
+    assert squares(first) <= squares(drawn) * (1 + 1e-9)
     norms = [float(one.norm()) for one in first]
     assert norms == pytest.approx([norms[0]] * len(norms), rel=1e-3)
 
-    other = [one * scale for one, scale in zip(given_, scales, strict=False)]
+    other = [one * scale for one, scale in zip(drawn, scales, strict=False)]
     other[0] = other[0] / prod(scales[: len(chain)])
     if {layer.groups for layer in chain[:2]} == {1}:
         mixture = torch.randn(len(other[0]), len(other[0]), generator=torch.Generator().manual_seed(seed)).double()
